@@ -1,0 +1,137 @@
+//! The closed set of error codes and the one shape in which every error travels.
+//!
+//! The table below is the only place where a code, its status and its meaning are written; the server's
+//! answers, the client's decisions about retrying and docs/ERRORS.md are all made from it.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! error_codes {
+    ($($variant:ident = $code:literal, $status:literal, $summary:literal, $meaning:literal;)*) => {
+        /// Why a request was refused. Clients may match on it; the set only grows with the contract.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+        pub enum ErrorCode {
+            $(#[doc = $meaning] #[serde(rename = $code)] $variant,)*
+        }
+
+        impl ErrorCode {
+            /// Every code, in the order of the contract's table.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The code as it stands in `errorCode`.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $code,)* }
+            }
+
+            /// The HTTP status that goes with the code.
+            pub fn status(self) -> u16 {
+                match self { $(Self::$variant => $status,)* }
+            }
+
+            /// A few words for the `error` member.
+            pub fn summary(self) -> &'static str {
+                match self { $(Self::$variant => $summary,)* }
+            }
+
+            /// What the code means and what to do about it, for docs/ERRORS.md.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning,)* }
+            }
+        }
+    };
+}
+
+error_codes! {
+    InvalidJson = "INVALID_JSON", 400, "Invalid JSON", "The body is empty, is not JSON, or is not a JSON object.";
+    FileNameRequired = "FILE_NAME_REQUIRED", 400, "File name required", "`file_name` is missing or empty.";
+    InvalidFileName = "INVALID_FILE_NAME", 400, "Invalid file name", "The name has a separator or a control character, is `.` or `..`, or is longer than 255 bytes.";
+    InvalidSize = "INVALID_SIZE", 400, "Invalid size", "`size` is missing or is not a whole number of bytes from 1 on.";
+    InvalidFormat = "INVALID_FORMAT", 400, "Invalid format", "`format` is missing, or is neither a MIME type nor a known file extension.";
+    InvalidFolder = "INVALID_FOLDER", 400, "Invalid folder", "`folder` is too long or too deep, or one of its segments could not be a file name.";
+    InvalidTags = "INVALID_TAGS", 400, "Invalid tags", "`tags` is neither a list of strings nor one comma-separated string, or has too many or too long tags.";
+    InvalidMetadata = "INVALID_METADATA", 400, "Invalid metadata", "`metadata` is not a JSON object, or is larger than 16 KiB.";
+    InvalidCustomId = "INVALID_CUSTOM_ID", 400, "Invalid custom id", "`custom_id` is not a string of at most 255 characters.";
+    InvalidTtl = "INVALID_TTL", 400, "Invalid life time", "`ttl_seconds` is not a whole number of seconds from 1 to 604800.";
+    InvalidParameter = "INVALID_PARAMETER", 400, "Invalid parameter", "Another member, parameter or header is not as it must be; the message names it.";
+    UuidMismatch = "UUID_MISMATCH", 400, "UUID mismatch", "`uuid` is not the one that starting this session answered.";
+    PartsMissing = "PARTS_MISSING", 400, "Parts missing", "Not every part has arrived. `missing_parts` lists them: send those and complete again; nothing is lost.";
+    PartSizeMismatch = "PART_SIZE_MISMATCH", 400, "Part size mismatch", "The body is not exactly as long as the part its URL was signed for. The part is missing; send it again.";
+    ChecksumMismatch = "CHECKSUM_MISMATCH", 400, "Checksum mismatch", "The bytes received do not have the digest sent along. The part is missing; send it again.";
+    FileRequired = "FILE_REQUIRED", 400, "File required", "The form has no file.";
+    InvalidRemoteUrl = "INVALID_REMOTE_URL", 400, "Invalid remote URL", "The URL is not an http or https URL of a globally reachable host.";
+    RemoteFetchFailed = "REMOTE_FETCH_FAILED", 400, "Remote fetch failed", "The remote server did not deliver the file.";
+    Unauthorized = "UNAUTHORIZED", 401, "Unauthorized", "There is no API key, or it is unknown or revoked.";
+    Forbidden = "FORBIDDEN", 403, "Forbidden", "The key is valid but may not do this: a public key may only work on the uploads it started.";
+    UrlExpired = "URL_EXPIRED", 403, "URL expired", "The presigned URL was valid, but its time is over.";
+    SignatureInvalid = "SIGNATURE_INVALID", 403, "Signature invalid", "The URL is not one that this server signed, or was changed since.";
+    StorageLimitExceeded = "STORAGE_LIMIT_EXCEEDED", 403, "Storage limit exceeded", "The workspace has no room left for a file of this size.";
+    NotFound = "NOT_FOUND", 404, "Not found", "There is nothing at this address.";
+    SessionNotFound = "SESSION_NOT_FOUND", 404, "Session not found", "The workspace has no upload session with this id.";
+    FileNotFound = "FILE_NOT_FOUND", 404, "File not found", "There is no such file.";
+    FolderNotFound = "FOLDER_NOT_FOUND", 404, "Folder not found", "There is no such folder.";
+    MethodNotAllowed = "METHOD_NOT_ALLOWED", 405, "Method not allowed", "The address exists, but not for this method; `Allow` lists those it has.";
+    RequestTimeout = "REQUEST_TIMEOUT", 408, "Request timeout", "The body stopped arriving. The part is missing; send it again.";
+    SessionCompleted = "SESSION_COMPLETED", 409, "Session completed", "The upload is complete; it takes no more parts.";
+    FolderExists = "FOLDER_EXISTS", 409, "Folder exists", "There is a folder of this name already.";
+    FileExists = "FILE_EXISTS", 409, "File exists", "There is a file of this name already.";
+    IdempotencyKeyReused = "IDEMPOTENCY_KEY_REUSED", 409, "Idempotency key reused", "The same `Idempotency-Key` was sent with another body.";
+    SessionExpired = "SESSION_EXPIRED", 410, "Session expired", "The session's time is over and its bytes are freed; start anew.";
+    SessionAborted = "SESSION_ABORTED", 410, "Session aborted", "The session was aborted and its bytes are freed; start anew.";
+    FileTooLarge = "FILE_TOO_LARGE", 413, "File too large", "The file is larger than this server accepts.";
+    PayloadTooLarge = "PAYLOAD_TOO_LARGE", 413, "Payload too large", "The JSON body is larger than 64 KiB.";
+    UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", 415, "Unsupported media type", "The body must be sent as `application/json`.";
+    RangeNotSatisfiable = "RANGE_NOT_SATISFIABLE", 416, "Range not satisfiable", "No byte of the file is in the requested range; `Content-Range` tells its length.";
+    RateLimited = "RATE_LIMITED", 429, "Rate limited", "Too many requests; `Retry-After` says when to come again.";
+    Internal = "INTERNAL", 500, "Internal error", "The server failed. The cause is in its log under the request id; the request may be retried.";
+    ServiceUnavailable = "SERVICE_UNAVAILABLE", 503, "Service unavailable", "The server is starting, stopping or overloaded; retry.";
+    InsufficientStorage = "INSUFFICIENT_STORAGE", 507, "Insufficient storage", "The server's disk has no room for this. Retry when there is.";
+}
+
+impl std::fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The body of every error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ErrorBody {
+    /// Always false.
+    pub success: bool,
+    /// Short summary.
+    pub error: String,
+    /// What was wrong, with the field, what it was and what is allowed.
+    pub message: String,
+    /// The machine-readable code.
+    #[serde(rename = "errorCode")]
+    pub error_code: ErrorCode,
+    /// The id under which the server's log has this request; also the `x-request-id` header.
+    #[serde(rename = "requestId")]
+    pub request_id: String,
+    /// With PARTS_MISSING: the indices (from 0) of the parts that have not arrived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_parts: Option<Vec<u32>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_travels_as_its_name() {
+        for code in ErrorCode::ALL {
+            let json = serde_json::to_string(code).unwrap();
+            assert_eq!(json, format!("\"{}\"", code.as_str()));
+            assert_eq!(serde_json::from_str::<ErrorCode>(&json).unwrap(), *code);
+        }
+    }
+
+    #[test]
+    fn what_a_retry_cannot_mend_has_no_status_that_sdks_retry() {
+        // The published SDKs retry 408, 409, 429 and 5xx by themselves.
+        let retried: Vec<_> = ErrorCode::ALL.iter().filter(|code| matches!(code.status(), 408 | 429 | 500..)).collect();
+        use ErrorCode::{InsufficientStorage, Internal, RateLimited, RequestTimeout, ServiceUnavailable};
+        assert_eq!(retried, [&RequestTimeout, &RateLimited, &Internal, &ServiceUnavailable, &InsufficientStorage]);
+    }
+}

@@ -1,0 +1,15 @@
+//! What Partway says on the wire, in one place for server and client: the JSON bodies, the closed set
+//! of error codes, the limits, and the plan that cuts a file into parts.
+//!
+//! This crate depends on serde alone, so that a client pays for nothing it does not use.
+
+pub mod error;
+pub mod limits;
+pub mod multipart;
+pub mod part_plan;
+pub mod record;
+
+pub use error::{ErrorBody, ErrorCode};
+pub use multipart::{CompleteRequest, Policy, StartRequest, StartResponse};
+pub use part_plan::PartPlan;
+pub use record::{FileRecord, FileSummary};

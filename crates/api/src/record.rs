@@ -1,0 +1,87 @@
+//! The file record: what every way of uploading answers.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// A file of a workspace. Satisfies both shapes in use: members at the top, and again, shorter, under `data`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FileRecord {
+    /// Id of the file.
+    pub id: String,
+    /// Number of the file: 10 characters.
+    pub file_no: String,
+    /// Id of the workspace.
+    pub workspace_id: String,
+    /// Number of the workspace: 10 characters.
+    pub workspace_no: String,
+    /// Name of the file, without its folder.
+    pub name: String,
+    /// Folder and name.
+    pub path: String,
+    /// Where the file is served.
+    pub url: String,
+    /// Width in pixels as the file's own header says, for images and video.
+    pub width: Option<u32>,
+    /// Height in pixels as the file's own header says, for images and video.
+    pub height: Option<u32>,
+    /// Size in bytes.
+    pub size: u64,
+    /// File extension that goes with the MIME type.
+    pub format: String,
+    /// MIME type.
+    pub mime_type: String,
+    /// `blake3:` and the hash of the whole file in hexadecimal.
+    pub hash: Option<String>,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// Metadata as given at the start.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
+    pub metadata: Option<Map<String, Value>>,
+    /// The client's own id of the file.
+    pub custom_id: Option<String>,
+    /// Number of the folder, or null for the workspace's root.
+    pub folder_no: Option<String>,
+    /// Always false: every file is served at its URL.
+    pub is_private: bool,
+    /// Whether the workspace already held a file of the same hash.
+    pub is_duplicate: bool,
+    /// When the file became visible, ISO 8601 with milliseconds.
+    pub created_at: String,
+    /// How the file came in: `api`.
+    pub upload_source: String,
+    /// Always empty: Partway makes no thumbnails.
+    pub thumbnail: String,
+    /// Category: image, video, audio, document or other.
+    pub extension: String,
+    /// Always true.
+    pub success: bool,
+    /// The same file in the shape of the published API documentation.
+    pub data: FileSummary,
+}
+
+/// The shorter shape of a file under `data`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FileSummary {
+    /// Id of the file.
+    pub id: String,
+    /// Number of the file.
+    pub file_no: String,
+    /// Name of the file.
+    pub name: String,
+    /// Where the file is served.
+    pub url: String,
+    /// Folder alone, empty for the workspace's root.
+    pub path: String,
+    /// Width in pixels.
+    pub width: Option<u32>,
+    /// Height in pixels.
+    pub height: Option<u32>,
+    /// File extension that goes with the MIME type.
+    pub format: String,
+    /// Size in bytes.
+    pub file_size: u64,
+    /// Number of the workspace.
+    pub workspace_no: String,
+}

@@ -1,0 +1,150 @@
+//! `partway keys create|list|revoke`
+
+use clap::{Args, Subcommand, ValueEnum};
+use partway_server::config::Config;
+use partway_server::data_dir::DataDir;
+use partway_server::db::api_keys::{self, ApiKey, KeyKind};
+use partway_server::db::workspaces::{self, Workspace};
+use partway_server::db::{Db, DbError, Durability, Tx};
+use partway_server::service::key;
+use serde_json::json;
+
+use crate::settings::StoreArgs;
+use crate::{Failure, table};
+
+/// What can be done with keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Make a key. It is shown once.
+    Create(CreateArgs),
+    /// List all keys, without the keys themselves.
+    List(ListArgs),
+    /// Revoke a key; it opens nothing from then on.
+    Revoke(RevokeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    /// What the key may do: `private` everything, `public` only upload.
+    #[arg(long)]
+    kind: Kind,
+    /// Number of the workspace; needed when there are several.
+    #[arg(long, value_name = "NO")]
+    workspace: Option<String>,
+    #[command(flatten)]
+    output: ListArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Print JSON, one object per line.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RevokeArgs {
+    /// The key's id, as `partway keys list` shows it, or the key itself.
+    key: String,
+    #[command(flatten)]
+    output: ListArgs,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    Private,
+    Public,
+}
+
+/// Runs the command on the database, beside the server if one is running.
+pub(crate) fn keys(command: KeysCommand) -> Result<(), Failure> {
+    match command {
+        KeysCommand::Create(args) => create(args),
+        KeysCommand::List(args) => list(&args),
+        KeysCommand::Revoke(args) => revoke(args),
+    }
+}
+
+/// Runs one query on the database of the settings, which must exist.
+pub(super) fn write<T: Send + 'static>(
+    config: &Config,
+    query: impl FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
+) -> Result<T, Failure> {
+    let database = DataDir::existing_database(&config.storage.data_dir)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    Ok(runtime.block_on(async { Db::open(&database)?.write(Durability::PowerLoss, query).await })?)
+}
+
+fn create(args: CreateArgs) -> Result<(), Failure> {
+    let config = args.output.store.config()?;
+    let kind = match args.kind {
+        Kind::Private => KeyKind::Private,
+        Kind::Public => KeyKind::Public,
+    };
+    let wanted = args.workspace;
+    let made = write(&config, move |tx| match choose(workspaces::list(tx)?, wanted.as_deref()) {
+        Ok(workspace) => key::create_key(tx, &workspace, kind).map(Ok),
+        Err(problem) => Ok(Err(problem)),
+    })??;
+    let key::NewKey { stored, key } = made;
+    if args.output.json {
+        let id = stored.id.to_string();
+        println!("{}", json!({"id": id, "key": key, "kind": stored.kind.as_str(), "workspace_no": stored.workspace_no}));
+    } else {
+        println!("{key}");
+        eprintln!("This {} key of workspace {} is shown only now.", stored.kind.as_str(), stored.workspace_no);
+    }
+    Ok(())
+}
+
+/// The workspace with this number, or the only one.
+fn choose(all: Vec<Workspace>, wanted: Option<&str>) -> Result<Workspace, String> {
+    let numbers = all.iter().map(|workspace| workspace.workspace_no.as_str()).collect::<Vec<_>>().join(", ");
+    let mut fitting = all.into_iter().filter(|workspace| wanted.is_none_or(|wanted| wanted == workspace.workspace_no));
+    match (fitting.next(), fitting.next()) {
+        (Some(only), None) => Ok(only),
+        (None, _) => Err(format!("--workspace is {:?}; there are: {numbers}", wanted.unwrap_or_default())),
+        (Some(_), Some(_)) => Err(format!("there are several workspaces; say which with --workspace: {numbers}")),
+    }
+}
+
+fn list(args: &ListArgs) -> Result<(), Failure> {
+    let keys = write(&args.store.config()?, api_keys::list)?;
+    if args.json {
+        keys.iter().for_each(print_json);
+        return Ok(());
+    }
+    let rows: Vec<_> = keys
+        .iter()
+        .map(|key| {
+            let revoked = key.revoked_at.map_or_else(String::new, |at| at.to_iso8601());
+            [key.id.to_string(), key.kind.as_str().to_owned(), key.workspace_no.clone(), key.created_at.to_iso8601(), revoked]
+        })
+        .collect();
+    table::print(["ID", "KIND", "WORKSPACE", "CREATED", "REVOKED"], &rows);
+    Ok(())
+}
+
+fn revoke(args: RevokeArgs) -> Result<(), Failure> {
+    let config = args.output.store.config()?;
+    let wanted = args.key.clone();
+    let revoked = write(&config, move |tx| key::revoke_key(tx, &wanted))?;
+    let key = revoked.ok_or("there is no such key; `partway keys list` shows the ids")?;
+    if args.output.json {
+        print_json(&key);
+    } else {
+        println!("Revoked {} key {} of workspace {}.", key.kind.as_str(), key.id, key.workspace_no);
+    }
+    Ok(())
+}
+
+fn print_json(key: &ApiKey) {
+    let revoked_at = key.revoked_at.map(partway_server::db::Timestamp::to_iso8601);
+    println!(
+        "{}",
+        json!({"id": key.id.to_string(), "kind": key.kind.as_str(), "workspace_no": key.workspace_no,
+               "created_at": key.created_at.to_iso8601(), "revoked_at": revoked_at})
+    );
+}

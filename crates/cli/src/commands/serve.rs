@@ -1,0 +1,79 @@
+//! `partway serve`
+
+use partway_server::service::bootstrap::FirstRun;
+use partway_server::{App, Config, runtime};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::settings::ServeArgs;
+use crate::{Failure, logging};
+
+/// Runs the server until SIGTERM or SIGINT.
+pub(crate) fn serve(args: ServeArgs) -> Result<(), Failure> {
+    let config = args.config()?;
+    logging::start(&config.log)?;
+    raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(runtime::worker_threads())
+        .enable_all()
+        .build()?;
+    runtime.block_on(serve_until_signal(config))
+}
+
+async fn serve_until_signal(config: Config) -> Result<(), Failure> {
+    let address = config.http.listen;
+    let listener = TcpListener::bind(address).await.map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    let listening_on = listener.local_addr()?;
+    let (app, first_run) = App::open(config, listening_on).await?;
+    let stop = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    announce(&app, listening_on, first_run.as_ref());
+    let stopping = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: no new requests, running ones may finish");
+        stopping.cancel();
+    });
+    partway_server::run(app, listener, stop).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Open sessions and connections each hold a file. The soft limit, often 1024, is there for programs that use
+/// `select`; every process may raise it to the hard limit.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).is_err() {
+        tracing::warn!(limit = ?limit.current, "cannot raise the limit of open files");
+    }
+}
+
+fn announce(app: &App, listening_on: std::net::SocketAddr, first_run: Option<&FirstRun>) {
+    let url = app.urls.public();
+    println!("Partway listens on {listening_on}; clients reach it at {url}");
+    let Some(FirstRun { workspace, private_key, public_key }) = first_run else { return };
+    let data_dir = &app.config.storage.data_dir;
+    println!(
+        "
+First start: made a workspace and its keys in {data_dir}. The keys are shown only now.
+
+  workspace    {number}
+  private key  {private}   everything in the workspace: for your servers
+  public key   {public}   uploads only: for browsers and apps
+
+Try it:
+
+  curl --url {url}/api/v1/multipart/start --header 'Authorization: Bearer {private}' --header 'Content-Type: application/json' --data '{{\"file_name\":\"hello.txt\",\"size\":5,\"format\":\"text/plain\"}}'
+",
+        data_dir = data_dir.display(),
+        number = workspace.workspace_no,
+        private = private_key.key,
+        public = public_key.key,
+    );
+}

@@ -1,0 +1,55 @@
+//! `partway`: the server and its command-line client in one binary.
+
+mod commands;
+mod logging;
+mod settings;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A self-hosted server for large uploads, and its client.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server. Needs no configuration: everything it needs it makes in the data directory.
+    Serve(settings::ServeArgs),
+    /// Upload files in parts.
+    Upload(commands::upload::UploadArgs),
+    /// Make, list and revoke API keys, also while the server runs.
+    #[command(subcommand)]
+    Keys(commands::keys::KeysCommand),
+    /// Make and list workspaces, also while the server runs.
+    #[command(subcommand)]
+    Workspaces(commands::workspaces::WorkspacesCommand),
+    /// Write the generated documents into a directory.
+    #[command(hide = true)]
+    Docs(commands::docs::DocsArgs),
+}
+
+/// Why a command failed, as its last line says it.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve(args) => commands::serve::serve(args),
+        Command::Upload(args) => return commands::upload::upload(args),
+        Command::Keys(command) => commands::keys::keys(command),
+        Command::Workspaces(command) => commands::workspaces::workspaces(command),
+        Command::Docs(args) => commands::docs::docs(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("partway: {}", partway_server::error_chain(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The server's settings from the command line, the environment and a file.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use partway_server::Config;
+use partway_server::config::Source;
+
+use crate::Failure;
+
+/// What `partway serve` takes.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Address and port to listen on [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// The address clients know this server by, when it is behind a proxy.
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// Where the data is: common to all commands that work on it.
+#[derive(Debug, Args)]
+pub(crate) struct StoreArgs {
+    /// Directory of the database and of all files [default: ./partway-data].
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// TOML file with settings; docs/CONFIG.md lists them.
+    #[arg(long, value_name = "FILE", env = "PARTWAY_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+impl StoreArgs {
+    fn source(&self) -> Result<Source, Failure> {
+        let mut source = Source::default();
+        if let Some(file) = &self.config {
+            let text = std::fs::read_to_string(file)
+                .map_err(|error| format!("the configuration file {} cannot be read: {error}", file.display()))?;
+            source = source.with_toml(&file.display().to_string(), &text);
+        }
+        let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Ok(source.with_env(variables).with_flag("--data-dir", "data_dir", self.data_dir.clone()))
+    }
+
+    /// The settings, for commands beside the server.
+    pub(crate) fn config(&self) -> Result<Config, Failure> {
+        Ok(Config::read(self.source()?)?)
+    }
+}
+
+impl ServeArgs {
+    /// The settings of the server.
+    pub(crate) fn config(self) -> Result<Config, Failure> {
+        let source = self
+            .store
+            .source()?
+            .with_flag("--listen", "listen", self.listen)
+            .with_flag("--public-url", "public_url", self.public_url);
+        Ok(Config::read(source)?)
+    }
+}

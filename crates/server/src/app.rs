@@ -1,0 +1,96 @@
+//! What every handler can reach: the settings and the services of one server.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::data_dir::{DataDir, DataDirError};
+use crate::db::{Db, DbError};
+use crate::service::bootstrap::{FirstRun, Secrets, bootstrap};
+use crate::service::upload::Uploads;
+use crate::service::urls::Urls;
+use crate::storage::presign::Presigner;
+use crate::storage::{LocalStore, WriteGate};
+
+/// One server's state. Clones share it.
+#[derive(Clone)]
+pub struct App {
+    inner: Arc<Inner>,
+}
+
+/// What an [`App`] holds.
+pub struct Inner {
+    /// The settings.
+    pub config: Config,
+    /// The records.
+    pub db: Db,
+    /// The bytes.
+    pub store: Arc<LocalStore>,
+    /// The upload sessions.
+    pub uploads: Uploads,
+    /// Every URL given to clients.
+    pub urls: Urls,
+    /// The server's own secrets.
+    pub secrets: Secrets,
+    /// Keeps other servers off the data directory.
+    _data_dir: DataDir,
+}
+
+impl std::ops::Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.inner
+    }
+}
+
+/// Why a server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The database cannot be used.
+    #[error("the database {path} cannot be used")]
+    Db {
+        /// Its file.
+        path: String,
+        /// Why.
+        source: DbError,
+    },
+    /// The storage cannot be used.
+    #[error("the storage in {path} cannot be used")]
+    Storage {
+        /// The data directory.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl App {
+    /// Opens the data directory, making what is missing. `FirstRun` when it was new.
+    ///
+    /// # Errors
+    /// When the data directory is in use by another server, or something in it cannot be used.
+    pub async fn open(config: Config, listening_on: SocketAddr) -> Result<(Self, Option<FirstRun>), StartError> {
+        let data_dir = DataDir::lock(&config.storage.data_dir)?;
+        let db_path = data_dir.database();
+        let db_failed = |source| StartError::Db { path: db_path.display().to_string(), source };
+        let db = Db::open(&db_path).map_err(db_failed)?;
+        let (secrets, first_run) = bootstrap(&db).await.map_err(db_failed)?;
+        let store = open_store(data_dir.path(), config.storage.reserve)?;
+        let gate = Arc::new(WriteGate::new(crate::runtime::write_slots()));
+        let uploads = Uploads::new(db.clone(), Arc::clone(&store), gate, config.http.stall_timeout.0);
+        let urls = Urls::new(&config.http, listening_on, Presigner::new(&secrets.part_urls));
+        let inner = Inner { config, db, store, uploads, urls, secrets, _data_dir: data_dir };
+        Ok((Self { inner: Arc::new(inner) }, first_run))
+    }
+}
+
+fn open_store(data_dir: &Path, reserve: bool) -> Result<Arc<LocalStore>, StartError> {
+    let opened = LocalStore::open(data_dir, reserve);
+    opened.map(Arc::new).map_err(|source| StartError::Storage { path: data_dir.display().to_string(), source })
+}

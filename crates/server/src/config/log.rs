@@ -1,0 +1,35 @@
+//! What is written to the log (standard error).
+
+use super::section::section;
+use super::value::Setting;
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line, for log collectors.
+    Json,
+}
+
+impl Setting for LogFormat {
+    const ALLOWED: &'static str = "`text` or `json`";
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "text" => Some(Self::Text),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+}
+
+section! {
+    #[doc = "What is written to the log (standard error)."]
+    pub struct LogSettings {
+        #[doc = "How a log line looks."]
+        format: LogFormat = "log.format", "text";
+        #[doc = "What is logged: a level, or a tracing filter such as `info,partway_server::jobs=debug`."]
+        filter: String = "log.filter", "info";
+    }
+}

@@ -1,0 +1,84 @@
+//! The settings of a server: one struct per concern, each setting declared once with its key, its default
+//! and its documentation. docs/CONFIG.md is generated from the same declarations.
+//!
+//! A setting is taken from the first of: the command line, the environment (`PARTWAY_` and the key in
+//! capitals, dots as underscores), the configuration file, its default. Every problem is reported at once.
+
+mod delivery;
+mod http;
+mod limits;
+mod log;
+mod section;
+mod source;
+mod storage;
+mod value;
+
+use std::path::PathBuf;
+
+pub use delivery::DeliverySettings;
+pub use http::HttpSettings;
+pub use limits::LimitSettings;
+pub use log::{LogFormat, LogSettings};
+pub use section::SettingDoc;
+pub use source::{ConfigError, Problem, Source};
+pub use storage::StorageSettings;
+pub use value::BaseUrl;
+
+/// Everything a server can be told. Cheap to clone next to what it configures.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where it listens and how it is reached.
+    pub http: HttpSettings,
+    /// Where the bytes and the records are.
+    pub storage: StorageSettings,
+    /// What is too much.
+    pub limits: LimitSettings,
+    /// How files are served.
+    pub delivery: DeliverySettings,
+    /// What is written to the log.
+    pub log: LogSettings,
+}
+
+impl Config {
+    /// Reads all settings from `source`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every unknown key and every bad value, not only the first.
+    pub fn read(mut source: Source) -> Result<Self, ConfigError> {
+        let config = Self {
+            http: HttpSettings::read(&mut source),
+            storage: StorageSettings::read(&mut source),
+            limits: LimitSettings::read(&mut source),
+            delivery: DeliverySettings::read(&mut source),
+            log: LogSettings::read(&mut source),
+        };
+        source.finish(&Self::keys())?;
+        Ok(config)
+    }
+
+    /// All defaults, with another data directory: for tests and tools.
+    pub fn with_data_dir(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            http: HttpSettings::default(),
+            storage: StorageSettings { data_dir: data_dir.into(), ..StorageSettings::default() },
+            limits: LimitSettings::default(),
+            delivery: DeliverySettings::default(),
+            log: LogSettings::default(),
+        }
+    }
+
+    /// The documentation of every setting, by concern, in the order of docs/CONFIG.md.
+    pub fn documentation() -> [(&'static str, &'static [SettingDoc]); 5] {
+        [
+            (HttpSettings::ABOUT, HttpSettings::SETTINGS),
+            (StorageSettings::ABOUT, StorageSettings::SETTINGS),
+            (LimitSettings::ABOUT, LimitSettings::SETTINGS),
+            (DeliverySettings::ABOUT, DeliverySettings::SETTINGS),
+            (LogSettings::ABOUT, LogSettings::SETTINGS),
+        ]
+    }
+
+    fn keys() -> Vec<&'static str> {
+        Self::documentation().iter().flat_map(|(_, settings)| settings.iter().map(|setting| setting.key)).collect()
+    }
+}

@@ -1,0 +1,193 @@
+//! Where settings come from, in layers, and the list of everything that is wrong with them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::value::Setting;
+
+/// Variables with the common prefix that belong to the command-line client and not to the server.
+const CLIENT_VARIABLES: [&str; 2] = ["PARTWAY_API_KEY", "PARTWAY_URL"];
+/// Names the file itself, and so cannot stand in it.
+const CONFIG_VARIABLE: &str = "PARTWAY_CONFIG";
+
+/// The environment variable that sets `key`.
+pub(super) fn env_name(key: &str) -> String {
+    format!("PARTWAY_{}", key.replace('.', "_").to_uppercase())
+}
+
+/// Settings as they were written, by key, each with the place it came from.
+#[derive(Debug, Default)]
+pub struct Source {
+    written: BTreeMap<String, Written>,
+    problems: Vec<Problem>,
+}
+
+#[derive(Debug)]
+struct Written {
+    value: String,
+    origin: String,
+}
+
+/// One thing that is wrong with the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem(pub String);
+
+/// All that is wrong with the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Never empty.
+    pub problems: Vec<Problem>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration has {} problem(s):", self.problems.len())?;
+        self.problems.iter().try_for_each(|problem| write!(f, "\n  - {}", problem.0))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Source {
+    /// Adds the text of a TOML file, the weakest layer. `file` names it in messages.
+    pub fn with_toml(mut self, file: &str, text: &str) -> Self {
+        match text.parse::<toml::Table>() {
+            Ok(table) => self.add_table(file, "", table),
+            Err(error) => self.problems.push(Problem(format!("{file} is not TOML: {}", error.to_string().trim()))),
+        }
+        self
+    }
+
+    fn add_table(&mut self, file: &str, prefix: &str, table: toml::Table) {
+        for (name, value) in table {
+            let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
+            match value {
+                toml::Value::Table(inner) => self.add_table(file, &key, inner),
+                toml::Value::String(text) => self.set(key, text, file.to_owned()),
+                other => self.set(key, other.to_string(), file.to_owned()),
+            }
+        }
+    }
+
+    /// Adds environment variables, which outrank the file. Only those that begin with `PARTWAY_` count.
+    pub fn with_env(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        for (name, value) in variables {
+            let ours = name.starts_with("PARTWAY_") && name != CONFIG_VARIABLE && !CLIENT_VARIABLES.contains(&&*name);
+            if ours {
+                // Unknown variables keep their own name, which is what the message must show.
+                self.set(name.clone(), value, name);
+            }
+        }
+        self
+    }
+
+    /// Sets `key` from the command line, the strongest layer.
+    pub fn with_flag(mut self, flag: &str, key: &str, value: Option<String>) -> Self {
+        if let Some(value) = value {
+            self.written.remove(&env_name(key));
+            self.set(key.to_owned(), value, flag.to_owned());
+        }
+        self
+    }
+
+    fn set(&mut self, key: String, value: String, origin: String) {
+        self.written.insert(key, Written { value, origin });
+    }
+
+    /// Takes the setting out, or its default. A bad value is noted, and the default stands in so that
+    /// the other settings are looked at as well.
+    pub(super) fn take<T: Setting>(&mut self, key: &str, default: &'static str) -> T {
+        let from_file_or_flag = self.written.remove(key);
+        let from_env = self.written.remove(&env_name(key));
+        if let Some(Written { value, origin }) = from_env.or(from_file_or_flag) {
+            match T::parse(&value) {
+                Some(parsed) => return parsed,
+                None => self.problems.push(Problem(format!("{key} is {value:?} (from {origin}); allowed: {}", T::ALLOWED))),
+            }
+        }
+        match T::parse(default) {
+            Some(parsed) => parsed,
+            None => unreachable!("the default of {key} is not allowed; a test reads all defaults"),
+        }
+    }
+
+    /// Everything known was taken; what is left is unknown.
+    pub(super) fn finish(mut self, known: &[&str]) -> Result<(), ConfigError> {
+        for (key, Written { origin, .. }) in &self.written {
+            let names = known.iter().map(|known| if key == origin { env_name(known) } else { (*known).to_owned() });
+            let nearest = names.min_by_key(|name| edit_distance(name, key)).unwrap_or_default();
+            self.problems.push(Problem(format!("{key} (from {origin}) is not a setting; the nearest is {nearest}")));
+        }
+        if self.problems.is_empty() { Ok(()) } else { Err(ConfigError { problems: self.problems }) }
+    }
+}
+
+/// Levenshtein distance, to name the setting that was probably meant.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{BaseUrl, Config, LogFormat};
+
+    fn env(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn flags_outrank_environment_outranks_file() {
+        let source = Source::default()
+            .with_toml("p.toml", "listen = \"127.0.0.1:1\"\npublic_url = \"https://file\"\n[log]\nformat = \"json\"\n[storage]\nreserve = false")
+            .with_env(env(&[("PARTWAY_LISTEN", "127.0.0.1:2"), ("PARTWAY_PUBLIC_URL", "https://env/"), ("HOME", "/x"), ("PARTWAY_API_KEY", "sk")]))
+            .with_flag("--listen", "listen", Some("127.0.0.1:3".into()));
+        let config = Config::read(source).unwrap();
+        assert_eq!(config.http.listen.port(), 3);
+        assert_eq!(config.http.public_url.as_ref().map(BaseUrl::as_str), Some("https://env"));
+        assert_eq!(config.log.format, LogFormat::Json);
+        assert!(!config.storage.reserve);
+    }
+
+    #[test]
+    fn every_problem_is_listed_at_once() {
+        let source = Source::default()
+            .with_toml("p.toml", "lisen = \"x\"\n[limits]\nmax_file_bytes = -1\n[storage]\nreserve = \"maybe\"")
+            .with_env(env(&[("PARTWAY_PUBLIC_URL", "ftp://x"), ("PARTWAY_LOG_FORMT", "json")]))
+            .with_flag("--listen", "listen", Some("nowhere".into()));
+        let message = Config::read(source).unwrap_err().to_string();
+        for part in [
+            "6 problem(s)".into(),
+            "listen is \"nowhere\" (from --listen); allowed: an IP address".into(),
+            "public_url is \"ftp://x\" (from PARTWAY_PUBLIC_URL); allowed: an http or https URL".into(),
+            "storage.reserve is \"maybe\" (from p.toml); allowed: `true` or `false`".into(),
+            "limits.max_file_bytes is \"-1\" (from p.toml); allowed: a whole number of bytes".into(),
+            "PARTWAY_LOG_FORMT (from PARTWAY_LOG_FORMT) is not a setting; the nearest is PARTWAY_LOG_FORMAT".into(),
+            "lisen (from p.toml) is not a setting; the nearest is listen".into(),
+        ] {
+            assert!(message.contains(&part), "{part:?} is not in {message}");
+        }
+    }
+
+    #[test]
+    fn a_base_url_keeps_its_path_and_loses_its_last_slash() {
+        let base = BaseUrl::parse("https://cdn.example.com:8443/media/").unwrap();
+        assert_eq!((base.as_str(), base.path()), ("https://cdn.example.com:8443/media", "/media"));
+        let bare = BaseUrl::parse("http://h").unwrap();
+        assert_eq!((bare.as_str(), bare.path()), ("http://h", ""));
+        for bad in ["h", "http://u:p@h", "http://h?x", "http://h#x", "mailto:x", ""] {
+            assert!(BaseUrl::parse(bad).is_none(), "{bad}");
+        }
+    }
+}

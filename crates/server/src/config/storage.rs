@@ -1,0 +1,15 @@
+//! Where the bytes and the records are.
+
+use std::path::PathBuf;
+
+use super::section::section;
+
+section! {
+    #[doc = "Where the bytes and the records are."]
+    pub struct StorageSettings {
+        #[doc = "Directory of the database and of all files. It is made if it is not there."]
+        data_dir: PathBuf = "data_dir", "./partway-data";
+        #[doc = "Reserve the full size of a file when its upload starts, so that a full disk refuses the start and not a part in the middle. Off: files are sparse and grow as parts arrive."]
+        reserve: bool = "storage.reserve", "true";
+    }
+}

@@ -1,0 +1,139 @@
+//! The kinds of values a setting may have, each with the sentence that says what is allowed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::HeaderValue;
+use url::Url;
+
+/// A type that a setting can have.
+pub trait Setting: Sized {
+    /// What may be written, as the end of "allowed: …".
+    const ALLOWED: &'static str;
+
+    /// Reads the text; `None` when it is not allowed.
+    fn parse(text: &str) -> Option<Self>;
+}
+
+/// A duration in whole seconds, at least one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seconds(pub Duration);
+
+/// A number of bytes, at least one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+/// The beginning of URLs: scheme, host, optional port and optional path, without a slash at the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseUrl {
+    text: String,
+    path: String,
+}
+
+impl BaseUrl {
+    /// The base of a server that is reached where it listens.
+    pub fn of_listener(address: SocketAddr) -> Self {
+        Self { text: format!("http://{address}"), path: String::new() }
+    }
+
+    /// The URL without a slash at its end.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Its path: empty, or with a slash at the beginning and none at the end.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+impl std::fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Setting for BaseUrl {
+    const ALLOWED: &'static str = "an http or https URL with a host, without user, query and fragment";
+
+    fn parse(text: &str) -> Option<Self> {
+        let url = Url::parse(text).ok()?;
+        let plain = matches!(url.scheme(), "http" | "https")
+            && url.host_str().is_some_and(|host| !host.is_empty())
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none();
+        plain.then(|| Self {
+            text: url.as_str().trim_end_matches('/').to_owned(),
+            path: url.path().trim_end_matches('/').to_owned(),
+        })
+    }
+}
+
+impl<T: Setting> Setting for Option<T> {
+    const ALLOWED: &'static str = T::ALLOWED;
+
+    fn parse(text: &str) -> Option<Self> {
+        if text.is_empty() { Some(None) } else { T::parse(text).map(Some) }
+    }
+}
+
+impl Setting for SocketAddr {
+    const ALLOWED: &'static str = "an IP address and a port, such as `0.0.0.0:8080` or `[::1]:8080`";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl Setting for Seconds {
+    const ALLOWED: &'static str = "a whole number of seconds from 1 to 86400";
+
+    fn parse(text: &str) -> Option<Self> {
+        let seconds = text.parse().ok().filter(|seconds| (1..=86_400).contains(seconds))?;
+        Some(Self(Duration::from_secs(seconds)))
+    }
+}
+
+impl Setting for Bytes {
+    const ALLOWED: &'static str = "a whole number of bytes from 1 to 9007199254740991";
+
+    fn parse(text: &str) -> Option<Self> {
+        // 2^53 - 1: the largest integer that every JSON reader keeps exactly (RFC 8259, section 6).
+        text.parse().ok().filter(|bytes| (1..=9_007_199_254_740_991).contains(bytes)).map(Self)
+    }
+}
+
+impl Setting for bool {
+    const ALLOWED: &'static str = "`true` or `false`";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl Setting for PathBuf {
+    const ALLOWED: &'static str = "a path";
+
+    fn parse(text: &str) -> Option<Self> {
+        (!text.is_empty() && !text.contains('\0')).then(|| text.into())
+    }
+}
+
+impl Setting for HeaderValue {
+    const ALLOWED: &'static str = "the value of an HTTP header";
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::from_str(text).ok().filter(|_| !text.is_empty())
+    }
+}
+
+impl Setting for String {
+    const ALLOWED: &'static str = "text";
+
+    fn parse(text: &str) -> Option<Self> {
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+}

@@ -1,0 +1,82 @@
+//! The data directory: where its pieces are, and the lock that keeps a second server out.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+
+/// A data directory that this process alone serves. The lock goes with the process, however it ends.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+/// Why a data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    /// Another server has it.
+    #[error("another partway server is using the data directory {0}; stop it, or give this one another --data-dir")]
+    InUse(PathBuf),
+    /// There is no database in it.
+    #[error("{0} has no Partway database; is it the --data-dir that the server uses?")]
+    NoDatabase(PathBuf),
+    /// It cannot be made or opened.
+    #[error("the data directory {path} cannot be used: {source}")]
+    Unusable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl DataDir {
+    /// Makes the directory if need be, readable by its owner alone, and locks it.
+    ///
+    /// # Errors
+    /// When another server has locked it, or it cannot be made or written.
+    pub fn lock(path: &Path) -> Result<Self, DataDirError> {
+        let unusable = |source| DataDirError::Unusable { path: path.to_owned(), source };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
+        let path = path.canonicalize().map_err(unusable)?;
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path.join("lock"))
+            .map_err(unusable)?;
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { path, _lock: lock }),
+            Err(Errno::WOULDBLOCK) => Err(DataDirError::InUse(path)),
+            Err(errno) => Err(unusable(errno.into())),
+        }
+    }
+
+    /// The database of a directory that exists already, for commands that work beside a running server.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn existing_database(path: &Path) -> Result<PathBuf, DataDirError> {
+        let database = database_in(path);
+        if database.is_file() { Ok(database) } else { Err(DataDirError::NoDatabase(path.to_owned())) }
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The database file in it.
+    pub fn database(&self) -> PathBuf {
+        database_in(&self.path)
+    }
+}
+
+fn database_in(data_dir: &Path) -> PathBuf {
+    data_dir.join("partway.db")
+}

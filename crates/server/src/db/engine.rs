@@ -1,0 +1,316 @@
+//! Runs queries on SQLite: one writer thread that commits many requests at once, and a few readers.
+//!
+//! SQLite takes one writer at a time and waits for the disk at every durable commit. The writer therefore
+//! takes all writes that are waiting, runs each in a savepoint of its own, and commits them together: one
+//! wait for the disk, however many requests share it. A request is answered only after that commit.
+//!
+//! Invariant: a write that returned `Ok` is in the database for every later read, survives the end of the
+//! process, and, when it asked for [`Durability::PowerLoss`], survives a power cut. A write that returned an
+//! error has changed nothing.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OpenFlags, Row, ToSql};
+use tokio::sync::oneshot;
+
+use super::{DbError, migrate};
+
+/// Connections for reading. Reads are point lookups of microseconds; two keep one slow listing from
+/// delaying every request's key check.
+const READERS: usize = 2;
+/// Most writes in one transaction: bounds how long the first of them waits for the last.
+const MAX_BATCH: usize = 256;
+/// How long another process (a `partway keys` command) may hold the write lock before a write fails.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Writes that only had to survive the process are pushed to the disk at least this often.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+/// Page cache of one connection, in KiB. The working set is indexes' upper levels.
+const CACHE_KIB: i32 = 2048;
+
+/// What a write must survive once it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// The end of the process, `kill -9` included. Reaches the disk within about a second.
+    Process,
+    /// A power cut.
+    PowerLoss,
+}
+
+/// The database. Clones share it; it stops when the last one is dropped.
+#[derive(Clone)]
+pub struct Db {
+    writer: mpsc::Sender<Write>,
+    readers: mpsc::Sender<Read>,
+}
+
+struct Write {
+    durability: Durability,
+    job: Box<dyn Job>,
+}
+
+/// A write on its way through a shared transaction.
+trait Job: Send {
+    /// Runs the query and keeps its outcome. False when what it did is to be undone.
+    fn run(&mut self, tx: &Tx<'_>) -> bool;
+
+    /// Tells the waiting request how it ended. Jobs that a failed transaction never ran are told as well.
+    fn reply(self: Box<Self>, committed: Result<(), &DbError>);
+}
+
+struct Pending<T, F> {
+    query: Option<F>,
+    outcome: Option<Result<T, DbError>>,
+    sender: oneshot::Sender<Result<T, DbError>>,
+}
+
+impl<T: Send, F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send> Job for Pending<T, F> {
+    fn run(&mut self, tx: &Tx<'_>) -> bool {
+        // A panic leaves no outcome, which counts as `Stopped`.
+        self.outcome = self.query.take().and_then(|query| catch_unwind(AssertUnwindSafe(|| query(tx))).ok());
+        matches!(self.outcome, Some(Ok(_)))
+    }
+
+    fn reply(self: Box<Self>, committed: Result<(), &DbError>) {
+        let _ = self.sender.send(match (self.outcome, committed) {
+            (Some(Err(error)), _) => Err(error),
+            (_, Err(error)) => Err(commit_error(error)),
+            (Some(Ok(value)), Ok(())) => Ok(value),
+            (None, Ok(())) => Err(DbError::Stopped),
+        });
+    }
+}
+
+type Read = Box<dyn FnOnce(&Tx<'_>) + Send>;
+
+impl Db {
+    /// Opens the database file, making it if need be, brings its schema up to date, and starts the threads.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, is no database, or was written by a newer version. Blocks.
+    pub fn open(path: &Path) -> Result<Self, DbError> {
+        let mut writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        writer.pragma_update(None, "journal_mode", "WAL")?;
+        writer.pragma_update(None, "synchronous", "FULL")?;
+        migrate::run(&mut writer)?;
+        let (read_sender, read_receiver) = mpsc::channel();
+        let read_receiver = Arc::new(Mutex::new(read_receiver));
+        for _ in 0..READERS {
+            let reader = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            let jobs = Arc::clone(&read_receiver);
+            spawn("db-reader", path, move || run_reads(&reader, &jobs))?;
+        }
+        let (write_sender, write_receiver) = mpsc::channel();
+        spawn("db-writer", path, move || Writer::new(writer).run(&write_receiver))?;
+        Ok(Self { writer: write_sender, readers: read_sender })
+    }
+
+    /// Runs `query` as one transaction; an `Err` from it undoes all it did.
+    ///
+    /// # Errors
+    /// What `query` returned, or why the commit failed.
+    pub async fn write<T, F>(&self, durability: Durability, query: F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let job = Box::new(Pending { query: Some(query), outcome: None, sender });
+        self.writer.send(Write { durability, job }).map_err(|_| DbError::Stopped)?;
+        receiver.await.unwrap_or(Err(DbError::Stopped))
+    }
+
+    /// Runs `query` on a reading connection: it sees everything committed before.
+    ///
+    /// # Errors
+    /// What `query` returned.
+    pub async fn read<T, F>(&self, query: F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let job: Read = Box::new(move |tx| {
+            let _ = sender.send(query(tx));
+        });
+        self.readers.send(job).map_err(|_| DbError::Stopped)?;
+        receiver.await.unwrap_or(Err(DbError::Stopped))
+    }
+}
+
+/// The error of one commit, told to each of the writes that shared it.
+fn commit_error(error: &DbError) -> DbError {
+    match error {
+        DbError::Full(source) => DbError::Full(copy_of(source)),
+        DbError::Locked(source) => DbError::Locked(copy_of(source)),
+        other => DbError::Commit(other.to_string()),
+    }
+}
+
+fn copy_of(error: &rusqlite::Error) -> rusqlite::Error {
+    let code = error.sqlite_error().copied().unwrap_or(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ERROR));
+    rusqlite::Error::SqliteFailure(code, Some(error.to_string()))
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, DbError> {
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "foreign_keys", "ON")?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.set_prepared_statement_cache_capacity(128);
+    Ok(connection)
+}
+
+fn spawn(name: &str, path: &Path, body: impl FnOnce() + Send + 'static) -> Result<(), DbError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .map(drop)
+        .map_err(|source| DbError::Io { path: PathBuf::from(path).display().to_string(), source })
+}
+
+fn run_reads(connection: &Connection, jobs: &Mutex<mpsc::Receiver<Read>>) {
+    loop {
+        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = job else { return };
+        // A panicking query drops its sender, so its request gets `Stopped`; the thread goes on.
+        let _ = catch_unwind(AssertUnwindSafe(|| job(&Tx { connection })));
+    }
+}
+
+struct Writer {
+    connection: Connection,
+    synchronous: Durability,
+    /// When the oldest commit that has not reached the disk was made.
+    unflushed_since: Option<Instant>,
+}
+
+impl Writer {
+    fn new(connection: Connection) -> Self {
+        Self { connection, synchronous: Durability::PowerLoss, unflushed_since: None }
+    }
+
+    fn run(mut self, jobs: &mpsc::Receiver<Write>) {
+        loop {
+            let first = match self.unflushed_since {
+                None => jobs.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected),
+                Some(since) => jobs.recv_timeout(FLUSH_INTERVAL.saturating_sub(since.elapsed())),
+            };
+            match first {
+                Ok(first) => {
+                    let mut batch = vec![first];
+                    batch.extend(jobs.try_iter().take(MAX_BATCH - 1));
+                    self.commit_together(batch);
+                    if self.unflushed_since.is_some_and(|since| since.elapsed() >= FLUSH_INTERVAL) {
+                        self.flush();
+                    }
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => self.flush(),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return self.flush(),
+            }
+        }
+    }
+
+    fn commit_together(&mut self, mut batch: Vec<Write>) {
+        let durable = batch.iter().any(|write| write.durability == Durability::PowerLoss);
+        let durability = if durable { Durability::PowerLoss } else { Durability::Process };
+        let committed = self.transaction(durability, &mut batch);
+        if let Err(error) = &committed {
+            tracing::error!(%error, writes = batch.len(), "a transaction failed");
+            if !self.connection.is_autocommit() {
+                let _ = self.execute("ROLLBACK");
+            }
+        }
+        for write in batch {
+            write.job.reply(committed.as_ref().map(|()| ()));
+        }
+    }
+
+    fn transaction(&mut self, durability: Durability, batch: &mut [Write]) -> Result<(), DbError> {
+        self.set_synchronous(durability)?;
+        self.execute("BEGIN IMMEDIATE")?;
+        for write in batch {
+            self.execute("SAVEPOINT request")?;
+            if !write.job.run(&Tx { connection: &self.connection }) {
+                // Fails where SQLite has undone the whole transaction by itself, as it does on a full disk.
+                self.execute("ROLLBACK TO request")?;
+            }
+            self.execute("RELEASE request")?;
+        }
+        self.execute("COMMIT")?;
+        match durability {
+            // A durable commit syncs the log, and with it every earlier commit in it.
+            Durability::PowerLoss => self.unflushed_since = None,
+            Durability::Process => self.unflushed_since = self.unflushed_since.or_else(|| Some(Instant::now())),
+        }
+        Ok(())
+    }
+
+    /// In WAL mode, FULL syncs the log at each commit and NORMAL does not.
+    fn set_synchronous(&mut self, durability: Durability) -> Result<(), DbError> {
+        if self.synchronous != durability {
+            let level = if durability == Durability::PowerLoss { "FULL" } else { "NORMAL" };
+            self.connection.pragma_update(None, "synchronous", level)?;
+            self.synchronous = durability;
+        }
+        Ok(())
+    }
+
+    /// Brings commits that were only written to the log onto the disk. A checkpoint syncs the log first.
+    fn flush(&mut self) {
+        if self.unflushed_since.take().is_some() {
+            let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+            if let Err(error) = checkpoint {
+                tracing::warn!(%error, "checkpoint failed");
+            }
+        }
+    }
+
+    fn execute(&self, sql: &'static str) -> Result<(), DbError> {
+        self.connection.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    }
+}
+
+/// What queries run on: the statements of one transaction, or of one read.
+pub struct Tx<'c> {
+    connection: &'c Connection,
+}
+
+impl Tx<'_> {
+    pub(super) fn execute(&self, sql: &'static str, parameters: &[&dyn ToSql]) -> Result<usize, DbError> {
+        Ok(self.connection.prepare_cached(sql)?.execute(parameters)?)
+    }
+
+    pub(super) fn optional<T>(
+        &self,
+        sql: &'static str,
+        parameters: &[&dyn ToSql],
+        row: impl FnOnce(&Row<'_>) -> Result<T, DbError>,
+    ) -> Result<Option<T>, DbError> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query(parameters)?;
+        rows.next()?.map(row).transpose()
+    }
+
+    pub(super) fn all<T>(
+        &self,
+        sql: &'static str,
+        parameters: &[&dyn ToSql],
+        mut row: impl FnMut(&Row<'_>) -> Result<T, DbError>,
+    ) -> Result<Vec<T>, DbError> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query(parameters)?;
+        let mut found = Vec::new();
+        while let Some(next) = rows.next()? {
+            found.push(row(next)?);
+        }
+        Ok(found)
+    }
+
+    pub(super) fn exists(&self, sql: &'static str, parameters: &[&dyn ToSql]) -> Result<bool, DbError> {
+        Ok(self.optional(sql, parameters, |_| Ok(()))?.is_some())
+    }
+}

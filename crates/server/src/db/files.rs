@@ -1,0 +1,147 @@
+//! Files: what is visible in a workspace. One row per path; a row's blob belongs to it alone.
+
+use rusqlite::Row;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::{DbError, Timestamp, Tx, columns};
+
+const TABLE: &str = "files";
+
+/// A file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct File {
+    /// Its id.
+    pub id: Uuid,
+    /// Its public number: 10 characters.
+    pub file_no: String,
+    /// The workspace it is in.
+    pub workspace_id: Uuid,
+    /// Its folder, if it is not at the root.
+    pub folder_id: Option<Uuid>,
+    /// Number of that folder.
+    pub folder_no: Option<String>,
+    /// Last segment of its path.
+    pub name: String,
+    /// Folder and name.
+    pub path: String,
+    /// Where its bytes are.
+    pub blob_id: Uuid,
+    /// How many they are.
+    pub size_bytes: u64,
+    /// MIME type.
+    pub mime_type: String,
+    /// File extension that goes with it.
+    pub format: String,
+    /// Width in pixels, of images and video.
+    pub width: Option<u32>,
+    /// Height in pixels, of images and video.
+    pub height: Option<u32>,
+    /// `blake3:` and the hash in hexadecimal.
+    pub hash: Option<String>,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// The client's own object.
+    pub metadata: Option<Map<String, Value>>,
+    /// The client's own id.
+    pub custom_id: Option<String>,
+    /// How it came in.
+    pub upload_source: String,
+    /// Whether the workspace already held a file of the same hash.
+    pub is_duplicate: bool,
+    /// When it became visible.
+    pub created_at: Timestamp,
+}
+
+/// What serving a file needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServedFile {
+    /// Its id.
+    pub id: Uuid,
+    /// Where its bytes are.
+    pub blob_id: Uuid,
+    /// How many they are.
+    pub size_bytes: u64,
+    /// MIME type.
+    pub mime_type: String,
+    /// `blake3:` and the hash in hexadecimal.
+    pub hash: Option<String>,
+    /// Last segment of its path.
+    pub name: String,
+    /// When its bytes became what they are.
+    pub created_at: Timestamp,
+}
+
+/// Adds a file; its path must be free.
+pub fn insert(tx: &Tx<'_>, file: &File) -> Result<(), DbError> {
+    let metadata = file.metadata.as_ref().map(|metadata| columns::to_json(TABLE, metadata)).transpose()?;
+    tx.execute(
+        "INSERT INTO files (id, file_no, workspace_id, folder_id, name, path, blob_id, size_bytes, mime_type, format, \
+         width, height, hash, tags, metadata, custom_id, upload_source, is_duplicate, created_at, updated_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?19)",
+        &[
+            &file.id.to_string(),
+            &file.file_no,
+            &file.workspace_id.to_string(),
+            &file.folder_id.map(|id| id.to_string()),
+            &file.name,
+            &file.path,
+            &file.blob_id.to_string(),
+            &columns::size_to_sql(file.size_bytes),
+            &file.mime_type,
+            &file.format,
+            &file.width,
+            &file.height,
+            &file.hash,
+            &columns::to_json(TABLE, &file.tags)?,
+            &metadata,
+            &file.custom_id,
+            &file.upload_source,
+            &file.is_duplicate,
+            &file.created_at,
+        ],
+    )?;
+    Ok(())
+}
+
+/// Whether the number is taken.
+pub fn is_file_no_taken(tx: &Tx<'_>, file_no: &str) -> Result<bool, DbError> {
+    tx.exists("SELECT 1 FROM files WHERE file_no = ?1", &[&file_no])
+}
+
+/// Whether the workspace holds a file with this hash.
+pub fn has_hash(tx: &Tx<'_>, workspace_id: Uuid, hash: &str) -> Result<bool, DbError> {
+    tx.exists("SELECT 1 FROM files WHERE workspace_id = ?1 AND hash = ?2 LIMIT 1", &[&workspace_id.to_string(), &hash])
+}
+
+/// Takes the file of this path away and tells what bytes it had: blob and size.
+pub fn take_by_path(tx: &Tx<'_>, workspace_id: Uuid, path: &str) -> Result<Option<(Uuid, u64)>, DbError> {
+    tx.optional(
+        "DELETE FROM files WHERE workspace_id = ?1 AND path = ?2 RETURNING blob_id, size_bytes",
+        &[&workspace_id.to_string(), &path],
+        |row| Ok((columns::uuid(TABLE, row, 0)?, columns::size(TABLE, row, 1)?)),
+    )
+}
+
+/// The file at this path of the workspace with this number.
+pub fn find_served(tx: &Tx<'_>, workspace_no: &str, path: &str) -> Result<Option<ServedFile>, DbError> {
+    tx.optional(
+        "SELECT f.id, f.blob_id, f.size_bytes, f.mime_type, f.hash, f.name, f.created_at \
+         FROM files f JOIN workspaces w ON w.id = f.workspace_id WHERE w.workspace_no = ?1 AND f.path = ?2",
+        &[&workspace_no, &path],
+        served_from_row,
+    )
+}
+
+fn served_from_row(row: &Row<'_>) -> Result<ServedFile, DbError> {
+    Ok(ServedFile {
+        id: columns::uuid(TABLE, row, 0)?,
+        blob_id: columns::uuid(TABLE, row, 1)?,
+        size_bytes: columns::size(TABLE, row, 2)?,
+        mime_type: row.get(3)?,
+        hash: row.get(4)?,
+        name: row.get(5)?,
+        created_at: row.get(6)?,
+    })
+}

@@ -1,0 +1,38 @@
+//! Parts that are wholly in their session's blob.
+
+use uuid::Uuid;
+
+use super::{DbError, Tx};
+
+/// Records a part whose bytes are written. `subtrees` verifies them and is merged into the file's hash.
+/// False, and nothing recorded, when the session takes no parts any more.
+pub fn record(tx: &Tx<'_>, session_id: Uuid, part_index: u32, subtrees: &[u8]) -> Result<bool, DbError> {
+    let changed = tx.execute(
+        "INSERT INTO parts (session_id, part_index, subtrees) \
+         SELECT id, ?2, ?3 FROM sessions WHERE id = ?1 AND status = 'uploading' \
+         ON CONFLICT (session_id, part_index) DO UPDATE SET subtrees = excluded.subtrees",
+        &[&session_id.to_string(), &part_index, &subtrees],
+    )?;
+    Ok(changed == 1)
+}
+
+/// Forgets a part whose bytes are about to be overwritten.
+pub fn delete(tx: &Tx<'_>, session_id: Uuid, part_index: u32) -> Result<(), DbError> {
+    tx.execute("DELETE FROM parts WHERE session_id = ?1 AND part_index = ?2", &[&session_id.to_string(), &part_index])?;
+    Ok(())
+}
+
+/// Forgets all parts of a session that ended.
+pub fn delete_all(tx: &Tx<'_>, session_id: Uuid) -> Result<(), DbError> {
+    tx.execute("DELETE FROM parts WHERE session_id = ?1", &[&session_id.to_string()])?;
+    Ok(())
+}
+
+/// The recorded parts of a session, in order: index and subtrees.
+pub fn list(tx: &Tx<'_>, session_id: Uuid) -> Result<Vec<(u32, Vec<u8>)>, DbError> {
+    tx.all(
+        "SELECT part_index, subtrees FROM parts WHERE session_id = ?1 ORDER BY part_index",
+        &[&session_id.to_string()],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )
+}

@@ -1,0 +1,53 @@
+//! Workspaces: who owns files.
+
+use rusqlite::Row;
+use uuid::Uuid;
+
+use super::{DbError, Timestamp, Tx, columns};
+
+const TABLE: &str = "workspaces";
+
+/// A workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workspace {
+    /// Its id.
+    pub id: Uuid,
+    /// Its public number: 10 characters, part of every file's URL.
+    pub workspace_no: String,
+    /// A name for people.
+    pub name: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+fn from_row(row: &Row<'_>) -> Result<Workspace, DbError> {
+    Ok(Workspace {
+        id: columns::uuid(TABLE, row, 0)?,
+        workspace_no: row.get(1)?,
+        name: row.get(2)?,
+        created_at: row.get(3)?,
+    })
+}
+
+/// Adds a workspace; its number must be free.
+pub fn insert(tx: &Tx<'_>, workspace: &Workspace) -> Result<(), DbError> {
+    tx.execute(
+        "INSERT INTO workspaces (id, workspace_no, name, created_at) VALUES (?1, ?2, ?3, ?4)",
+        &[&workspace.id.to_string(), &workspace.workspace_no, &workspace.name, &workspace.created_at],
+    )?;
+    Ok(())
+}
+
+/// All workspaces, oldest first.
+pub fn list(tx: &Tx<'_>) -> Result<Vec<Workspace>, DbError> {
+    tx.all("SELECT id, workspace_no, name, created_at FROM workspaces ORDER BY created_at, id", &[], from_row)
+}
+
+/// The workspace with this number.
+pub fn find_by_no(tx: &Tx<'_>, workspace_no: &str) -> Result<Option<Workspace>, DbError> {
+    tx.optional(
+        "SELECT id, workspace_no, name, created_at FROM workspaces WHERE workspace_no = ?1",
+        &[&workspace_no],
+        from_row,
+    )
+}

@@ -1,0 +1,103 @@
+//! Conditional requests (RFC 9110, section 13).
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::HeaderMap;
+use http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE};
+
+/// What the conditions of a request allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precondition {
+    /// Go on.
+    Met,
+    /// 304: the client has it.
+    NotModified,
+    /// 412: it is not what the client thinks.
+    Failed,
+}
+
+/// Judges a GET or HEAD of something with this strong entity tag, last modified then. In the order of section 13.2.2.
+pub fn evaluate(headers: &HeaderMap, entity_tag: &str, modified: SystemTime) -> Precondition {
+    if headers.contains_key(IF_MATCH) {
+        if !lists(headers, &IF_MATCH, |tag| tag == entity_tag) {
+            return Precondition::Failed;
+        }
+    } else if date(headers, &IF_UNMODIFIED_SINCE).is_some_and(|since| whole_seconds(modified) > since) {
+        return Precondition::Failed;
+    }
+    if headers.contains_key(IF_NONE_MATCH) {
+        // Weak comparison: the marker of a weak tag does not count.
+        if lists(headers, &IF_NONE_MATCH, |tag| tag.strip_prefix("W/").unwrap_or(tag) == entity_tag) {
+            return Precondition::NotModified;
+        }
+    } else if date(headers, &IF_MODIFIED_SINCE).is_some_and(|since| whole_seconds(modified) <= since) {
+        return Precondition::NotModified;
+    }
+    Precondition::Met
+}
+
+/// Whether `If-Range` lets a `Range` count: there is none, or it names exactly what is served.
+pub fn range_applies(headers: &HeaderMap, entity_tag: &str, modified: SystemTime) -> bool {
+    let Some(value) = headers.get(IF_RANGE) else { return true };
+    match value.to_str() {
+        Ok(tag) if tag.starts_with('"') => tag == entity_tag,
+        Ok(text) => httpdate::parse_http_date(text).is_ok_and(|date| date == whole_seconds(modified)),
+        Err(_) => false,
+    }
+}
+
+fn lists(headers: &HeaderMap, name: &http::HeaderName, matches: impl Fn(&str) -> bool) -> bool {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    // Our own tags are quoted hexadecimal and have no comma, so splitting at commas finds them.
+    values.flat_map(|value| value.split(',')).map(str::trim).any(|tag| tag == "*" || matches(tag))
+}
+
+fn date(headers: &HeaderMap, name: &http::HeaderName) -> Option<SystemTime> {
+    httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok()
+}
+
+/// HTTP dates have no fractions.
+fn whole_seconds(moment: SystemTime) -> SystemTime {
+    let seconds = moment.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderName, HeaderValue};
+
+    const TAG: &str = "\"abc\"";
+
+    fn headers(pairs: &[(HeaderName, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap())).collect()
+    }
+
+    #[test]
+    fn conditions_are_judged_in_the_order_of_the_rfc() {
+        let modified = UNIX_EPOCH + Duration::from_millis(1_000_500);
+        let (same, before, after) =
+            ("Thu, 01 Jan 1970 00:16:40 GMT", "Thu, 01 Jan 1970 00:16:39 GMT", "Thu, 01 Jan 1970 00:16:41 GMT");
+        for (pairs, expected) in [
+            (vec![], Precondition::Met),
+            (vec![(IF_NONE_MATCH, TAG)], Precondition::NotModified),
+            (vec![(IF_NONE_MATCH, "\"x\", W/\"abc\"")], Precondition::NotModified),
+            (vec![(IF_NONE_MATCH, "*")], Precondition::NotModified),
+            (vec![(IF_NONE_MATCH, "\"x\""), (IF_MODIFIED_SINCE, after)], Precondition::Met),
+            (vec![(IF_MODIFIED_SINCE, same)], Precondition::NotModified),
+            (vec![(IF_MODIFIED_SINCE, before)], Precondition::Met),
+            (vec![(IF_MODIFIED_SINCE, "yesterday")], Precondition::Met),
+            (vec![(IF_MATCH, TAG)], Precondition::Met),
+            (vec![(IF_MATCH, "W/\"abc\"")], Precondition::Failed),
+            (vec![(IF_MATCH, "\"x\"")], Precondition::Failed),
+            (vec![(IF_UNMODIFIED_SINCE, before)], Precondition::Failed),
+            (vec![(IF_UNMODIFIED_SINCE, same)], Precondition::Met),
+        ] {
+            assert_eq!(evaluate(&headers(&pairs), TAG, modified), expected, "{pairs:?}");
+        }
+        for (value, applies) in [(TAG, true), ("\"x\"", false), ("W/\"abc\"", false), (same, true), (after, false)] {
+            assert_eq!(range_applies(&headers(&[(IF_RANGE, value)]), TAG, modified), applies, "{value}");
+        }
+        assert!(range_applies(&HeaderMap::new(), TAG, modified));
+    }
+}

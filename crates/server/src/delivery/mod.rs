@@ -1,0 +1,11 @@
+//! Serving files: ranges, conditional requests, and headers that keep a file from acting as the site.
+
+mod body;
+mod conditional;
+mod headers;
+mod range;
+
+pub use body::{FileBody, Piece};
+pub use conditional::{Precondition, evaluate, range_applies};
+pub use headers::{entity_tag, guard_content};
+pub use range::{ByteRange, RangeRequest, parse_range};

@@ -1,0 +1,162 @@
+//! The `Range` header (RFC 9110, section 14).
+
+/// Most ranges that one answer serves; a request for more gets the whole file (RFC 9110, section 14.2).
+const MAX_RANGES: usize = 64;
+/// Longest header that is looked at, in bytes.
+const MAX_HEADER_BYTES: usize = 4096;
+
+/// Bytes `first` to `last`, both included, of a file that has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteRange {
+    /// First byte, from 0.
+    pub first: u64,
+    /// Last byte.
+    pub last: u64,
+}
+
+impl ByteRange {
+    /// Bytes in the range.
+    pub fn length(&self) -> u64 {
+        self.last - self.first + 1
+    }
+}
+
+/// What a `Range` header asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RangeRequest {
+    /// The whole file: there is no range, or none that must be understood.
+    Whole,
+    /// These ranges, in the order asked for, none overlapping or touching another; at least one.
+    Ranges(Vec<ByteRange>),
+    /// Ranges that the file has no byte of.
+    Unsatisfiable,
+}
+
+/// Reads a `Range` header for a file of `size_bytes`. Other units and bad syntax count as no range at all.
+pub fn parse_range(header: &str, size_bytes: u64) -> RangeRequest {
+    let Some((unit, set)) = header.split_once('=') else { return RangeRequest::Whole };
+    if header.len() > MAX_HEADER_BYTES || !unit.trim().eq_ignore_ascii_case("bytes") {
+        return RangeRequest::Whole;
+    }
+    let mut ranges: Vec<ByteRange> = Vec::new();
+    let mut asked = 0;
+    for spec in set.split(',').map(str::trim).filter(|spec| !spec.is_empty()) {
+        asked += 1;
+        match parse_spec(spec, size_bytes) {
+            Err(Malformed) => return RangeRequest::Whole,
+            Ok(Some(range)) => add_merged(&mut ranges, range),
+            Ok(None) => {}
+        }
+    }
+    match (asked, ranges.len()) {
+        (0, _) => RangeRequest::Whole,
+        (_, 0) => RangeRequest::Unsatisfiable,
+        (_, served) if served > MAX_RANGES => RangeRequest::Whole,
+        _ => RangeRequest::Ranges(ranges),
+    }
+}
+
+struct Malformed;
+
+/// `first-last`, `first-` or `-suffix_length`. `None` when the file has no such byte.
+fn parse_spec(spec: &str, size_bytes: u64) -> Result<Option<ByteRange>, Malformed> {
+    let (first, last) = spec.split_once('-').ok_or(Malformed)?;
+    let end = size_bytes.checked_sub(1);
+    if first.is_empty() {
+        let suffix = digits(last)?;
+        let Some(last) = end.filter(|_| suffix > 0) else { return Ok(None) };
+        return Ok(Some(ByteRange { first: size_bytes.saturating_sub(suffix), last }));
+    }
+    let first = digits(first)?;
+    let last = if last.is_empty() { u64::MAX } else { digits(last)? };
+    if last < first {
+        return Err(Malformed);
+    }
+    Ok(end.filter(|end| first <= *end).map(|end| ByteRange { first, last: last.min(end) }))
+}
+
+/// A number that is too large for 64 bits is still a number, beyond any file.
+fn digits(text: &str) -> Result<u64, Malformed> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Malformed);
+    }
+    Ok(text.parse().unwrap_or(u64::MAX))
+}
+
+/// Adds a range, joined with those that it overlaps or touches: nobody gets a byte twice for asking twice.
+fn add_merged(ranges: &mut Vec<ByteRange>, mut range: ByteRange) {
+    let mut place = None;
+    let mut index = 0;
+    while let Some(other) = ranges.get(index).copied() {
+        if other.first <= range.last.saturating_add(1) && range.first <= other.last.saturating_add(1) {
+            range = ByteRange { first: range.first.min(other.first), last: range.last.max(other.last) };
+            ranges.remove(index);
+            place = place.or(Some(index));
+            // What it has grown to may reach ranges that were passed already.
+            index = 0;
+        } else {
+            index += 1;
+        }
+    }
+    ranges.insert(place.unwrap_or(ranges.len()).min(ranges.len()), range);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ranges(header: &str, size: u64) -> Vec<(u64, u64)> {
+        match parse_range(header, size) {
+            RangeRequest::Ranges(ranges) => ranges.iter().map(|range| (range.first, range.last)).collect(),
+            other => panic!("{header}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_examples_of_rfc_9110() {
+        assert_eq!(ranges("bytes=0-499", 10_000), [(0, 499)]);
+        assert_eq!(ranges("bytes=500-999", 10_000), [(500, 999)]);
+        assert_eq!(ranges("bytes=-500", 10_000), [(9500, 9999)]);
+        assert_eq!(ranges("bytes=9500-", 10_000), [(9500, 9999)]);
+        assert_eq!(ranges("bytes=0-0,-1", 10_000), [(0, 0), (9999, 9999)]);
+        assert_eq!(ranges("bytes= 0-999, 4500-5499, -1000", 10_000), [(0, 999), (4500, 5499), (9000, 9999)]);
+        assert_eq!(ranges("bytes=500-600,601-999", 10_000), [(500, 999)]);
+        assert_eq!(ranges("bytes=500-700,601-999", 10_000), [(500, 999)]);
+    }
+
+    #[test]
+    fn ends_beyond_the_file_are_cut_and_beginnings_beyond_it_are_unsatisfiable() {
+        assert_eq!(ranges("bytes=5-100000", 10), [(5, 9)]);
+        assert_eq!(ranges("bytes=-100", 10), [(0, 9)]);
+        assert_eq!(ranges("bytes=0-99999999999999999999999", 10), [(0, 9)]);
+        for header in ["bytes=10-", "bytes=10-20", "bytes=-0", "bytes=99999999999999999999999-"] {
+            assert_eq!(parse_range(header, 10), RangeRequest::Unsatisfiable, "{header}");
+        }
+        assert_eq!(parse_range("bytes=0-", 0), RangeRequest::Unsatisfiable);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_ignored() {
+        for header in ["", "bytes", "bytes=", "bytes=a-b", "bytes=5-2", "bytes=-", "bytes=1", "lines=0-1", "bytes=0-1,x", "bytes=+1-2", "bytes=1--2"] {
+            assert_eq!(parse_range(header, 10), RangeRequest::Whole, "{header}");
+        }
+        let many: Vec<String> = (0..65).map(|i| format!("{}-{}", i * 3, i * 3)).collect();
+        assert_eq!(parse_range(&format!("bytes={}", many.join(",")), 1000), RangeRequest::Whole);
+    }
+
+    proptest! {
+        #[test]
+        fn ranges_are_within_the_file_and_apart(header in "bytes=([0-9]{0,3}-[0-9]{0,3},?){0,12}|\\PC{0,40}", size in 0..1000_u64) {
+            if let RangeRequest::Ranges(ranges) = parse_range(&header, size) {
+                prop_assert!(!ranges.is_empty());
+                for (index, range) in ranges.iter().enumerate() {
+                    prop_assert!(range.first <= range.last && range.last < size);
+                    for other in &ranges[index + 1..] {
+                        prop_assert!(range.last + 1 < other.first || other.last + 1 < range.first);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The generated documents: docs/CONFIG.md, docs/ERRORS.md and docs/openapi.json. A test compares the files in the
+//! repository with these.
+
+use std::fmt::Write;
+
+use partway_api::ErrorCode;
+
+use crate::config::Config;
+
+/// docs/CONFIG.md.
+pub fn config_md() -> String {
+    let mut text = String::from(
+        "# Settings\n\n<!-- Generated from the code by `partway docs`; do not edit. -->\n\n\
+         No setting is needed. Each can be given, strongest first, as a flag of `partway serve` (those that have one: \
+         `--listen`, `--data-dir`, `--public-url`), as an environment variable, or in the TOML file named by `--config` \
+         or `PARTWAY_CONFIG`. A dot in a key is a TOML table: `storage.reserve` is `reserve` under `[storage]`. Unknown \
+         keys and bad values stop the start, all listed at once.\n",
+    );
+    for (about, settings) in Config::documentation() {
+        let _ = write!(text, "\n## {}\n\n| key | variable | default | allowed | |\n|---|---|---|---|---|\n", about.trim_end_matches('.'));
+        for setting in settings {
+            let default = if setting.default.is_empty() { "none".to_owned() } else { format!("`{}`", setting.default) };
+            let _ = writeln!(text, "| `{}` | `{}` | {default} | {} | {} |", setting.key, setting.env(), setting.allowed, setting.about);
+        }
+    }
+    text
+}
+
+/// docs/ERRORS.md.
+pub fn errors_md() -> String {
+    let mut text = String::from(
+        "# Error codes\n\n<!-- Generated from the code by `partway docs`; do not edit. -->\n\n\
+         Every error has the same shape: `success` (false), `error` (a few words), `message` (the field, what it was, \
+         what is allowed), `errorCode` (below), and `requestId`, under which the server's log has the request.\n\n\
+         | status | errorCode | meaning |\n|---|---|---|\n",
+    );
+    for code in ErrorCode::ALL {
+        let _ = writeln!(text, "| {} | `{code}` | {} |", code.status(), code.meaning());
+    }
+    text
+}
+
+/// docs/openapi.json, as `/openapi.json` answers it.
+///
+/// # Errors
+/// When the document cannot be written as JSON.
+pub fn openapi_json() -> Result<String, serde_json::Error> {
+    let mut text = serde_json::to_string_pretty(&crate::openapi::document())?;
+    text.push('\n');
+    Ok(text)
+}

@@ -1,0 +1,157 @@
+//! Errors at the edge: one type that every handler returns, with one shape on the wire.
+//!
+//! A handler's error becomes a response without a body that carries an [`ErrorReport`]; the request-id
+//! middleware writes the body, because it knows the id, and logs the cause, once.
+
+use axum::response::{IntoResponse, Response};
+use http::header::{CONNECTION, CONTENT_RANGE, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, StatusCode};
+use partway_api::{ErrorBody, ErrorCode};
+
+use crate::db::DbError;
+use crate::input::InvalidInput;
+use crate::service::upload::{UploadError, db_code};
+use crate::storage::StorageError;
+
+/// An error as it leaves the server.
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    report: ErrorReport,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// What the body of an error says, and what only the log says.
+#[derive(Debug, Clone)]
+pub struct ErrorReport {
+    code: ErrorCode,
+    message: String,
+    missing_parts: Option<Vec<u32>>,
+    /// Why the server failed. Never leaves it.
+    cause: Option<String>,
+}
+
+impl ErrorReport {
+    /// The cause of a failure of the server itself.
+    pub fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
+    }
+
+    /// The code.
+    pub fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    /// The body. What a 5xx says is fixed.
+    pub fn into_body(self, request_id: String) -> ErrorBody {
+        let message = if self.code.status() >= 500 { self.code.meaning().to_owned() } else { self.message };
+        ErrorBody {
+            success: false,
+            error: self.code.summary().to_owned(),
+            message,
+            error_code: self.code,
+            request_id,
+            missing_parts: self.missing_parts,
+        }
+    }
+}
+
+impl ApiError {
+    /// An error that the client can mend.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        let report = ErrorReport { code, message: message.into(), missing_parts: None, cause: None };
+        let headers = match code {
+            ErrorCode::Unauthorized => vec![(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))],
+            _ => Vec::new(),
+        };
+        Self { report, headers }
+    }
+
+    /// A failure of the server, with its cause for the log.
+    pub fn failed(code: ErrorCode, cause: &(dyn std::error::Error + 'static)) -> Self {
+        let mut error = Self::new(code, "");
+        error.report.cause = Some(chain(cause));
+        error
+    }
+
+    /// Adds a header to the answer.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Tells the client that the connection closes: its request body was not read.
+    #[must_use]
+    pub fn closing(self) -> Self {
+        self.with_header(CONNECTION, HeaderValue::from_static("close"))
+    }
+
+    /// 416 for a file of this size.
+    pub fn range_not_satisfiable(range: &str, size_bytes: u64) -> Self {
+        let message = format!("`Range` is {range:?}; allowed: ranges within the {size_bytes} bytes of the file");
+        let error = Self::new(ErrorCode::RangeNotSatisfiable, message);
+        match HeaderValue::from_str(&format!("bytes */{size_bytes}")) {
+            Ok(value) => error.with_header(CONTENT_RANGE, value),
+            Err(_) => error,
+        }
+    }
+}
+
+/// An error and all that caused it, in one line.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        next = cause.source();
+    }
+    text
+}
+
+impl From<InvalidInput> for ApiError {
+    fn from(error: InvalidInput) -> Self {
+        Self::new(error.code, error.message)
+    }
+}
+
+impl From<UploadError> for ApiError {
+    fn from(error: UploadError) -> Self {
+        let code = error.code();
+        match error {
+            UploadError::Db(cause) => Self::failed(code, &cause),
+            UploadError::Storage(cause) => Self::failed(code, &cause),
+            UploadError::PartsMissing { ref missing, .. } => {
+                let mut answer = Self::new(code, error.to_string());
+                answer.report.missing_parts = Some(missing.clone());
+                answer
+            }
+            refused => Self::new(code, refused.to_string()),
+        }
+    }
+}
+
+impl From<DbError> for ApiError {
+    fn from(error: DbError) -> Self {
+        Self::failed(db_code(&error), &error)
+    }
+}
+
+impl From<StorageError> for ApiError {
+    fn from(error: StorageError) -> Self {
+        UploadError::Storage(error).into()
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.report.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = status.into_response();
+        response.headers_mut().extend(self.headers);
+        response.extensions_mut().insert(self.report);
+        response
+    }
+}

@@ -1,0 +1,90 @@
+//! A JSON object from a client, read member by member so that each mistake is named.
+//!
+//! A member that is null counts as not given. Unknown members are ignored.
+
+use partway_api::ErrorCode;
+use serde_json::{Map, Value};
+
+use super::{InvalidInput, shown};
+
+/// The JSON object of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JsonBody(Map<String, Value>);
+
+impl JsonBody {
+    /// Reads a request body.
+    ///
+    /// # Errors
+    /// INVALID_JSON when it is empty, no JSON, or no object.
+    pub fn parse(bytes: &[u8]) -> Result<Self, InvalidInput> {
+        let refuse = |was: String| InvalidInput {
+            code: ErrorCode::InvalidJson,
+            message: format!("the body is {was}; allowed: one JSON object"),
+        };
+        if bytes.is_empty() {
+            return Err(refuse("empty".into()));
+        }
+        match serde_json::from_slice(bytes) {
+            Ok(Value::Object(members)) => Ok(Self(members)),
+            Ok(other) => Err(refuse(format!("JSON but not an object: {}", shown(other)))),
+            Err(error) => Err(refuse(format!("not JSON ({error})"))),
+        }
+    }
+
+    /// The member, unless it is missing or null.
+    pub fn get(&self, field: &str) -> Option<&Value> {
+        self.0.get(field).filter(|value| !value.is_null())
+    }
+
+    /// A member that is text.
+    pub(super) fn text(&self, field: &str, code: ErrorCode) -> Result<Option<&str>, InvalidInput> {
+        let Some(value) = self.get(field) else { return Ok(None) };
+        value.as_str().map(Some).ok_or_else(|| InvalidInput::new(code, field, shown(value), "a string"))
+    }
+
+    /// A member that is a whole number within `allowed`.
+    pub(super) fn whole_number(
+        &self,
+        field: &str,
+        code: ErrorCode,
+        unit: &str,
+        allowed: std::ops::RangeInclusive<u64>,
+    ) -> Result<Option<u64>, InvalidInput> {
+        let Some(value) = self.get(field) else { return Ok(None) };
+        // 10.0 is a whole number in JSON, which has no integer type; some writers always print the point.
+        let exact = |float: f64| (float.fract() == 0.0 && (0.0..9e15).contains(&float)).then_some(float as u64);
+        let number = value.as_u64().or_else(|| value.as_f64().and_then(exact));
+        number.filter(|number| allowed.contains(number)).map(Some).ok_or_else(|| {
+            let rule = format!("a whole number of {unit} from {} to {}", allowed.start(), allowed.end());
+            InvalidInput::new(code, field, shown(value), rule)
+        })
+    }
+
+    /// A member that is true or false, also as text.
+    pub(super) fn boolean(&self, field: &str) -> Result<Option<bool>, InvalidInput> {
+        let Some(value) = self.get(field) else { return Ok(None) };
+        match value {
+            Value::Bool(boolean) => Ok(Some(*boolean)),
+            Value::String(text) if text == "true" => Ok(Some(true)),
+            Value::String(text) if text == "false" => Ok(Some(false)),
+            other => Err(InvalidInput::new(ErrorCode::InvalidParameter, field, shown(other), "true or false")),
+        }
+    }
+
+    /// A member that must be there and be text.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETER.
+    pub fn required_text(&self, field: &str) -> Result<&str, InvalidInput> {
+        self.optional_text(field)?
+            .ok_or_else(|| InvalidInput::new(ErrorCode::InvalidParameter, field, "missing", "a string"))
+    }
+
+    /// A member that, when given, must be text.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETER.
+    pub fn optional_text(&self, field: &str) -> Result<Option<&str>, InvalidInput> {
+        self.text(field, ErrorCode::InvalidParameter)
+    }
+}

@@ -1,0 +1,34 @@
+//! The client's own JSON object.
+
+use partway_api::ErrorCode;
+use partway_api::limits::MAX_METADATA_BYTES;
+use serde_json::{Map, Value};
+
+use super::{InvalidInput, shown};
+
+/// A JSON object of at most 16 KiB in compact form, its members in the order given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Metadata(Map<String, Value>);
+
+impl Metadata {
+    /// Takes the value of `metadata`.
+    ///
+    /// # Errors
+    /// INVALID_METADATA.
+    pub fn parse(value: &Value) -> Result<Self, InvalidInput> {
+        let refuse = |was: String, allowed: String| InvalidInput::new(ErrorCode::InvalidMetadata, "metadata", was, allowed);
+        let Value::Object(members) = value else {
+            return Err(refuse(shown(value), "a JSON object".into()));
+        };
+        let bytes = serde_json::to_vec(members).map_or(usize::MAX, |json| json.len());
+        if bytes > MAX_METADATA_BYTES {
+            return Err(refuse(format!("{bytes} bytes of JSON"), format!("at most {MAX_METADATA_BYTES} bytes")));
+        }
+        Ok(Self(members.clone()))
+    }
+
+    /// The members.
+    pub fn into_inner(self) -> Map<String, Value> {
+        self.0
+    }
+}

@@ -1,0 +1,50 @@
+//! Outside input as validated types. Text that came from a client becomes one of these at the edge, and is
+//! not checked again further in.
+
+mod custom_id;
+mod file_name;
+mod folder_path;
+mod json;
+mod media_type;
+mod metadata;
+mod start_upload;
+mod tags;
+
+use partway_api::ErrorCode;
+
+pub use custom_id::CustomId;
+pub use file_name::FileName;
+pub use folder_path::FolderPath;
+pub use json::JsonBody;
+pub use media_type::{MediaType, category};
+pub use metadata::Metadata;
+pub use start_upload::StartUpload;
+pub use tags::Tags;
+
+/// Input that was refused: the code, and a message with the field, what it was and what is allowed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct InvalidInput {
+    /// The code that the contract gives this field.
+    pub code: ErrorCode,
+    /// For the developer of the client.
+    pub message: String,
+}
+
+impl InvalidInput {
+    /// `field` was `was`; `allowed` says what it may be.
+    pub fn new(code: ErrorCode, field: &str, was: impl std::fmt::Display, allowed: impl std::fmt::Display) -> Self {
+        Self { code, message: format!("`{field}` is {was}; allowed: {allowed}") }
+    }
+}
+
+/// A value as a message shows it: as JSON, and cut where it is long.
+pub(crate) fn shown(value: impl serde::Serialize) -> String {
+    const MAX_CHARS: usize = 80;
+    let json = serde_json::to_string(&value).unwrap_or_default();
+    if json.chars().count() <= MAX_CHARS {
+        return json;
+    }
+    let cut: String = json.chars().take(MAX_CHARS).collect();
+    format!("{cut}… ({} bytes)", json.len())
+}

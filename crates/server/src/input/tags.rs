@@ -1,0 +1,71 @@
+//! Tags of a file.
+
+use partway_api::ErrorCode;
+use partway_api::limits::{MAX_TAG_CHARS, MAX_TAGS};
+use serde_json::Value;
+
+use super::{InvalidInput, shown};
+
+/// Tags: trimmed, none empty, none twice, in the order given.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tags(Vec<String>);
+
+impl Tags {
+    /// Takes the value of `tags`: a list of strings, or one comma-separated string.
+    ///
+    /// # Errors
+    /// INVALID_TAGS.
+    pub fn parse(value: &Value) -> Result<Self, InvalidInput> {
+        let refuse = |was: String, allowed: String| InvalidInput::new(ErrorCode::InvalidTags, "tags", was, allowed);
+        let given: Option<Vec<&str>> = match value {
+            Value::String(list) => Some(list.split(',').collect()),
+            Value::Array(items) => items.iter().map(Value::as_str).collect(),
+            _ => None,
+        };
+        let given = given
+            .ok_or_else(|| refuse(shown(value), "a list of strings, or one comma-separated string".into()))?;
+        let mut tags: Vec<String> = Vec::new();
+        for tag in given.into_iter().map(str::trim).filter(|tag| !tag.is_empty()) {
+            if tag.chars().count() > MAX_TAG_CHARS {
+                return Err(refuse(shown(tag), format!("tags of at most {MAX_TAG_CHARS} characters")));
+            }
+            if tags.iter().all(|known| known != tag) {
+                tags.push(tag.to_owned());
+            }
+            if tags.len() > MAX_TAGS {
+                return Err(refuse(format!("a list of more than {MAX_TAGS}"), format!("at most {MAX_TAGS} tags")));
+            }
+        }
+        Ok(Self(tags))
+    }
+
+    /// The tags.
+    pub fn into_inner(self) -> Vec<String> {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn lists_and_comma_separated_text_mean_the_same() {
+        let expected = vec!["campaign".to_owned(), "raw".to_owned()];
+        for given in [json!(["campaign", "raw"]), json!(" campaign, raw ,,raw"), json!(["campaign ", "", "raw", "campaign"])] {
+            assert_eq!(Tags::parse(&given).unwrap().into_inner(), expected);
+        }
+        assert!(Tags::parse(&json!("")).unwrap().into_inner().is_empty());
+    }
+
+    #[test]
+    fn too_many_too_long_and_other_types_are_refused() {
+        let many: Vec<String> = (0..51).map(|i| format!("t{i}")).collect();
+        assert!(Tags::parse(&json!(many[..50])).is_ok());
+        assert!(Tags::parse(&json!(["é".repeat(128)])).is_ok());
+        for bad in [json!(many), json!(["é".repeat(129)]), json!(7), json!([1]), json!({"a": 1}), json!([null])] {
+            assert_eq!(Tags::parse(&bad).unwrap_err().code, ErrorCode::InvalidTags, "{bad}");
+        }
+    }
+}

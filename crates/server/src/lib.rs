@@ -1,0 +1,46 @@
+//! The Partway server as a library: everything behind `partway serve`.
+//!
+//! [`App::open`] opens a data directory, [`run`] serves it on a listener until it is told to stop. How a request
+//! travels through the modules is in docs/ARCHITECTURE.md.
+
+pub mod app;
+pub mod config;
+pub mod data_dir;
+pub mod db;
+mod delivery;
+pub mod docs;
+mod error;
+mod http_server;
+pub mod input;
+mod jobs;
+mod lingering;
+mod mac;
+mod media;
+mod middleware;
+pub mod openapi;
+mod router;
+mod routes;
+pub mod runtime;
+pub mod service;
+pub mod storage;
+
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use app::{App, StartError};
+pub use config::Config;
+pub use error::chain as error_chain;
+
+/// Serves `app` on `listener` until `stop`; then running requests get the time that the settings allow.
+pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) {
+    let cleaner = jobs::Cleaner { db: app.db.clone(), store: Arc::clone(&app.store), uploads: app.uploads.clone() };
+    let stop_cleaner = CancellationToken::new();
+    let cleaning = tokio::spawn(cleaner.run(stop_cleaner.clone()));
+    http_server::serve(listener, router::router(&app), &app.config.http, stop).await;
+    stop_cleaner.cancel();
+    if let Err(error) = cleaning.await {
+        tracing::error!(%error, "the cleaner ended badly");
+    }
+}

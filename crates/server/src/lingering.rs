@@ -1,0 +1,99 @@
+//! Closing a connection so that the client gets the last answer.
+//!
+//! A request refused before its body was read leaves bytes on the way. Closing the socket with bytes unread makes
+//! the kernel send a reset, and a client that is still sending then often never sees the answer. So closing first
+//! ends our side, and then takes and drops what still comes, for a bounded time and amount (nginx calls it
+//! lingering close; RFC 9112, section 9.6).
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+
+/// How long a client may go on sending after the answer.
+const MAX_TIME: Duration = Duration::from_secs(5);
+/// How much it may send: a default part and some more.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// A connection that closes that way.
+pub(crate) struct Lingering {
+    stream: TcpStream,
+    closing: Option<Closing>,
+}
+
+struct Closing {
+    deadline: Pin<Box<Sleep>>,
+    left_bytes: usize,
+}
+
+impl Lingering {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self { stream, closing: None }
+    }
+
+    fn stream(self: Pin<&mut Self>) -> Pin<&mut TcpStream> {
+        Pin::new(&mut self.get_mut().stream)
+    }
+}
+
+impl Closing {
+    /// Takes what comes, until the client has closed, too, or had enough time.
+    fn poll_drain(&mut self, mut stream: Pin<&mut TcpStream>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut scratch = [0; 16 * 1024];
+        while self.left_bytes > 0 && self.deadline.as_mut().poll(cx).is_pending() {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            match ready!(stream.as_mut().poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {
+                    self.left_bytes = self.left_bytes.saturating_sub(buffer.filled().len());
+                }
+                _ => break,
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl AsyncRead for Lingering {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Lingering {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.stream().poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.stream().poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let mut stream = Pin::new(&mut this.stream);
+        if this.closing.is_none() {
+            ready!(stream.as_mut().poll_shutdown(cx))?;
+        }
+        let closing = this.closing.get_or_insert_with(|| Closing {
+            deadline: Box::pin(tokio::time::sleep(MAX_TIME)),
+            left_bytes: MAX_BYTES,
+        });
+        closing.poll_drain(stream, cx).map(Ok)
+    }
+}

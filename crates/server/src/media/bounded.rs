@@ -1,0 +1,53 @@
+//! Reading small fields of a file, with a budget of steps so that no file can make it long.
+
+use std::io::{Read, Seek, SeekFrom};
+
+use super::Reader;
+
+/// Most boxes or elements looked at in one file. Real files have tens on the way to their dimensions.
+const MAX_STEPS: u32 = 4096;
+
+/// A reader with a budget.
+pub(super) struct Bounded<'b> {
+    reader: Reader<'b>,
+    steps: u32,
+}
+
+impl<'b> Bounded<'b> {
+    pub(super) fn new(reader: Reader<'b>) -> Self {
+        Self { reader, steps: MAX_STEPS }
+    }
+
+    /// Takes one step of the budget.
+    pub(super) fn step(&mut self) -> Option<()> {
+        self.steps = self.steps.checked_sub(1)?;
+        Some(())
+    }
+
+    /// The next `N` bytes.
+    pub(super) fn bytes<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let mut bytes = [0; N];
+        self.reader.read_exact(&mut bytes).ok()?;
+        Some(bytes)
+    }
+
+    /// The next four bytes as a number.
+    pub(super) fn u32(&mut self) -> Option<u32> {
+        self.bytes().map(u32::from_be_bytes)
+    }
+
+    /// Where the reader is.
+    pub(super) fn position(&mut self) -> Option<u64> {
+        self.reader.stream_position().ok()
+    }
+
+    /// Goes to a place.
+    pub(super) fn go_to(&mut self, position: u64) -> Option<()> {
+        // `seek` would throw the buffer away even for the next byte; most steps are short.
+        let here = self.position()?;
+        match i64::try_from(i128::from(position) - i128::from(here)) {
+            Ok(delta) => self.reader.seek_relative(delta).ok(),
+            Err(_) => self.reader.seek(SeekFrom::Start(position)).ok().map(drop),
+        }
+    }
+}

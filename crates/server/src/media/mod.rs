@@ -1,0 +1,80 @@
+//! Width and height of images and video, read from the file's own header.
+//!
+//! The file is whatever somebody sent. Readers look only at headers, never allocate by a length that the file
+//! claims, and stop after a bounded number of steps. What they cannot read has no dimensions; nothing fails.
+
+mod bounded;
+mod mp4;
+mod svg;
+mod webm;
+
+use std::io::BufReader;
+
+use crate::storage::Blob;
+
+/// Largest side that is believed, in pixels: what the formats themselves can say at most (16 bit for most).
+const MAX_SIDE: u32 = 1 << 20;
+/// Headers are read in pieces of this many bytes.
+const BUFFER_BYTES: usize = 4096;
+
+/// Width and height in pixels as the header says them, before any rotation; `None` for other types, for files that
+/// do not say, and for files that are not what their type says. Blocks.
+pub fn dimensions(mime_type: &str, blob: &Blob) -> Option<(u32, u32)> {
+    let essence = mime_type.split(';').next().unwrap_or_default().trim();
+    let read = match essence {
+        "image/svg+xml" => svg::dimensions,
+        "video/mp4" | "video/quicktime" | "video/x-m4v" | "video/3gpp" => mp4::dimensions,
+        "video/webm" | "video/x-matroska" => webm::dimensions,
+        _ if essence.starts_with("image/") => raster,
+        _ => return None,
+    };
+    let reader = BufReader::with_capacity(BUFFER_BYTES, blob.reader().ok()?);
+    read(reader).filter(|(width, height)| (1..=MAX_SIDE).contains(width) && (1..=MAX_SIDE).contains(height))
+}
+
+type Reader<'b> = BufReader<crate::storage::BlobReader<'b>>;
+
+fn raster(reader: Reader<'_>) -> Option<(u32, u32)> {
+    let size = imagesize::reader_size(reader).ok()?;
+    Some((u32::try_from(size.width).ok()?, u32::try_from(size.height).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::LocalStore;
+    use proptest::prelude::*;
+
+    const TYPES: [&str; 8] =
+        ["image/jpeg", "image/png", "image/gif", "image/webp", "image/avif", "image/svg+xml", "video/mp4", "video/webm"];
+
+    /// Beginnings of real files, so that the readers get past their first check.
+    const BEGINNINGS: [&[u8]; 9] = [
+        b"\xff\xd8\xff\xe0\x00\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0",
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+        b"GIF89a",
+        b"RIFF\xff\xff\xff\x7fWEBPVP8X",
+        b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf\0\0\0\x20meta",
+        b"<svg width=\"",
+        b"\0\0\0\x18ftypisom\0\0\0\0isommp42\0\0\0\x40moov\0\0\0\x38trak",
+        b"\0\0\0\x01moov\0\0\0\0\0\0\0\x30",
+        b"\x1a\x45\xdf\xa3\x84\x42\x86\x81\x01\x18\x53\x80\x67\x01\xff\xff\xff\xff\xff\xff\xff\x16\x54\xae\x6b\xa0\xae\x90",
+    ];
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_a_reader_panic_or_hang(
+            begin in 0..BEGINNINGS.len(),
+            rest in proptest::collection::vec(any::<u8>(), 0..400),
+        ) {
+            let directory = tempfile::tempdir().unwrap();
+            let store = LocalStore::open(directory.path(), false).unwrap();
+            let bytes = [BEGINNINGS[begin], &rest].concat();
+            let blob = store.create(uuid::Uuid::from_u128(1), bytes.len() as u64).unwrap();
+            blob.write_all_at(&bytes, 0).unwrap();
+            for mime in TYPES {
+                let _ = dimensions(mime, &blob);
+            }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Who sent the request. Taking a [`Caller`] is what makes a route need a key.
+
+use axum::extract::FromRequestParts;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use partway_api::ErrorCode;
+
+use crate::app::App;
+use crate::error::ApiError;
+use crate::service::key::{self, Identity};
+
+/// The holder of the key that came with the request, in `Authorization: Bearer` or `x-api-key`.
+#[derive(Debug, Clone)]
+pub struct Caller(pub Identity);
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let unauthorized = |message: &str| ApiError::new(ErrorCode::Unauthorized, message);
+        let key = key_of(parts)
+            .ok_or_else(|| unauthorized("there is no API key; send `Authorization: Bearer KEY` or `x-api-key: KEY`"))?;
+        let identity = key::identify(&app.db, key).await?;
+        identity.map(Self).ok_or_else(|| unauthorized("the API key is unknown or revoked"))
+    }
+}
+
+fn key_of(parts: &Parts) -> Option<&str> {
+    let bearer = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
+        let (scheme, key) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+    });
+    let header = || parts.headers.get("x-api-key").and_then(|value| value.to_str().ok()).map(str::trim);
+    bearer.or_else(header).filter(|key| !key.is_empty())
+}

@@ -1,0 +1,81 @@
+//! Takes the path of the public URL off a request's path. Some proxies take it off themselves, some leave it: both
+//! work without a setting.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::extract::Request;
+use http::Uri;
+use http::uri::PathAndQuery;
+use tower::{Layer, Service};
+
+/// Wraps services in [`Strip`].
+#[derive(Debug, Clone)]
+pub(super) struct StripLayer {
+    prefixes: Arc<[String]>,
+}
+
+impl StripLayer {
+    /// The prefixes begin with a slash, end without one, and the longest comes first.
+    pub(super) fn new(prefixes: Vec<String>) -> Self {
+        Self { prefixes: prefixes.into() }
+    }
+}
+
+impl<S> Layer<S> for StripLayer {
+    type Service = Strip<S>;
+
+    fn layer(&self, inner: S) -> Strip<S> {
+        Strip { prefixes: Arc::clone(&self.prefixes), inner }
+    }
+}
+
+/// Takes a prefix off the path and calls the inner service.
+#[derive(Debug, Clone)]
+pub(super) struct Strip<S> {
+    prefixes: Arc<[String]>,
+    inner: S,
+}
+
+impl<S: Service<Request>> Service<Request> for Strip<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request) -> S::Future {
+        if let Some(uri) = stripped(request.uri(), &self.prefixes) {
+            *request.uri_mut() = uri;
+        }
+        self.inner.call(request)
+    }
+}
+
+fn stripped(uri: &Uri, prefixes: &[String]) -> Option<Uri> {
+    let rest = prefixes.iter().find_map(|prefix| {
+        let rest = uri.path_and_query()?.as_str().strip_prefix(prefix.as_str())?;
+        rest.starts_with('/').then_some(rest)
+    })?;
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(rest).ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_segments_are_taken_off() {
+        let prefixes = ["/media/up".to_owned(), "/media".to_owned()];
+        let path = |uri: &str| stripped(&uri.parse().unwrap(), &prefixes).map(|uri| uri.to_string());
+        assert_eq!(path("/media/api/v1/x?y=/media/z").as_deref(), Some("/api/v1/x?y=/media/z"));
+        assert_eq!(path("/media/up/api").as_deref(), Some("/api"));
+        for kept in ["/mediastore/x", "/api/media/x", "/media", "/media?x", "/"] {
+            assert_eq!(path(kept), None, "{kept}");
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What every request passes, and in which order. This is the only place where the order is decided.
+
+mod auth;
+mod base_path;
+mod json_body;
+mod request_id;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::from_fn;
+use axum::response::Response;
+use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LOCATION, RETRY_AFTER};
+use http::{HeaderName, Method};
+use tower::{Layer, Service, ServiceBuilder};
+use tower_http::cors::{AllowHeaders, Any, CorsLayer};
+
+pub use auth::Caller;
+pub use json_body::ApiJson;
+
+use crate::app::App;
+
+/// Wraps the routes. From the outside in: the public path prefix goes, the request gets its id and its line in the
+/// log, browsers' preflights are answered, and only then is a route looked for.
+pub fn wrap(
+    routes: Router,
+    app: &App,
+) -> impl Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send> + Clone + Send + 'static {
+    let inner = ServiceBuilder::new().layer(from_fn(request_id::handle)).layer(cors()).service(routes);
+    base_path::StripLayer::new(app.urls.path_prefixes()).layer(inner)
+}
+
+/// Any origin: the API's permission is its key or its signed URL, never a cookie.
+fn cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([
+            ETAG,
+            LOCATION,
+            RETRY_AFTER,
+            ACCEPT_RANGES,
+            CONTENT_RANGE,
+            CONTENT_LENGTH,
+            HeaderName::from_static(request_id::HEADER),
+        ])
+        .max_age(std::time::Duration::from_secs(24 * 60 * 60))
+}

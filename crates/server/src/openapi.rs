@@ -1,0 +1,36 @@
+//! The head of the OpenAPI document; the routes add themselves.
+
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use crate::routes::delivery;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Partway", description = "A self-hosted server for large uploads", license(name = "Apache-2.0 OR MIT")),
+    paths(delivery::get_file_content),
+    modifiers(&Security),
+    tags(
+        (name = "multipart", description = "Uploads in parts"),
+        (name = "delivery", description = "Serving files"),
+        (name = "service", description = "The server itself"),
+    )
+)]
+pub(crate) struct ApiDocument;
+
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        let header = ApiKey::Header(ApiKeyValue::new("x-api-key"));
+        components.add_security_scheme("api_key", SecurityScheme::ApiKey(header));
+    }
+}
+
+/// The whole document, as `/openapi.json` answers it.
+pub fn document() -> utoipa::openapi::OpenApi {
+    crate::router::documented().split_for_parts().1
+}

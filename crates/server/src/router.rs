@@ -1,0 +1,54 @@
+//! The table of contents: every route of the server.
+
+use axum::extract::{Extension, Request};
+use axum::response::Response;
+use axum::routing::{any, get};
+use partway_api::ErrorCode;
+use tower::Service;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+use crate::error::ApiError;
+use crate::middleware;
+use crate::openapi::ApiDocument;
+use crate::routes::openapi_document::OpenApiJson;
+use crate::routes::{delivery, health, multipart, openapi_document};
+
+/// All routes, with what every request passes before them.
+pub fn router(
+    app: &App,
+) -> impl Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send> + Clone + Send + 'static {
+    let (routes, document) = documented().split_for_parts();
+    let json = serde_json::to_vec(&document).unwrap_or_default();
+    let routes = routes
+        .route("/openapi.json", get(openapi_document::get_openapi))
+        // The document has a path with one parameter where the route takes the rest of the path.
+        .route("/{workspace_no}/{*path}", get(delivery::get_file_content))
+        // What begins like the API is never a file.
+        .route("/api/{*rest}", any(no_such_route))
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(Extension(OpenApiJson(json.into())))
+        .with_state(app.clone());
+    middleware::wrap(routes, app)
+}
+
+/// The routes that the OpenAPI document describes.
+pub(crate) fn documented() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(ApiDocument::openapi())
+        .routes(routes!(multipart::start::start_multipart))
+        .routes(routes!(multipart::part::put_part))
+        .routes(routes!(multipart::complete::complete_multipart))
+        .routes(routes!(health::get_health))
+        .routes(routes!(health::get_readiness))
+}
+
+async fn no_such_route(request: Request) -> ApiError {
+    ApiError::new(ErrorCode::NotFound, format!("there is nothing at {:?}", request.uri().path()))
+}
+
+async fn method_not_allowed(request: Request) -> ApiError {
+    ApiError::new(ErrorCode::MethodNotAllowed, format!("{} is not a method of {:?}", request.method(), request.uri().path()))
+}

@@ -1,0 +1,133 @@
+//! `GET, HEAD /{workspace_no}/{path}`
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED, RANGE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use partway_api::{ErrorBody, ErrorCode};
+use rand::Rng;
+use rand::distr::Alphanumeric;
+
+use crate::app::App;
+use crate::db::files::{self, ServedFile};
+use crate::delivery::{self, ByteRange, FileBody, Piece, Precondition, RangeRequest};
+use crate::error::ApiError;
+
+/// Fetch a file
+///
+/// Public. Answers ranges, one or several, and conditional requests.
+#[utoipa::path(
+    get,
+    path = "/{workspace_no}/{path}",
+    operation_id = "get_file_content",
+    tag = "delivery",
+    params(
+        ("workspace_no" = String, Path, description = "Number of the workspace"),
+        ("path" = String, Path, description = "Folder and name of the file"),
+        ("Range" = Option<String>, Header, description = "One or several byte ranges"),
+    ),
+    responses(
+        (status = 200, description = "The file", content_type = "application/octet-stream"),
+        (status = 206, description = "The ranges asked for", content_type = "application/octet-stream"),
+        (status = 304, description = "The client has it already"),
+        (status = 404, description = "There is no such file", body = ErrorBody),
+        (status = 412, description = "It is not what the request's condition says"),
+        (status = 416, description = "The file has no byte of the range", body = ErrorBody),
+    )
+)]
+pub async fn get_file_content(
+    State(app): State<App>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let not_found = |path: &str| ApiError::new(ErrorCode::FileNotFound, format!("there is no file at {path:?}"));
+    let Path((workspace_no, path)) = path.map_err(|_| not_found("a path that is not UTF-8"))?;
+    let wanted = path.clone();
+    let file = app.db.read(move |tx| files::find_served(tx, &workspace_no, &wanted)).await?.ok_or_else(|| not_found(&path))?;
+    let entity_tag = delivery::entity_tag(&file);
+    let modified = file.created_at.to_system_time();
+    let mut answer = Response::new(Body::empty());
+    set_validators(answer.headers_mut(), &app, &entity_tag, modified);
+    match delivery::evaluate(&headers, &entity_tag, modified) {
+        Precondition::Met => {}
+        Precondition::NotModified => {
+            *answer.status_mut() = StatusCode::NOT_MODIFIED;
+            return Ok(answer);
+        }
+        Precondition::Failed => return Ok(StatusCode::PRECONDITION_FAILED.into_response()),
+    }
+    delivery::guard_content(answer.headers_mut(), &file);
+    let range = headers.get(RANGE).and_then(|value| value.to_str().ok());
+    // RFC 9110, section 14.2: Range has no meaning for other methods than GET.
+    let range = range.filter(|_| method == Method::GET && delivery::range_applies(&headers, &entity_tag, modified));
+    let content = content(range, &file, &mut answer)?;
+    let length = content.iter().map(Piece::length).sum::<u64>();
+    answer.headers_mut().insert(CONTENT_LENGTH, length.into());
+    if method != Method::HEAD {
+        let store = Arc::clone(&app.store);
+        let opened = tokio::task::spawn_blocking(move || store.open_for_reading(file.blob_id)).await;
+        let blob = opened.map_err(|error| ApiError::failed(ErrorCode::ServiceUnavailable, &error))??;
+        *answer.body_mut() = Body::new(FileBody::new(Arc::new(blob), content));
+    }
+    Ok(answer)
+}
+
+fn set_validators(headers: &mut HeaderMap, app: &App, entity_tag: &str, modified: std::time::SystemTime) {
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(CACHE_CONTROL, app.config.delivery.cache_control.clone());
+    for (name, text) in [(ETAG, entity_tag.to_owned()), (LAST_MODIFIED, httpdate::fmt_http_date(modified))] {
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// What is sent: the file, one range of it, or several as a multipart body (RFC 9110, section 14.6).
+fn content(range: Option<&str>, file: &ServedFile, answer: &mut Response) -> Result<Vec<Piece>, ApiError> {
+    let request = range.map_or(RangeRequest::Whole, |range| delivery::parse_range(range, file.size_bytes));
+    let ranges = match request {
+        RangeRequest::Whole => return Ok(vec![Piece::Range(ByteRange { first: 0, last: file.size_bytes - 1 })]),
+        RangeRequest::Unsatisfiable => return Err(ApiError::range_not_satisfiable(range.unwrap_or_default(), file.size_bytes)),
+        RangeRequest::Ranges(ranges) => ranges,
+    };
+    *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
+    let headers = answer.headers_mut();
+    if let [range] = ranges[..] {
+        insert_text(headers, CONTENT_RANGE, &content_range(range, file));
+        return Ok(vec![Piece::Range(range)]);
+    }
+    let boundary: String = rand::rng().sample_iter(Alphanumeric).take(24).map(char::from).collect();
+    insert_text(headers, CONTENT_TYPE, &format!("multipart/byteranges; boundary={boundary}"));
+    Ok(multipart(&ranges, file, &boundary))
+}
+
+fn multipart(ranges: &[ByteRange], file: &ServedFile, boundary: &str) -> Vec<Piece> {
+    let mut pieces = Vec::with_capacity(2 * ranges.len() + 1);
+    for range in ranges {
+        let head = format!(
+            "\r\n--{boundary}\r\nContent-Type: {}\r\nContent-Range: {}\r\n\r\n",
+            file.mime_type,
+            content_range(*range, file)
+        );
+        pieces.push(Piece::Text(Bytes::from(head)));
+        pieces.push(Piece::Range(*range));
+    }
+    pieces.push(Piece::Text(Bytes::from(format!("\r\n--{boundary}--\r\n"))));
+    pieces
+}
+
+fn content_range(range: ByteRange, file: &ServedFile) -> String {
+    format!("bytes {}-{}/{}", range.first, range.last, file.size_bytes)
+}
+
+fn insert_text(headers: &mut HeaderMap, name: http::HeaderName, text: &str) {
+    if let Ok(value) = HeaderValue::from_str(text) {
+        headers.insert(name, value);
+    }
+}

@@ -1,0 +1,46 @@
+//! `GET /healthz`, `GET /readyz`
+
+use axum::Json;
+use axum::extract::State;
+use partway_api::{ErrorBody, ErrorCode};
+use serde::Serialize;
+use std::sync::Arc;
+
+use crate::app::App;
+use crate::db::workspaces;
+use crate::error::ApiError;
+
+/// The answer of a server that is well.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Health {
+    /// `ok`
+    status: &'static str,
+}
+
+const OK: Json<Health> = Json(Health { status: "ok" });
+
+/// Whether the process answers
+#[utoipa::path(get, path = "/healthz", operation_id = "get_health", tag = "service", responses((status = 200, description = "It does", body = Health)))]
+pub async fn get_health() -> Json<Health> {
+    OK
+}
+
+/// Whether database and storage answer
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "get_readiness",
+    tag = "service",
+    responses(
+        (status = 200, description = "They do", body = Health),
+        (status = 503, description = "One of them does not; the log says which", body = ErrorBody),
+    )
+)]
+pub async fn get_readiness(State(app): State<App>) -> Result<Json<Health>, ApiError> {
+    let unavailable = |error: &(dyn std::error::Error + 'static)| ApiError::failed(ErrorCode::ServiceUnavailable, error);
+    app.db.read(workspaces::list).await.map_err(|error| unavailable(&error))?;
+    let store = Arc::clone(&app.store);
+    let checked = tokio::task::spawn_blocking(move || store.check()).await;
+    checked.map_err(|error| unavailable(&error))?.map_err(|error| unavailable(&error))?;
+    Ok(OK)
+}

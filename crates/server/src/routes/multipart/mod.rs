@@ -1,0 +1,5 @@
+//! `/api/v1/multipart/…`
+
+pub mod complete;
+pub mod part;
+pub mod start;

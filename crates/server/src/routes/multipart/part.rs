@@ -1,0 +1,86 @@
+//! `PUT /api/v1/multipart/{session_id}/parts/{part_index}?length&expires&signature`: the presigned URLs.
+//!
+//! All that can be judged without the body is judged before it is read: only reading it makes the server send
+//! `100 Continue` to those who asked for it.
+
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, Request, State};
+use futures_util::TryStreamExt;
+use http::header::{CONTENT_LENGTH, ETAG};
+use http::{HeaderMap, HeaderName, StatusCode};
+use partway_api::{ErrorBody, ErrorCode};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::db::Timestamp;
+use crate::error::ApiError;
+use crate::service::upload::BodyError;
+use crate::storage::presign::{PartPermission, Refusal};
+
+/// The query of a presigned URL.
+#[derive(Debug, Deserialize)]
+pub struct Presigned {
+    length: u64,
+    expires: i64,
+    signature: String,
+}
+
+/// Send a part
+///
+/// Use the URL exactly as start answered it; it needs no key. Sending a part again replaces it.
+#[utoipa::path(
+    put,
+    path = "/api/v1/multipart/{session_id}/parts/{part_index}",
+    operation_id = "put_part",
+    tag = "multipart",
+    params(
+        ("session_id" = String, Path, description = "The session"),
+        ("part_index" = u32, Path, description = "The part, from 0"),
+        ("length" = u64, Query, description = "Exact length of the part in bytes"),
+        ("expires" = i64, Query, description = "Unix seconds until which the URL is good"),
+        ("signature" = String, Query, description = "The server's signature over all of these"),
+    ),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The part's bytes"),
+    responses(
+        (status = 200, description = "The part is there", headers(("ETag" = String, description = "Tag of the part"))),
+        (status = "4XX", description = "The URL or the body is not as it must be, or the session takes no parts", body = ErrorBody),
+        (status = 507, description = "The disk is full", body = ErrorBody),
+    )
+)]
+pub async fn put_part(
+    State(app): State<App>,
+    path: Result<Path<(Uuid, u32)>, PathRejection>,
+    query: Result<Query<Presigned>, QueryRejection>,
+    request: Request,
+) -> Result<(StatusCode, [(HeaderName, String); 1]), ApiError> {
+    let permission = check(&app, path, query, request.headers()).map_err(ApiError::closing)?;
+    let body = request.into_body().into_data_stream().map_err(|error| BodyError(error.to_string()));
+    let received = app.uploads.receive_part(permission.session_id, permission.part_index, body).await;
+    let entity_tag = received.map_err(|error| ApiError::from(error).closing())?;
+    Ok((StatusCode::OK, [(ETAG, entity_tag)]))
+}
+
+fn check(
+    app: &App,
+    path: Result<Path<(Uuid, u32)>, PathRejection>,
+    query: Result<Query<Presigned>, QueryRejection>,
+    headers: &HeaderMap,
+) -> Result<PartPermission, ApiError> {
+    let not_ours = || ApiError::new(ErrorCode::SignatureInvalid, "the URL is not one that this server signed; use it exactly as it was answered");
+    let Path((session_id, part_index)) = path.map_err(|_| not_ours())?;
+    let Query(Presigned { length, expires, signature }) = query.map_err(|_| not_ours())?;
+    let permission = PartPermission { session_id, part_index, length_bytes: length, expires_at: expires };
+    let now = Timestamp::now().unix_seconds();
+    app.urls.presigner().check(&permission, &signature, now).map_err(|refusal| match refusal {
+        Refusal::Signature => not_ours(),
+        Refusal::Expired => ApiError::new(ErrorCode::UrlExpired, format!("`expires` is {expires}, which was {} seconds ago", now - expires)),
+    })?;
+    match headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok()) {
+        Some(given) if given != length => Err(ApiError::new(
+            ErrorCode::PartSizeMismatch,
+            format!("`Content-Length` is {given}; allowed: {length}, the exact length of part {part_index}"),
+        )),
+        _ => Ok(permission),
+    }
+}

@@ -1,0 +1,120 @@
+//! API keys: making them, and telling who holds one.
+//!
+//! Of a key only its SHA-256 is stored. A private key is random and known only to whoever was shown it. A
+//! public key is no secret and start must answer it, so it is derived from the key's id by HMAC-SHA256 with a
+//! secret of the database: it can be told again although it is not stored.
+
+use hmac::Mac;
+use rand::Rng;
+use rand::distr::Alphanumeric;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::db::api_keys::{self, ApiKey, KeyKind};
+use crate::db::workspaces::Workspace;
+use crate::db::{Db, DbError, Timestamp, Tx, secrets};
+use crate::mac::{keyed, to_hex};
+
+/// Name of the secret from which public keys are derived.
+const SECRET: &str = "public-keys";
+/// Characters of a private key behind its prefix: 40 of 62, so 238 bits.
+const PRIVATE_CHARS: usize = 40;
+/// Bytes of a public key behind its prefix, written as hexadecimal digits: 160 bits.
+const PUBLIC_BYTES: usize = 20;
+
+/// Whoever sent a request: the holder of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The key.
+    pub api_key_id: Uuid,
+    /// Its workspace.
+    pub workspace_id: Uuid,
+    /// That workspace's number.
+    pub workspace_no: String,
+    /// What it may do.
+    pub kind: KeyKind,
+}
+
+/// A key that was just made, and the only time it is known.
+#[derive(Debug, Clone)]
+pub struct NewKey {
+    /// What was stored.
+    pub stored: ApiKey,
+    /// The key itself.
+    pub key: String,
+}
+
+/// Makes a key for the workspace.
+///
+/// # Errors
+/// When the database fails.
+pub fn create_key(tx: &Tx<'_>, workspace: &Workspace, kind: KeyKind) -> Result<NewKey, DbError> {
+    let stored = ApiKey {
+        id: Uuid::now_v7(),
+        workspace_id: workspace.id,
+        workspace_no: workspace.workspace_no.clone(),
+        kind,
+        created_at: Timestamp::now(),
+        revoked_at: None,
+    };
+    let key = match kind {
+        KeyKind::Private => {
+            let random: String = rand::rng().sample_iter(Alphanumeric).take(PRIVATE_CHARS).map(char::from).collect();
+            format!("{}{random}", kind.prefix())
+        }
+        KeyKind::Public => public_key(&public_key_secret(tx)?, stored.id),
+    };
+    api_keys::insert(tx, &stored, &sha256(&key))?;
+    Ok(NewKey { stored, key })
+}
+
+/// The secret from which public keys are derived.
+///
+/// # Errors
+/// When the database fails.
+pub fn public_key_secret(tx: &Tx<'_>) -> Result<[u8; 32], DbError> {
+    secrets::get_or_insert(tx, SECRET, rand::random())
+}
+
+/// The public key with this id.
+pub fn public_key(secret: &[u8; 32], api_key_id: Uuid) -> String {
+    let mut mac = keyed(secret);
+    mac.update(b"partway public key v1\n");
+    mac.update(api_key_id.as_bytes());
+    let digest = mac.finalize().into_bytes();
+    format!("{}{}", KeyKind::Public.prefix(), to_hex(&digest[..PUBLIC_BYTES]))
+}
+
+/// Who holds `key`; `None` when nobody does, or it is revoked. Asks the database every time, so that a
+/// revocation by another process counts at once.
+///
+/// # Errors
+/// When the database fails.
+pub async fn identify(db: &Db, key: &str) -> Result<Option<Identity>, DbError> {
+    let key_sha256 = sha256(key);
+    let found = db.read(move |tx| api_keys::find_by_sha256(tx, &key_sha256)).await?;
+    Ok(found.filter(|key| key.revoked_at.is_none()).map(|key| Identity {
+        api_key_id: key.id,
+        workspace_id: key.workspace_id,
+        workspace_no: key.workspace_no,
+        kind: key.kind,
+    }))
+}
+
+/// Revokes the key that is given by its id or as itself; `None` when there is none.
+///
+/// # Errors
+/// When the database fails.
+pub fn revoke_key(tx: &Tx<'_>, id_or_key: &str) -> Result<Option<ApiKey>, DbError> {
+    let found = match Uuid::try_parse(id_or_key) {
+        Ok(id) => api_keys::find(tx, id)?,
+        Err(_) => api_keys::find_by_sha256(tx, &sha256(id_or_key))?,
+    };
+    let Some(key) = found else { return Ok(None) };
+    api_keys::revoke(tx, key.id, Timestamp::now())?;
+    api_keys::find(tx, key.id)
+}
+
+fn sha256(key: &str) -> [u8; 32] {
+    Sha256::digest(key).into()
+}

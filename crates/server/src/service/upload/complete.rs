@@ -1,0 +1,116 @@
+//! Completing a session: the file becomes visible, exactly once.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::live::LiveSession;
+use super::registry::Found;
+use super::{UploadError, Uploads, blocking, to_its_end};
+use crate::db::api_keys::KeyKind;
+use crate::db::files::File;
+use crate::db::sessions::{self, Session, Status};
+use crate::db::{DbError, Durability, Timestamp, parts};
+use crate::input::MediaType;
+use crate::media;
+use crate::service::file::{FileDraft, publish_file};
+use crate::service::key::Identity;
+
+/// How files that come by multipart upload say where they came from.
+const UPLOAD_SOURCE: &str = "api";
+
+impl Uploads {
+    /// Completes a session, or tells what completing it has given. When this returns, the bytes and the record
+    /// survive a power cut. Once begun it goes on to its end, even when the request goes away.
+    ///
+    /// # Errors
+    /// [`UploadError::PartsMissing`] when parts are missing; nothing has changed then.
+    pub async fn complete(&self, identity: &Identity, session_id: &str, uuid: Option<&str>) -> Result<File, UploadError> {
+        let not_found = || UploadError::SessionNotFound(session_id.to_owned());
+        let id = Uuid::try_parse(session_id).map_err(|_| not_found())?;
+        let session = self.db.read(move |tx| sessions::find(tx, id)).await?;
+        let session = session.filter(|session| session.workspace_id == identity.workspace_id).ok_or_else(not_found)?;
+        if identity.kind == KeyKind::Public && session.api_key_id != identity.api_key_id {
+            return Err(UploadError::NotYours(id));
+        }
+        if let Some(given) = uuid.filter(|given| Uuid::try_parse(given) != Ok(session.file_id)) {
+            return Err(UploadError::UuidMismatch { given: given.to_owned(), expected: session.file_id });
+        }
+        match session.status {
+            Status::Completed => completed_file(session),
+            Status::Uploading if session.expires_at > Timestamp::now() => {
+                match self.registry.find(id).await?.ok_or_else(not_found)? {
+                    Found::Live(live) => to_its_end(complete_live(self.clone(), live, session)).await,
+                    Found::Ended(session) => completed_file(*session),
+                }
+            }
+            ended => Err(UploadError::ended(id, ended)),
+        }
+    }
+}
+
+/// The answer that completing the session gave.
+fn completed_file(session: Session) -> Result<File, UploadError> {
+    match (session.status, session.completed_file) {
+        (Status::Completed, Some(file)) => Ok(file),
+        (Status::Completed, None) => {
+            Err(DbError::Corrupt { table: "sessions", problem: format!("{} is completed without a file", session.id) }.into())
+        }
+        (ended, _) => Err(UploadError::ended(session.id, ended)),
+    }
+}
+
+async fn complete_live(uploads: Uploads, live: Arc<LiveSession>, session: Session) -> Result<File, UploadError> {
+    let session_id = session.id;
+    let deciding = live.ending.lock().await;
+    if live.ended() == Some(Status::Completed) {
+        // Another request completed it while this one waited.
+        let session = uploads.db.read(move |tx| sessions::find(tx, session_id)).await?;
+        return session.map_or(Err(UploadError::SessionNotFound(session_id.to_string())), completed_file);
+    }
+    let guard = live.begin_ending()?;
+    let draft = sync_and_describe(&uploads, &live, session).await?;
+    let published = uploads.db.write(Durability::PowerLoss, move |tx| {
+        let file = publish_file(tx, draft)?;
+        if !sessions::complete(tx, session_id, &file)? {
+            return Err(DbError::Corrupt { table: "sessions", problem: format!("{session_id} ended while it was being completed") });
+        }
+        parts::delete_all(tx, session_id)?;
+        Ok(file)
+    });
+    let file = published.await?;
+    guard.completed();
+    uploads.registry.remove(session_id);
+    drop(deciding);
+    uploads.garbage_bell.notify_one();
+    Ok(file)
+}
+
+/// Brings the bytes onto the disk, and says what is to be published. No byte is copied, and but for the header of
+/// an image or a video none is read.
+async fn sync_and_describe(uploads: &Uploads, live: &Arc<LiveSession>, session: Session) -> Result<FileDraft, UploadError> {
+    let (store, live) = (Arc::clone(&uploads.store), Arc::clone(live));
+    blocking(move || {
+        store.sync(live.blob_id, &live.blob)?;
+        let hash = live.hash().map(|hash| format!("blake3:{hash}"));
+        let dimensions = media::dimensions(&session.mime_type, &live.blob);
+        let format = MediaType::parse(&session.mime_type).map_or_else(|_| String::new(), |mime| mime.extension(&session.file_name));
+        Ok(FileDraft {
+            id: session.file_id,
+            workspace_id: session.workspace_id,
+            folder: session.folder,
+            name: session.file_name,
+            blob_id: session.blob_id,
+            size_bytes: session.size_bytes,
+            mime_type: session.mime_type,
+            format,
+            dimensions,
+            hash,
+            tags: session.tags,
+            metadata: session.metadata,
+            custom_id: session.custom_id,
+            upload_source: UPLOAD_SOURCE,
+        })
+    })
+    .await
+}

@@ -1,0 +1,123 @@
+//! Why an upload request was refused or failed.
+
+use std::time::Duration;
+
+use partway_api::ErrorCode;
+use uuid::Uuid;
+
+use crate::db::DbError;
+use crate::db::sessions::Status;
+use crate::storage::StorageError;
+
+/// Why an upload request was refused or failed. The messages are for the developer of the client.
+#[derive(Debug, thiserror::Error)]
+pub enum UploadError {
+    /// Unknown, or of another workspace.
+    #[error("the workspace has no session {0:?}")]
+    SessionNotFound(String),
+    /// The session is complete and takes no part.
+    #[error("session {0} is completed; it takes no more parts")]
+    SessionCompleted(Uuid),
+    /// The session was aborted.
+    #[error("session {0} was aborted; start a new one")]
+    SessionAborted(Uuid),
+    /// The session's time is over.
+    #[error("session {0} has expired; start a new one")]
+    SessionExpired(Uuid),
+    /// A public key on an upload that it did not start.
+    #[error("session {0} was started with another key; a public key may only work on the uploads it started")]
+    NotYours(Uuid),
+    /// `uuid` is not the session's.
+    #[error("`uuid` is {given:?}; allowed: {expected}, which starting this session answered, or none")]
+    UuidMismatch {
+        /// What was given.
+        given: String,
+        /// What the session has.
+        expected: Uuid,
+    },
+    /// Complete came too early.
+    #[error("{} of {total} parts are missing; `missing_parts` lists their indices (from 0)", missing.len())]
+    PartsMissing {
+        /// Indices, ascending.
+        missing: Vec<u32>,
+        /// Parts of the session.
+        total: u32,
+    },
+    /// The body ended early.
+    #[error("the body has {received} bytes; part {part_index} has exactly {expected}")]
+    PartTooShort {
+        /// The part, from 0.
+        part_index: u32,
+        /// Bytes that came.
+        received: u64,
+        /// Bytes of the part.
+        expected: u64,
+    },
+    /// The body went on.
+    #[error("the body has more than {expected} bytes, which is the length of part {part_index}")]
+    PartTooLong {
+        /// The part, from 0.
+        part_index: u32,
+        /// Bytes of the part.
+        expected: u64,
+    },
+    /// Nothing came for too long.
+    #[error("no byte of the body came for {} seconds", .0.as_secs())]
+    Stalled(Duration),
+    /// The connection broke, or the body was malformed.
+    #[error("the body broke off: {0}")]
+    BodyBroken(String),
+    /// Another request for the same part came later.
+    #[error("a later request for part {0} took its place")]
+    Superseded(u32),
+    /// The database failed.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl UploadError {
+    /// What a session that has come to `status` answers to a part.
+    pub(super) fn ended(session_id: Uuid, status: Status) -> Self {
+        match status {
+            Status::Completed => Self::SessionCompleted(session_id),
+            Status::Aborted => Self::SessionAborted(session_id),
+            // Uploading sessions are refused only for their age.
+            Status::Expired | Status::Uploading => Self::SessionExpired(session_id),
+        }
+    }
+
+    /// The code on the wire.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::SessionNotFound(_) => ErrorCode::SessionNotFound,
+            Self::SessionCompleted(_) => ErrorCode::SessionCompleted,
+            Self::SessionAborted(_) => ErrorCode::SessionAborted,
+            Self::SessionExpired(_) => ErrorCode::SessionExpired,
+            Self::NotYours(_) => ErrorCode::Forbidden,
+            Self::UuidMismatch { .. } => ErrorCode::UuidMismatch,
+            Self::PartsMissing { .. } => ErrorCode::PartsMissing,
+            Self::PartTooShort { .. } | Self::PartTooLong { .. } | Self::BodyBroken(_) => ErrorCode::PartSizeMismatch,
+            Self::Stalled(_) => ErrorCode::RequestTimeout,
+            // Not a code that SDKs retry: the retry would end the request that took this one's place.
+            Self::Superseded(_) => ErrorCode::InvalidParameter,
+            Self::Db(error) => db_code(error),
+            Self::Storage(StorageError::Full { .. }) => ErrorCode::InsufficientStorage,
+            Self::Storage(StorageError::Io { .. }) => ErrorCode::Internal,
+            Self::Storage(StorageError::Stopped) => ErrorCode::ServiceUnavailable,
+        }
+    }
+}
+
+/// The code of a database failure, wherever it happened.
+pub(crate) fn db_code(error: &DbError) -> ErrorCode {
+    match error {
+        DbError::Full(_) => ErrorCode::InsufficientStorage,
+        DbError::Locked(_) | DbError::Stopped => ErrorCode::ServiceUnavailable,
+        DbError::Corrupt { .. } | DbError::TooNew { .. } | DbError::Commit(_) | DbError::Sqlite(_) | DbError::Io { .. } => {
+            ErrorCode::Internal
+        }
+    }
+}

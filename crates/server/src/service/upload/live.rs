@@ -1,0 +1,225 @@
+//! A session while it takes parts: its open blob, which parts are there, and who is sending which.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use partway_api::PartPlan;
+use tokio::sync::OwnedMutexGuard;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::UploadError;
+use crate::db::sessions::{Session, Status};
+use crate::storage::{Blob, subtrees};
+
+/// Turns that were taken are kept until there are more than this; then those that nobody holds go.
+const IDLE_TURNS: usize = 64;
+
+/// A session while it takes parts. At most one exists for a session.
+#[derive(Debug)]
+pub(super) struct LiveSession {
+    pub(super) id: Uuid,
+    pub(super) blob_id: Uuid,
+    pub(super) plan: PartPlan,
+    pub(super) blob: Arc<Blob>,
+    /// Held while the session's end is being decided.
+    pub(super) ending: tokio::sync::Mutex<()>,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug)]
+struct Table {
+    phase: Phase,
+    parts: Vec<Part>,
+    turns: HashMap<u32, Turn>,
+}
+
+/// How far the session is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Parts may be written.
+    Uploading,
+    /// All parts are there and are being synced and published: none may be written. Becomes `Ended`, or
+    /// `Uploading` again when that fails. Whoever holds `ending` decides.
+    Ending,
+    /// Final.
+    Ended(Status),
+}
+
+#[derive(Debug, Clone, Default)]
+struct Part {
+    /// Set while the part's bytes are whole and its record is in the database.
+    subtrees: Option<Box<[u8]>>,
+    /// Whether the database may have a record, which must go before the bytes are touched.
+    maybe_recorded: bool,
+}
+
+/// One part's turn: who holds the lock may write; who came last may cancel.
+#[derive(Debug)]
+struct Turn {
+    lock: Arc<tokio::sync::Mutex<()>>,
+    latest: CancellationToken,
+}
+
+/// Permission to write one part, alone.
+#[derive(Debug)]
+pub(super) struct PartLease {
+    /// Held by whoever may still be writing.
+    pub(super) turn: OwnedMutexGuard<()>,
+    /// Cancelled when a later request for the part comes.
+    pub(super) superseded: CancellationToken,
+}
+
+impl LiveSession {
+    /// A session that has no parts yet.
+    pub(super) fn fresh(session: &Session, plan: PartPlan, blob: Blob) -> Self {
+        Self::with_parts(session, plan, blob, Vec::new())
+    }
+
+    /// A session with the parts that the database has.
+    pub(super) fn with_parts(session: &Session, plan: PartPlan, blob: Blob, recorded: Vec<(u32, Vec<u8>)>) -> Self {
+        let mut parts = vec![Part::default(); plan.parts() as usize];
+        for (index, subtrees) in recorded {
+            if let Some(part) = parts.get_mut(index as usize) {
+                *part = Part { subtrees: Some(subtrees.into()), maybe_recorded: true };
+            }
+        }
+        let table = Table { phase: Phase::Uploading, parts, turns: HashMap::new() };
+        Self {
+            id: session.id,
+            blob_id: session.blob_id,
+            plan,
+            blob: Arc::new(blob),
+            ending: tokio::sync::Mutex::default(),
+            table: Mutex::new(table),
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // Every change of the table is a single assignment, so a panic leaves it whole.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the turn of a part. An earlier request for it is told to end, and is waited for.
+    pub(super) async fn take_turn(&self, part_index: u32) -> Result<PartLease, UploadError> {
+        let superseded = CancellationToken::new();
+        let lock = {
+            let mut table = self.table();
+            if let Phase::Ended(status) = table.phase {
+                return Err(UploadError::ended(self.id, status));
+            }
+            if table.turns.len() > IDLE_TURNS {
+                // Locks are only cloned under this table's lock, so a count of one cannot grow meanwhile.
+                table.turns.retain(|_, turn| Arc::strong_count(&turn.lock) > 1);
+            }
+            let turn = table.turns.entry(part_index).or_insert_with(|| Turn { lock: Arc::default(), latest: superseded.clone() });
+            let earlier = std::mem::replace(&mut turn.latest, superseded.clone());
+            let lock = Arc::clone(&turn.lock);
+            if Arc::strong_count(&lock) > 2 {
+                earlier.cancel();
+            }
+            lock
+        };
+        tokio::select! {
+            biased;
+            () = superseded.cancelled() => Err(UploadError::Superseded(part_index)),
+            turn = lock.lock_owned() => Ok(PartLease { turn, superseded }),
+        }
+    }
+
+    /// Before the first byte of a part is written: it counts as missing from here on. True when the database may
+    /// have a record that must go first. Waits while the session's end is being decided.
+    pub(super) async fn begin_part(&self, part_index: u32) -> Result<bool, UploadError> {
+        loop {
+            {
+                let mut table = self.table();
+                match table.phase {
+                    Phase::Ended(status) => return Err(UploadError::ended(self.id, status)),
+                    Phase::Uploading => {
+                        let Some(part) = table.parts.get_mut(part_index as usize) else {
+                            return Err(UploadError::SessionNotFound(self.id.to_string()));
+                        };
+                        part.subtrees = None;
+                        return Ok(part.maybe_recorded);
+                    }
+                    Phase::Ending => {}
+                }
+            }
+            drop(self.ending.lock().await);
+        }
+    }
+
+    /// Notes what the database has or may have of a part: `None`, nothing; otherwise a record, perhaps.
+    pub(super) fn set_maybe_recorded(&self, part_index: u32, maybe: bool) {
+        if let Some(part) = self.table().parts.get_mut(part_index as usize) {
+            part.maybe_recorded = maybe;
+        }
+    }
+
+    /// The part's bytes are whole and its record is in the database.
+    pub(super) fn part_recorded(&self, part_index: u32, subtrees: Vec<u8>) {
+        if let Some(part) = self.table().parts.get_mut(part_index as usize) {
+            part.subtrees = Some(subtrees.into());
+        }
+    }
+
+    /// From here on no part is written, until the guard says how it ended. Call with `ending` held.
+    pub(super) fn begin_ending(&self) -> Result<EndingGuard<'_>, UploadError> {
+        let mut table = self.table();
+        if let Phase::Ended(status) = table.phase {
+            return Err(UploadError::ended(self.id, status));
+        }
+        let missing: Vec<u32> =
+            (0..).zip(&table.parts).filter(|(_, part)| part.subtrees.is_none()).map(|(index, _)| index).collect();
+        if !missing.is_empty() {
+            return Err(UploadError::PartsMissing { missing, total: self.plan.parts() });
+        }
+        table.phase = Phase::Ending;
+        Ok(EndingGuard { session: self, status: None })
+    }
+
+    /// Ends the session whatever its parts: all requests that are sending are told to end. Call with `ending` held.
+    pub(super) fn end(&self, status: Status) {
+        let mut table = self.table();
+        table.phase = Phase::Ended(status);
+        table.turns.values().for_each(|turn| turn.latest.cancel());
+    }
+
+    /// How the session ended, if it did.
+    pub(super) fn ended(&self) -> Option<Status> {
+        match self.table().phase {
+            Phase::Ended(status) => Some(status),
+            Phase::Uploading | Phase::Ending => None,
+        }
+    }
+
+    /// The hash of the whole file. `None` unless all parts are there.
+    pub(super) fn hash(&self) -> Option<blake3::Hash> {
+        let table = self.table();
+        let parts: Option<Vec<_>> = (0..)
+            .zip(&table.parts)
+            .map(|(index, part)| Some((self.plan.range(index)?, part.subtrees.as_deref()?)))
+            .collect();
+        subtrees::merge(self.plan.size_bytes(), parts?)
+    }
+}
+
+/// While it lives no part is written. Dropped without [`completed`](Self::completed), parts may come again.
+#[derive(Debug)]
+pub(super) struct EndingGuard<'s> {
+    session: &'s LiveSession,
+    status: Option<Status>,
+}
+
+impl EndingGuard<'_> {
+    /// The session is completed.
+    pub(super) fn completed(mut self) {
+        self.status = Some(Status::Completed);
+    }
+}
+
+impl Drop for EndingGuard<'_> {
+    fn drop(&mut self) {
+        self.session.table().phase = self.status.map_or(Phase::Uploading, Phase::Ended);
+    }
+}

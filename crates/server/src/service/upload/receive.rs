@@ -1,0 +1,121 @@
+//! Receiving one part.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use uuid::Uuid;
+
+use super::live::LiveSession;
+use super::registry::Found;
+use super::{UploadError, Uploads, to_its_end};
+use crate::db::{Durability, parts};
+use crate::storage::PartWriter;
+
+/// Why a body gave no more bytes.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BodyError(pub String);
+
+impl Uploads {
+    /// Receives part `part_index` of a session. The caller has checked that the sender may send it.
+    ///
+    /// When this returns, the part survives the end of the process. On any error the part is missing, unless no
+    /// byte of the body had come: then it is as it was before. Returns the part's entity tag.
+    ///
+    /// # Errors
+    /// When the session takes no parts, the body is not exactly the part, or something failed.
+    pub async fn receive_part(
+        &self,
+        session_id: Uuid,
+        part_index: u32,
+        body: impl Stream<Item = Result<Bytes, BodyError>>,
+    ) -> Result<String, UploadError> {
+        let live = match self.registry.find(session_id).await? {
+            Some(Found::Live(live)) => live,
+            Some(Found::Ended(session)) => return Err(UploadError::ended(session_id, session.status)),
+            None => return Err(UploadError::SessionNotFound(session_id.to_string())),
+        };
+        let lease = live.take_turn(part_index).await?;
+        tokio::select! {
+            biased;
+            () = lease.superseded.cancelled() => Err(live.ended().map_or(UploadError::Superseded(part_index), |status| UploadError::ended(session_id, status))),
+            received = self.write_and_record(&live, part_index, lease.turn, body) => received,
+        }
+    }
+
+    async fn write_and_record(
+        &self,
+        live: &Arc<LiveSession>,
+        part_index: u32,
+        turn: tokio::sync::OwnedMutexGuard<()>,
+        body: impl Stream<Item = Result<Bytes, BodyError>>,
+    ) -> Result<String, UploadError> {
+        let range = live.plan.range(part_index).ok_or_else(|| UploadError::SessionNotFound(live.id.to_string()))?;
+        let expected = range.end - range.start;
+        let turn = Arc::new(turn);
+        let mut writer =
+            PartWriter::new(Arc::clone(&live.blob), Arc::clone(&self.gate), range, live.plan.size_bytes(), Arc::clone(&turn));
+        let mut body = pin!(body);
+        while let Some(chunk) = self.next_chunk(body.as_mut()).await? {
+            if chunk.is_empty() {
+                continue;
+            }
+            if chunk.len() as u64 > writer.missing_bytes() {
+                return Err(UploadError::PartTooLong { part_index, expected });
+            }
+            if writer.missing_bytes() == expected {
+                self.forget_part(live, part_index).await?;
+            }
+            writer.write(chunk).await?;
+        }
+        let received = expected - writer.missing_bytes();
+        let subtrees = writer.finish().ok_or(UploadError::PartTooShort { part_index, received, expected })?;
+        to_its_end(record_part(self.clone(), Arc::clone(live), part_index, subtrees, turn)).await
+    }
+
+    async fn next_chunk<S>(&self, mut body: std::pin::Pin<&mut S>) -> Result<Option<Bytes>, UploadError>
+    where
+        S: Stream<Item = Result<Bytes, BodyError>>,
+    {
+        match tokio::time::timeout(self.stall_timeout, body.next()).await {
+            Ok(Some(Ok(chunk))) => Ok(Some(chunk)),
+            Ok(Some(Err(error))) => Err(UploadError::BodyBroken(error.0)),
+            Ok(None) => Ok(None),
+            Err(_) => Err(UploadError::Stalled(self.stall_timeout)),
+        }
+    }
+
+    /// Before the first byte of a part is overwritten, its record goes.
+    async fn forget_part(&self, live: &LiveSession, part_index: u32) -> Result<(), UploadError> {
+        if live.begin_part(part_index).await? {
+            let session_id = live.id;
+            self.db.write(Durability::Process, move |tx| parts::delete(tx, session_id, part_index)).await?;
+            live.set_maybe_recorded(part_index, false);
+        }
+        Ok(())
+    }
+}
+
+/// After the last byte of a part is written, its record comes. Only then may the next request for it write.
+async fn record_part(
+    uploads: Uploads,
+    live: Arc<LiveSession>,
+    part_index: u32,
+    subtrees: Vec<u8>,
+    turn: Arc<tokio::sync::OwnedMutexGuard<()>>,
+) -> Result<String, UploadError> {
+    let session_id = live.id;
+    let stored = subtrees.clone();
+    live.set_maybe_recorded(part_index, true);
+    let recorded = uploads.db.write(Durability::Process, move |tx| parts::record(tx, session_id, part_index, &stored)).await?;
+    if !recorded {
+        let status = live.ended().unwrap_or(crate::db::sessions::Status::Expired);
+        return Err(UploadError::ended(session_id, status));
+    }
+    let entity_tag = format!("\"{}\"", &blake3::hash(&subtrees).to_hex()[..32]);
+    live.part_recorded(part_index, subtrees);
+    drop(turn);
+    Ok(entity_tag)
+}

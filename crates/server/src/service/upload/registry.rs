@@ -1,0 +1,138 @@
+//! The live sessions of this process, by id. Invariant: at most one [`LiveSession`] exists for a session, and
+//! whoever works on a session got it from here.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use partway_api::PartPlan;
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+
+use super::live::LiveSession;
+use super::{UploadError, blocking};
+use crate::db::sessions::{self, Session, Status};
+use crate::db::{Db, DbError, parts};
+use crate::storage::LocalStore;
+
+/// A session that nobody used for this long is closed; the next request opens it again.
+const IDLE: Duration = Duration::from_secs(120);
+
+/// The live sessions.
+pub(super) struct Registry {
+    db: Db,
+    store: Arc<LocalStore>,
+    cells: Mutex<HashMap<Uuid, Entry>>,
+}
+
+struct Entry {
+    cell: Arc<OnceCell<Arc<LiveSession>>>,
+    used: Instant,
+}
+
+/// What there is of a session.
+pub(super) enum Found {
+    /// It takes parts.
+    Live(Arc<LiveSession>),
+    /// It has ended.
+    Ended(Box<Session>),
+}
+
+impl Registry {
+    pub(super) fn new(db: Db, store: Arc<LocalStore>) -> Self {
+        Self { db, store, cells: Mutex::default() }
+    }
+
+    fn cells(&self) -> MutexGuard<'_, HashMap<Uuid, Entry>> {
+        self.cells.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a session that was just started: nobody else knows its id yet.
+    pub(super) fn insert(&self, live: LiveSession) {
+        let id = live.id;
+        let cell = Arc::new(OnceCell::new_with(Some(Arc::new(live))));
+        self.cells().insert(id, Entry { cell, used: Instant::now() });
+    }
+
+    /// The session with this id, opened from the database if need be. `None` when there is none.
+    pub(super) async fn find(&self, id: Uuid) -> Result<Option<Found>, UploadError> {
+        let cell = {
+            let mut cells = self.cells();
+            let entry = cells.entry(id).or_insert_with(|| Entry { cell: Arc::default(), used: Instant::now() });
+            entry.used = Instant::now();
+            Arc::clone(&entry.cell)
+        };
+        let opened = cell.get_or_try_init(|| self.open(id)).await.cloned();
+        match opened {
+            Ok(live) => Ok(Some(Found::Live(live))),
+            Err(NotOpened::Nothing) => {
+                self.forget_unopened(id);
+                Ok(None)
+            }
+            Err(NotOpened::Ended(session)) => {
+                self.forget_unopened(id);
+                Ok(Some(Found::Ended(session)))
+            }
+            Err(NotOpened::Failed(error)) => {
+                self.forget_unopened(id);
+                Err(error)
+            }
+        }
+    }
+
+    async fn open(&self, id: Uuid) -> Result<Arc<LiveSession>, NotOpened> {
+        let found = self.db.read(move |tx| match sessions::find(tx, id)? {
+            Some(session) if session.status == Status::Uploading => {
+                let parts = parts::list(tx, id)?;
+                Ok(Some((session, parts)))
+            }
+            other => Ok(other.map(|session| (session, Vec::new()))),
+        });
+        let (session, parts) = found.await?.ok_or(NotOpened::Nothing)?;
+        if session.status != Status::Uploading {
+            return Err(NotOpened::Ended(Box::new(session)));
+        }
+        let plan = PartPlan::from_stored(session.size_bytes, session.part_size_bytes).ok_or_else(|| DbError::Corrupt {
+            table: "sessions",
+            problem: format!("{} bytes in parts of {}", session.size_bytes, session.part_size_bytes),
+        })?;
+        let (store, blob_id) = (Arc::clone(&self.store), session.blob_id);
+        let blob = blocking(move || store.open_for_writing(blob_id)).await.map_err(NotOpened::Failed)?;
+        Ok(Arc::new(LiveSession::with_parts(&session, plan, blob, parts)))
+    }
+
+    /// Takes out the entry of a session that could not be opened, unless somebody is opening it right now: whoever
+    /// does so holds the cell.
+    fn forget_unopened(&self, id: Uuid) {
+        let mut cells = self.cells();
+        if cells.get(&id).is_some_and(|entry| entry.cell.get().is_none() && Arc::strong_count(&entry.cell) <= 2) {
+            cells.remove(&id);
+        }
+    }
+
+    /// Takes out a session that has ended. Those who hold it see from it that it has.
+    pub(super) fn remove(&self, id: Uuid) {
+        self.cells().remove(&id);
+    }
+
+    /// Closes sessions that nobody uses, so that open files and memory do not grow with their number.
+    pub(super) fn close_idle(&self) {
+        let now = Instant::now();
+        self.cells().retain(|_, entry| {
+            let free = Arc::strong_count(&entry.cell) == 1 && entry.cell.get().is_none_or(|live| Arc::strong_count(live) == 1);
+            !free || now.duration_since(entry.used) < IDLE
+        });
+    }
+}
+
+enum NotOpened {
+    Nothing,
+    Ended(Box<Session>),
+    Failed(UploadError),
+}
+
+impl From<DbError> for NotOpened {
+    fn from(error: DbError) -> Self {
+        Self::Failed(error.into())
+    }
+}

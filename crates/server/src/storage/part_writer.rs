@@ -1,0 +1,82 @@
+//! Brings one part into its place in a blob and hashes it on the way.
+
+use std::any::Any;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::subtrees::PartHasher;
+use super::{Blob, StorageError, WriteGate};
+
+/// Writes a part from front to back.
+///
+/// `hold` is whatever must stay alive while a write may still be under way: a write that moved to a blocking
+/// thread goes on when its request is dropped, and nobody else may write to the part until it has ended.
+#[derive(Debug)]
+pub struct PartWriter<H> {
+    gate: Arc<WriteGate>,
+    /// Away while a blocking thread has it.
+    position: Option<Position<H>>,
+}
+
+#[derive(Debug)]
+struct Position<H> {
+    blob: Arc<Blob>,
+    next: u64,
+    end: u64,
+    hasher: PartHasher,
+    _hold: H,
+}
+
+impl<H: Any + Send> PartWriter<H> {
+    /// For the bytes `part` of a blob of `size_bytes`.
+    pub fn new(blob: Arc<Blob>, gate: Arc<WriteGate>, part: Range<u64>, size_bytes: u64, hold: H) -> Self {
+        let (next, end) = (part.start, part.end);
+        let hasher = PartHasher::new(part, size_bytes);
+        Self { gate, position: Some(Position { blob, next, end, hasher, _hold: hold }) }
+    }
+
+    /// Bytes that the part still takes.
+    pub fn missing_bytes(&self) -> u64 {
+        self.position.as_ref().map_or(0, |position| position.end - position.next)
+    }
+
+    /// Writes the next bytes: at most [`missing_bytes`](Self::missing_bytes) of them.
+    ///
+    /// # Errors
+    /// When the storage fails; the part is not whole then and the writer of no more use.
+    pub async fn write(&mut self, bytes: Bytes) -> Result<(), StorageError> {
+        let mut position = self.position.take().ok_or(StorageError::Stopped)?;
+        if let Some(_in_place) = self.gate.enter() {
+            position.write(&bytes)?;
+            self.position = Some(position);
+            return Ok(());
+        }
+        let gate = Arc::clone(&self.gate);
+        let written = tokio::task::spawn_blocking(move || {
+            let began = Instant::now();
+            let written = position.write(&bytes);
+            gate.report(began.elapsed());
+            written.map(|()| position)
+        });
+        self.position = Some(written.await.map_err(|_| StorageError::Stopped)??);
+        Ok(())
+    }
+
+    /// The part's subtrees, for its record. `None` while bytes are missing.
+    pub fn finish(self) -> Option<Vec<u8>> {
+        self.position.filter(|position| position.next == position.end).map(|position| position.hasher.finish())
+    }
+}
+
+impl<H> Position<H> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
+        // Hashed first: it brings the bytes into the cache from which the kernel then copies them.
+        self.hasher.update(bytes);
+        self.blob.write_all_at(bytes, self.next)?;
+        self.next += bytes.len() as u64;
+        Ok(())
+    }
+}

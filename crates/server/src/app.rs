@@ -83,7 +83,7 @@ impl App {
         let (secrets, first_run) = bootstrap(&db).await.map_err(db_failed)?;
         let store = open_store(data_dir.path(), config.storage.reserve)?;
         let gate = Arc::new(WriteGate::new(crate::runtime::write_slots()));
-        let uploads = Uploads::new(db.clone(), Arc::clone(&store), gate, config.http.stall_timeout.0);
+        let uploads = Uploads::new(db.clone(), Arc::clone(&store), gate, &config);
         let urls = Urls::new(&config.http, listening_on, Presigner::new(&secrets.part_urls));
         let inner = Inner { config, db, store, uploads, urls, secrets, _data_dir: data_dir };
         Ok((Self { inner: Arc::new(inner) }, first_run))

@@ -11,5 +11,7 @@ section! {
         data_dir: PathBuf = "data_dir", "./partway-data";
         #[doc = "Reserve the full size of a file when its upload starts, so that a full disk refuses the start and not a part in the middle. Off: files are sparse and grow as parts arrive."]
         reserve: bool = "storage.reserve", "true";
+        #[doc = "Have the disk start writing each part as soon as it has arrived, so that completing a large file has little left to wait for. Costs some processor time."]
+        early_writeback: bool = "storage.early_writeback", "true";
     }
 }

@@ -8,25 +8,33 @@ mod request_id;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::from_fn;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LOCATION, RETRY_AFTER};
 use http::{HeaderName, Method};
+use partway_api::ErrorCode;
 use tower::{Layer, Service, ServiceBuilder};
+use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
 pub use auth::Caller;
 pub use json_body::ApiJson;
 
 use crate::app::App;
+use crate::error::ApiError;
 
 /// Wraps the routes. From the outside in: the public path prefix goes, the request gets its id and its line in the
-/// log, browsers' preflights are answered, and only then is a route looked for.
+/// log, browsers' preflights are answered, a panic becomes a 500, and only then is a route looked for.
 pub fn wrap(
     routes: Router,
     app: &App,
 ) -> impl Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send> + Clone + Send + 'static {
-    let inner = ServiceBuilder::new().layer(from_fn(request_id::handle)).layer(cors()).service(routes);
+    let inner = ServiceBuilder::new().layer(from_fn(request_id::handle)).layer(cors()).layer(CatchPanicLayer::custom(panicked)).service(routes);
     base_path::StripLayer::new(app.urls.path_prefixes()).layer(inner)
+}
+
+/// The panic itself is in the log already, by the panic hook.
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    ApiError::new(ErrorCode::Internal, "").into_response()
 }
 
 /// Any origin: the API's permission is its key or its signed URL, never a cookie.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method};
 use uuid::Uuid;
 
@@ -42,7 +42,9 @@ fn log_cause(report: &ErrorReport, id: &str) {
 }
 
 fn with_error_body(response: Response, report: ErrorReport, id: &str, method: &Method) -> Response {
-    let (parts, _) = response.into_parts();
+    let (mut parts, _) = response.into_parts();
+    // It was the length of the empty body.
+    parts.headers.remove(CONTENT_LENGTH);
     let body = serde_json::to_vec(&report.into_body(id.to_owned())).unwrap_or_default();
     let mut answer = if *method == Method::HEAD { ().into_response() } else { body.into_response() };
     *answer.status_mut() = parts.status;

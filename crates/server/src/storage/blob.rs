@@ -1,11 +1,12 @@
 //! An open blob. Positioned reads and writes only, so any number of tasks may share it.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use uuid::Uuid;
 
-use super::StorageError;
+use super::{StorageError, writeback};
 
 /// An open blob. As long as it is open its bytes stay, even when the blob is deleted.
 #[derive(Debug)]
@@ -33,6 +34,12 @@ impl Blob {
     /// Also when the blob ends before the buffer is full.
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), StorageError> {
         self.file.read_exact_at(buffer, offset).map_err(|source| StorageError::new("read", self.id, source))
+    }
+
+    /// Starts to write `range` to the disk, so that a later [`sync`](Self::sync) has less to do. May block.
+    pub fn start_writeback(&self, range: &Range<u64>) {
+        // Where the filesystem cannot, the sync does it all.
+        let _ = writeback::start(&self.file, range);
     }
 
     /// Brings the blob's bytes and size onto the disk. Blocks.

@@ -11,6 +11,7 @@ mod part_writer;
 pub mod presign;
 pub mod subtrees;
 mod write_gate;
+mod writeback;
 
 pub use blob::{Blob, BlobReader};
 pub use error::StorageError;

@@ -51,6 +51,12 @@ impl PartHasher {
         Self { part, size_bytes, begin, wanted, hasher, values: Vec::new() }
     }
 
+    /// How many subtrees the part has.
+    pub fn count(part: &Range<u64>, size_bytes: u64) -> usize {
+        let after = |begin: &u64| Some(begin + subtree_len(*begin, part, size_bytes)).filter(|next| *next < part.end);
+        std::iter::successors(Some(part.start), after).count()
+    }
+
     /// Takes the next bytes of the part. Never more than the part has.
     pub fn update(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
@@ -76,7 +82,8 @@ impl PartHasher {
         if end < self.part.end {
             self.begin = end;
             self.wanted = subtree_len(end, &self.part, self.size_bytes);
-            self.hasher.reset();
+            // Not `reset`: as of blake3 1.8.7 it keeps the old offset, and setting the next one panics.
+            *self.hasher = Hasher::new();
             self.hasher.set_input_offset(end);
         }
     }

@@ -29,6 +29,7 @@ pub use error::UploadError;
 pub use receive::BodyError;
 pub use start::Started;
 
+use crate::config::Config;
 use crate::db::Db;
 use crate::storage::{LocalStore, WriteGate};
 use registry::Registry;
@@ -42,15 +43,25 @@ pub struct Uploads {
     registry: Arc<Registry>,
     /// How long a body may bring nothing.
     stall_timeout: Duration,
+    /// Whether parts go to the disk as they come.
+    early_writeback: bool,
     /// Rings when there is garbage.
     garbage_bell: Arc<Notify>,
 }
 
 impl Uploads {
     /// `gate` is shared by all that write to `store`.
-    pub fn new(db: Db, store: Arc<LocalStore>, gate: Arc<WriteGate>, stall_timeout: Duration) -> Self {
+    pub fn new(db: Db, store: Arc<LocalStore>, gate: Arc<WriteGate>, config: &Config) -> Self {
         let registry = Arc::new(Registry::new(db.clone(), Arc::clone(&store)));
-        Self { db, store, gate, registry, stall_timeout, garbage_bell: Arc::default() }
+        Self {
+            db,
+            store,
+            gate,
+            registry,
+            stall_timeout: config.http.stall_timeout.0,
+            early_writeback: config.storage.early_writeback,
+            garbage_bell: Arc::default(),
+        }
     }
 
     /// Rings when a file was replaced, so that its bytes are freed soon.

@@ -1,5 +1,6 @@
 //! Receiving one part.
 
+use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -12,6 +13,9 @@ use super::registry::Found;
 use super::{UploadError, Uploads, to_its_end};
 use crate::db::{Durability, parts};
 use crate::storage::PartWriter;
+
+/// A smaller part is synced as fast as its writing could be started.
+const MIN_WRITEBACK_BYTES: u64 = 1024 * 1024;
 
 /// Why a body gave no more bytes.
 #[derive(Debug, thiserror::Error)]
@@ -52,11 +56,11 @@ impl Uploads {
         turn: tokio::sync::OwnedMutexGuard<()>,
         body: impl Stream<Item = Result<Bytes, BodyError>>,
     ) -> Result<String, UploadError> {
-        let range = live.plan.range(part_index).ok_or_else(|| UploadError::SessionNotFound(live.id.to_string()))?;
-        let expected = range.end - range.start;
+        let part = live.plan.range(part_index).ok_or_else(|| UploadError::SessionNotFound(live.id.to_string()))?;
+        let expected = part.end - part.start;
         let turn = Arc::new(turn);
         let mut writer =
-            PartWriter::new(Arc::clone(&live.blob), Arc::clone(&self.gate), range, live.plan.size_bytes(), Arc::clone(&turn));
+            PartWriter::new(Arc::clone(&live.blob), Arc::clone(&self.gate), part.clone(), live.plan.size_bytes(), Arc::clone(&turn));
         let mut body = pin!(body);
         while let Some(chunk) = self.next_chunk(body.as_mut()).await? {
             if chunk.is_empty() {
@@ -72,6 +76,7 @@ impl Uploads {
         }
         let received = expected - writer.missing_bytes();
         let subtrees = writer.finish().ok_or(UploadError::PartTooShort { part_index, received, expected })?;
+        self.start_writeback(live, part);
         to_its_end(record_part(self.clone(), Arc::clone(live), part_index, subtrees, turn)).await
     }
 
@@ -84,6 +89,14 @@ impl Uploads {
             Ok(Some(Err(error))) => Err(UploadError::BodyBroken(error.0)),
             Ok(None) => Ok(None),
             Err(_) => Err(UploadError::Stalled(self.stall_timeout)),
+        }
+    }
+
+    /// Has the disk begin with the part's bytes while the next ones come. Nobody waits for it.
+    fn start_writeback(&self, live: &LiveSession, part: Range<u64>) {
+        if self.early_writeback && part.end - part.start >= MIN_WRITEBACK_BYTES {
+            let blob = Arc::clone(&live.blob);
+            tokio::task::spawn_blocking(move || blob.start_writeback(&part));
         }
     }
 

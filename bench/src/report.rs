@@ -1,0 +1,72 @@
+//! Results: one JSON line a run, and a Markdown table of many.
+
+use std::io::BufRead;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Failure;
+
+/// One run.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Row {
+    pub(crate) label: String,
+    /// What was sent.
+    pub(crate) load: String,
+    /// Uploaded MiB per second from the first PUT to the last 200; 0 where it was not measured.
+    pub(crate) upload_mib_s: f64,
+    /// The same from start to complete's answer.
+    pub(crate) whole_mib_s: f64,
+    /// Files per second; 0 for one large file.
+    pub(crate) files_s: f64,
+    pub(crate) start_ms: f64,
+    pub(crate) complete_ms: f64,
+    /// Server processor seconds per GiB.
+    pub(crate) cpu_s_per_gib: f64,
+    pub(crate) peak_mib: f64,
+}
+
+/// Prints a run as JSON.
+pub(crate) fn print(row: &Row) -> Result<(), Failure> {
+    println!("{}", serde_json::to_string(row)?);
+    Ok(())
+}
+
+/// Medians of the runs with the same label and load, as a table.
+pub(crate) fn table() -> Result<(), Failure> {
+    let mut groups: Vec<Vec<Row>> = Vec::new();
+    for line in std::io::stdin().lock().lines() {
+        let row: Row = serde_json::from_str(&line?)?;
+        match groups.iter_mut().find(|group| group[0].label == row.label && group[0].load == row.load) {
+            Some(group) => group.push(row),
+            None => groups.push(vec![row]),
+        }
+    }
+    println!("| | load | runs | upload MiB/s | whole MiB/s | files/s | start ms | complete ms | server CPU s/GiB | peak MiB |");
+    println!("|---|---|---|---|---|---|---|---|---|---|");
+    for group in &groups {
+        let column = |value: fn(&Row) -> f64, digits: usize| match median(group.iter().map(value)) {
+            0.0 => String::new(),
+            value => format!("{value:.digits$}"),
+        };
+        println!(
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            group[0].label,
+            group[0].load,
+            group.len(),
+            column(|row| row.upload_mib_s, 0),
+            column(|row| row.whole_mib_s, 0),
+            column(|row| row.files_s, 0),
+            column(|row| row.start_ms, 1),
+            column(|row| row.complete_ms, 1),
+            column(|row| row.cpu_s_per_gib, 2),
+            column(|row| row.peak_mib, 0),
+        );
+    }
+    Ok(())
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}

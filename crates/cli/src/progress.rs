@@ -1,0 +1,78 @@
+//! How an upload looks while it runs: a bar on a terminal, plain lines elsewhere.
+
+use std::io::IsTerminal;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use partway_client::Event;
+
+/// Between two plain lines: often enough to see that it lives, seldom enough for a log.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
+const TEMPLATE: &str = "{prefix} {wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left {msg}";
+
+/// The progress of one file.
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    label: String,
+    as_lines: bool,
+    last_line: Mutex<Instant>,
+}
+
+impl Progress {
+    /// `quiet` shows nothing but what goes wrong.
+    pub(crate) fn new(label: &str, quiet: bool) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let target = if terminal && !quiet { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(None, target).with_prefix(label.to_owned());
+        if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
+            bar.set_style(style);
+        }
+        Self { bar, label: label.to_owned(), as_lines: !terminal && !quiet, last_line: Mutex::new(Instant::now()) }
+    }
+
+    /// Shows what has happened.
+    pub(crate) fn show(&self, event: &Event<'_>) {
+        match event {
+            Event::Started { session, size_bytes } => {
+                self.bar.set_length(*size_bytes);
+                self.line(&format!("{} in {} parts, session {}", HumanBytes(*size_bytes), session.parts.len(), session.session_id));
+            }
+            Event::Sent { bytes } => {
+                self.bar.inc(*bytes);
+                self.occasional_line();
+            }
+            Event::Retrying { error, bytes_lost, pause } => {
+                self.bar.set_position(self.bar.position().saturating_sub(*bytes_lost));
+                let text = format!("{error}; trying again in {:.1} s", pause.as_secs_f64());
+                self.bar.suspend(|| eprintln!("{}: {text}", self.label));
+            }
+            Event::Completing => {
+                self.bar.set_message("- completing");
+                self.line("all parts sent, completing");
+            }
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn occasional_line(&self) {
+        let mut last = self.last_line.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.as_lines && last.elapsed() >= LINE_INTERVAL {
+            *last = Instant::now();
+            let (sent, total) = (self.bar.position(), self.bar.length().unwrap_or_default());
+            let rate = HumanBytes(self.bar.per_sec() as u64);
+            let left = self.bar.eta().as_secs();
+            self.line(&format!("{} of {}, {rate}/s, {left} s left", HumanBytes(sent), HumanBytes(total)));
+        }
+    }
+
+    fn line(&self, text: &str) {
+        if self.as_lines {
+            eprintln!("{}: {text}", self.label);
+        }
+    }
+}

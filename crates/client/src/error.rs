@@ -1,0 +1,94 @@
+//! Why an upload failed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use partway_api::ErrorBody;
+
+/// Why an upload failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server's address is no http or https URL.
+    #[error("{url:?} is not an address of a server: {problem}")]
+    Address {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The file cannot be read.
+    #[error("{path}: {source}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file cannot be uploaded as it is.
+    #[error("{path} {problem}")]
+    Unfit {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The server refused.
+    #[error("{} ({})", body.message, body.error_code)]
+    Refused {
+        /// What it said.
+        body: Box<ErrorBody>,
+        /// How long it asks to wait, if it does.
+        retry_after: Option<Duration>,
+    },
+    /// Something between here and the server answered, or the server is not Partway.
+    #[error("{status} from {url}: {text}")]
+    Unexpected {
+        /// HTTP status.
+        status: u16,
+        /// What was asked, without its query: in a part URL that is a permission.
+        url: String,
+        /// The beginning of the answer.
+        text: String,
+    },
+    /// The server could not be reached, or the connection broke.
+    #[error("{0}")]
+    Connection(String),
+}
+
+impl Error {
+    /// Whether trying again may help.
+    pub fn is_mendable(&self) -> bool {
+        match self {
+            Self::Address { .. } | Self::File { .. } | Self::Unfit { .. } => false,
+            Self::Refused { body, .. } => is_mendable_status(body.error_code.status()),
+            Self::Unexpected { status, .. } => is_mendable_status(*status),
+            Self::Connection(_) => true,
+        }
+    }
+
+    /// How long the server asks to wait before the next try.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+impl From<reqwest::Error> for Error {
+    fn from(error: reqwest::Error) -> Self {
+        let error = error.without_url();
+        let mut text = error.to_string();
+        let mut next = std::error::Error::source(&error);
+        while let Some(cause) = next {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            next = cause.source();
+        }
+        Self::Connection(text)
+    }
+}
+
+fn is_mendable_status(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500..)
+}

@@ -1,0 +1,95 @@
+//! Trying again: exponential backoff with full jitter, so that many clients do not come back all at once
+//! (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>).
+
+use std::time::Duration;
+
+use rand::Rng;
+
+use crate::Error;
+
+/// How often and how patiently a request is tried again.
+#[derive(Debug, Clone, Copy)]
+pub struct RetryPolicy {
+    /// Tries of one request, the first included.
+    pub tries: u32,
+    /// Longest first pause; it doubles with every try.
+    pub first_pause: Duration,
+    /// Longest pause.
+    pub longest_pause: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        // Twelve tries with pauses up to 30 s bridge about three minutes on average: a router's restart.
+        Self { tries: 12, first_pause: Duration::from_millis(500), longest_pause: Duration::from_secs(30) }
+    }
+}
+
+impl RetryPolicy {
+    fn pause(&self, tried: u32, error: &Error) -> Duration {
+        let longest = self.first_pause.saturating_mul(1_u32 << (tried - 1).min(20)).min(self.longest_pause);
+        let jittered = longest.mul_f64(rand::rng().random_range(0.0..=1.0));
+        error.retry_after().map_or(jittered, |asked| asked.max(jittered))
+    }
+
+    /// Runs `request` until it succeeds, fails for good, or has been tried often enough. `failed` hears of every try
+    /// that will be followed by another.
+    pub(crate) async fn run<T>(
+        &self,
+        mut request: impl AsyncFnMut() -> Result<T, Error>,
+        failed: impl Fn(&Error, Duration),
+    ) -> Result<T, Error> {
+        let mut tried = 0;
+        loop {
+            let error = match request().await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            tried += 1;
+            if !error.is_mendable() || tried >= self.tries {
+                return Err(error);
+            }
+            let pause = self.pause(tried, &error);
+            failed(&error, pause);
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[tokio::test(start_paused = true)]
+    async fn what_can_be_mended_is_tried_again_and_what_cannot_is_not() {
+        let policy = RetryPolicy { tries: 4, ..RetryPolicy::default() };
+        let tries = AtomicU32::new(0);
+        let outcome = policy
+            .run(
+                async || match tries.fetch_add(1, Ordering::Relaxed) {
+                    0..2 => Err(Error::Connection("reset".into())),
+                    _ => Ok(()),
+                },
+                |_, _| {},
+            )
+            .await;
+        assert!(outcome.is_ok());
+        assert_eq!(tries.swap(0, Ordering::Relaxed), 3);
+        let fail = async |error: fn() -> Error| {
+            let _ = policy
+                .run(
+                    async || {
+                        tries.fetch_add(1, Ordering::Relaxed);
+                        Err::<(), _>(error())
+                    },
+                    |_, pause| assert!(pause <= policy.longest_pause),
+                )
+                .await;
+            tries.swap(0, Ordering::Relaxed)
+        };
+        assert_eq!(fail(|| Error::Connection("reset".into())).await, 4);
+        assert_eq!(fail(|| Error::Unexpected { status: 503, url: String::new(), text: String::new() }).await, 4);
+        assert_eq!(fail(|| Error::Unexpected { status: 403, url: String::new(), text: String::new() }).await, 1);
+    }
+}

@@ -51,12 +51,18 @@ impl Client {
         }
         // Another part of the program may have chosen a provider already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("partway/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_user_timeout(DEAD_AFTER)
-            .tcp_nodelay(true)
-            .build()?;
+        let builder = || {
+            reqwest::Client::builder()
+                .user_agent(concat!("partway/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(CONNECT_TIMEOUT)
+                .tcp_user_timeout(DEAD_AFTER)
+                .tcp_nodelay(true)
+        };
+        let http = match builder().build() {
+            // A machine without any root certificate, which plain http does not need.
+            Err(_) if url.scheme() == "http" => builder().tls_certs_only([]).build()?,
+            built => built?,
+        };
         Ok(Self { base: url, key: key.to_owned(), http })
     }
 

@@ -131,7 +131,11 @@ fn print_record(record: &FileRecord, as_json: bool) -> Result<(), Failure> {
 }
 
 fn print_failure(file: &Path, error: &Error, session: Option<&str>) {
-    eprintln!("partway: {} was not uploaded: {error}", file.display());
+    match error {
+        // These name the file themselves.
+        Error::File { .. } | Error::Unfit { .. } => eprintln!("partway: not uploaded: {error}"),
+        _ => eprintln!("partway: {} was not uploaded: {error}", file.display()),
+    }
     if error.is_mendable() {
         say_how_to_go_on(file, session);
     }

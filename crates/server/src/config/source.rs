@@ -167,16 +167,17 @@ mod tests {
             .with_env(env(&[("PARTWAY_PUBLIC_URL", "ftp://x"), ("PARTWAY_LOG_FORMT", "json")]))
             .with_flag("--listen", "listen", Some("nowhere".into()));
         let message = Config::read(source).unwrap_err().to_string();
-        for part in [
-            "6 problem(s)".into(),
-            "listen is \"nowhere\" (from --listen); allowed: an IP address".into(),
-            "public_url is \"ftp://x\" (from PARTWAY_PUBLIC_URL); allowed: an http or https URL".into(),
-            "storage.reserve is \"maybe\" (from p.toml); allowed: `true` or `false`".into(),
-            "limits.max_file_bytes is \"-1\" (from p.toml); allowed: a whole number of bytes".into(),
-            "PARTWAY_LOG_FORMT (from PARTWAY_LOG_FORMT) is not a setting; the nearest is PARTWAY_LOG_FORMAT".into(),
-            "lisen (from p.toml) is not a setting; the nearest is listen".into(),
-        ] {
-            assert!(message.contains(&part), "{part:?} is not in {message}");
+        let expected = [
+            "6 problem(s)",
+            "listen is \"nowhere\" (from --listen); allowed: an IP address",
+            "public_url is \"ftp://x\" (from PARTWAY_PUBLIC_URL); allowed: an http or https URL",
+            "storage.reserve is \"maybe\" (from p.toml); allowed: `true` or `false`",
+            "limits.max_file_bytes is \"-1\" (from p.toml); allowed: a whole number of bytes",
+            "PARTWAY_LOG_FORMT (from PARTWAY_LOG_FORMT) is not a setting; the nearest is PARTWAY_LOG_FORMAT",
+            "lisen (from p.toml) is not a setting; the nearest is listen",
+        ];
+        for part in expected {
+            assert!(message.contains(part), "{part:?} is not in {message}");
         }
     }
 

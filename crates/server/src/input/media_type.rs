@@ -48,7 +48,7 @@ impl MediaType {
     /// INVALID_FORMAT.
     pub fn parse(text: &str) -> Result<Self, InvalidInput> {
         let parsed = if text.contains('/') {
-            text.parse().ok().filter(|mime: &Mime| text.len() <= MAX_FORMAT_BYTES && mime.type_() != "*" && mime.subtype() != "*")
+            text.parse().ok().filter(|mime: &Mime| text.len() <= MAX_FORMAT_BYTES && is_concrete(mime))
         } else {
             mime_guess::from_ext(text.strip_prefix('.').unwrap_or(text)).first()
         };
@@ -72,6 +72,10 @@ impl MediaType {
         let listed = || mime_guess::get_mime_extensions_str(essence).and_then(|all| all.first()).map(|first| (*first).to_owned());
         own.filter(fits).or_else(usual).or_else(listed).unwrap_or_else(|| self.0.subtype().as_str().to_owned())
     }
+}
+
+fn is_concrete(mime: &Mime) -> bool {
+    [mime.type_(), mime.subtype()].iter().all(|name| *name != "*" && *name != "")
 }
 
 /// The category of a MIME type, as the wire's `extension` shows it.

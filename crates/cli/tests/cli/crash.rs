@@ -1,0 +1,48 @@
+//! `kill -9` in the middle.
+
+use crate::server::{Server, bytes, curl, fresh, post, start};
+use serde_json::{Value, json};
+
+#[test]
+fn parts_that_got_their_200_survive_kill_9_and_the_upload_goes_on() {
+    let (directory, data_dir) = fresh();
+    let listen = free_port();
+    let mut server = Server::start(&data_dir, &["--listen", &listen]);
+    let key = server.private_key();
+    let data = bytes(1, 45 * 1024 * 1024);
+    let session = start(&server, &key, "f.bin", data.len());
+    let id = session["session_id"].as_str().unwrap().to_owned();
+    let part = directory.path().join("part");
+    for (index, chunk) in data.chunks(10 * 1024 * 1024).enumerate() {
+        std::fs::write(&part, chunk).unwrap();
+        let url = session["parts"][index].as_str().unwrap();
+        assert_eq!(curl(&["--upload-file", part.to_str().unwrap(), url]).0, 200);
+        // Killed right after the answer, after every part.
+        server.signal("KILL");
+        server.wait();
+        server = Server::start(&data_dir, &["--listen", &listen]);
+        let (status, answer) = post(&server, &key, "complete", &json!({"session_id": id}).to_string());
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        if index < 4 {
+            assert_eq!(status, 400);
+            assert_eq!(answer["missing_parts"], json!((index + 1..5).collect::<Vec<_>>()));
+        } else {
+            assert_eq!(status, 201, "{answer}");
+            assert_eq!(answer["hash"], format!("blake3:{}", blake3::hash(&data)));
+        }
+    }
+    // And the completed file survives as well.
+    server.signal("KILL");
+    server.wait();
+    let server = Server::start(&data_dir, &["--listen", &listen]);
+    let (status, answer) = post(&server, &key, "complete", &json!({"session_id": id}).to_string());
+    assert_eq!(status, 201);
+    let record: Value = serde_json::from_str(&answer).unwrap();
+    let copy = directory.path().join("copy");
+    assert_eq!(curl(&["--output", copy.to_str().unwrap(), record["url"].as_str().unwrap()]).0, 200);
+    assert!(std::fs::read(&copy).unwrap() == data);
+}
+
+fn free_port() -> String {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}

@@ -1,0 +1,11 @@
+//! The real binary, as a person, a script or another tool would use it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod crash;
+mod keys;
+mod media;
+mod readme;
+mod sdk;
+mod serve;
+mod server;
+mod upload;

@@ -1,0 +1,58 @@
+//! The README's first upload, run by a shell as it is written.
+
+use std::process::Command;
+
+use crate::server::{Server, bytes, fresh, partway, run, text};
+
+/// The code blocks of the README with this language, in order.
+fn blocks(language: &str) -> Vec<String> {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")).unwrap();
+    let fence = format!("```{language}\n");
+    readme.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+}
+
+fn block_with(language: &str, text: &str) -> String {
+    let found = blocks(language).into_iter().find(|block| block.contains(text));
+    found.unwrap_or_else(|| panic!("the README has no {language} block with {text:?}"))
+}
+
+#[test]
+fn the_curl_lines_of_the_readme_upload_a_file() {
+    let (directory, data_dir) = fresh();
+    let server = Server::start(&data_dir, &[]);
+    let data = bytes(1, 73_400_320);
+    std::fs::write(directory.path().join("big-video.mp4"), &data).unwrap();
+    let script = block_with("sh", "multipart/start")
+        .replace("http://127.0.0.1:8080", &server.url)
+        .replace("KEY=sk_…", &format!("KEY={}", server.private_key()));
+    let output = run(Command::new("bash").args(["-euo", "pipefail", "-c", &script]).current_dir(directory.path()));
+    let answers = text(&output.stdout);
+    assert!(answers.contains(&format!("blake3:{}", blake3::hash(&data))), "{answers}");
+    assert!(std::fs::read(directory.path().join("copy.mp4")).unwrap() == data, "the copy is not the file");
+}
+
+#[test]
+fn the_command_line_of_the_readme_uploads_a_file() {
+    let (directory, data_dir) = fresh();
+    let server = Server::start(&data_dir, &[]);
+    std::fs::write(directory.path().join("big-video.mp4"), bytes(2, 30_000_000)).unwrap();
+    let binary = partway().get_program().to_str().unwrap().to_owned();
+    let script = block_with("sh", "partway upload")
+        .replace("partway upload", &format!("{binary} upload"))
+        .replace("PARTWAY_API_KEY=sk_…", &format!("PARTWAY_URL={} PARTWAY_API_KEY={}", server.url, server.private_key()));
+    let output = run(Command::new("bash").args(["-euo", "pipefail", "-c", &script]).current_dir(directory.path()));
+    assert!(text(&output.stdout).starts_with(&server.url), "{}", text(&output.stdout));
+}
+
+#[test]
+fn the_python_of_the_readme_uploads_a_file() {
+    let (directory, data_dir) = fresh();
+    let server = Server::start(&data_dir, &[]);
+    std::fs::write(directory.path().join("big-video.mp4"), bytes(3, 30_000_000)).unwrap();
+    let python = std::env::var_os("PARTWAY_SDK_PYTHON").unwrap_or_else(|| panic!("PARTWAY_SDK_PYTHON is not set; run scripts/test"));
+    let script = block_with("python", "autorender")
+        .replace("http://127.0.0.1:8080", &server.url)
+        .replace("sk_…", &server.private_key());
+    let output = run(Command::new(python).args(["-c", &script]).current_dir(directory.path()));
+    assert!(text(&output.stdout).contains(&server.url), "{}", text(&output.stdout));
+}

@@ -1,0 +1,100 @@
+//! `partway serve`
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use crate::server::{Server, curl, fresh, key_in, partway, post, run, start, text};
+
+#[test]
+fn the_first_start_prints_keys_and_a_line_that_works_and_the_next_one_neither() {
+    let (_directory, data_dir) = fresh();
+    let server = Server::start(&data_dir, &[]);
+    let key = server.private_key();
+    assert!(key_in(&server.greeting, "pk_").len() > 20);
+    let line = server.greeting.lines().find(|line| line.contains("curl")).unwrap().to_owned();
+    let answer = text(&run(Command::new("sh").args(["-c", &format!("{line} --silent")])).stdout);
+    assert!(answer.contains("session_id"), "{line}: {answer}");
+    assert_eq!(std::fs::metadata(&data_dir).unwrap().permissions().mode() & 0o777, 0o700);
+    drop(server);
+    let server = Server::start(&data_dir, &[]);
+    assert_eq!(server.greeting, "");
+    assert_eq!(post(&server, &key, "start", r#"{"file_name":"f","size":1,"format":"bin"}"#).0, 201);
+    assert!(!server.log().contains("sk_"), "{}", server.log());
+}
+
+#[test]
+fn two_servers_on_one_directory_are_refused_clearly() {
+    let (_directory, data_dir) = fresh();
+    let _server = Server::start(&data_dir, &[]);
+    let second = partway().args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&data_dir).output().unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let message = text(&second.stderr);
+    assert!(message.contains("another partway server is using the data directory"), "{message}");
+}
+
+#[test]
+fn every_mistake_in_the_configuration_is_listed_and_nothing_is_made() {
+    let (directory, data_dir) = fresh();
+    let file = directory.path().join("partway.toml");
+    std::fs::write(&file, "public_url = \"nowhere\"\n[storage]\nreserv = true\n[log]\nformat = \"xml\"").unwrap();
+    let output = partway()
+        .args(["serve", "--listen", "0.0.0.0", "--config"])
+        .arg(&file)
+        .arg("--data-dir")
+        .arg(&data_dir)
+        .env("PARTWAY_HTTP_STALL_TIMEOUT_SECONDS", "0")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let message = text(&output.stderr);
+    for part in ["5 problem(s)", "listen is \"0.0.0.0\" (from --listen)", "public_url is \"nowhere\"", "storage.reserv", "log.format is \"xml\"", "http.stall_timeout_seconds is \"0\" (from PARTWAY_HTTP_STALL_TIMEOUT_SECONDS)"] {
+        assert!(message.contains(part), "{part:?} is not in {message}");
+    }
+    assert!(!data_dir.exists());
+}
+
+#[test]
+fn settings_come_from_the_environment_and_a_file_too() {
+    let (directory, data_dir) = fresh();
+    let file = directory.path().join("partway.toml");
+    std::fs::write(&file, "public_url = \"https://files.example.com/up\"\n[log]\nformat = \"json\"\n").unwrap();
+    let server = Server::start(&data_dir, &["--config", file.to_str().unwrap()]);
+    assert_eq!(server.url, "https://files.example.com/up");
+}
+
+#[test]
+fn sigterm_and_sigint_stop_with_exit_code_0() {
+    let (_directory, data_dir) = fresh();
+    for signal in ["TERM", "INT"] {
+        let mut server = Server::start(&data_dir, &[]);
+        server.signal(signal);
+        assert_eq!(server.wait().code(), Some(0), "SIG{signal}");
+    }
+}
+
+#[test]
+fn the_log_has_every_request_and_no_secret() {
+    for format in ["text", "json"] {
+        let (directory, data_dir) = fresh();
+        let file = directory.path().join("partway.toml");
+        std::fs::write(&file, format!("[log]\nformat = \"{format}\"\nfilter = \"debug\"")).unwrap();
+        let server = Server::start(&data_dir, &["--config", file.to_str().unwrap()]);
+        let key = server.private_key();
+        let session = start(&server, &key, "f", 3);
+        let url = session["parts"][0].as_str().unwrap();
+        assert_eq!(curl(&["--request", "PUT", "--data", "abc", url]).0, 200);
+        let signature = url.rsplit_once("signature=").unwrap().1;
+        assert_eq!(curl(&["--request", "PUT", "--data", "abcd", url]).0, 400);
+        let log = server.log();
+        assert!(log.contains("/api/v1/multipart/start") && log.contains("/parts/0") && log.contains("request_id"), "{log}");
+        for secret in [key.as_str(), &key[3..], signature] {
+            assert!(!log.contains(secret), "{secret} is in {log}");
+        }
+        if format == "json" {
+            for line in log.lines() {
+                let line: serde_json::Value = serde_json::from_str(line).unwrap();
+                assert!(line["level"].is_string() && line["timestamp"].is_string());
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! A `partway serve` process, and running other programs beside it.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// A running server. Dropping it ends the process.
+pub struct Server {
+    pub url: String,
+    /// What the first start printed; empty on later ones.
+    pub greeting: String,
+    process: Child,
+    log: PathBuf,
+}
+
+pub fn partway() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_partway"));
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", "/nonexistent");
+    command
+}
+
+impl Server {
+    /// Starts on `data_dir`, at a free port.
+    pub fn start(data_dir: &Path, arguments: &[&str]) -> Self {
+        let log = data_dir.with_extension("log");
+        let mut command = partway();
+        command.arg("serve").arg("--data-dir").arg(data_dir).args(arguments);
+        if !arguments.contains(&"--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        let mut process = command
+            .stdout(Stdio::piped())
+            .stderr(std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let first = lines.next().unwrap_or_else(|| panic!("{}", std::fs::read_to_string(&log).unwrap())).unwrap();
+        let url = first.rsplit(' ').next().unwrap().to_owned();
+        // The greeting of a first start ends with the line to try and an empty one.
+        let is_new = !data_dir.with_extension("seen").exists();
+        std::fs::write(data_dir.with_extension("seen"), "").unwrap();
+        let mut greeting = String::new();
+        while is_new && !greeting.contains("curl") {
+            greeting.push_str(&lines.next().unwrap().unwrap());
+            greeting.push('\n');
+        }
+        Self { url, greeting, process, log }
+    }
+
+    pub fn private_key(&self) -> String {
+        key_in(&self.greeting, "sk_")
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Sends a signal by number to this process alone.
+    pub fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap().success());
+    }
+
+    /// Waits for the process to end by itself.
+    pub fn wait(&mut self) -> std::process::ExitStatus {
+        self.process.wait().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+pub fn key_in(text: &str, prefix: &str) -> String {
+    let begin = text.find(prefix).unwrap_or_else(|| panic!("no {prefix} in {text:?}"));
+    text[begin..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
+}
+
+/// A directory whose `data` is no directory yet.
+pub fn fresh() -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let data_dir = directory.path().join("data");
+    (directory, data_dir)
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Runs a program that the tests need; one that is missing fails the test.
+pub fn run(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; scripts/test installs what the tests need"));
+    assert!(output.status.success(), "{command:?} failed: {}{}", text(&output.stdout), text(&output.stderr));
+    output
+}
+
+/// Bytes that differ everywhere and from seed to seed.
+pub fn bytes(seed: u64, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+/// A call of the API by curl: status and body.
+pub fn curl(arguments: &[&str]) -> (u16, String) {
+    let output = run(Command::new("curl").args(["--silent", "--write-out", "\n%{http_code}"]).args(arguments));
+    let answer = text(&output.stdout);
+    let (body, status) = answer.rsplit_once('\n').unwrap();
+    (status.parse().unwrap(), body.to_owned())
+}
+
+/// Starts an upload by curl.
+pub fn start(server: &Server, key: &str, name: &str, size: usize) -> serde_json::Value {
+    let body = format!(r#"{{"file_name":"{name}","size":{size},"format":"bin"}}"#);
+    let (status, answer) = post(server, key, "start", &body);
+    assert_eq!(status, 201, "{answer}");
+    serde_json::from_str(&answer).unwrap()
+}
+
+/// A POST of JSON to `/api/v1/multipart/…` by curl.
+pub fn post(server: &Server, key: &str, path: &str, body: &str) -> (u16, String) {
+    let (url, key) = (format!("{}/api/v1/multipart/{path}", server.url), format!("Authorization: Bearer {key}"));
+    curl(&[&url, "--header", &key, "--header", "Content-Type: application/json", "--data", body])
+}

@@ -1,0 +1,193 @@
+//! `partway upload`
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::server::{Server, bytes, curl, fresh, partway, text};
+
+fn upload(server: &Server, arguments: &[&str]) -> Output {
+    partway()
+        .arg("upload")
+        .args(arguments)
+        .env("PARTWAY_URL", &server.url)
+        .env("PARTWAY_API_KEY", server.private_key())
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn files_go_up_with_everything_that_is_said_of_them() {
+    let (directory, data_dir) = fresh();
+    let server = Server::start(&data_dir, &[]);
+    let (one, two) = (directory.path().join("one.mp4"), directory.path().join("zwei ä.txt"));
+    let data = bytes(1, 33_000_000);
+    std::fs::write(&one, &data).unwrap();
+    std::fs::write(&two, "hello").unwrap();
+    let (one, two) = (one.to_str().unwrap(), two.to_str().unwrap());
+    let output = upload(
+        &server,
+        &[one, two, "--folder", "a/b", "--tag", "x", "--tag", "y z", "--meta", "k=v=w", "--meta", "n=1", "--custom-id", "id 1", "--concurrency", "7", "--json"],
+    );
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let records: Vec<Value> = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [first, second] = &records[..] else { panic!("{records:?}") };
+    assert_eq!(first["hash"], format!("blake3:{}", blake3::hash(&data)));
+    assert_eq!((&first["path"], &first["mime_type"]), (&"a/b/one.mp4".into(), &"video/mp4".into()));
+    assert_eq!(first["tags"], serde_json::json!(["x", "y z"]));
+    assert_eq!(first["metadata"], serde_json::json!({"k": "v=w", "n": "1"}));
+    assert_eq!(first["custom_id"], "id 1");
+    assert_eq!(second["name"], "zwei ä.txt");
+    assert_eq!(curl(&[second["url"].as_str().unwrap()]), (200, "hello".into()));
+    assert!(output.stderr.is_empty(), "--json shows no progress: {}", text(&output.stderr));
+}
+
+#[test]
+fn without_a_terminal_progress_is_plain_lines_and_the_url_is_all_of_the_output() {
+    let (directory, data_dir) = fresh();
+    let server = Server::start(&data_dir, &[]);
+    let file = directory.path().join("f.bin");
+    std::fs::write(&file, bytes(2, 1000)).unwrap();
+    let output = upload(&server, &[file.to_str().unwrap(), "--random-prefix"]);
+    let url = text(&output.stdout);
+    assert!(url.starts_with(&server.url) && url.ends_with("-f.bin\n") && url.lines().count() == 1, "{url}");
+    let progress = text(&output.stderr);
+    assert!(progress.contains("f.bin: ") && progress.contains("session") && !progress.contains('\u{1b}'), "{progress}");
+}
+
+#[test]
+fn what_cannot_be_uploaded_is_said_and_the_rest_goes_on() {
+    let (directory, data_dir) = fresh();
+    let server = Server::start(&data_dir, &[]);
+    let (good, empty) = (directory.path().join("good"), directory.path().join("empty"));
+    std::fs::write(&good, "x").unwrap();
+    std::fs::write(&empty, "").unwrap();
+    let missing = directory.path().join("missing");
+    let files = [&missing, &empty, &directory.path().to_owned(), &good].map(|path| path.to_str().unwrap().to_owned());
+    let output = upload(&server, &files.each_ref().map(String::as_str));
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stdout).lines().count(), 1);
+    let errors = text(&output.stderr);
+    for part in ["missing: No such file", "empty is empty", "is not a file"] {
+        assert!(errors.contains(part), "{part:?} is not in {errors}");
+    }
+    let wrong_key = upload(&server, &[good.to_str().unwrap(), "--key", "sk_wrong"]);
+    assert_eq!(wrong_key.status.code(), Some(1));
+    assert!(text(&wrong_key.stderr).contains("unknown or revoked"));
+}
+
+/// Passes connections on to the server, but cuts the first `cuts` of them after some bytes.
+fn cutting_proxy(server: &Server, cuts: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let target = server.url.strip_prefix("http://").unwrap().to_owned();
+    std::thread::spawn(move || {
+        static SERVED: AtomicUsize = AtomicUsize::new(0);
+        for client in listener.incoming().take(500) {
+            let mut client = client.unwrap();
+            let mut server = TcpStream::connect(&target).unwrap();
+            // The first connection starts the upload; those after it carry parts.
+            let number = SERVED.fetch_add(1, Ordering::Relaxed);
+            let limit = if (1..=cuts).contains(&number) { 3_000_000 + 100_000 * number } else { usize::MAX };
+            let (mut back_from, mut back_to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut back_from, &mut back_to));
+            std::thread::spawn(move || {
+                let mut passed = 0;
+                let mut buffer = [0; 65_536];
+                while let Ok(read @ 1..) = client.read(&mut buffer) {
+                    passed += read;
+                    if passed > limit || server.write_all(&buffer[..read]).is_err() {
+                        break;
+                    }
+                }
+                let _ = client.shutdown(std::net::Shutdown::Both);
+                let _ = server.shutdown(std::net::Shutdown::Both);
+            });
+        }
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn cut_connections_are_mended() {
+    let (directory, data_dir) = fresh();
+    // The proxy's address must stand in the part URLs, so that parts go through it: it is told to the server.
+    let first = Server::start(&data_dir, &[]);
+    let key = first.private_key();
+    drop(first);
+    let reserved = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = reserved.local_addr().unwrap().port();
+    drop(reserved);
+    let server = Server::start(&data_dir, &["--listen", &format!("127.0.0.1:{port}")]);
+    let proxy = cutting_proxy(&server, 5);
+    drop(server);
+    let _server = Server::start(&data_dir, &["--listen", &format!("127.0.0.1:{port}"), "--public-url", &proxy]);
+    let file = directory.path().join("f.bin");
+    let data = bytes(3, 60_000_000);
+    std::fs::write(&file, &data).unwrap();
+    let output = partway()
+        .arg("upload")
+        .arg(&file)
+        .args(["--json", "--url", &proxy, "--key", &key])
+        .output()
+        .unwrap();
+    let errors = text(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    assert!(errors.matches("trying again").count() >= 3, "the cuts were not seen: {errors}");
+    let record: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(record["hash"], format!("blake3:{}", blake3::hash(&data)));
+}
+
+#[test]
+fn ctrl_c_leaves_the_session_and_says_how_to_go_on() {
+    let (directory, data_dir) = fresh();
+    let server = Server::start(&data_dir, &[]);
+    let file = directory.path().join("f.bin");
+    std::fs::File::create(&file).unwrap().set_len(20_000_000_000).unwrap();
+    let mut uploading = partway()
+        .arg("upload")
+        .arg(&file)
+        .args(["--url", &server.url, "--key", &server.private_key()])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A first line comes once the session is there.
+    let mut errors = uploading.stderr.take().unwrap();
+    let mut shown = vec![0; 4096];
+    let read = errors.read(&mut shown).unwrap();
+    let begin = text(&shown[..read]);
+    let session = begin.trim_end().rsplit(' ').next().unwrap().to_owned();
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(std::process::Command::new("kill").args(["-INT", &uploading.id().to_string()]).status().unwrap().success());
+    assert_eq!(uploading.wait().unwrap().code(), Some(130));
+    let mut rest = String::new();
+    errors.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("To go on: partway upload --resume") && rest.contains(&session), "{begin}{rest}");
+}
+
+#[test]
+fn a_file_that_changes_meanwhile_is_not_completed() {
+    let (directory, data_dir) = fresh();
+    let server = Server::start(&data_dir, &[]);
+    let file = directory.path().join("f.bin");
+    std::fs::File::create(&file).unwrap().set_len(2_000_000_000).unwrap();
+    let mut uploading = partway()
+        .arg("upload")
+        .arg(&file)
+        .args(["--url", &server.url, "--key", &server.private_key()])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut errors = uploading.stderr.take().unwrap();
+    let mut shown = [0; 1];
+    errors.read_exact(&mut shown).unwrap();
+    std::fs::OpenOptions::new().append(true).open(&file).unwrap().write_all(b"more").unwrap();
+    let mut rest = String::new();
+    errors.read_to_string(&mut rest).unwrap();
+    assert_eq!(uploading.wait().unwrap().code(), Some(1), "{rest}");
+    assert!(rest.contains("changed while it was uploaded"), "{rest}");
+}

@@ -1,0 +1,296 @@
+//! A server for one test, and the client's side of an upload.
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+
+use partway_server::service::bootstrap::FirstRun;
+use partway_server::{App, Config};
+use reqwest::{Method, RequestBuilder, Response};
+use rusqlite::{Connection, OpenFlags};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub const MIB: u64 = 1024 * 1024;
+
+/// A running server. Dropping it checks that every byte on the disk is accounted for.
+pub struct TestApp {
+    /// Away while it restarts.
+    app: Option<App>,
+    config: Config,
+    pub address: SocketAddr,
+    pub private_key: String,
+    pub public_key: String,
+    pub workspace_no: String,
+    pub http: reqwest::Client,
+    pub directory: TempDir,
+    pub stop: CancellationToken,
+    pub running: Option<JoinHandle<()>>,
+}
+
+impl TestApp {
+    pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub async fn start_with(configure: impl FnOnce(&mut Config)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = Config::with_data_dir(directory.path());
+        config.storage.reserve = false;
+        configure(&mut config);
+        let (app, address, stop, running, first_run) = launch(config.clone()).await;
+        let FirstRun { workspace, private_key, public_key } = first_run.expect("the directory is new");
+        Self {
+            app: Some(app),
+            config,
+            address,
+            private_key: private_key.key,
+            public_key: public_key.key,
+            workspace_no: workspace.workspace_no,
+            http: client(),
+            directory,
+            stop,
+            running: Some(running),
+        }
+    }
+
+    /// The server's state, to reach behind its API.
+    pub fn app(&self) -> &App {
+        self.app.as_ref().unwrap()
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, self.url(path)).bearer_auth(&self.private_key)
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Response {
+        self.request(Method::POST, path).json(body).send().await.unwrap()
+    }
+
+    /// Starts an upload of `size` bytes, with whatever else `more` has.
+    pub async fn upload(&self, size: u64, more: Value) -> Session {
+        let mut body = json!({"file_name": "file.bin", "size": size, "format": "application/octet-stream"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let response = self.post("/api/v1/multipart/start", &body).await;
+        assert_eq!(response.status(), 201, "{:?}", response.text().await);
+        Session { start: response.json().await.unwrap() }
+    }
+
+    /// Uploads `bytes` whole and returns the record.
+    pub async fn upload_whole(&self, bytes: &[u8], more: Value) -> Value {
+        let session = self.upload(bytes.len() as u64, more).await;
+        session.put_all(self, bytes).await;
+        let response = session.complete(self).await;
+        assert_eq!(response.status(), 201, "{:?}", response.text().await);
+        response.json().await.unwrap()
+    }
+
+    pub async fn put(&self, url: &str, bytes: &[u8]) -> Response {
+        self.http.put(url).body(bytes.to_vec()).send().await.unwrap()
+    }
+
+    pub async fn get(&self, url: &str) -> Response {
+        self.http.get(url).send().await.unwrap()
+    }
+
+    /// Sends bytes as they are and returns what comes back until the server closes, or nothing comes for a second.
+    pub async fn raw(&self, bytes: impl Into<Vec<u8>>) -> String {
+        let (address, bytes) = (self.address, bytes.into());
+        tokio::task::spawn_blocking(move || {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(&bytes).unwrap();
+            read_available(&mut stream)
+        })
+        .await
+        .unwrap()
+    }
+
+    /// A look at the database from outside.
+    pub fn count(&self, table_and_condition: &str) -> i64 {
+        count(self.directory.path(), table_and_condition)
+    }
+
+    /// Nothing was left of what was refused.
+    pub fn assert_nothing_left(&self) {
+        for table in ["sessions", "parts", "files", "folders", "garbage"] {
+            assert_eq!(self.count(table), 0, "rows of {table}");
+        }
+        assert_eq!(blobs(self.directory.path()), BTreeSet::new());
+    }
+
+    /// Waits until `ready` is true; fails after ten seconds.
+    pub async fn until(&self, what: &str, ready: impl Fn(&Self) -> bool) {
+        for _ in 0..1000 {
+            if ready(self) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{what} did not happen in ten seconds");
+    }
+
+    /// Stops the server in the orderly way, and starts another on the same directory.
+    pub async fn restart(&mut self) {
+        self.stop.cancel();
+        self.running.take().unwrap().await.unwrap();
+        self.app = None;
+        self.http = client();
+        let (app, address, stop, running, first_run) = launch(self.config.clone()).await;
+        assert!(first_run.is_none(), "starting again must make nothing");
+        (self.app, self.address, self.stop, self.running) = (Some(app), address, stop, Some(running));
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_accounted(self.directory.path());
+        }
+    }
+}
+
+async fn launch(config: Config) -> (App, SocketAddr, CancellationToken, JoinHandle<()>, Option<FirstRun>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut opened = App::open(config.clone(), address).await;
+    for _ in 0..200 {
+        if opened.is_ok() {
+            break;
+        }
+        // The connections of a server that just stopped may hold its lock a moment longer.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        opened = App::open(config.clone(), address).await;
+    }
+    let (app, first_run) = opened.unwrap();
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(partway_server::run(app.clone(), listener, stop.clone()));
+    (app, address, stop, running, first_run)
+}
+
+fn client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().tls_certs_only([]).build().unwrap()
+}
+
+/// What comes until the other side closes, or is silent for a second.
+pub fn read_available(stream: &mut TcpStream) -> String {
+    stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    let mut answer = Vec::new();
+    let mut buffer = [0; 4096];
+    while let Ok(read @ 1..) = stream.read(&mut buffer) {
+        answer.extend_from_slice(&buffer[..read]);
+    }
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn database(directory: &Path) -> Connection {
+    Connection::open_with_flags(directory.join("partway.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
+}
+
+fn count(directory: &Path, table_and_condition: &str) -> i64 {
+    database(directory).query_row(&format!("SELECT count(*) FROM {table_and_condition}"), [], |row| row.get(0)).unwrap()
+}
+
+fn blobs(directory: &Path) -> BTreeSet<String> {
+    let shards = std::fs::read_dir(directory.join("blobs")).unwrap();
+    let files = shards.flat_map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap());
+    files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// Every blob has an owner, and every owner its blob.
+fn assert_accounted(directory: &Path) {
+    let database = database(directory);
+    let mut statement = database
+        .prepare(
+            "SELECT blob_id FROM files UNION SELECT blob_id FROM sessions WHERE status = 'uploading' \
+             UNION SELECT blob_id FROM garbage",
+        )
+        .unwrap();
+    let owned: BTreeSet<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    let mut garbage = database.prepare("SELECT blob_id FROM garbage").unwrap();
+    let garbage: BTreeSet<String> = garbage.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    let stored = blobs(directory);
+    let orphans: Vec<_> = stored.difference(&owned).collect();
+    assert!(orphans.is_empty(), "blobs that nobody owns: {orphans:?}");
+    // Garbage may be deleted already while its row still waits to go.
+    let lost: Vec<_> = owned.difference(&stored).filter(|id| !garbage.contains(*id)).collect();
+    assert!(lost.is_empty(), "owners without a blob: {lost:?}");
+}
+
+/// A session as start answered it.
+pub struct Session {
+    pub start: Value,
+}
+
+impl Session {
+    pub fn id(&self) -> &str {
+        self.start["session_id"].as_str().unwrap()
+    }
+
+    pub fn part_url(&self, index: usize) -> &str {
+        self.start["parts"][index].as_str().unwrap()
+    }
+
+    /// Path and query of a part's URL.
+    pub fn part_path(&self, index: usize) -> &str {
+        let url = self.part_url(index);
+        &url[url.find("/api").unwrap()..]
+    }
+
+    pub fn parts(&self) -> usize {
+        self.start["parts"].as_array().unwrap().len()
+    }
+
+    pub fn part<'b>(&self, bytes: &'b [u8], index: usize) -> &'b [u8] {
+        let size = usize::try_from(self.start["part_size"].as_u64().unwrap()).unwrap();
+        bytes.chunks(size).nth(index).unwrap()
+    }
+
+    pub async fn put_part(&self, app: &TestApp, bytes: &[u8], index: usize) {
+        let response = app.put(self.part_url(index), self.part(bytes, index)).await;
+        assert_eq!(response.status(), 200, "{:?}", response.text().await);
+    }
+
+    /// Sends all parts, the last one first.
+    pub async fn put_all(&self, app: &TestApp, bytes: &[u8]) {
+        for index in (0..self.parts()).rev() {
+            self.put_part(app, bytes, index).await;
+        }
+    }
+
+    pub async fn complete(&self, app: &TestApp) -> Response {
+        app.post("/api/v1/multipart/complete", &json!({"session_id": self.id()})).await
+    }
+}
+
+/// Bytes that differ everywhere and from seed to seed.
+pub fn bytes(seed: u64, length: u64) -> Vec<u8> {
+    let mut bytes = vec![0; usize::try_from(length).unwrap()];
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+/// The error has this status and code, and its message names all of these.
+pub async fn assert_error(response: Response, status: u16, code: &str, named: &[&str]) -> Value {
+    assert_eq!(response.status(), status, "expected {code}");
+    let request_id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+    let text = response.text().await.unwrap();
+    let body: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text:?}"));
+    assert_eq!(body["errorCode"], code, "{body}");
+    assert_eq!(body["success"], false);
+    assert_eq!(body["requestId"], request_id.as_str());
+    assert!(!body["error"].as_str().unwrap().is_empty());
+    for name in named {
+        assert!(body["message"].as_str().unwrap().contains(name), "{name:?} is not in {body}");
+    }
+    body
+}

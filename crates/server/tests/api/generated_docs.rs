@@ -1,0 +1,46 @@
+//! The documents in the repository are those that the code writes, and the OpenAPI document is served as it is there.
+
+use std::path::Path;
+
+use partway_server::docs;
+
+use crate::app::TestApp;
+
+fn in_repository(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn the_documents_are_up_to_date() {
+    for (name, text) in [("CONFIG.md", docs::config_md()), ("ERRORS.md", docs::errors_md()), ("openapi.json", docs::openapi_json().unwrap())] {
+        assert!(in_repository(name) == text, "docs/{name} is old: run `cargo run -- docs docs`");
+    }
+}
+
+#[tokio::test]
+async fn the_server_serves_its_contract() {
+    let app = TestApp::start().await;
+    let served: serde_json::Value = app.get(&app.url("/openapi.json")).await.json().await.unwrap();
+    assert_eq!(served, serde_json::from_str::<serde_json::Value>(&in_repository("openapi.json")).unwrap());
+    let paths: Vec<_> = served["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+    for path in ["/api/v1/multipart/start", "/api/v1/multipart/{session_id}/parts/{part_index}", "/api/v1/multipart/complete", "/{workspace_no}/{path}", "/healthz", "/readyz"] {
+        assert!(paths.contains(&path), "{path} is not in {paths:?}");
+    }
+    for path in ["/healthz", "/readyz"] {
+        let response = app.get(&app.url(path)).await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.text().await.unwrap(), r#"{"status":"ok"}"#);
+    }
+}
+
+#[tokio::test]
+async fn a_server_whose_storage_is_gone_is_alive_but_not_ready() {
+    let app = TestApp::start().await;
+    let (blobs, aside) = (app.directory.path().join("blobs"), app.directory.path().join("aside"));
+    std::fs::rename(&blobs, &aside).unwrap();
+    assert_eq!(app.get(&app.url("/healthz")).await.status(), 200);
+    crate::app::assert_error(app.get(&app.url("/readyz")).await, 503, "SERVICE_UNAVAILABLE", &[]).await;
+    std::fs::rename(&aside, &blobs).unwrap();
+    assert_eq!(app.get(&app.url("/readyz")).await.status(), 200);
+}

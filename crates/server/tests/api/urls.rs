@@ -1,0 +1,66 @@
+//! Every URL that is given out is right where the client is, not where the server is.
+
+use partway_server::Config;
+use partway_server::config::Source;
+use serde_json::json;
+
+use crate::app::TestApp;
+
+async fn app_with(settings: &[(&str, &str)]) -> TestApp {
+    let source = settings.iter().fold(Source::default(), |source, (key, value)| source.with_flag("", key, Some((*value).to_owned())));
+    let http = Config::read(source).unwrap().http;
+    TestApp::start_with(|config| config.http = http).await
+}
+
+#[tokio::test]
+async fn the_public_url_alone_makes_all_urls_right() {
+    for base in ["https://files.example.com", "https://example.com:8443/up/load"] {
+        let app = app_with(&[("public_url", base)]).await;
+        let session = app.upload(3, json!({"folder": "a b/ä", "file_name": "x?.txt"})).await;
+        assert!(session.part_url(0).starts_with(&format!("{base}/api/v1/multipart/")), "{}", session.part_url(0));
+        // A proxy may take its path off or leave it.
+        let path = base.strip_prefix("https://").unwrap().find('/').map_or("", |at| &base["https://".len() + at..]);
+        for prefix in ["", path] {
+            let url = app.url(&format!("{prefix}{}", session.part_path(0)));
+            assert_eq!(app.put(&url, b"abc").await.status(), 200, "{url}");
+        }
+        let record: serde_json::Value = session.complete(&app).await.json().await.unwrap();
+        let file = format!("/{}/a%20b/%C3%A4/x%3F.txt", app.workspace_no);
+        assert_eq!(record["url"], format!("{base}{file}"));
+        for prefix in ["", path] {
+            assert_eq!(app.get(&app.url(&format!("{prefix}{file}"))).await.text().await.unwrap(), "abc");
+        }
+    }
+}
+
+#[tokio::test]
+async fn parts_and_files_may_have_hosts_of_their_own() {
+    let app = app_with(&[
+        ("public_url", "https://api.example.com"),
+        ("parts_url", "https://upload.example.com/p"),
+        ("delivery_url", "https://cdn.example.com/f/"),
+    ])
+    .await;
+    let session = app.upload(3, json!({})).await;
+    assert!(session.part_url(0).starts_with("https://upload.example.com/p/api/v1/multipart/"));
+    assert_eq!(app.put(&app.url(&format!("/p{}", session.part_path(0))), b"abc").await.status(), 200);
+    let record: serde_json::Value = session.complete(&app).await.json().await.unwrap();
+    assert_eq!(record["url"], format!("https://cdn.example.com/f/{}/file.bin", app.workspace_no));
+    assert_eq!(app.get(&app.url(&format!("/f/{}/file.bin", app.workspace_no))).await.status(), 200);
+}
+
+#[tokio::test]
+async fn what_a_request_says_of_its_host_changes_no_url() {
+    let app = TestApp::start().await;
+    let request = app
+        .request(reqwest::Method::POST, "/api/v1/multipart/start")
+        .header("host", "evil.example.com")
+        .header("x-forwarded-host", "evil.example.com")
+        .header("x-forwarded-proto", "https")
+        .header("x-forwarded-prefix", "/evil")
+        .header("forwarded", "host=evil.example.com;proto=https")
+        .json(&json!({"file_name": "f", "size": 1, "format": "bin"}));
+    let answer = request.send().await.unwrap().text().await.unwrap();
+    assert!(!answer.contains("evil"), "{answer}");
+    assert!(answer.contains(&app.url("/api/v1/multipart/")), "{answer}");
+}

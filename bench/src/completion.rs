@@ -31,7 +31,12 @@ pub(crate) fn completion(args: &CompletionArgs) -> Result<(), Failure> {
         times.push(runtime.block_on(once(args.parts))?);
     }
     times.sort_by(f64::total_cmp);
-    println!("complete of {} parts, nothing to sync, session not in memory: median {:.1} ms of {} runs", args.parts, times[times.len() / 2], args.runs);
+    println!(
+        "complete of {} parts, nothing to sync, session not in memory: median {:.1} ms of {} runs",
+        args.parts,
+        times[times.len() / 2],
+        args.runs
+    );
     Ok(())
 }
 
@@ -41,7 +46,8 @@ async fn once(part_count: u64) -> Result<f64, Failure> {
     config.storage = StorageSettings { reserve: false, ..config.storage };
     let address = config.http.listen;
     let size = part_count * 10 * 1024 * 1024;
-    let body = JsonBody::parse(format!(r#"{{"file_name":"x","size":{size},"format":"bin","ttl_seconds":3600}}"#).as_bytes())?;
+    let body =
+        JsonBody::parse(format!(r#"{{"file_name":"x","size":{size},"format":"bin","ttl_seconds":3600}}"#).as_bytes())?;
     let (identity, session_id) = {
         let (app, first_run) = App::open(config.clone(), address).await?;
         let private_key = first_run.ok_or("the directory was not new")?.private_key.key;

@@ -54,7 +54,13 @@ impl Connection {
     }
 
     /// PUTs `length` bytes of the payload from `offset` on.
-    pub(crate) fn put(&mut self, path: &str, payload: &mut Payload, offset: u64, length: u64) -> Result<Answer, Failure> {
+    pub(crate) fn put(
+        &mut self,
+        path: &str,
+        payload: &mut Payload,
+        offset: u64,
+        length: u64,
+    ) -> Result<Answer, Failure> {
         let head = self.head("PUT", path, "Content-Type: application/octet-stream\r\n", length);
         let stream = self.stream.get_mut();
         stream.write_all(head.as_bytes())?;

@@ -41,7 +41,9 @@ pub(crate) fn table() -> Result<(), Failure> {
             None => groups.push(vec![row]),
         }
     }
-    println!("| | load | runs | upload MiB/s | whole MiB/s | files/s | start ms | complete ms | server CPU s/GiB | peak MiB |");
+    println!(
+        "| | load | runs | upload MiB/s | whole MiB/s | files/s | start ms | complete ms | server CPU s/GiB | peak MiB |"
+    );
     println!("|---|---|---|---|---|---|---|---|---|---|");
     for group in &groups {
         let column = |value: fn(&Row) -> f64, digits: usize| match median(group.iter().map(value)) {

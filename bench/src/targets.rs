@@ -48,7 +48,13 @@ pub(crate) struct Part {
 }
 
 impl Upload {
-    fn new(id: &str, name: &str, size: u64, part_size: u64, path: impl Fn(usize) -> Result<String, Failure>) -> Result<Self, Failure> {
+    fn new(
+        id: &str,
+        name: &str,
+        size: u64,
+        part_size: u64,
+        path: impl Fn(usize) -> Result<String, Failure>,
+    ) -> Result<Self, Failure> {
         let parts = (0..size.div_ceil(part_size)).zip(0..).map(|(index, number)| {
             let offset = index * part_size;
             Ok(Part { path: path(number)?, offset, length: part_size.min(size - offset) })
@@ -82,7 +88,9 @@ impl Target {
                 let answer = post_json(connection, "/api/v1/multipart/start", key, &body)?;
                 let part_size = answer["part_size"].as_u64().ok_or("no part_size")?;
                 let id = answer["session_id"].as_str().ok_or("no session_id")?;
-                Upload::new(id, name, size, part_size, |index| path_of(answer["parts"][index].as_str().ok_or("no part URL")?))
+                Upload::new(id, name, size, part_size, |index| {
+                    path_of(answer["parts"][index].as_str().ok_or("no part URL")?)
+                })
             }
             Self::Nginx => Upload::new("", name, size, PART_BYTES, |index| Ok(format!("/{name}.{index}"))),
             Self::S3 { bucket, credentials } => {
@@ -99,7 +107,12 @@ impl Target {
     }
 
     /// Completes; the hash where the server tells one.
-    pub(crate) fn complete(&self, connection: &mut Connection, upload: &Upload, tags: &[String]) -> Result<Option<String>, Failure> {
+    pub(crate) fn complete(
+        &self,
+        connection: &mut Connection,
+        upload: &Upload,
+        tags: &[String],
+    ) -> Result<Option<String>, Failure> {
         match self {
             Self::Partway { key } => {
                 let body = json!({"session_id": upload.id});

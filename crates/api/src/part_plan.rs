@@ -18,10 +18,8 @@ impl PartPlan {
     /// Plans a file of `size_bytes` bytes: 10 MiB parts, larger in steps of 2 MiB only where the file
     /// would need more than 10,000 of them.
     pub fn for_size(size_bytes: u64) -> Self {
-        let part_size_bytes = size_bytes
-            .div_ceil(MAX_PARTS)
-            .next_multiple_of(PART_SIZE_STEP_BYTES)
-            .max(DEFAULT_PART_SIZE_BYTES);
+        let part_size_bytes =
+            size_bytes.div_ceil(MAX_PARTS).next_multiple_of(PART_SIZE_STEP_BYTES).max(DEFAULT_PART_SIZE_BYTES);
         Self { size_bytes, part_size_bytes }
     }
 

@@ -36,7 +36,12 @@ impl Progress {
         match event {
             Event::Started { session, size_bytes } => {
                 self.bar.set_length(*size_bytes);
-                self.line(&format!("{} in {} parts, session {}", HumanBytes(*size_bytes), session.parts.len(), session.session_id));
+                self.line(&format!(
+                    "{} in {} parts, session {}",
+                    HumanBytes(*size_bytes),
+                    session.parts.len(),
+                    session.session_id
+                ));
             }
             Event::Sent { bytes } => {
                 self.bar.inc(*bytes);

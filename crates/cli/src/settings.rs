@@ -40,7 +40,8 @@ impl StoreArgs {
                 .map_err(|error| format!("the configuration file {} cannot be read: {error}", file.display()))?;
             source = source.with_toml(&file.display().to_string(), &text);
         }
-        let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let variables =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Ok(source.with_env(variables).with_flag("--data-dir", "data_dir", self.data_dir.clone()))
     }
 
@@ -53,11 +54,11 @@ impl StoreArgs {
 impl ServeArgs {
     /// The settings of the server.
     pub(crate) fn config(self) -> Result<Config, Failure> {
-        let source = self
-            .store
-            .source()?
-            .with_flag("--listen", "listen", self.listen)
-            .with_flag("--public-url", "public_url", self.public_url);
+        let source = self.store.source()?.with_flag("--listen", "listen", self.listen).with_flag(
+            "--public-url",
+            "public_url",
+            self.public_url,
+        );
         Ok(Config::read(source)?)
     }
 }

@@ -83,7 +83,13 @@ impl Client {
     }
 
     /// Sends a range of a file to a part URL.
-    pub(crate) async fn put_part(&self, url: &str, file: Arc<File>, range: Range<u64>, on_sent: OnSent) -> Result<(), Error> {
+    pub(crate) async fn put_part(
+        &self,
+        url: &str,
+        file: Arc<File>,
+        range: Range<u64>,
+        on_sent: OnSent,
+    ) -> Result<(), Error> {
         let body = reqwest::Body::wrap(PartBody::new(file, range, on_sent));
         let request = self.http.put(url).header(CONTENT_TYPE, "application/octet-stream").body(body);
         checked(request.send().await?).await.map(drop)

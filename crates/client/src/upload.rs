@@ -136,7 +136,11 @@ impl Upload {
     /// # Errors
     /// When the file cannot be read or changes meanwhile, when the server refuses, or when it cannot be reached for
     /// longer than the retries last.
-    pub async fn send(&self, client: &Client, on_event: &(dyn Fn(Event<'_>) + Send + Sync)) -> Result<FileRecord, Error> {
+    pub async fn send(
+        &self,
+        client: &Client,
+        on_event: &(dyn Fn(Event<'_>) + Send + Sync),
+    ) -> Result<FileRecord, Error> {
         let (file, before) = self.open()?;
         let request = self.start_request(before.len())?;
         let on_retry = |error: &Error, pause| on_event(Event::Retrying { error, bytes_lost: 0, pause });
@@ -199,7 +203,8 @@ impl Upload {
 
     fn start_request(&self, size: u64) -> Result<StartRequest, Error> {
         let own_name = || Path::file_name(&self.path).and_then(|name| name.to_str()).map(str::to_owned);
-        let file_name = self.name.clone().or_else(own_name).ok_or_else(|| self.unfit("has a name that is not UTF-8"))?;
+        let file_name =
+            self.name.clone().or_else(own_name).ok_or_else(|| self.unfit("has a name that is not UTF-8"))?;
         Ok(StartRequest {
             format: mime_guess::from_path(&file_name).first_or_octet_stream().to_string(),
             file_name,

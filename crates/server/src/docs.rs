@@ -17,10 +17,21 @@ pub fn config_md() -> String {
          keys and bad values stop the start, all listed at once.\n",
     );
     for (about, settings) in Config::documentation() {
-        let _ = write!(text, "\n## {}\n\n| key | variable | default | allowed | |\n|---|---|---|---|---|\n", about.trim_end_matches('.'));
+        let _ = write!(
+            text,
+            "\n## {}\n\n| key | variable | default | allowed | |\n|---|---|---|---|---|\n",
+            about.trim_end_matches('.')
+        );
         for setting in settings {
             let default = if setting.default.is_empty() { "none".to_owned() } else { format!("`{}`", setting.default) };
-            let _ = writeln!(text, "| `{}` | `{}` | {default} | {} | {} |", setting.key, setting.env(), setting.allowed, setting.about);
+            let _ = writeln!(
+                text,
+                "| `{}` | `{}` | {default} | {} | {} |",
+                setting.key,
+                setting.env(),
+                setting.allowed,
+                setting.about
+            );
         }
     }
     text

@@ -48,7 +48,10 @@ where
     }
     drop(listener);
     if tokio::time::timeout(settings.shutdown_timeout.0, graceful.shutdown()).await.is_err() {
-        tracing::warn!(requests = connections.len(), "requests still running at the end of http.shutdown_timeout_seconds are cut off");
+        tracing::warn!(
+            requests = connections.len(),
+            "requests still running at the end of http.shutdown_timeout_seconds are cut off"
+        );
         abandon.cancel();
     }
     connections.close();

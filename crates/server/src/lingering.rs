@@ -90,10 +90,9 @@ impl AsyncWrite for Lingering {
         if this.closing.is_none() {
             ready!(stream.as_mut().poll_shutdown(cx))?;
         }
-        let closing = this.closing.get_or_insert_with(|| Closing {
-            deadline: Box::pin(tokio::time::sleep(MAX_TIME)),
-            left_bytes: MAX_BYTES,
-        });
+        let closing = this
+            .closing
+            .get_or_insert_with(|| Closing { deadline: Box::pin(tokio::time::sleep(MAX_TIME)), left_bytes: MAX_BYTES });
         closing.poll_drain(stream, cx).map(Ok)
     }
 }

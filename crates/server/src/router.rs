@@ -19,7 +19,8 @@ use crate::routes::{delivery, health, multipart, openapi_document};
 /// All routes, with what every request passes before them.
 pub fn router(
     app: &App,
-) -> impl Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send> + Clone + Send + 'static {
+) -> impl Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send> + Clone + Send + 'static
+{
     let (routes, document) = documented().split_for_parts();
     let json = serde_json::to_vec(&document).unwrap_or_default();
     let routes = routes
@@ -50,5 +51,8 @@ async fn no_such_route(request: Request) -> ApiError {
 }
 
 async fn method_not_allowed(request: Request) -> ApiError {
-    ApiError::new(ErrorCode::MethodNotAllowed, format!("{} is not a method of {:?}", request.method(), request.uri().path()))
+    ApiError::new(
+        ErrorCode::MethodNotAllowed,
+        format!("{} is not a method of {:?}", request.method(), request.uri().path()),
+    )
 }

@@ -91,7 +91,10 @@ fn create(args: CreateArgs) -> Result<(), Failure> {
     let key::NewKey { stored, key } = made;
     if args.output.json {
         let id = stored.id.to_string();
-        println!("{}", json!({"id": id, "key": key, "kind": stored.kind.as_str(), "workspace_no": stored.workspace_no}));
+        println!(
+            "{}",
+            json!({"id": id, "key": key, "kind": stored.kind.as_str(), "workspace_no": stored.workspace_no})
+        );
     } else {
         println!("{key}");
         eprintln!("This {} key of workspace {} is shown only now.", stored.kind.as_str(), stored.workspace_no);
@@ -120,7 +123,13 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
         .iter()
         .map(|key| {
             let revoked = key.revoked_at.map_or_else(String::new, |at| at.to_iso8601());
-            [key.id.to_string(), key.kind.as_str().to_owned(), key.workspace_no.clone(), key.created_at.to_iso8601(), revoked]
+            [
+                key.id.to_string(),
+                key.kind.as_str().to_owned(),
+                key.workspace_no.clone(),
+                key.created_at.to_iso8601(),
+                revoked,
+            ]
         })
         .collect();
     table::print(["ID", "KIND", "WORKSPACE", "CREATED", "REVOKED"], &rows);

@@ -14,10 +14,8 @@ pub(crate) fn serve(args: ServeArgs) -> Result<(), Failure> {
     let config = args.config()?;
     logging::start(&config.log)?;
     raise_file_limit();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(runtime::worker_threads())
-        .enable_all()
-        .build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(runtime::worker_threads()).enable_all().build()?;
     runtime.block_on(serve_until_signal(config))
 }
 

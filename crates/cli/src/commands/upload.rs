@@ -143,6 +143,9 @@ fn print_failure(file: &Path, error: &Error, session: Option<&str>) {
 
 fn say_how_to_go_on(file: &Path, session: Option<&str>) {
     if let Some(session) = session {
-        eprintln!("The parts that arrived stay on the server. To go on: partway upload --resume {session} {}", file.display());
+        eprintln!(
+            "The parts that arrived stay on the server. To go on: partway upload --resume {session} {}",
+            file.display()
+        );
     }
 }

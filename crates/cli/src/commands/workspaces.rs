@@ -52,7 +52,10 @@ fn print(workspaces: &[Workspace], as_json: bool) {
     if as_json {
         for Workspace { id, workspace_no, name, created_at } in workspaces {
             let id = id.to_string();
-            println!("{}", json!({"id": id, "workspace_no": workspace_no, "name": name, "created_at": created_at.to_iso8601()}));
+            println!(
+                "{}",
+                json!({"id": id, "workspace_no": workspace_no, "name": name, "created_at": created_at.to_iso8601()})
+            );
         }
         return;
     }

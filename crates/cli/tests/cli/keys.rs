@@ -41,7 +41,9 @@ fn workspaces_are_apart_and_named_where_there_are_several() {
     assert!(text(&unsaid.stderr).contains(no), "{}", text(&unsaid.stderr));
     let wrong = command(&["keys", "create", "--kind", "public", "--workspace", "0000000000"]);
     assert!(text(&wrong.stderr).contains("--workspace is \"0000000000\""));
-    let made: Value = serde_json::from_slice(&command(&["keys", "create", "--kind", "public", "--workspace", no, "--json"]).stdout).unwrap();
+    let made: Value =
+        serde_json::from_slice(&command(&["keys", "create", "--kind", "public", "--workspace", no, "--json"]).stdout)
+            .unwrap();
     assert_eq!(made["workspace_no"], no);
     let (status, answer) = post(&server, made["key"].as_str().unwrap(), "start", BODY);
     assert_eq!(status, 201);

@@ -9,10 +9,7 @@ use crate::server::{Server, fresh, partway, run};
 
 fn ffmpeg(directory: &Path, input: &str, options: &[&str], name: &str) -> String {
     let output = directory.join(name).to_str().unwrap().to_owned();
-    run(Command::new("ffmpeg")
-        .args(["-loglevel", "error", "-f", "lavfi", "-i", input])
-        .args(options)
-        .arg(&output));
+    run(Command::new("ffmpeg").args(["-loglevel", "error", "-f", "lavfi", "-i", input]).args(options).arg(&output));
     output
 }
 
@@ -88,13 +85,21 @@ fn a_real_video_of_over_100_mb_goes_up_and_comes_back() {
     let (directory, data_dir) = fresh();
     let server = Server::start(&data_dir, &[]);
     // Uncompressed pictures, so that it is large without hours of film.
-    let file = ffmpeg(directory.path(), "testsrc2=size=1280x720:rate=25:duration=4", &["-c:v", "mjpeg", "-q:v", "1", "-bsf:v", "noise=0", "-t", "4"], "small.mp4");
+    let file = ffmpeg(
+        directory.path(),
+        "testsrc2=size=1280x720:rate=25:duration=4",
+        &["-c:v", "mjpeg", "-q:v", "1", "-bsf:v", "noise=0", "-t", "4"],
+        "small.mp4",
+    );
     let large = directory.path().join("large.mp4").to_str().unwrap().to_owned();
     run(Command::new("ffmpeg").args(["-loglevel", "error", "-stream_loop", "60", "-i", &file, "-c", "copy", &large]));
     let size = std::fs::metadata(&large).unwrap().len();
     assert!(size > 100_000_000, "only {size} bytes");
     let record = record(&server, &large);
-    assert_eq!((record["width"].as_u64(), record["height"].as_u64(), record["size"].as_u64()), (Some(1280), Some(720), Some(size)));
+    assert_eq!(
+        (record["width"].as_u64(), record["height"].as_u64(), record["size"].as_u64()),
+        (Some(1280), Some(720), Some(size))
+    );
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(std::fs::File::open(&large).unwrap()).unwrap();
     assert_eq!(record["hash"], format!("blake3:{}", hasher.finalize()));

@@ -37,9 +37,10 @@ fn the_command_line_of_the_readme_uploads_a_file() {
     let server = Server::start(&data_dir, &[]);
     std::fs::write(directory.path().join("big-video.mp4"), bytes(2, 30_000_000)).unwrap();
     let binary = partway().get_program().to_str().unwrap().to_owned();
-    let script = block_with("sh", "partway upload")
-        .replace("partway upload", &format!("{binary} upload"))
-        .replace("PARTWAY_API_KEY=sk_…", &format!("PARTWAY_URL={} PARTWAY_API_KEY={}", server.url, server.private_key()));
+    let script = block_with("sh", "partway upload").replace("partway upload", &format!("{binary} upload")).replace(
+        "PARTWAY_API_KEY=sk_…",
+        &format!("PARTWAY_URL={} PARTWAY_API_KEY={}", server.url, server.private_key()),
+    );
     let output = run(Command::new("bash").args(["-euo", "pipefail", "-c", &script]).current_dir(directory.path()));
     assert!(text(&output.stdout).starts_with(&server.url), "{}", text(&output.stdout));
 }
@@ -49,7 +50,8 @@ fn the_python_of_the_readme_uploads_a_file() {
     let (directory, data_dir) = fresh();
     let server = Server::start(&data_dir, &[]);
     std::fs::write(directory.path().join("big-video.mp4"), bytes(3, 30_000_000)).unwrap();
-    let python = std::env::var_os("PARTWAY_SDK_PYTHON").unwrap_or_else(|| panic!("PARTWAY_SDK_PYTHON is not set; run scripts/test"));
+    let python = std::env::var_os("PARTWAY_SDK_PYTHON")
+        .unwrap_or_else(|| panic!("PARTWAY_SDK_PYTHON is not set; run scripts/test"));
     let script = block_with("python", "autorender")
         .replace("http://127.0.0.1:8080", &server.url)
         .replace("sk_…", &server.private_key());

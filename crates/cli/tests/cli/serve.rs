@@ -47,7 +47,14 @@ fn every_mistake_in_the_configuration_is_listed_and_nothing_is_made() {
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
     let message = text(&output.stderr);
-    for part in ["5 problem(s)", "listen is \"0.0.0.0\" (from --listen)", "public_url is \"nowhere\"", "storage.reserv", "log.format is \"xml\"", "http.stall_timeout_seconds is \"0\" (from PARTWAY_HTTP_STALL_TIMEOUT_SECONDS)"] {
+    for part in [
+        "5 problem(s)",
+        "listen is \"0.0.0.0\" (from --listen)",
+        "public_url is \"nowhere\"",
+        "storage.reserv",
+        "log.format is \"xml\"",
+        "http.stall_timeout_seconds is \"0\" (from PARTWAY_HTTP_STALL_TIMEOUT_SECONDS)",
+    ] {
         assert!(message.contains(part), "{part:?} is not in {message}");
     }
     assert!(!data_dir.exists());
@@ -86,7 +93,10 @@ fn the_log_has_every_request_and_no_secret() {
         let signature = url.rsplit_once("signature=").unwrap().1;
         assert_eq!(curl(&["--request", "PUT", "--data", "abcd", url]).0, 400);
         let log = server.log();
-        assert!(log.contains("/api/v1/multipart/start") && log.contains("/parts/0") && log.contains("request_id"), "{log}");
+        assert!(
+            log.contains("/api/v1/multipart/start") && log.contains("/parts/0") && log.contains("request_id"),
+            "{log}"
+        );
         for secret in [key.as_str(), &key[3..], signature] {
             assert!(!log.contains(secret), "{secret} is in {log}");
         }

@@ -97,7 +97,9 @@ pub fn text(bytes: &[u8]) -> String {
 
 /// Runs a program that the tests need; one that is missing fails the test.
 pub fn run(command: &mut Command) -> Output {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; scripts/test installs what the tests need"));
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}; scripts/test installs what the tests need"));
     assert!(output.status.success(), "{command:?} failed: {}{}", text(&output.stdout), text(&output.stderr));
     output
 }

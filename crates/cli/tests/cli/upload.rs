@@ -31,7 +31,25 @@ fn files_go_up_with_everything_that_is_said_of_them() {
     let (one, two) = (one.to_str().unwrap(), two.to_str().unwrap());
     let output = upload(
         &server,
-        &[one, two, "--folder", "a/b", "--tag", "x", "--tag", "y z", "--meta", "k=v=w", "--meta", "n=1", "--custom-id", "id 1", "--concurrency", "7", "--json"],
+        &[
+            one,
+            two,
+            "--folder",
+            "a/b",
+            "--tag",
+            "x",
+            "--tag",
+            "y z",
+            "--meta",
+            "k=v=w",
+            "--meta",
+            "n=1",
+            "--custom-id",
+            "id 1",
+            "--concurrency",
+            "7",
+            "--json",
+        ],
     );
     assert!(output.status.success(), "{}", text(&output.stderr));
     let records: Vec<Value> = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -129,12 +147,7 @@ fn cut_connections_are_mended() {
     let file = directory.path().join("f.bin");
     let data = bytes(3, 60_000_000);
     std::fs::write(&file, &data).unwrap();
-    let output = partway()
-        .arg("upload")
-        .arg(&file)
-        .args(["--json", "--url", &proxy, "--key", &key])
-        .output()
-        .unwrap();
+    let output = partway().arg("upload").arg(&file).args(["--json", "--url", &proxy, "--key", &key]).output().unwrap();
     let errors = text(&output.stderr);
     assert!(output.status.success(), "{errors}");
     assert!(errors.matches("trying again").count() >= 3, "the cuts were not seen: {errors}");

@@ -102,7 +102,9 @@ impl Source {
         if let Some(Written { value, origin }) = from_env.or(from_file_or_flag) {
             match T::parse(&value) {
                 Some(parsed) => return parsed,
-                None => self.problems.push(Problem(format!("{key} is {value:?} (from {origin}); allowed: {}", T::ALLOWED))),
+                None => {
+                    self.problems.push(Problem(format!("{key} is {value:?} (from {origin}); allowed: {}", T::ALLOWED)))
+                }
             }
         }
         match T::parse(default) {

@@ -18,7 +18,9 @@ pub enum DbError {
         problem: String,
     },
     /// The file belongs to a newer version of the program.
-    #[error("the database has schema version {found}, this program knows up to {known}: it was written by a newer version")]
+    #[error(
+        "the database has schema version {found}, this program knows up to {known}: it was written by a newer version"
+    )]
     TooNew {
         /// Version found.
         found: i64,

@@ -35,7 +35,11 @@ fn from_row(row: &Row<'_>) -> Result<FolderRef, DbError> {
 
 /// The folder of this path.
 pub fn find_by_path(tx: &Tx<'_>, workspace_id: Uuid, path: &str) -> Result<Option<FolderRef>, DbError> {
-    tx.optional("SELECT id, folder_no FROM folders WHERE workspace_id = ?1 AND path = ?2", &[&workspace_id.to_string(), &path], from_row)
+    tx.optional(
+        "SELECT id, folder_no FROM folders WHERE workspace_id = ?1 AND path = ?2",
+        &[&workspace_id.to_string(), &path],
+        from_row,
+    )
 }
 
 /// Whether the number is taken.

@@ -36,7 +36,9 @@ pub fn insert(tx: &Tx<'_>, blob_id: Uuid, reason: Reason, size_bytes: u64) -> Re
 
 /// At most `limit` blobs to delete, oldest first.
 pub fn list(tx: &Tx<'_>, limit: u32) -> Result<Vec<Uuid>, DbError> {
-    tx.all("SELECT blob_id FROM garbage ORDER BY created_at, blob_id LIMIT ?1", &[&limit], |row| columns::uuid(TABLE, row, 0))
+    tx.all("SELECT blob_id FROM garbage ORDER BY created_at, blob_id LIMIT ?1", &[&limit], |row| {
+        columns::uuid(TABLE, row, 0)
+    })
 }
 
 /// The blob's bytes are gone.

@@ -11,8 +11,18 @@ const EXTENDED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 
 /// Types that no browser runs anything of, whatever is in the file.
 const PASSIVE: [&str; 12] = [
-    "image/jpeg", "image/png", "image/gif", "image/webp", "image/avif", "image/bmp", "text/plain", "text/csv",
-    "application/octet-stream", "application/zip", "application/gzip", "application/json",
+    "image/jpeg",
+    "image/png",
+    "image/gif",
+    "image/webp",
+    "image/avif",
+    "image/bmp",
+    "text/plain",
+    "text/csv",
+    "application/octet-stream",
+    "application/zip",
+    "application/gzip",
+    "application/json",
 ];
 
 /// The strong entity tag of a file: its hash, or its id where the hash is not known.

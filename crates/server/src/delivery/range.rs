@@ -138,7 +138,19 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_ignored() {
-        for header in ["", "bytes", "bytes=", "bytes=a-b", "bytes=5-2", "bytes=-", "bytes=1", "lines=0-1", "bytes=0-1,x", "bytes=+1-2", "bytes=1--2"] {
+        for header in [
+            "",
+            "bytes",
+            "bytes=",
+            "bytes=a-b",
+            "bytes=5-2",
+            "bytes=-",
+            "bytes=1",
+            "lines=0-1",
+            "bytes=0-1,x",
+            "bytes=+1-2",
+            "bytes=1--2",
+        ] {
             assert_eq!(parse_range(header, 10), RangeRequest::Whole, "{header}");
         }
         let many: Vec<String> = (0..65).map(|i| format!("{}-{}", i * 3, i * 3)).collect();

@@ -27,7 +27,12 @@ impl FolderPath {
         }
         let segments: Option<Vec<String>> = given.into_iter().map(segment).collect();
         let path = segments
-            .ok_or_else(|| refuse("segments that could be file names: at most 255 bytes, no \\ or control character, not . or ..".into()))?
+            .ok_or_else(|| {
+                refuse(
+                    "segments that could be file names: at most 255 bytes, no \\ or control character, not . or .."
+                        .into(),
+                )
+            })?
             .join("/");
         if path.len() > MAX_FOLDER_BYTES {
             return Err(too_long());
@@ -47,7 +52,8 @@ mod tests {
 
     #[test]
     fn slashes_too_many_are_dropped() {
-        for (given, path) in [("", ""), ("/", ""), ("a", "a"), ("/a//b/", "a/b"), ("uploads/videos", "uploads/videos")] {
+        for (given, path) in [("", ""), ("/", ""), ("a", "a"), ("/a//b/", "a/b"), ("uploads/videos", "uploads/videos")]
+        {
             assert_eq!(FolderPath::parse(given).unwrap().as_str(), path);
         }
         assert_eq!(FolderPath::parse("cafe\u{301}/x").unwrap().as_str(), "caf\u{e9}/x");

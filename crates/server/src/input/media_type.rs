@@ -67,9 +67,13 @@ impl MediaType {
     pub fn extension(&self, file_name: &str) -> String {
         let essence = self.0.essence_str();
         let own = file_name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
-        let fits = |extension: &String| mime_guess::from_ext(extension).iter().any(|guess| guess.essence_str() == essence);
-        let usual = || USUAL_EXTENSIONS.iter().find(|(mime, _)| *mime == essence).map(|(_, extension)| (*extension).to_owned());
-        let listed = || mime_guess::get_mime_extensions_str(essence).and_then(|all| all.first()).map(|first| (*first).to_owned());
+        let fits =
+            |extension: &String| mime_guess::from_ext(extension).iter().any(|guess| guess.essence_str() == essence);
+        let usual =
+            || USUAL_EXTENSIONS.iter().find(|(mime, _)| *mime == essence).map(|(_, extension)| (*extension).to_owned());
+        let listed = || {
+            mime_guess::get_mime_extensions_str(essence).and_then(|all| all.first()).map(|first| (*first).to_owned())
+        };
         own.filter(fits).or_else(usual).or_else(listed).unwrap_or_else(|| self.0.subtype().as_str().to_owned())
     }
 }
@@ -96,14 +100,32 @@ mod tests {
 
     #[test]
     fn mime_types_and_known_extensions_are_taken() {
-        for (given, mime) in [("video/mp4", "video/mp4"), ("mp4", "video/mp4"), (".JPG", "image/jpeg"), ("application/x-thing", "application/x-thing"), ("text/plain; charset=utf-8", "text/plain; charset=utf-8")] {
+        for (given, mime) in [
+            ("video/mp4", "video/mp4"),
+            ("mp4", "video/mp4"),
+            (".JPG", "image/jpeg"),
+            ("application/x-thing", "application/x-thing"),
+            ("text/plain; charset=utf-8", "text/plain; charset=utf-8"),
+        ] {
             assert_eq!(MediaType::parse(given).unwrap().as_str(), mime);
         }
     }
 
     #[test]
     fn anything_else_is_refused() {
-        for bad in ["", "/", "video/", "/mp4", "nonsense-ext", "video mp4", "*/*", "video/*", "a/b/c", "video/mp4\n", &format!("a/{}", "b".repeat(300))] {
+        for bad in [
+            "",
+            "/",
+            "video/",
+            "/mp4",
+            "nonsense-ext",
+            "video mp4",
+            "*/*",
+            "video/*",
+            "a/b/c",
+            "video/mp4\n",
+            &format!("a/{}", "b".repeat(300)),
+        ] {
             assert_eq!(MediaType::parse(bad).unwrap_err().code, ErrorCode::InvalidFormat, "{bad:?}");
         }
     }
@@ -123,7 +145,15 @@ mod tests {
 
     #[test]
     fn every_type_has_a_category() {
-        for (mime, expected) in [("image/png", "image"), ("video/webm", "video"), ("audio/mpeg", "audio"), ("application/pdf", "document"), ("text/csv", "document"), ("application/vnd.oasis.opendocument.text", "document"), ("application/zip", "other")] {
+        for (mime, expected) in [
+            ("image/png", "image"),
+            ("video/webm", "video"),
+            ("audio/mpeg", "audio"),
+            ("application/pdf", "document"),
+            ("text/csv", "document"),
+            ("application/vnd.oasis.opendocument.text", "document"),
+            ("application/zip", "other"),
+        ] {
             assert_eq!(category(mime), expected);
         }
     }

@@ -16,7 +16,8 @@ impl Metadata {
     /// # Errors
     /// INVALID_METADATA.
     pub fn parse(value: &Value) -> Result<Self, InvalidInput> {
-        let refuse = |was: String, allowed: String| InvalidInput::new(ErrorCode::InvalidMetadata, "metadata", was, allowed);
+        let refuse =
+            |was: String, allowed: String| InvalidInput::new(ErrorCode::InvalidMetadata, "metadata", was, allowed);
         let Value::Object(members) = value else {
             return Err(refuse(shown(value), "a JSON object".into()));
         };

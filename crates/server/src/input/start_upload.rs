@@ -34,16 +34,38 @@ impl StartUpload {
     pub fn read(body: &JsonBody, max_file_bytes: u64) -> Result<Self, InvalidInput> {
         let file_name = match body.text("file_name", ErrorCode::InvalidFileName)? {
             Some(name) => FileName::parse(name)?,
-            None => return Err(InvalidInput::new(ErrorCode::FileNameRequired, "file_name", "missing", "the name of the file")),
+            None => {
+                return Err(InvalidInput::new(
+                    ErrorCode::FileNameRequired,
+                    "file_name",
+                    "missing",
+                    "the name of the file",
+                ));
+            }
         };
         Ok(Self {
-            file_name: if body.boolean("random_prefix")? == Some(true) { file_name.with_random_prefix()? } else { file_name },
+            file_name: if body.boolean("random_prefix")? == Some(true) {
+                file_name.with_random_prefix()?
+            } else {
+                file_name
+            },
             size_bytes: size(body, max_file_bytes)?,
             media_type: match body.text("format", ErrorCode::InvalidFormat)? {
                 Some(format) => MediaType::parse(format)?,
-                None => return Err(InvalidInput::new(ErrorCode::InvalidFormat, "format", "missing", "a MIME type such as video/mp4")),
+                None => {
+                    return Err(InvalidInput::new(
+                        ErrorCode::InvalidFormat,
+                        "format",
+                        "missing",
+                        "a MIME type such as video/mp4",
+                    ));
+                }
             },
-            folder: body.text("folder", ErrorCode::InvalidFolder)?.map(FolderPath::parse).transpose()?.unwrap_or_default(),
+            folder: body
+                .text("folder", ErrorCode::InvalidFolder)?
+                .map(FolderPath::parse)
+                .transpose()?
+                .unwrap_or_default(),
             tags: body.get("tags").map(Tags::parse).transpose()?.unwrap_or_default(),
             metadata: body.get("metadata").map(Metadata::parse).transpose()?,
             custom_id: body.text("custom_id", ErrorCode::InvalidCustomId)?.map(CustomId::parse).transpose()?,
@@ -57,7 +79,8 @@ impl StartUpload {
 fn size(body: &JsonBody, max_file_bytes: u64) -> Result<u64, InvalidInput> {
     // 2^53 - 1: beyond it, JSON readers lose bytes. What lies between that and the limit is a size, only too large.
     let size = body.whole_number("size", ErrorCode::InvalidSize, "bytes", 1..=9_007_199_254_740_991)?;
-    let size = size.ok_or_else(|| InvalidInput::new(ErrorCode::InvalidSize, "size", "missing", "the size of the file in bytes"))?;
+    let size = size
+        .ok_or_else(|| InvalidInput::new(ErrorCode::InvalidSize, "size", "missing", "the size of the file in bytes"))?;
     if size > max_file_bytes {
         let allowed = format!("at most {max_file_bytes} bytes on this server");
         return Err(InvalidInput::new(ErrorCode::FileTooLarge, "size", shown(size), allowed));

@@ -22,8 +22,8 @@ impl Tags {
             Value::Array(items) => items.iter().map(Value::as_str).collect(),
             _ => None,
         };
-        let given = given
-            .ok_or_else(|| refuse(shown(value), "a list of strings, or one comma-separated string".into()))?;
+        let given =
+            given.ok_or_else(|| refuse(shown(value), "a list of strings, or one comma-separated string".into()))?;
         let mut tags: Vec<String> = Vec::new();
         for tag in given.into_iter().map(str::trim).filter(|tag| !tag.is_empty()) {
             if tag.chars().count() > MAX_TAG_CHARS {
@@ -53,7 +53,9 @@ mod tests {
     #[test]
     fn lists_and_comma_separated_text_mean_the_same() {
         let expected = vec!["campaign".to_owned(), "raw".to_owned()];
-        for given in [json!(["campaign", "raw"]), json!(" campaign, raw ,,raw"), json!(["campaign ", "", "raw", "campaign"])] {
+        for given in
+            [json!(["campaign", "raw"]), json!(" campaign, raw ,,raw"), json!(["campaign ", "", "raw", "campaign"])]
+        {
             assert_eq!(Tags::parse(&given).unwrap().into_inner(), expected);
         }
         assert!(Tags::parse(&json!("")).unwrap().into_inner().is_empty());

@@ -45,8 +45,16 @@ mod tests {
     use crate::storage::LocalStore;
     use proptest::prelude::*;
 
-    const TYPES: [&str; 8] =
-        ["image/jpeg", "image/png", "image/gif", "image/webp", "image/avif", "image/svg+xml", "video/mp4", "video/webm"];
+    const TYPES: [&str; 8] = [
+        "image/jpeg",
+        "image/png",
+        "image/gif",
+        "image/webp",
+        "image/avif",
+        "image/svg+xml",
+        "video/mp4",
+        "video/webm",
+    ];
 
     /// Beginnings of real files, so that the readers get past their first check.
     const BEGINNINGS: [&[u8]; 9] = [

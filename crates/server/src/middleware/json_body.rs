@@ -3,8 +3,8 @@
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use futures_util::StreamExt;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::HeaderMap;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use mime::Mime;
 use partway_api::ErrorCode;
 use partway_api::limits::MAX_JSON_BODY_BYTES;
@@ -24,9 +24,9 @@ impl FromRequest<App> for ApiJson {
         check_type(request.headers())?;
         check_length(request.headers())?;
         let read = read_limited(request.into_body());
-        let bytes = tokio::time::timeout(app.config.http.stall_timeout.0, read).await.map_err(|_| {
-            ApiError::new(ErrorCode::RequestTimeout, "the body did not arrive in time").closing()
-        })??;
+        let bytes = tokio::time::timeout(app.config.http.stall_timeout.0, read)
+            .await
+            .map_err(|_| ApiError::new(ErrorCode::RequestTimeout, "the body did not arrive in time").closing())??;
         Ok(Self(JsonBody::parse(&bytes)?))
     }
 }
@@ -44,7 +44,11 @@ fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 fn too_large() -> ApiError {
-    ApiError::new(ErrorCode::PayloadTooLarge, format!("the body is larger than {MAX_JSON_BODY_BYTES} bytes, which is the most allowed")).closing()
+    ApiError::new(
+        ErrorCode::PayloadTooLarge,
+        format!("the body is larger than {MAX_JSON_BODY_BYTES} bytes, which is the most allowed"),
+    )
+    .closing()
 }
 
 fn check_length(headers: &HeaderMap) -> Result<(), ApiError> {
@@ -56,7 +60,8 @@ async fn read_limited(body: Body) -> Result<Vec<u8>, ApiError> {
     let mut chunks = body.into_data_stream();
     let mut bytes = Vec::new();
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|error| ApiError::new(ErrorCode::InvalidJson, format!("the body broke off: {error}")))?;
+        let chunk =
+            chunk.map_err(|error| ApiError::new(ErrorCode::InvalidJson, format!("the body broke off: {error}")))?;
         if bytes.len() + chunk.len() > MAX_JSON_BODY_BYTES {
             return Err(too_large());
         }

@@ -27,8 +27,13 @@ use crate::error::ApiError;
 pub fn wrap(
     routes: Router,
     app: &App,
-) -> impl Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send> + Clone + Send + 'static {
-    let inner = ServiceBuilder::new().layer(from_fn(request_id::handle)).layer(cors()).layer(CatchPanicLayer::custom(panicked)).service(routes);
+) -> impl Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send> + Clone + Send + 'static
+{
+    let inner = ServiceBuilder::new()
+        .layer(from_fn(request_id::handle))
+        .layer(cors())
+        .layer(CatchPanicLayer::custom(panicked))
+        .service(routes);
     base_path::StripLayer::new(app.urls.path_prefixes()).layer(inner)
 }
 

@@ -7,7 +7,9 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED, RANGE};
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED, RANGE,
+};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use partway_api::{ErrorBody, ErrorCode};
 use rand::Rng;
@@ -49,7 +51,8 @@ pub async fn get_file_content(
     let not_found = |path: &str| ApiError::new(ErrorCode::FileNotFound, format!("there is no file at {path:?}"));
     let Path((workspace_no, path)) = path.map_err(|_| not_found("a path that is not UTF-8"))?;
     let wanted = path.clone();
-    let file = app.db.read(move |tx| files::find_served(tx, &workspace_no, &wanted)).await?.ok_or_else(|| not_found(&path))?;
+    let file =
+        app.db.read(move |tx| files::find_served(tx, &workspace_no, &wanted)).await?.ok_or_else(|| not_found(&path))?;
     let entity_tag = delivery::entity_tag(&file);
     let modified = file.created_at.to_system_time();
     let mut answer = Response::new(Body::empty());
@@ -93,7 +96,9 @@ fn content(range: Option<&str>, file: &ServedFile, answer: &mut Response) -> Res
     let request = range.map_or(RangeRequest::Whole, |range| delivery::parse_range(range, file.size_bytes));
     let ranges = match request {
         RangeRequest::Whole => return Ok(vec![Piece::Range(ByteRange { first: 0, last: file.size_bytes - 1 })]),
-        RangeRequest::Unsatisfiable => return Err(ApiError::range_not_satisfiable(range.unwrap_or_default(), file.size_bytes)),
+        RangeRequest::Unsatisfiable => {
+            return Err(ApiError::range_not_satisfiable(range.unwrap_or_default(), file.size_bytes));
+        }
         RangeRequest::Ranges(ranges) => ranges,
     };
     *answer.status_mut() = StatusCode::PARTIAL_CONTENT;

@@ -37,7 +37,8 @@ pub async fn get_health() -> Json<Health> {
     )
 )]
 pub async fn get_readiness(State(app): State<App>) -> Result<Json<Health>, ApiError> {
-    let unavailable = |error: &(dyn std::error::Error + 'static)| ApiError::failed(ErrorCode::ServiceUnavailable, error);
+    let unavailable =
+        |error: &(dyn std::error::Error + 'static)| ApiError::failed(ErrorCode::ServiceUnavailable, error);
     app.db.read(workspaces::list).await.map_err(|error| unavailable(&error))?;
     let store = Arc::clone(&app.store);
     let checked = tokio::task::spawn_blocking(move || store.check()).await;

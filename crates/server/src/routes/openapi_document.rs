@@ -10,6 +10,8 @@ use http::header::CONTENT_TYPE;
 pub struct OpenApiJson(pub Bytes);
 
 /// The wire contract, generated from the code.
-pub async fn get_openapi(Extension(OpenApiJson(json)): Extension<OpenApiJson>) -> ([(HeaderName, &'static str); 1], Bytes) {
+pub async fn get_openapi(
+    Extension(OpenApiJson(json)): Extension<OpenApiJson>,
+) -> ([(HeaderName, &'static str); 1], Bytes) {
     ([(CONTENT_TYPE, "application/json")], json)
 }

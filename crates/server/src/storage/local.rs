@@ -52,7 +52,8 @@ impl LocalStore {
     pub fn create(&self, blob_id: Uuid, size_bytes: u64) -> Result<Blob, StorageError> {
         let failed = |source| StorageError::new("make", blob_id, source);
         let path = self.path(blob_id);
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
         self.set_size(&file, size_bytes).map_err(|source| {
             let _ = fs::remove_file(&path);
             failed(source)
@@ -96,7 +97,8 @@ impl LocalStore {
     /// When the system cannot; the blob must not be relied on then.
     pub fn sync(&self, blob_id: Uuid, blob: &Blob) -> Result<(), StorageError> {
         blob.sync()?;
-        sync_directory(&self.shard(blob_id)).map_err(|source| StorageError::new("sync the directory of", blob_id, source))
+        sync_directory(&self.shard(blob_id))
+            .map_err(|source| StorageError::new("sync the directory of", blob_id, source))
     }
 
     /// Deletes a blob. One that is not there counts as deleted. Readers that have it open keep its bytes.
@@ -105,7 +107,9 @@ impl LocalStore {
     /// When the system cannot.
     pub fn delete(&self, blob_id: Uuid) -> Result<(), StorageError> {
         match fs::remove_file(self.path(blob_id)) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(StorageError::new("delete", blob_id, source)),
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(StorageError::new("delete", blob_id, source))
+            }
             _ => Ok(()),
         }
     }

@@ -96,10 +96,7 @@ impl PartHasher {
 }
 
 /// Merges the subtrees of all parts, in order, to the hash of the file. `None` when they do not fit the file.
-pub fn merge<'p>(
-    size_bytes: u64,
-    parts: impl IntoIterator<Item = (Range<u64>, &'p [u8])>,
-) -> Option<blake3::Hash> {
+pub fn merge<'p>(size_bytes: u64, parts: impl IntoIterator<Item = (Range<u64>, &'p [u8])>) -> Option<blake3::Hash> {
     let mut leaves = Vec::new();
     for (part, values) in parts {
         let (values, rest) = values.as_chunks::<VALUE_BYTES>();
@@ -181,8 +178,27 @@ mod tests {
     #[test]
     fn parts_merge_to_the_hash_of_the_whole_at_every_edge() {
         let sizes = [
-            1, 1023, 1024, 1025, 2047, 2048, 2049, 65_536, 2 * MIB - 1, 2 * MIB, 2 * MIB + 1, 10 * MIB - 1, 10 * MIB,
-            10 * MIB + 1, 10 * MIB + 1024, 16 * MIB, 20 * MIB, 20 * MIB + 1, 64 * MIB, 64 * MIB + 1, 70 * MIB,
+            1,
+            1023,
+            1024,
+            1025,
+            2047,
+            2048,
+            2049,
+            65_536,
+            2 * MIB - 1,
+            2 * MIB,
+            2 * MIB + 1,
+            10 * MIB - 1,
+            10 * MIB,
+            10 * MIB + 1,
+            10 * MIB + 1024,
+            16 * MIB,
+            20 * MIB,
+            20 * MIB + 1,
+            64 * MIB,
+            64 * MIB + 1,
+            70 * MIB,
         ];
         let data = bytes(70 * MIB);
         for size in sizes {

@@ -1,9 +1,9 @@
 //! Keys: who may do what.
 
 use partway_server::db::Durability;
+use partway_server::db::api_keys::KeyKind;
 use partway_server::service::key;
 use partway_server::service::workspace::create_workspace;
-use partway_server::db::api_keys::KeyKind;
 use serde_json::json;
 
 use crate::app::{TestApp, assert_error};
@@ -62,7 +62,13 @@ async fn both_headers_take_a_key() {
 async fn a_revoked_key_opens_nothing_from_that_moment_on() {
     let app = TestApp::start().await;
     let key = new_key(&app, KeyKind::Private, false).await;
-    let start = || app.http.post(app.url(START)).bearer_auth(&key).json(&json!({"file_name": "f", "size": 1, "format": "bin"})).send();
+    let start = || {
+        app.http
+            .post(app.url(START))
+            .bearer_auth(&key)
+            .json(&json!({"file_name": "f", "size": 1, "format": "bin"}))
+            .send()
+    };
     assert_eq!(start().await.unwrap().status(), 201);
     let revoked = key.clone();
     app.app().db.write(Durability::PowerLoss, move |tx| key::revoke_key(tx, &revoked)).await.unwrap().unwrap();
@@ -86,9 +92,8 @@ async fn a_public_key_completes_only_what_it_started() {
     let app = TestApp::start().await;
     let by_private = app.upload(3, json!({})).await;
     by_private.put_all(&app, b"abc").await;
-    let complete = |id: &str, key: &str| {
-        app.http.post(app.url(COMPLETE)).bearer_auth(key).json(&json!({"session_id": id})).send()
-    };
+    let complete =
+        |id: &str, key: &str| app.http.post(app.url(COMPLETE)).bearer_auth(key).json(&json!({"session_id": id})).send();
     let response = complete(by_private.id(), &app.public_key).await.unwrap();
     assert_error(response, 403, "FORBIDDEN", &["public key"]).await;
     assert_eq!(app.count("files"), 0);

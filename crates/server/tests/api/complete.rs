@@ -54,9 +54,33 @@ async fn the_record_gives_back_every_field_of_the_start() {
     let members: Vec<_> = record.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(
         members,
-        ["id", "file_no", "workspace_id", "workspace_no", "name", "path", "url", "width", "height", "size", "format", "mime_type",
-         "hash", "tags", "metadata", "custom_id", "folder_no", "is_private", "is_duplicate", "created_at", "upload_source",
-         "thumbnail", "extension", "success", "data"]
+        [
+            "id",
+            "file_no",
+            "workspace_id",
+            "workspace_no",
+            "name",
+            "path",
+            "url",
+            "width",
+            "height",
+            "size",
+            "format",
+            "mime_type",
+            "hash",
+            "tags",
+            "metadata",
+            "custom_id",
+            "folder_no",
+            "is_private",
+            "is_duplicate",
+            "created_at",
+            "upload_source",
+            "thumbnail",
+            "extension",
+            "success",
+            "data"
+        ]
     );
     assert_eq!(app.count("folders"), 2);
     assert_eq!(app.count("parts"), 0);
@@ -91,7 +115,12 @@ async fn what_names_no_session_is_refused() {
         (json!({"session_id": ""}), 404, "SESSION_NOT_FOUND", ""),
         (json!({"session_id": "nonsense"}), 404, "SESSION_NOT_FOUND", "nonsense"),
         (json!({"session_id": "00000000-0000-4000-8000-000000000000"}), 404, "SESSION_NOT_FOUND", "00000000"),
-        (json!({"session_id": session.id(), "uuid": "00000000-0000-4000-8000-000000000000"}), 400, "UUID_MISMATCH", "`uuid`"),
+        (
+            json!({"session_id": session.id(), "uuid": "00000000-0000-4000-8000-000000000000"}),
+            400,
+            "UUID_MISMATCH",
+            "`uuid`",
+        ),
         (json!({"session_id": session.id(), "uuid": "x"}), 400, "UUID_MISMATCH", "`uuid` is \"x\""),
         (json!({"session_id": session.id(), "uuid": 5}), 400, "INVALID_PARAMETER", "`uuid` is 5"),
     ] {

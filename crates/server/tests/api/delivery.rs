@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use partway_server::db::Durability;
-use partway_server::db::files::{self, File};
 use partway_server::db::Timestamp;
+use partway_server::db::files::{self, File};
 use reqwest::{Method, Response};
 use serde_json::json;
 use uuid::Uuid;
@@ -23,7 +23,8 @@ async fn a_file_comes_back_byte_for_byte_with_its_headers() {
     let record = app.upload_whole(&data, json!({"file_name": "ü \"x\".bin"})).await;
     let url = record["url"].as_str().unwrap();
     for method in [Method::GET, Method::HEAD] {
-        let response = app.http.request(method.clone(), url).header("origin", "https://example.com").send().await.unwrap();
+        let response =
+            app.http.request(method.clone(), url).header("origin", "https://example.com").send().await.unwrap();
         assert_eq!(response.status(), 200);
         let headers = response.headers().clone();
         let header = |name: &str| headers[name].to_str().unwrap();
@@ -68,7 +69,9 @@ async fn one_range_comes_alone_and_several_come_as_parts() {
     let body = response.bytes().await.unwrap();
     let mut expected = Vec::new();
     for (first, last) in [(0, 4), (99_995, 99_999), (1000, 1004)] {
-        let head = format!("\r\n--{boundary}\r\nContent-Type: video/mp4\r\nContent-Range: bytes {first}-{last}/100000\r\n\r\n");
+        let head = format!(
+            "\r\n--{boundary}\r\nContent-Type: video/mp4\r\nContent-Range: bytes {first}-{last}/100000\r\n\r\n"
+        );
         expected.extend_from_slice(head.as_bytes());
         expected.extend_from_slice(&data[first..=last]);
     }
@@ -173,7 +176,11 @@ async fn nothing_served_can_act_as_the_site() {
         let response = app.get(record["url"].as_str().unwrap()).await;
         assert_eq!(response.headers()["content-type"], format);
         assert_eq!(response.headers()["x-content-type-options"], "nosniff");
-        assert_eq!(response.headers().get("content-security-policy").is_some_and(|policy| policy == "sandbox"), sandboxed, "{format}");
+        assert_eq!(
+            response.headers().get("content-security-policy").is_some_and(|policy| policy == "sandbox"),
+            sandboxed,
+            "{format}"
+        );
         assert!(response.headers()["content-disposition"].to_str().unwrap().starts_with(disposition), "{format}");
     }
 }
@@ -228,7 +235,10 @@ async fn the_last_bytes_of_a_tebibyte_come_at_once_and_memory_stays_small() {
     let url = app.url(&format!("/{}/huge", app.workspace_no));
     let began = Instant::now();
     let response = get(&app, &url, &[("range", "bytes=-10")]).await;
-    assert_eq!(response.headers()["content-range"], format!("bytes {}-{}/{size_bytes}", size_bytes - 10, size_bytes - 1));
+    assert_eq!(
+        response.headers()["content-range"],
+        format!("bytes {}-{}/{size_bytes}", size_bytes - 10, size_bytes - 1)
+    );
     assert_eq!(response.text().await.unwrap(), "0123456789");
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     // Half a gigabyte read by a slow reader: the server must not read ahead of it.

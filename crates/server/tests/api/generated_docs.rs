@@ -13,7 +13,11 @@ fn in_repository(name: &str) -> String {
 
 #[test]
 fn the_documents_are_up_to_date() {
-    for (name, text) in [("CONFIG.md", docs::config_md()), ("ERRORS.md", docs::errors_md()), ("openapi.json", docs::openapi_json().unwrap())] {
+    for (name, text) in [
+        ("CONFIG.md", docs::config_md()),
+        ("ERRORS.md", docs::errors_md()),
+        ("openapi.json", docs::openapi_json().unwrap()),
+    ] {
         assert!(in_repository(name) == text, "docs/{name} is old: run `cargo run -- docs docs`");
     }
 }
@@ -24,7 +28,14 @@ async fn the_server_serves_its_contract() {
     let served: serde_json::Value = app.get(&app.url("/openapi.json")).await.json().await.unwrap();
     assert_eq!(served, serde_json::from_str::<serde_json::Value>(&in_repository("openapi.json")).unwrap());
     let paths: Vec<_> = served["paths"].as_object().unwrap().keys().map(String::as_str).collect();
-    for path in ["/api/v1/multipart/start", "/api/v1/multipart/{session_id}/parts/{part_index}", "/api/v1/multipart/complete", "/{workspace_no}/{path}", "/healthz", "/readyz"] {
+    for path in [
+        "/api/v1/multipart/start",
+        "/api/v1/multipart/{session_id}/parts/{part_index}",
+        "/api/v1/multipart/complete",
+        "/{workspace_no}/{path}",
+        "/healthz",
+        "/readyz",
+    ] {
         assert!(paths.contains(&path), "{path} is not in {paths:?}");
     }
     for path in ["/healthz", "/readyz"] {

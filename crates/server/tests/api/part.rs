@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use partway_server::config::Source;
 use partway_server::Config;
+use partway_server::config::Source;
 use reqwest::StatusCode;
 use serde_json::json;
 
@@ -240,7 +240,8 @@ async fn browsers_of_any_origin_may_put_and_read_the_tag() {
     assert_eq!(preflight.headers()["access-control-allow-origin"], "*");
     assert!(preflight.headers()["access-control-allow-methods"].to_str().unwrap().contains("PUT"));
     assert!(preflight.headers()["access-control-allow-headers"].to_str().unwrap().contains("content-md5"));
-    let put = app.http.put(session.part_url(0)).header("origin", "https://example.com").body("abc").send().await.unwrap();
+    let put =
+        app.http.put(session.part_url(0)).header("origin", "https://example.com").body("abc").send().await.unwrap();
     assert_eq!(put.headers()["access-control-allow-origin"], "*");
     assert!(put.headers()["access-control-expose-headers"].to_str().unwrap().contains("etag"));
 }

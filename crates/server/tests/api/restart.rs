@@ -42,7 +42,9 @@ async fn a_database_of_a_newer_version_is_not_touched() {
     database.pragma_update(None, "user_version", 999).unwrap();
     drop(database);
     let config = partway_server::Config::with_data_dir(directory.path());
-    let Err(refused) = partway_server::App::open(config, "127.0.0.1:1".parse().unwrap()).await else { panic!("it started") };
+    let Err(refused) = partway_server::App::open(config, "127.0.0.1:1".parse().unwrap()).await else {
+        panic!("it started")
+    };
     let text = partway_server::error_chain(&refused);
     assert!(text.contains("999") && text.contains("newer version"), "{text}");
 }

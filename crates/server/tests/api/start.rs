@@ -33,7 +33,10 @@ async fn starting_answers_a_session_and_one_url_per_part() {
     assert_eq!(start["min_part_size"], 5_242_880);
     assert_eq!(session.parts(), 7);
     assert_eq!(start["public_key"], app.public_key.as_str());
-    assert_eq!(start["policy"], json!({"folder": "uploads/videos", "tags": ["campaign", "raw"], "size": 73_400_320, "format": "video/mp4"}));
+    assert_eq!(
+        start["policy"],
+        json!({"folder": "uploads/videos", "tags": ["campaign", "raw"], "size": 73_400_320, "format": "video/mp4"})
+    );
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let left = start["expire_at"].as_u64().unwrap() - now;
     assert!((3590..=3600).contains(&left), "{left}");
@@ -45,7 +48,10 @@ async fn starting_answers_a_session_and_one_url_per_part() {
 #[tokio::test]
 async fn defaults_stand_in_for_what_is_not_given_and_null_counts_as_not_given() {
     let app = TestApp::start().await;
-    for more in [json!({}), json!({"folder": null, "tags": null, "metadata": null, "custom_id": null, "random_prefix": null, "ttl_seconds": null})] {
+    for more in [
+        json!({}),
+        json!({"folder": null, "tags": null, "metadata": null, "custom_id": null, "random_prefix": null, "ttl_seconds": null}),
+    ] {
         let session = app.upload(1, more).await;
         assert_eq!(session.start["policy"]["folder"], "");
         assert_eq!(session.start["policy"]["tags"], json!([]));
@@ -83,7 +89,12 @@ async fn each_bad_field_is_refused_by_its_name_and_leaves_nothing() {
         (with("file_name", json!("a\0b")), 400, "INVALID_FILE_NAME", "`file_name`"),
         (with("file_name", json!("a\nb")), 400, "INVALID_FILE_NAME", "`file_name`"),
         (with("file_name", json!(long_name)), 400, "INVALID_FILE_NAME", "1 to 255 bytes"),
-        (json!({"file_name": "x".repeat(250), "size": 1, "format": "bin", "random_prefix": true}), 400, "INVALID_FILE_NAME", "246 bytes with random_prefix"),
+        (
+            json!({"file_name": "x".repeat(250), "size": 1, "format": "bin", "random_prefix": true}),
+            400,
+            "INVALID_FILE_NAME",
+            "246 bytes with random_prefix",
+        ),
         (missing("size"), 400, "INVALID_SIZE", "`size` is missing"),
         (with("size", json!("10")), 400, "INVALID_SIZE", "`size` is \"10\""),
         (with("size", json!(0)), 400, "INVALID_SIZE", "`size` is 0"),
@@ -91,7 +102,12 @@ async fn each_bad_field_is_refused_by_its_name_and_leaves_nothing() {
         (with("size", json!(1.5)), 400, "INVALID_SIZE", "`size` is 1.5"),
         (with("size", json!(1e300)), 400, "INVALID_SIZE", "`size`"),
         (with("size", json!(true)), 400, "INVALID_SIZE", "`size` is true"),
-        (with("size", json!(5_497_558_138_881_u64)), 413, "FILE_TOO_LARGE", "`size` is 5497558138881; allowed: at most 5497558138880"),
+        (
+            with("size", json!(5_497_558_138_881_u64)),
+            413,
+            "FILE_TOO_LARGE",
+            "`size` is 5497558138881; allowed: at most 5497558138880",
+        ),
         (missing("format"), 400, "INVALID_FORMAT", "`format` is missing"),
         (with("format", json!("")), 400, "INVALID_FORMAT", "`format`"),
         (with("format", json!(1)), 400, "INVALID_FORMAT", "`format` is 1"),
@@ -155,9 +171,11 @@ async fn bodies_that_are_no_json_object_are_refused() {
     };
     assert_error(send(padded(64 * 1024 + 1), json).await, 413, "PAYLOAD_TOO_LARGE", &["65536"]).await;
     // The same without a length that could be looked at first.
-    let chunks = padded(64 * 1024 + 1).chunks(8000).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect::<Vec<_>>();
+    let chunks =
+        padded(64 * 1024 + 1).chunks(8000).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect::<Vec<_>>();
     let streamed = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
-    let response = app.request(Method::POST, START).header(CONTENT_TYPE, "application/json").body(streamed).send().await.unwrap();
+    let response =
+        app.request(Method::POST, START).header(CONTENT_TYPE, "application/json").body(streamed).send().await.unwrap();
     assert_error(response, 413, "PAYLOAD_TOO_LARGE", &["65536"]).await;
     app.assert_nothing_left();
     assert_eq!(send(padded(64 * 1024), Some("application/json; charset=utf-8")).await.status(), 201);
@@ -187,7 +205,10 @@ async fn a_disk_that_cannot_hold_the_file_refuses_the_start_and_keeps_nothing() 
     // Larger than any filesystem of the machine has room for, and refused at once.
     let body = json!({"file_name": "f", "size": 5_497_558_138_880_u64, "format": "bin"});
     let error = assert_error(app.post(START, &body).await, 507, "INSUFFICIENT_STORAGE", &[]).await;
-    assert!(!error.to_string().contains(app.directory.path().to_str().unwrap()), "a 5xx tells nothing of the server: {error}");
+    assert!(
+        !error.to_string().contains(app.directory.path().to_str().unwrap()),
+        "a 5xx tells nothing of the server: {error}"
+    );
     app.assert_nothing_left();
     // And what fits is reserved.
     let session = app.upload(3 * MIB, json!({})).await;

@@ -7,7 +7,9 @@ use serde_json::json;
 use crate::app::TestApp;
 
 async fn app_with(settings: &[(&str, &str)]) -> TestApp {
-    let source = settings.iter().fold(Source::default(), |source, (key, value)| source.with_flag("", key, Some((*value).to_owned())));
+    let source = settings
+        .iter()
+        .fold(Source::default(), |source, (key, value)| source.with_flag("", key, Some((*value).to_owned())));
     let http = Config::read(source).unwrap().http;
     TestApp::start_with(|config| config.http = http).await
 }

@@ -67,14 +67,22 @@ fn check(
     query: Result<Query<Presigned>, QueryRejection>,
     headers: &HeaderMap,
 ) -> Result<PartPermission, ApiError> {
-    let not_ours = || ApiError::new(ErrorCode::SignatureInvalid, "the URL is not one that this server signed; use it exactly as it was answered");
+    let not_ours = || {
+        ApiError::new(
+            ErrorCode::SignatureInvalid,
+            "the URL is not one that this server signed; use it exactly as it was answered",
+        )
+    };
     let Path((session_id, part_index)) = path.map_err(|_| not_ours())?;
     let Query(Presigned { length, expires, signature }) = query.map_err(|_| not_ours())?;
     let permission = PartPermission { session_id, part_index, length_bytes: length, expires_at: expires };
     let now = Timestamp::now().unix_seconds();
     app.urls.presigner().check(&permission, &signature, now).map_err(|refusal| match refusal {
         Refusal::Signature => not_ours(),
-        Refusal::Expired => ApiError::new(ErrorCode::UrlExpired, format!("`expires` is {expires}, which was {} seconds ago", now - expires)),
+        Refusal::Expired => ApiError::new(
+            ErrorCode::UrlExpired,
+            format!("`expires` is {expires}, which was {} seconds ago", now - expires),
+        ),
     })?;
     match headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok()) {
         Some(given) if given != length => Err(ApiError::new(

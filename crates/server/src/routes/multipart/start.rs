@@ -39,7 +39,8 @@ pub async fn start_multipart(
 ) -> Result<(StatusCode, Json<StartResponse>), ApiError> {
     let upload = StartUpload::read(&body, app.config.limits.max_file_size.0)?;
     let started = app.uploads.start(&identity, upload).await?;
-    let public_key_id = if identity.kind == KeyKind::Public { Some(identity.api_key_id) } else { started.public_key_id };
+    let public_key_id =
+        if identity.kind == KeyKind::Public { Some(identity.api_key_id) } else { started.public_key_id };
     let shown_key = public_key_id.map(|id| public_key(&app.secrets.public_keys, id)).unwrap_or_default();
     Ok((StatusCode::CREATED, Json(response(&app, started, shown_key))))
 }
@@ -60,6 +61,11 @@ fn response(app: &App, started: Started, public_key: String) -> StartResponse {
         expire_at,
         public_key,
         workspace_id: session.workspace_id.to_string(),
-        policy: Policy { folder: session.folder, tags: session.tags, size: session.size_bytes, format: session.mime_type },
+        policy: Policy {
+            folder: session.folder,
+            tags: session.tags,
+            size: session.size_bytes,
+            format: session.mime_type,
+        },
     }
 }

@@ -25,7 +25,12 @@ impl Uploads {
     ///
     /// # Errors
     /// [`UploadError::PartsMissing`] when parts are missing; nothing has changed then.
-    pub async fn complete(&self, identity: &Identity, session_id: &str, uuid: Option<&str>) -> Result<File, UploadError> {
+    pub async fn complete(
+        &self,
+        identity: &Identity,
+        session_id: &str,
+        uuid: Option<&str>,
+    ) -> Result<File, UploadError> {
         let not_found = || UploadError::SessionNotFound(session_id.to_owned());
         let id = Uuid::try_parse(session_id).map_err(|_| not_found())?;
         let session = self.db.read(move |tx| sessions::find(tx, id)).await?;
@@ -54,7 +59,8 @@ fn completed_file(session: Session) -> Result<File, UploadError> {
     match (session.status, session.completed_file) {
         (Status::Completed, Some(file)) => Ok(file),
         (Status::Completed, None) => {
-            Err(DbError::Corrupt { table: "sessions", problem: format!("{} is completed without a file", session.id) }.into())
+            Err(DbError::Corrupt { table: "sessions", problem: format!("{} is completed without a file", session.id) }
+                .into())
         }
         (ended, _) => Err(UploadError::ended(session.id, ended)),
     }
@@ -73,7 +79,10 @@ async fn complete_live(uploads: Uploads, live: Arc<LiveSession>, session: Sessio
     let published = uploads.db.write(Durability::PowerLoss, move |tx| {
         let file = publish_file(tx, draft)?;
         if !sessions::complete(tx, session_id, &file)? {
-            return Err(DbError::Corrupt { table: "sessions", problem: format!("{session_id} ended while it was being completed") });
+            return Err(DbError::Corrupt {
+                table: "sessions",
+                problem: format!("{session_id} ended while it was being completed"),
+            });
         }
         parts::delete_all(tx, session_id)?;
         Ok(file)
@@ -88,13 +97,18 @@ async fn complete_live(uploads: Uploads, live: Arc<LiveSession>, session: Sessio
 
 /// Brings the bytes onto the disk, and says what is to be published. No byte is copied, and but for the header of
 /// an image or a video none is read.
-async fn sync_and_describe(uploads: &Uploads, live: &Arc<LiveSession>, session: Session) -> Result<FileDraft, UploadError> {
+async fn sync_and_describe(
+    uploads: &Uploads,
+    live: &Arc<LiveSession>,
+    session: Session,
+) -> Result<FileDraft, UploadError> {
     let (store, live) = (Arc::clone(&uploads.store), Arc::clone(live));
     blocking(move || {
         store.sync(live.blob_id, &live.blob)?;
         let hash = live.hash().map(|hash| format!("blake3:{hash}"));
         let dimensions = media::dimensions(&session.mime_type, &live.blob);
-        let format = MediaType::parse(&session.mime_type).map_or_else(|_| String::new(), |mime| mime.extension(&session.file_name));
+        let format = MediaType::parse(&session.mime_type)
+            .map_or_else(|_| String::new(), |mime| mime.extension(&session.file_name));
         Ok(FileDraft {
             id: session.file_id,
             workspace_id: session.workspace_id,

@@ -116,8 +116,10 @@ pub(crate) fn db_code(error: &DbError) -> ErrorCode {
     match error {
         DbError::Full(_) => ErrorCode::InsufficientStorage,
         DbError::Locked(_) | DbError::Stopped => ErrorCode::ServiceUnavailable,
-        DbError::Corrupt { .. } | DbError::TooNew { .. } | DbError::Commit(_) | DbError::Sqlite(_) | DbError::Io { .. } => {
-            ErrorCode::Internal
-        }
+        DbError::Corrupt { .. }
+        | DbError::TooNew { .. }
+        | DbError::Commit(_)
+        | DbError::Sqlite(_)
+        | DbError::Io { .. } => ErrorCode::Internal,
     }
 }

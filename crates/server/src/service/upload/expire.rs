@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::registry::Found;
 use super::{UploadError, Uploads};
 use crate::db::sessions::{self, Session, Status};
-use crate::db::{Durability, Timestamp, Tx, DbError, garbage, parts};
+use crate::db::{DbError, Durability, Timestamp, Tx, garbage, parts};
 
 /// Sessions ended in one round.
 const ROUND: u32 = 100;
@@ -40,7 +40,9 @@ impl Uploads {
             Some(session) => end_session(tx, &session, Status::Expired, garbage::Reason::Expired),
             None => Ok(false),
         });
-        if ended.await? && let Some(live) = &live {
+        if ended.await?
+            && let Some(live) = &live
+        {
             live.end(Status::Expired);
         }
         self.registry.remove(id);

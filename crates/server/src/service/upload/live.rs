@@ -112,7 +112,10 @@ impl LiveSession {
                 // Locks are only cloned under this table's lock, so a count of one cannot grow meanwhile.
                 table.turns.retain(|_, turn| Arc::strong_count(&turn.lock) > 1);
             }
-            let turn = table.turns.entry(part_index).or_insert_with(|| Turn { lock: Arc::default(), latest: superseded.clone() });
+            let turn = table
+                .turns
+                .entry(part_index)
+                .or_insert_with(|| Turn { lock: Arc::default(), latest: superseded.clone() });
             let earlier = std::mem::replace(&mut turn.latest, superseded.clone());
             let lock = Arc::clone(&turn.lock);
             if Arc::strong_count(&lock) > 2 {

@@ -24,8 +24,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-pub(crate) use error::db_code;
 pub use error::UploadError;
+pub(crate) use error::db_code;
 pub use receive::BodyError;
 pub use start::Started;
 

@@ -59,8 +59,13 @@ impl Uploads {
         let part = live.plan.range(part_index).ok_or_else(|| UploadError::SessionNotFound(live.id.to_string()))?;
         let expected = part.end - part.start;
         let turn = Arc::new(turn);
-        let mut writer =
-            PartWriter::new(Arc::clone(&live.blob), Arc::clone(&self.gate), part.clone(), live.plan.size_bytes(), Arc::clone(&turn));
+        let mut writer = PartWriter::new(
+            Arc::clone(&live.blob),
+            Arc::clone(&self.gate),
+            part.clone(),
+            live.plan.size_bytes(),
+            Arc::clone(&turn),
+        );
         let mut body = pin!(body);
         while let Some(chunk) = self.next_chunk(body.as_mut()).await? {
             if chunk.is_empty() {
@@ -122,7 +127,8 @@ async fn record_part(
     let session_id = live.id;
     let stored = subtrees.clone();
     live.set_maybe_recorded(part_index, true);
-    let recorded = uploads.db.write(Durability::Process, move |tx| parts::record(tx, session_id, part_index, &stored)).await?;
+    let recorded =
+        uploads.db.write(Durability::Process, move |tx| parts::record(tx, session_id, part_index, &stored)).await?;
     if !recorded {
         let status = live.ended().unwrap_or(crate::db::sessions::Status::Expired);
         return Err(UploadError::ended(session_id, status));

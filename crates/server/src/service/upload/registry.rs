@@ -92,10 +92,11 @@ impl Registry {
         if session.status != Status::Uploading {
             return Err(NotOpened::Ended(Box::new(session)));
         }
-        let plan = PartPlan::from_stored(session.size_bytes, session.part_size_bytes).ok_or_else(|| DbError::Corrupt {
-            table: "sessions",
-            problem: format!("{} bytes in parts of {}", session.size_bytes, session.part_size_bytes),
-        })?;
+        let plan =
+            PartPlan::from_stored(session.size_bytes, session.part_size_bytes).ok_or_else(|| DbError::Corrupt {
+                table: "sessions",
+                problem: format!("{} bytes in parts of {}", session.size_bytes, session.part_size_bytes),
+            })?;
         let (store, blob_id) = (Arc::clone(&self.store), session.blob_id);
         let blob = blocking(move || store.open_for_writing(blob_id)).await.map_err(NotOpened::Failed)?;
         Ok(Arc::new(LiveSession::with_parts(&session, plan, blob, parts)))
@@ -119,7 +120,8 @@ impl Registry {
     pub(super) fn close_idle(&self) {
         let now = Instant::now();
         self.cells().retain(|_, entry| {
-            let free = Arc::strong_count(&entry.cell) == 1 && entry.cell.get().is_none_or(|live| Arc::strong_count(live) == 1);
+            let free =
+                Arc::strong_count(&entry.cell) == 1 && entry.cell.get().is_none_or(|live| Arc::strong_count(live) == 1);
             !free || now.duration_since(entry.used) < IDLE
         });
     }

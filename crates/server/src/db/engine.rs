@@ -224,7 +224,7 @@ impl Writer {
             }
         }
         for write in batch {
-            write.job.reply(committed.as_ref().map(|()| ()));
+            write.job.reply(committed.as_ref().copied());
         }
     }
 

@@ -7,7 +7,7 @@
 //!                     │   └─┘
 //!                     └────────▶ expired        (its time ran out)
 //! ```
-//! The database is the truth. While a session takes parts, a [`live::LiveSession`] in memory keeps its open blob
+//! The database is the truth. While a session takes parts, a `LiveSession` in memory keeps its open blob
 //! and knows which parts are there; there is never more than one for a session, which is what lets two requests
 //! for the same part, or a part and a complete, see each other.
 

@@ -22,10 +22,30 @@ pub fn delete(tx: &Tx<'_>, session_id: Uuid, part_index: u32) -> Result<(), DbEr
     Ok(())
 }
 
-/// Forgets all parts of a session that ended.
-pub fn delete_all(tx: &Tx<'_>, session_id: Uuid) -> Result<(), DbError> {
-    tx.execute("DELETE FROM parts WHERE session_id = ?1", &[&session_id.to_string()])?;
+/// The session has ended: its parts are to be forgotten, when there is time.
+pub fn forget_later(tx: &Tx<'_>, session_id: Uuid) -> Result<(), DbError> {
+    tx.execute("INSERT INTO ended_sessions (session_id) VALUES (?1)", &[&session_id.to_string()])?;
     Ok(())
+}
+
+/// Forgets parts of ended sessions, about `limit` of them. True when there may be more.
+pub fn forget_ended(tx: &Tx<'_>, limit: u32) -> Result<bool, DbError> {
+    let mut left = limit as usize;
+    let sessions =
+        tx.all("SELECT session_id FROM ended_sessions LIMIT ?1", &[&limit], |row| Ok(row.get::<_, String>(0)?))?;
+    for session_id in &sessions {
+        let deleted = tx.execute(
+            "DELETE FROM parts WHERE session_id = ?1 AND part_index IN \
+             (SELECT part_index FROM parts WHERE session_id = ?1 ORDER BY part_index LIMIT ?2)",
+            &[session_id, &(left as i64)],
+        )?;
+        if deleted == left {
+            return Ok(true);
+        }
+        left -= deleted;
+        tx.execute("DELETE FROM ended_sessions WHERE session_id = ?1", &[session_id])?;
+    }
+    Ok(sessions.len() == limit as usize)
 }
 
 /// The recorded parts of a session, in order: index and subtrees.

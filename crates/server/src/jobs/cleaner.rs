@@ -1,4 +1,4 @@
-//! Frees bytes that nobody owns any more.
+//! Frees bytes that nobody owns any more, and forgets the parts of sessions that have ended.
 //!
 //! Invariant: only blobs named in the garbage table are deleted, and a blob is named there in the same transaction
 //! that took it from its owner. A row goes after its bytes: whenever the process ends, deleting goes on at the next
@@ -10,14 +10,18 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::db::{Db, DbError, Durability, garbage};
+use crate::db::{Db, DbError, Durability, garbage, parts};
 use crate::service::upload::{UploadError, Uploads};
 use crate::storage::{LocalStore, StorageError};
 
 /// Sessions expire to the second; freeing their bytes may take this much longer.
 const INTERVAL: Duration = Duration::from_secs(15);
+/// Between two rounds, however often the bell rings.
+const PAUSE: Duration = Duration::from_millis(500);
 /// Blobs deleted in one step.
 const STEP: u32 = 100;
+/// Records of parts deleted in one transaction: a few milliseconds, so that requests do not wait long behind it.
+const PARTS_STEP: u32 = 1000;
 
 /// The cleaner of one server.
 pub struct Cleaner {
@@ -47,10 +51,13 @@ impl Cleaner {
             if let Err(error) = self.clean().await {
                 tracing::error!(error = %crate::error::chain(&error), "cleaning failed; trying again soon");
             }
+            let next_round = async {
+                tokio::time::sleep(PAUSE).await;
+                let _ = tokio::time::timeout(INTERVAL, bell.notified()).await;
+            };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = bell.notified() => {}
-                () = tokio::time::sleep(INTERVAL) => {}
+                () = next_round => {}
             }
         }
     }
@@ -58,6 +65,7 @@ impl Cleaner {
     async fn clean(&self) -> Result<(), CleanerError> {
         self.uploads.close_idle();
         while self.uploads.expire_overdue().await? > 0 {}
+        while self.db.write(Durability::Process, |tx| parts::forget_ended(tx, PARTS_STEP)).await? {}
         loop {
             let blobs = self.db.read(|tx| garbage::list(tx, STEP)).await?;
             if blobs.is_empty() {

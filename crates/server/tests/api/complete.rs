@@ -83,7 +83,7 @@ async fn the_record_gives_back_every_field_of_the_start() {
         ]
     );
     assert_eq!(app.count("folders"), 2);
-    assert_eq!(app.count("parts"), 0);
+    app.until("the parts are forgotten", |app| app.count("parts") == 0).await;
 }
 
 #[tokio::test]
@@ -204,8 +204,32 @@ async fn an_expired_session_frees_its_bytes() {
     // What the cleaner does every so often.
     while app.app().uploads.expire_overdue().await.unwrap() > 0 {}
     assert_eq!(app.count("sessions WHERE status = 'expired'"), 1);
-    assert_eq!(app.count("parts"), 0);
     assert_error(session.complete(&app).await, 410, "SESSION_EXPIRED", &[]).await;
     app.app().uploads.garbage_bell().notify_one();
-    app.until("the bytes are freed", |app| app.count("garbage") == 0).await;
+    app.until("the bytes are freed", |app| {
+        app.count("garbage") + app.count("parts") + app.count("ended_sessions") == 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn ten_thousand_parts_are_forgotten_in_steps_and_those_of_others_are_not() {
+    use partway_server::db::{Durability, parts};
+    let app = TestApp::start().await;
+    let (ended, open) = (app.upload(10_000 * 10 * MIB, json!({})).await, app.upload(30 * MIB, json!({})).await);
+    let ids = [&ended, &open].map(|session| session.id().parse::<uuid::Uuid>().unwrap());
+    let recorded = app.app().db.write(Durability::Process, move |tx| {
+        for index in 0..10_000 {
+            parts::record(tx, ids[0], index, &[1; 32])?;
+        }
+        parts::record(tx, ids[1], 0, &[1; 32])?;
+        parts::forget_later(tx, ids[0])
+    });
+    recorded.await.unwrap();
+    let mut steps = 0;
+    while app.app().db.write(Durability::Process, |tx| parts::forget_ended(tx, 1000)).await.unwrap() {
+        steps += 1;
+    }
+    assert_eq!(steps, 10);
+    assert_eq!((app.count("parts"), app.count("ended_sessions")), (1, 0));
 }

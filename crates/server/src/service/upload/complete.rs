@@ -84,7 +84,7 @@ async fn complete_live(uploads: Uploads, live: Arc<LiveSession>, session: Sessio
                 problem: format!("{session_id} ended while it was being completed"),
             });
         }
-        parts::delete_all(tx, session_id)?;
+        parts::forget_later(tx, session_id)?;
         Ok(file)
     });
     let file = published.await?;

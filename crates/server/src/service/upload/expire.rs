@@ -60,7 +60,7 @@ fn end_session(tx: &Tx<'_>, session: &Session, status: Status, reason: garbage::
     if !sessions::end(tx, session.id, status)? {
         return Ok(false);
     }
-    parts::delete_all(tx, session.id)?;
+    parts::forget_later(tx, session.id)?;
     garbage::insert(tx, session.blob_id, reason, session.size_bytes)?;
     Ok(true)
 }

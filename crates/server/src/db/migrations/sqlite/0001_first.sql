@@ -93,6 +93,11 @@ CREATE TABLE parts (
     PRIMARY KEY (session_id, part_index)
 ) WITHOUT ROWID;
 
+-- Sessions that have ended and whose parts the cleaner is to forget: completing must not wait for 10,000 deletions.
+CREATE TABLE ended_sessions (
+    session_id TEXT NOT NULL PRIMARY KEY REFERENCES sessions (id)
+) WITHOUT ROWID;
+
 -- Blobs that nothing refers to any more and that the cleaner is to delete.
 CREATE TABLE garbage (
     blob_id    TEXT   NOT NULL PRIMARY KEY,

@@ -33,24 +33,35 @@ impl Uploads {
     ) -> Result<File, UploadError> {
         let not_found = || UploadError::SessionNotFound(session_id.to_owned());
         let id = Uuid::try_parse(session_id).map_err(|_| not_found())?;
-        let session = self.db.read(move |tx| sessions::find(tx, id)).await?;
-        let session = session.filter(|session| session.workspace_id == identity.workspace_id).ok_or_else(not_found)?;
-        if identity.kind == KeyKind::Public && session.api_key_id != identity.api_key_id {
-            return Err(UploadError::NotYours(id));
-        }
-        if let Some(given) = uuid.filter(|given| Uuid::try_parse(given) != Ok(session.file_id)) {
-            return Err(UploadError::UuidMismatch { given: given.to_owned(), expected: session.file_id });
-        }
-        match session.status {
-            Status::Completed => completed_file(session),
-            Status::Uploading if session.expires_at > Timestamp::now() => {
-                match self.registry.find(id).await?.ok_or_else(not_found)? {
-                    Found::Live(live) => to_its_end(complete_live(self.clone(), live, session)).await,
-                    Found::Ended(session) => completed_file(*session),
+        match self.registry.find(id).await?.ok_or_else(not_found)? {
+            Found::Live(live) => {
+                check_caller(&live.session, identity, uuid)?;
+                if live.session.expires_at <= Timestamp::now() {
+                    return Err(UploadError::SessionExpired(id));
                 }
+                to_its_end(complete_live(self.clone(), live)).await
             }
-            ended => Err(UploadError::ended(id, ended)),
+            Found::Ended(session) => {
+                check_caller(&session, identity, uuid)?;
+                completed_file(*session)
+            }
         }
+    }
+}
+
+/// Whether the caller may complete this session, and means it.
+fn check_caller(session: &Session, identity: &Identity, uuid: Option<&str>) -> Result<(), UploadError> {
+    if session.workspace_id != identity.workspace_id {
+        return Err(UploadError::SessionNotFound(session.id.to_string()));
+    }
+    if identity.kind == KeyKind::Public && session.api_key_id != identity.api_key_id {
+        return Err(UploadError::NotYours(session.id));
+    }
+    match uuid {
+        Some(given) if Uuid::try_parse(given) != Ok(session.file_id) => {
+            Err(UploadError::UuidMismatch { given: given.to_owned(), expected: session.file_id })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -66,8 +77,8 @@ fn completed_file(session: Session) -> Result<File, UploadError> {
     }
 }
 
-async fn complete_live(uploads: Uploads, live: Arc<LiveSession>, session: Session) -> Result<File, UploadError> {
-    let session_id = session.id;
+async fn complete_live(uploads: Uploads, live: Arc<LiveSession>) -> Result<File, UploadError> {
+    let session_id = live.session.id;
     let deciding = live.ending.lock().await;
     if live.ended() == Some(Status::Completed) {
         // Another request completed it while this one waited.
@@ -75,7 +86,7 @@ async fn complete_live(uploads: Uploads, live: Arc<LiveSession>, session: Sessio
         return session.map_or(Err(UploadError::SessionNotFound(session_id.to_string())), completed_file);
     }
     let guard = live.begin_ending()?;
-    let draft = sync_and_describe(&uploads, &live, session).await?;
+    let draft = sync_and_describe(&uploads, &live).await?;
     let published = uploads.db.write(Durability::PowerLoss, move |tx| {
         let file = publish_file(tx, draft)?;
         if !sessions::complete(tx, session_id, &file)? {
@@ -97,32 +108,26 @@ async fn complete_live(uploads: Uploads, live: Arc<LiveSession>, session: Sessio
 
 /// Brings the bytes onto the disk, and says what is to be published. No byte is copied, and but for the header of
 /// an image or a video none is read.
-async fn sync_and_describe(
-    uploads: &Uploads,
-    live: &Arc<LiveSession>,
-    session: Session,
-) -> Result<FileDraft, UploadError> {
+async fn sync_and_describe(uploads: &Uploads, live: &Arc<LiveSession>) -> Result<FileDraft, UploadError> {
     let (store, live) = (Arc::clone(&uploads.store), Arc::clone(live));
     blocking(move || {
-        store.sync(live.blob_id, &live.blob)?;
-        let hash = live.hash().map(|hash| format!("blake3:{hash}"));
-        let dimensions = media::dimensions(&session.mime_type, &live.blob);
-        let format = MediaType::parse(&session.mime_type)
-            .map_or_else(|_| String::new(), |mime| mime.extension(&session.file_name));
+        let session = &live.session;
+        store.sync(session.blob_id, &live.blob)?;
+        let mime = MediaType::parse(&session.mime_type).ok();
         Ok(FileDraft {
             id: session.file_id,
             workspace_id: session.workspace_id,
-            folder: session.folder,
-            name: session.file_name,
+            folder: session.folder.clone(),
+            name: session.file_name.clone(),
             blob_id: session.blob_id,
             size_bytes: session.size_bytes,
-            mime_type: session.mime_type,
-            format,
-            dimensions,
-            hash,
-            tags: session.tags,
-            metadata: session.metadata,
-            custom_id: session.custom_id,
+            mime_type: session.mime_type.clone(),
+            format: mime.map(|mime| mime.extension(&session.file_name)).unwrap_or_default(),
+            dimensions: media::dimensions(&session.mime_type, &live.blob),
+            hash: live.hash().map(|hash| format!("blake3:{hash}")),
+            tags: session.tags.clone(),
+            metadata: session.metadata.clone(),
+            custom_id: session.custom_id.clone(),
             upload_source: UPLOAD_SOURCE,
         })
     })

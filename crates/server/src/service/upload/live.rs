@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use partway_api::PartPlan;
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::UploadError;
 use crate::db::sessions::{Session, Status};
@@ -18,8 +17,8 @@ const IDLE_TURNS: usize = 64;
 /// A session while it takes parts. At most one exists for a session.
 #[derive(Debug)]
 pub(super) struct LiveSession {
-    pub(super) id: Uuid,
-    pub(super) blob_id: Uuid,
+    /// What it was started with. Its status is not looked at here: the table has the phase.
+    pub(super) session: Session,
     pub(super) plan: PartPlan,
     pub(super) blob: Arc<Blob>,
     /// Held while the session's end is being decided.
@@ -72,12 +71,12 @@ pub(super) struct PartLease {
 
 impl LiveSession {
     /// A session that has no parts yet.
-    pub(super) fn fresh(session: &Session, plan: PartPlan, blob: Blob) -> Self {
+    pub(super) fn fresh(session: Session, plan: PartPlan, blob: Blob) -> Self {
         Self::with_parts(session, plan, blob, Vec::new())
     }
 
     /// A session with the parts that the database has.
-    pub(super) fn with_parts(session: &Session, plan: PartPlan, blob: Blob, recorded: Vec<(u32, Vec<u8>)>) -> Self {
+    pub(super) fn with_parts(session: Session, plan: PartPlan, blob: Blob, recorded: Vec<(u32, Vec<u8>)>) -> Self {
         let mut parts = vec![Part::default(); plan.parts() as usize];
         for (index, subtrees) in recorded {
             if let Some(part) = parts.get_mut(index as usize) {
@@ -85,14 +84,7 @@ impl LiveSession {
             }
         }
         let table = Table { phase: Phase::Uploading, parts, turns: HashMap::new() };
-        Self {
-            id: session.id,
-            blob_id: session.blob_id,
-            plan,
-            blob: Arc::new(blob),
-            ending: tokio::sync::Mutex::default(),
-            table: Mutex::new(table),
-        }
+        Self { session, plan, blob: Arc::new(blob), ending: tokio::sync::Mutex::default(), table: Mutex::new(table) }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -106,7 +98,7 @@ impl LiveSession {
         let lock = {
             let mut table = self.table();
             if let Phase::Ended(status) = table.phase {
-                return Err(UploadError::ended(self.id, status));
+                return Err(UploadError::ended(self.session.id, status));
             }
             if table.turns.len() > IDLE_TURNS {
                 // Locks are only cloned under this table's lock, so a count of one cannot grow meanwhile.
@@ -137,10 +129,10 @@ impl LiveSession {
             {
                 let mut table = self.table();
                 match table.phase {
-                    Phase::Ended(status) => return Err(UploadError::ended(self.id, status)),
+                    Phase::Ended(status) => return Err(UploadError::ended(self.session.id, status)),
                     Phase::Uploading => {
                         let Some(part) = table.parts.get_mut(part_index as usize) else {
-                            return Err(UploadError::SessionNotFound(self.id.to_string()));
+                            return Err(UploadError::SessionNotFound(self.session.id.to_string()));
                         };
                         part.subtrees = None;
                         return Ok(part.maybe_recorded);
@@ -170,7 +162,7 @@ impl LiveSession {
     pub(super) fn begin_ending(&self) -> Result<EndingGuard<'_>, UploadError> {
         let mut table = self.table();
         if let Phase::Ended(status) = table.phase {
-            return Err(UploadError::ended(self.id, status));
+            return Err(UploadError::ended(self.session.id, status));
         }
         let missing: Vec<u32> =
             (0..).zip(&table.parts).filter(|(_, part)| part.subtrees.is_none()).map(|(index, _)| index).collect();

@@ -56,7 +56,8 @@ impl Uploads {
         turn: tokio::sync::OwnedMutexGuard<()>,
         body: impl Stream<Item = Result<Bytes, BodyError>>,
     ) -> Result<String, UploadError> {
-        let part = live.plan.range(part_index).ok_or_else(|| UploadError::SessionNotFound(live.id.to_string()))?;
+        let part =
+            live.plan.range(part_index).ok_or_else(|| UploadError::SessionNotFound(live.session.id.to_string()))?;
         let expected = part.end - part.start;
         let turn = Arc::new(turn);
         let mut writer = PartWriter::new(
@@ -108,7 +109,7 @@ impl Uploads {
     /// Before the first byte of a part is overwritten, its record goes.
     async fn forget_part(&self, live: &LiveSession, part_index: u32) -> Result<(), UploadError> {
         if live.begin_part(part_index).await? {
-            let session_id = live.id;
+            let session_id = live.session.id;
             self.db.write(Durability::Process, move |tx| parts::delete(tx, session_id, part_index)).await?;
             live.set_maybe_recorded(part_index, false);
         }
@@ -124,7 +125,7 @@ async fn record_part(
     subtrees: Vec<u8>,
     turn: Arc<tokio::sync::OwnedMutexGuard<()>>,
 ) -> Result<String, UploadError> {
-    let session_id = live.id;
+    let session_id = live.session.id;
     let stored = subtrees.clone();
     live.set_maybe_recorded(part_index, true);
     let recorded =

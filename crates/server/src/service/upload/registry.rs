@@ -49,7 +49,7 @@ impl Registry {
 
     /// Adds a session that was just started: nobody else knows its id yet.
     pub(super) fn insert(&self, live: LiveSession) {
-        let id = live.id;
+        let id = live.session.id;
         let cell = Arc::new(OnceCell::new_with(Some(Arc::new(live))));
         self.cells().insert(id, Entry { cell, used: Instant::now() });
     }
@@ -99,7 +99,7 @@ impl Registry {
             })?;
         let (store, blob_id) = (Arc::clone(&self.store), session.blob_id);
         let blob = blocking(move || store.open_for_writing(blob_id)).await.map_err(NotOpened::Failed)?;
-        Ok(Arc::new(LiveSession::with_parts(&session, plan, blob, parts)))
+        Ok(Arc::new(LiveSession::with_parts(session, plan, blob, parts)))
     }
 
     /// Takes out the entry of a session that could not be opened, unless somebody is opening it right now: whoever

@@ -43,7 +43,7 @@ impl Uploads {
             .await?;
         let (store, blob_id, size_bytes) = (Arc::clone(&self.store), session.blob_id, session.size_bytes);
         match blocking(move || store.create(blob_id, size_bytes)).await {
-            Ok(blob) => self.registry.insert(LiveSession::fresh(&session, plan, blob)),
+            Ok(blob) => self.registry.insert(LiveSession::fresh(session.clone(), plan, blob)),
             Err(error) => {
                 let session_id = session.id;
                 self.db.write(Durability::Process, move |tx| sessions::delete(tx, session_id)).await?;

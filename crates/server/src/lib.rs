@@ -4,6 +4,7 @@
 //! travels through the modules is in docs/ARCHITECTURE.md.
 
 pub mod app;
+mod boot;
 pub mod config;
 pub mod data_dir;
 pub mod db;

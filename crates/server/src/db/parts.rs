@@ -22,6 +22,12 @@ pub fn delete(tx: &Tx<'_>, session_id: Uuid, part_index: u32) -> Result<(), DbEr
     Ok(())
 }
 
+/// Forgets all parts of a session that goes on.
+pub fn delete_all(tx: &Tx<'_>, session_id: Uuid) -> Result<(), DbError> {
+    tx.execute("DELETE FROM parts WHERE session_id = ?1", &[&session_id.to_string()])?;
+    Ok(())
+}
+
 /// The session has ended: its parts are to be forgotten, when there is time.
 pub fn forget_later(tx: &Tx<'_>, session_id: Uuid) -> Result<(), DbError> {
     tx.execute("INSERT INTO ended_sessions (session_id) VALUES (?1)", &[&session_id.to_string()])?;

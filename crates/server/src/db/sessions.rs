@@ -75,6 +75,8 @@ pub struct Session {
     pub created_at: Timestamp,
     /// When it ends by itself.
     pub expires_at: Timestamp,
+    /// The boot of the machine in which its recorded parts were received or last verified.
+    pub trusted_boot_id: String,
     /// The file it became.
     pub completed_file: Option<File>,
 }
@@ -83,7 +85,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, workspace_id, api_key_id, status, file_id, blob_id, file_name, folder, size_bytes, part_size_bytes, \
-             mime_type, tags, metadata, custom_id, created_at, expires_at, completed_file FROM sessions ",
+             mime_type, tags, metadata, custom_id, created_at, expires_at, trusted_boot_id, completed_file FROM sessions ",
             $rest
         )
     };
@@ -107,7 +109,8 @@ fn from_row(row: &Row<'_>) -> Result<Session, DbError> {
         custom_id: row.get(13)?,
         created_at: row.get(14)?,
         expires_at: row.get(15)?,
-        completed_file: columns::optional_json(TABLE, row, 16)?,
+        trusted_boot_id: row.get(16)?,
+        completed_file: columns::optional_json(TABLE, row, 17)?,
     })
 }
 
@@ -116,8 +119,8 @@ pub fn insert(tx: &Tx<'_>, session: &Session) -> Result<(), DbError> {
     let metadata = session.metadata.as_ref().map(|metadata| columns::to_json(TABLE, metadata)).transpose()?;
     tx.execute(
         "INSERT INTO sessions (id, workspace_id, api_key_id, status, file_id, blob_id, file_name, folder, size_bytes, \
-         part_size_bytes, mime_type, tags, metadata, custom_id, created_at, expires_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+         part_size_bytes, mime_type, tags, metadata, custom_id, created_at, expires_at, trusted_boot_id) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
         &[
             &session.id.to_string(),
             &session.workspace_id.to_string(),
@@ -135,6 +138,7 @@ pub fn insert(tx: &Tx<'_>, session: &Session) -> Result<(), DbError> {
             &session.custom_id,
             &session.created_at,
             &session.expires_at,
+            &session.trusted_boot_id,
         ],
     )?;
     Ok(())
@@ -161,6 +165,12 @@ pub fn complete(tx: &Tx<'_>, id: Uuid, file: &File) -> Result<bool, DbError> {
         &[&id.to_string(), &columns::to_json(TABLE, file)?],
     )?;
     Ok(changed == 1)
+}
+
+/// The session's recorded parts are known to be intact in this boot of the machine.
+pub fn set_trusted_boot(tx: &Tx<'_>, id: Uuid, boot_id: &str) -> Result<(), DbError> {
+    tx.execute("UPDATE sessions SET trusted_boot_id = ?2 WHERE id = ?1", &[&id.to_string(), &boot_id])?;
+    Ok(())
 }
 
 /// Ends the session without a file. False if it was not uploading.

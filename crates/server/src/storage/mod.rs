@@ -10,6 +10,7 @@ mod local;
 mod part_writer;
 pub mod presign;
 pub mod subtrees;
+mod verify;
 mod write_gate;
 mod writeback;
 
@@ -17,4 +18,5 @@ pub use blob::{Blob, BlobReader};
 pub use error::StorageError;
 pub use local::LocalStore;
 pub use part_writer::PartWriter;
+pub use verify::part_is_intact;
 pub use write_gate::WriteGate;

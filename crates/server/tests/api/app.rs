@@ -140,9 +140,15 @@ impl TestApp {
 
     /// Stops the server in the orderly way, and starts another on the same directory.
     pub async fn restart(&mut self) {
+        self.restart_after(|_| {}).await;
+    }
+
+    /// The same, doing something to the directory while no server runs.
+    pub async fn restart_after(&mut self, meanwhile: impl FnOnce(&Self)) {
         self.stop.cancel();
         self.running.take().unwrap().await.unwrap();
         self.app = None;
+        meanwhile(self);
         self.http = client();
         let (app, address, stop, running, first_run) = launch(self.config.clone()).await;
         assert!(first_run.is_none(), "starting again must make nothing");

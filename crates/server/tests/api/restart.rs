@@ -26,6 +26,63 @@ async fn an_upload_goes_on_after_a_restart() {
     assert_eq!(app.get(&url).await.text().await.unwrap(), "before");
 }
 
+/// What a reboot leaves: the parts were recorded in another boot of the machine.
+fn pretend_reboot(app: &TestApp) {
+    let database = rusqlite::Connection::open(app.directory.path().join("partway.db")).unwrap();
+    database.execute("UPDATE sessions SET trusted_boot_id = 'another'", []).unwrap();
+}
+
+fn only_blob(app: &TestApp) -> std::path::PathBuf {
+    let shards = std::fs::read_dir(app.directory.path().join("blobs")).unwrap();
+    let mut blobs = shards.flat_map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap());
+    blobs.next().unwrap().unwrap().path()
+}
+
+#[tokio::test]
+async fn after_a_reboot_parts_are_verified_and_exactly_the_damaged_ones_are_missing() {
+    use std::os::unix::fs::FileExt;
+    let mut app = TestApp::start().await;
+    let data = bytes(1, 45 * MIB);
+    let mut session = app.upload(data.len() as u64, json!({})).await;
+    for index in [0, 1, 2, 4] {
+        session.put_part(&app, &data, index).await;
+    }
+    // Blocks that were written but had not reached the disk come back as zeros; one bit is enough to be found.
+    let blob = std::fs::OpenOptions::new().write(true).open(only_blob(&app)).unwrap();
+    blob.write_all_at(&[0; 4096], 12 * MIB).unwrap();
+    blob.write_all_at(&[data[data.len() - 1] ^ 1], 45 * MIB - 1).unwrap();
+    let old_address = app.address.to_string();
+    app.restart_after(pretend_reboot).await;
+    session.start =
+        serde_json::from_str(&session.start.to_string().replace(&old_address, &app.address.to_string())).unwrap();
+    let error: Value = session.complete(&app).await.json().await.unwrap();
+    assert_eq!(error["missing_parts"], json!([1, 3, 4]), "{error}");
+    for index in [1, 3, 4] {
+        session.put_part(&app, &data, index).await;
+    }
+    let record: Value = session.complete(&app).await.json().await.unwrap();
+    assert_eq!(record["hash"], format!("blake3:{}", blake3::hash(&data)));
+    assert!(std::fs::read(only_blob(&app)).unwrap() == data);
+}
+
+#[tokio::test]
+async fn a_blob_that_a_power_cut_took_is_made_again_and_its_parts_are_missing() {
+    let mut app = TestApp::start().await;
+    let data = bytes(2, 15 * MIB);
+    let mut session = app.upload(data.len() as u64, json!({})).await;
+    session.put_all(&app, &data).await;
+    std::fs::remove_file(only_blob(&app)).unwrap();
+    let old_address = app.address.to_string();
+    app.restart_after(pretend_reboot).await;
+    session.start =
+        serde_json::from_str(&session.start.to_string().replace(&old_address, &app.address.to_string())).unwrap();
+    let error: Value = session.complete(&app).await.json().await.unwrap();
+    assert_eq!(error["missing_parts"], json!([0, 1]), "{error}");
+    session.put_all(&app, &data).await;
+    let record: Value = session.complete(&app).await.json().await.unwrap();
+    assert_eq!(record["hash"], format!("blake3:{}", blake3::hash(&data)));
+}
+
 #[tokio::test]
 async fn a_second_server_on_the_same_directory_refuses() {
     let app = TestApp::start().await;

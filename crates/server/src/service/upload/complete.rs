@@ -86,7 +86,13 @@ async fn complete_live(uploads: Uploads, live: Arc<LiveSession>) -> Result<File,
         return session.map_or(Err(UploadError::SessionNotFound(session_id.to_string())), completed_file);
     }
     let guard = live.begin_ending()?;
-    let draft = sync_and_describe(&uploads, &live).await?;
+    let draft = match sync_and_describe(&uploads, &live).await {
+        Ok(draft) => draft,
+        Err(error) => {
+            forget_unsynced(&uploads, &live).await?;
+            return Err(error);
+        }
+    };
     let published = uploads.db.write(Durability::PowerLoss, move |tx| {
         let file = publish_file(tx, draft)?;
         if !sessions::complete(tx, session_id, &file)? {
@@ -104,6 +110,15 @@ async fn complete_live(uploads: Uploads, live: Arc<LiveSession>) -> Result<File,
     drop(deciding);
     uploads.garbage_bell.notify_one();
     Ok(file)
+}
+
+/// After a failed sync the kernel drops what it could not write and tells it once: the next sync would succeed without
+/// the bytes. So none of the parts is trusted any more; they have to be sent again.
+async fn forget_unsynced(uploads: &Uploads, live: &LiveSession) -> Result<(), UploadError> {
+    let session_id = live.session.id;
+    live.forget_parts();
+    uploads.db.write(Durability::Process, move |tx| parts::delete_all(tx, session_id)).await?;
+    Ok(())
 }
 
 /// Brings the bytes onto the disk, and says what is to be published. No byte is copied, and but for the header of

@@ -151,6 +151,11 @@ impl LiveSession {
         }
     }
 
+    /// Every part is missing again. Call with `ending` held.
+    pub(super) fn forget_parts(&self) {
+        self.table().parts.iter_mut().for_each(|part| part.subtrees = None);
+    }
+
     /// The part's bytes are whole and its record is in the database.
     pub(super) fn part_recorded(&self, part_index: u32, subtrees: Vec<u8>) {
         if let Some(part) = self.table().parts.get_mut(part_index as usize) {

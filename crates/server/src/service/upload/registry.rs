@@ -11,9 +11,10 @@ use uuid::Uuid;
 
 use super::live::LiveSession;
 use super::{UploadError, blocking};
+use crate::boot::boot_id;
 use crate::db::sessions::{self, Session, Status};
-use crate::db::{Db, DbError, parts};
-use crate::storage::LocalStore;
+use crate::db::{Db, DbError, Durability, parts};
+use crate::storage::{LocalStore, part_is_intact};
 
 /// A session that nobody used for this long is closed; the next request opens it again.
 const IDLE: Duration = Duration::from_secs(120);
@@ -97,9 +98,47 @@ impl Registry {
                 table: "sessions",
                 problem: format!("{} bytes in parts of {}", session.size_bytes, session.part_size_bytes),
             })?;
+        if session.trusted_boot_id != boot_id() {
+            return self.open_after_reboot(session, plan, parts).await;
+        }
         let (store, blob_id) = (Arc::clone(&self.store), session.blob_id);
         let blob = blocking(move || store.open_for_writing(blob_id)).await.map_err(NotOpened::Failed)?;
         Ok(Arc::new(LiveSession::with_parts(session, plan, blob, parts)))
+    }
+
+    /// The machine was started anew since parts were recorded, perhaps after a power cut: each is read and compared
+    /// with its record. Those that differ are missing again. Whoever asks for the session waits.
+    async fn open_after_reboot(
+        &self,
+        session: Session,
+        plan: PartPlan,
+        recorded: Vec<(u32, Vec<u8>)>,
+    ) -> Result<Arc<LiveSession>, NotOpened> {
+        let (store, blob_id) = (Arc::clone(&self.store), session.blob_id);
+        let verify = move || {
+            // Even its name may be gone; then it is made again, and no part of it is intact.
+            let blob = store.create(blob_id, plan.size_bytes())?;
+            let mut intact = Vec::with_capacity(recorded.len());
+            let mut damaged = Vec::new();
+            for (index, subtrees) in recorded {
+                match plan.range(index) {
+                    Some(part) if part_is_intact(&blob, &part, plan.size_bytes(), &subtrees)? => {
+                        intact.push((index, subtrees))
+                    }
+                    _ => damaged.push(index),
+                }
+            }
+            Ok((blob, intact, damaged))
+        };
+        let (blob, intact, damaged) = blocking(verify).await.map_err(NotOpened::Failed)?;
+        let session_id = session.id;
+        tracing::info!(%session_id, intact = intact.len(), damaged = damaged.len(), "verified parts after a reboot");
+        let noted = self.db.write(Durability::Process, move |tx| {
+            damaged.iter().try_for_each(|index| parts::delete(tx, session_id, *index))?;
+            sessions::set_trusted_boot(tx, session_id, boot_id())
+        });
+        noted.await?;
+        Ok(Arc::new(LiveSession::with_parts(session, plan, blob, intact)))
     }
 
     /// Takes out the entry of a session that could not be opened, unless somebody is opening it right now: whoever

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::live::LiveSession;
 use super::{UploadError, Uploads, blocking};
+use crate::boot::boot_id;
 use crate::db::sessions::{self, Session, Status};
 use crate::db::{Durability, Timestamp, api_keys};
 use crate::input::StartUpload;
@@ -73,6 +74,7 @@ fn new_session(identity: &Identity, upload: StartUpload, plan: PartPlan) -> Sess
         custom_id: upload.custom_id.map(crate::input::CustomId::into_inner),
         created_at,
         expires_at: created_at.plus_seconds(upload.ttl_seconds),
+        trusted_boot_id: boot_id().to_owned(),
         completed_file: None,
     }
 }

@@ -80,6 +80,8 @@ CREATE TABLE sessions (
     custom_id       TEXT,
     created_at      BIGINT  NOT NULL,
     expires_at      BIGINT  NOT NULL,
+    -- The boot of the machine in which its recorded parts were received or last verified.
+    trusted_boot_id TEXT    NOT NULL,
     -- The answer of complete, kept so that repeating it gives the same one.
     completed_file  TEXT
 );

@@ -43,6 +43,11 @@ impl DataDir {
         let unusable = |source| DataDirError::Unusable { path: path.to_owned(), source };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
         let path = path.canonicalize().map_err(unusable)?;
+        // What is synced inside is lost all the same if the directory's own name is. A parent that may not be read
+        // cannot be synced; it was not made here either.
+        if let Some(parent) = path.parent() {
+            let _ = File::open(parent).and_then(|parent| parent.sync_all());
+        }
         let lock = OpenOptions::new()
             .write(true)
             .create(true)

@@ -9,6 +9,7 @@ mod svg;
 mod webm;
 
 use std::io::BufReader;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::storage::Blob;
 
@@ -29,7 +30,9 @@ pub fn dimensions(mime_type: &str, blob: &Blob) -> Option<(u32, u32)> {
         _ => return None,
     };
     let reader = BufReader::with_capacity(BUFFER_BYTES, blob.reader().ok()?);
-    read(reader).filter(|(width, height)| (1..=MAX_SIDE).contains(width) && (1..=MAX_SIDE).contains(height))
+    // A reader that trips over a file must not keep the file from being completed. Nothing outlives the panic.
+    let found = catch_unwind(AssertUnwindSafe(|| read(reader))).ok().flatten();
+    found.filter(|(width, height)| (1..=MAX_SIDE).contains(width) && (1..=MAX_SIDE).contains(height))
 }
 
 type Reader<'b> = BufReader<crate::storage::BlobReader<'b>>;

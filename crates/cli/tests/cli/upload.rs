@@ -2,7 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Output, Stdio};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -155,21 +156,27 @@ fn cut_connections_are_mended() {
     assert_eq!(record["hash"], format!("blake3:{}", blake3::hash(&data)));
 }
 
+/// Begins to upload a sparse file of this size; what the upload says comes from the pipe.
+fn begin_upload_of_zeros(server: &Server, file: &Path, size: u64) -> (Child, ChildStderr) {
+    std::fs::File::create(file).unwrap().set_len(size).unwrap();
+    let mut uploading = partway()
+        .arg("upload")
+        .arg(file)
+        .args(["--url", &server.url, "--key", &server.private_key()])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let errors = uploading.stderr.take().unwrap();
+    (uploading, errors)
+}
+
 #[test]
 fn ctrl_c_leaves_the_session_and_says_how_to_go_on() {
     let (directory, data_dir) = fresh();
     let server = Server::start(&data_dir, &[]);
     let file = directory.path().join("f.bin");
-    std::fs::File::create(&file).unwrap().set_len(20_000_000_000).unwrap();
-    let mut uploading = partway()
-        .arg("upload")
-        .arg(&file)
-        .args(["--url", &server.url, "--key", &server.private_key()])
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let (mut uploading, mut errors) = begin_upload_of_zeros(&server, &file, 20_000_000_000);
     // A first line comes once the session is there.
-    let mut errors = uploading.stderr.take().unwrap();
     let mut shown = vec![0; 4096];
     let read = errors.read(&mut shown).unwrap();
     let begin = text(&shown[..read]);
@@ -187,15 +194,7 @@ fn a_file_that_changes_meanwhile_is_not_completed() {
     let (directory, data_dir) = fresh();
     let server = Server::start(&data_dir, &[]);
     let file = directory.path().join("f.bin");
-    std::fs::File::create(&file).unwrap().set_len(2_000_000_000).unwrap();
-    let mut uploading = partway()
-        .arg("upload")
-        .arg(&file)
-        .args(["--url", &server.url, "--key", &server.private_key()])
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut errors = uploading.stderr.take().unwrap();
+    let (mut uploading, mut errors) = begin_upload_of_zeros(&server, &file, 2_000_000_000);
     let mut shown = [0; 1];
     errors.read_exact(&mut shown).unwrap();
     std::fs::OpenOptions::new().append(true).open(&file).unwrap().write_all(b"more").unwrap();

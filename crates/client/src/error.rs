@@ -66,6 +66,14 @@ impl Error {
         }
     }
 
+    /// The parts that the server says are missing.
+    pub(crate) fn missing_parts(&self) -> Option<&[u32]> {
+        match self {
+            Self::Refused { body, .. } => body.missing_parts.as_deref(),
+            _ => None,
+        }
+    }
+
     /// How long the server asks to wait before the next try.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -146,25 +146,43 @@ impl Upload {
         let on_retry = |error: &Error, pause| on_event(Event::Retrying { error, bytes_lost: 0, pause });
         let session = self.retry.run(async || client.start(&request).await, on_retry).await?;
         on_event(Event::Started { session: &session, size_bytes: before.len() });
-        self.send_parts(client, &session, &Arc::new(file), before.len(), on_event).await?;
-        self.check_unchanged(&before)?;
-        on_event(Event::Completing);
-        let complete = CompleteRequest { session_id: session.session_id, uuid: Some(session.uuid) };
-        self.retry.run(async || client.complete(&complete).await, on_retry).await
+        let file = Arc::new(file);
+        let complete = CompleteRequest { session_id: session.session_id.clone(), uuid: Some(session.uuid.clone()) };
+        let mut missing: Vec<u32> = (0..).take(session.parts.len()).collect();
+        let mut tried = 0;
+        loop {
+            self.send_parts(client, &session, &missing, &file, before.len(), on_event).await?;
+            self.check_unchanged(&before)?;
+            on_event(Event::Completing);
+            let completed = self.retry.run(async || client.complete(&complete).await, on_retry).await;
+            tried += 1;
+            match completed {
+                // The server lost parts that it had: its disk failed, or its machine did.
+                Err(error) if error.missing_parts().is_some() && tried < self.retry.tries => {
+                    missing = error.missing_parts().unwrap_or_default().to_vec();
+                    let part_size = session.part_size.max(1);
+                    let lost = missing.iter().map(|index| part_len(*index, part_size, before.len())).sum();
+                    on_event(Event::Retrying { error: &error, bytes_lost: lost, pause: Duration::ZERO });
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     async fn send_parts(
         &self,
         client: &Client,
         session: &StartResponse,
+        indices: &[u32],
         file: &Arc<File>,
         size_bytes: u64,
         on_event: &(dyn Fn(Event<'_>) + Send + Sync),
     ) -> Result<(), Error> {
         let part_size = session.part_size.max(1);
-        let sends = session.parts.iter().zip(0..).map(|(url, index)| {
-            let begin = index * part_size;
-            let range = begin..(begin + part_size).min(size_bytes);
+        let urls = indices.iter().filter_map(|index| Some((*index, session.parts.get(*index as usize)?)));
+        let sends = urls.map(|(index, url)| {
+            let begin = u64::from(index) * part_size;
+            let range = begin..begin + part_len(index, part_size, size_bytes);
             async move {
                 let sent = Arc::new(AtomicU64::new(0));
                 let put = async || {
@@ -226,6 +244,11 @@ impl Upload {
         }
         Err(self.unfit("changed while it was uploaded; it was not completed"))
     }
+}
+
+/// Length of part `index` in bytes.
+fn part_len(index: u32, part_size: u64, size_bytes: u64) -> u64 {
+    size_bytes.saturating_sub(u64::from(index) * part_size).min(part_size)
 }
 
 /// Runs a request and tells every so often how much of its body has gone.

@@ -56,6 +56,9 @@ trait Job: Send {
     /// Runs the query and keeps its outcome. False when what it did is to be undone.
     fn run(&mut self, tx: &Tx<'_>) -> bool;
 
+    /// Why the query failed, if it did.
+    fn failure(&self) -> Option<DbError>;
+
     /// Tells the waiting request how it ended. Jobs that a failed transaction never ran are told as well.
     fn reply(self: Box<Self>, committed: Result<(), &DbError>);
 }
@@ -71,6 +74,10 @@ impl<T: Send, F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send> Job for Pending<T
         // A panic leaves no outcome, which counts as `Stopped`.
         self.outcome = self.query.take().and_then(|query| catch_unwind(AssertUnwindSafe(|| query(tx))).ok());
         matches!(self.outcome, Some(Ok(_)))
+    }
+
+    fn failure(&self) -> Option<DbError> {
+        self.outcome.as_ref().and_then(|outcome| outcome.as_ref().err()).map(commit_error)
     }
 
     fn reply(self: Box<Self>, committed: Result<(), &DbError>) {
@@ -208,7 +215,10 @@ impl Writer {
                     }
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => self.flush(),
-                Err(mpsc::RecvTimeoutError::Disconnected) => return self.flush(),
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    self.flush();
+                    return;
+                }
             }
         }
     }
@@ -234,7 +244,10 @@ impl Writer {
         for write in batch {
             self.execute("SAVEPOINT request")?;
             if !write.job.run(&Tx { connection: &self.connection }) {
-                // Fails where SQLite has undone the whole transaction by itself, as it does on a full disk.
+                if self.connection.is_autocommit() {
+                    // SQLite has undone the whole transaction by itself, as it does on a full disk.
+                    return Err(write.job.failure().unwrap_or(DbError::Stopped));
+                }
                 self.execute("ROLLBACK TO request")?;
             }
             self.execute("RELEASE request")?;
@@ -260,12 +273,18 @@ impl Writer {
 
     /// Brings commits that were only written to the log onto the disk. A checkpoint syncs the log first.
     fn flush(&mut self) {
-        if self.unflushed_since.take().is_some() {
-            let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-            if let Err(error) = checkpoint {
+        let checkpoint = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)));
+        self.unflushed_since = match checkpoint {
+            Ok((in_log, checkpointed)) if in_log == checkpointed => None,
+            // A reader was in the way: in a second it will have gone.
+            Ok(_) => Some(Instant::now()),
+            Err(error) => {
                 tracing::warn!(%error, "checkpoint failed");
+                Some(Instant::now())
             }
-        }
+        };
     }
 
     fn execute(&self, sql: &'static str) -> Result<(), DbError> {

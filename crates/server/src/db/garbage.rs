@@ -34,11 +34,13 @@ pub fn insert(tx: &Tx<'_>, blob_id: Uuid, reason: Reason, size_bytes: u64) -> Re
     Ok(())
 }
 
-/// At most `limit` blobs to delete, oldest first.
-pub fn list(tx: &Tx<'_>, limit: u32) -> Result<Vec<Uuid>, DbError> {
-    tx.all("SELECT blob_id FROM garbage ORDER BY created_at, blob_id LIMIT ?1", &[&limit], |row| {
-        columns::uuid(TABLE, row, 0)
-    })
+/// At most `limit` blobs to delete, in the order of their ids, from behind `after` on.
+pub fn list(tx: &Tx<'_>, after: Uuid, limit: u32) -> Result<Vec<Uuid>, DbError> {
+    tx.all(
+        "SELECT blob_id FROM garbage WHERE blob_id > ?1 ORDER BY blob_id LIMIT ?2",
+        &[&after.to_string(), &limit],
+        |row| columns::uuid(TABLE, row, 0),
+    )
 }
 
 /// The blob's bytes are gone.

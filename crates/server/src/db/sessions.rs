@@ -149,11 +149,11 @@ pub fn find(tx: &Tx<'_>, id: Uuid) -> Result<Option<Session>, DbError> {
     tx.optional(select!("WHERE id = ?1"), &[&id.to_string()], from_row)
 }
 
-/// At most `limit` sessions that should have ended by now, the longest overdue first.
-pub fn list_overdue(tx: &Tx<'_>, now: Timestamp, limit: u32) -> Result<Vec<Uuid>, DbError> {
+/// At most `limit` sessions that should have ended by now, in the order of their ids, from behind `after` on.
+pub fn list_overdue(tx: &Tx<'_>, now: Timestamp, after: Uuid, limit: u32) -> Result<Vec<Uuid>, DbError> {
     tx.all(
-        "SELECT id FROM sessions WHERE status = 'uploading' AND expires_at <= ?1 ORDER BY expires_at, id LIMIT ?2",
-        &[&now, &limit],
+        "SELECT id FROM sessions WHERE status = 'uploading' AND expires_at <= ?1 AND id > ?2 ORDER BY id LIMIT ?3",
+        &[&now, &after.to_string(), &limit],
         |row| columns::uuid(TABLE, row, 0),
     )
 }

@@ -64,15 +64,18 @@ impl Cleaner {
 
     async fn clean(&self) -> Result<(), CleanerError> {
         self.uploads.close_idle();
-        while self.uploads.expire_overdue().await? > 0 {}
+        self.uploads.expire_overdue().await?;
         while self.db.write(Durability::Process, |tx| parts::forget_ended(tx, PARTS_STEP)).await? {}
+        let mut last = Uuid::nil();
         loop {
-            let blobs = self.db.read(|tx| garbage::list(tx, STEP)).await?;
-            if blobs.is_empty() {
-                return Ok(());
-            }
+            let blobs = self.db.read(move |tx| garbage::list(tx, last, STEP)).await?;
+            let Some(next) = blobs.last().copied() else { return Ok(()) };
+            last = next;
             for blob_id in blobs {
-                self.delete(blob_id).await?;
+                // One that cannot be deleted stays listed and does not keep the others.
+                if let Err(error) = self.delete(blob_id).await {
+                    tracing::error!(%blob_id, error = %crate::error::chain(&error), "a blob cannot be deleted; trying again later");
+                }
             }
         }
     }

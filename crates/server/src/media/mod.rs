@@ -15,6 +15,8 @@ use crate::storage::Blob;
 
 /// Largest side that is believed, in pixels: what the formats themselves can say at most (16 bit for most).
 const MAX_SIDE: u32 = 1 << 20;
+/// Most reads in one file. Headers need tens; a file made to lead a reader on for hours gets no further than this.
+const MAX_READS: u32 = 4096;
 /// Headers are read in pieces of this many bytes.
 const BUFFER_BYTES: usize = 4096;
 
@@ -29,7 +31,7 @@ pub fn dimensions(mime_type: &str, blob: &Blob) -> Option<(u32, u32)> {
         _ if essence.starts_with("image/") => raster,
         _ => return None,
     };
-    let reader = BufReader::with_capacity(BUFFER_BYTES, blob.reader().ok()?);
+    let reader = BufReader::with_capacity(BUFFER_BYTES, blob.reader(MAX_READS).ok()?);
     // A reader that trips over a file must not keep the file from being completed. Nothing outlives the panic.
     let found = catch_unwind(AssertUnwindSafe(|| read(reader))).ok().flatten();
     found.filter(|(width, height)| (1..=MAX_SIDE).contains(width) && (1..=MAX_SIDE).contains(height))
@@ -71,6 +73,18 @@ mod tests {
         b"\0\0\0\x01moov\0\0\0\0\0\0\0\x30",
         b"\x1a\x45\xdf\xa3\x84\x42\x86\x81\x01\x18\x53\x80\x67\x01\xff\xff\xff\xff\xff\xff\xff\x16\x54\xae\x6b\xa0\xae\x90",
     ];
+
+    #[test]
+    fn a_file_made_to_lead_a_reader_on_is_given_up_early() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = LocalStore::open(directory.path(), false).unwrap();
+        let bytes = [&b"\xff\xd8"[..], &b"\xff\xe0\x00\x02".repeat(4 << 20)].concat();
+        let blob = store.create(uuid::Uuid::from_u128(1), bytes.len() as u64).unwrap();
+        blob.write_all_at(&bytes, 0).unwrap();
+        let began = std::time::Instant::now();
+        assert_eq!(dimensions("image/jpeg", &blob), None);
+        assert!(began.elapsed() < std::time::Duration::from_secs(1), "{:?}", began.elapsed());
+    }
 
     proptest! {
         #[test]

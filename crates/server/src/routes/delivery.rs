@@ -19,6 +19,10 @@ use crate::app::App;
 use crate::db::files::{self, ServedFile};
 use crate::delivery::{self, ByteRange, FileBody, Piece, Precondition, RangeRequest};
 use crate::error::ApiError;
+use crate::storage::{Blob, StorageError};
+
+/// How often a file that is being replaced is looked up.
+const LOOKUPS: u32 = 3;
 
 /// Fetch a file
 ///
@@ -50,9 +54,7 @@ pub async fn get_file_content(
 ) -> Result<Response, ApiError> {
     let not_found = |path: &str| ApiError::new(ErrorCode::FileNotFound, format!("there is no file at {path:?}"));
     let Path((workspace_no, path)) = path.map_err(|_| not_found("a path that is not UTF-8"))?;
-    let wanted = path.clone();
-    let file =
-        app.db.read(move |tx| files::find_served(tx, &workspace_no, &wanted)).await?.ok_or_else(|| not_found(&path))?;
+    let (file, blob) = open_file(&app, &workspace_no, &path).await?.ok_or_else(|| not_found(&path))?;
     let entity_tag = delivery::entity_tag(&file);
     let modified = file.created_at.to_system_time();
     let mut answer = Response::new(Body::empty());
@@ -73,12 +75,29 @@ pub async fn get_file_content(
     let length = content.iter().map(Piece::length).sum::<u64>();
     answer.headers_mut().insert(CONTENT_LENGTH, length.into());
     if method != Method::HEAD {
-        let store = Arc::clone(&app.store);
-        let opened = tokio::task::spawn_blocking(move || store.open_for_reading(file.blob_id)).await;
-        let blob = opened.map_err(|error| ApiError::failed(ErrorCode::ServiceUnavailable, &error))??;
         *answer.body_mut() = Body::new(FileBody::new(Arc::new(blob), content));
     }
     Ok(answer)
+}
+
+/// The file at this path, and its bytes, which stay from here on even when it is replaced.
+async fn open_file(app: &App, workspace_no: &str, path: &str) -> Result<Option<(ServedFile, Blob)>, ApiError> {
+    let mut tries = LOOKUPS;
+    loop {
+        let (number, wanted) = (workspace_no.to_owned(), path.to_owned());
+        let Some(file) = app.db.read(move |tx| files::find_served(tx, &number, &wanted)).await? else {
+            return Ok(None);
+        };
+        let (store, blob_id) = (Arc::clone(&app.store), file.blob_id);
+        let opened = tokio::task::spawn_blocking(move || store.open_for_reading(blob_id)).await;
+        tries -= 1;
+        match opened.unwrap_or(Err(StorageError::Stopped)) {
+            Ok(blob) => return Ok(Some((file, blob))),
+            // Replaced between the two looks: the next one finds the newer file.
+            Err(error) if error.is_missing() && tries > 0 => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 fn set_validators(headers: &mut HeaderMap, app: &App, entity_tag: &str, modified: std::time::SystemTime) {

@@ -1,6 +1,7 @@
 //! An open blob. Positioned reads and writes only, so any number of tasks may share it.
 
 use std::fs::File;
+use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
@@ -50,13 +51,13 @@ impl Blob {
         self.file.sync_data().map_err(|source| StorageError::new("sync", self.id, source))
     }
 
-    /// A second handle for code that reads at a position of its own. Writes go through [`Blob`] alone.
+    /// Reads at a position of its own, at most `max_reads` times: for code that follows what the file says of itself.
     ///
     /// # Errors
     /// When the system has no handle left.
-    pub fn reader(&self) -> Result<BlobReader<'_>, StorageError> {
+    pub fn reader(&self, max_reads: u32) -> Result<BlobReader<'_>, StorageError> {
         let metadata = self.file.metadata().map_err(|source| StorageError::new("look at", self.id, source))?;
-        Ok(BlobReader { blob: self, position: 0, size_bytes: metadata.len() })
+        Ok(BlobReader { blob: self, position: 0, size_bytes: metadata.len(), reads_left: max_reads })
     }
 }
 
@@ -66,24 +67,26 @@ pub struct BlobReader<'b> {
     blob: &'b Blob,
     position: u64,
     size_bytes: u64,
+    reads_left: u32,
 }
 
-impl std::io::Read for BlobReader<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+impl io::Read for BlobReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reads_left = self.reads_left.checked_sub(1).ok_or_else(|| io::Error::other("too many reads"))?;
         let read = self.blob.file.read_at(buffer, self.position)?;
         self.position += read as u64;
         Ok(read)
     }
 }
 
-impl std::io::Seek for BlobReader<'_> {
-    fn seek(&mut self, to: std::io::SeekFrom) -> std::io::Result<u64> {
+impl io::Seek for BlobReader<'_> {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
         let target = match to {
-            std::io::SeekFrom::Start(offset) => Some(offset),
-            std::io::SeekFrom::Current(delta) => self.position.checked_add_signed(delta),
-            std::io::SeekFrom::End(delta) => self.size_bytes.checked_add_signed(delta),
+            io::SeekFrom::Start(offset) => Some(offset),
+            io::SeekFrom::Current(delta) => self.position.checked_add_signed(delta),
+            io::SeekFrom::End(delta) => self.size_bytes.checked_add_signed(delta),
         };
-        self.position = target.ok_or(std::io::ErrorKind::InvalidInput)?;
+        self.position = target.ok_or(io::ErrorKind::InvalidInput)?;
         Ok(self.position)
     }
 }

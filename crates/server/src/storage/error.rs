@@ -33,6 +33,11 @@ pub enum StorageError {
 }
 
 impl StorageError {
+    /// Whether the blob is not there.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     pub(super) fn new(doing: &'static str, blob_id: Uuid, source: io::Error) -> Self {
         match source.kind() {
             // EDQUOT: the room that this user may have is used up.

@@ -45,15 +45,15 @@ impl LocalStore {
         self.shard(blob_id).join(blob_id.to_string())
     }
 
-    /// Makes the blob with its full size, or opens the one that is there.
+    /// Makes the blob with its full size.
     ///
     /// # Errors
-    /// [`StorageError::Full`] when the size cannot be reserved; then no blob is left.
+    /// [`StorageError::Full`] when the size cannot be reserved; then no blob is left. Also when there is one already:
+    /// that one is not touched.
     pub fn create(&self, blob_id: Uuid, size_bytes: u64) -> Result<Blob, StorageError> {
         let failed = |source| StorageError::new("make", blob_id, source);
         let path = self.path(blob_id);
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).map_err(failed)?;
         self.set_size(&file, size_bytes).map_err(|source| {
             let _ = fs::remove_file(&path);
             failed(source)
@@ -82,6 +82,17 @@ impl LocalStore {
         opened.map(|file| Blob::new(blob_id, file)).map_err(|source| StorageError::new("open", blob_id, source))
     }
 
+    /// Opens a blob for writing its parts, or makes it if it is not there.
+    ///
+    /// # Errors
+    /// As of the two; a blob that was there is never touched.
+    pub fn open_or_create(&self, blob_id: Uuid, size_bytes: u64) -> Result<Blob, StorageError> {
+        match self.open_for_writing(blob_id) {
+            Err(error) if error.is_missing() => self.create(blob_id, size_bytes),
+            opened => opened,
+        }
+    }
+
     /// Opens a blob for reading.
     ///
     /// # Errors
@@ -91,12 +102,11 @@ impl LocalStore {
         opened.map(|file| Blob::new(blob_id, file)).map_err(|source| StorageError::new("open", blob_id, source))
     }
 
-    /// Brings a blob's bytes, its size and its name onto the disk: after this a power cut leaves it whole.
+    /// Brings a blob's name onto the disk. With [`Blob::sync`] before it, a power cut leaves the blob whole.
     ///
     /// # Errors
-    /// When the system cannot; the blob must not be relied on then.
-    pub fn sync(&self, blob_id: Uuid, blob: &Blob) -> Result<(), StorageError> {
-        blob.sync()?;
+    /// When the system cannot; it may be tried again.
+    pub fn sync_name(&self, blob_id: Uuid) -> Result<(), StorageError> {
         sync_directory(&self.shard(blob_id))
             .map_err(|source| StorageError::new("sync the directory of", blob_id, source))
     }
@@ -125,4 +135,39 @@ impl LocalStore {
 
 fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn making_a_blob_never_touches_one_that_is_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let (sparse, reserving) = (LocalStore::open(directory.path(), false), LocalStore::open(directory.path(), true));
+        let (sparse, reserving) = (sparse.unwrap(), reserving.unwrap());
+        let id = Uuid::now_v7();
+        sparse.create(id, 100).unwrap().write_all_at(b"kept", 0).unwrap();
+        // No filesystem of a test has room for this; the reservation fails, and the blob must stay all the same.
+        assert!(reserving.create(id, 1 << 50).is_err());
+        let mut kept = [0; 4];
+        reserving.open_or_create(id, 1 << 50).unwrap().read_exact_at(&mut kept, 0).unwrap();
+        assert_eq!(&kept, b"kept");
+        let full = reserving.create(Uuid::now_v7(), 1 << 50);
+        assert!(full.is_err());
+        let files = fs::read_dir(directory.path().join("blobs")).unwrap();
+        let left: usize = files.map(|shard| fs::read_dir(shard.unwrap().path()).unwrap().count()).sum();
+        assert_eq!(left, 1, "a blob that could not be made is left");
+    }
+
+    #[test]
+    fn deleting_again_is_no_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = LocalStore::open(directory.path(), true).unwrap();
+        let id = Uuid::now_v7();
+        store.create(id, 10).unwrap();
+        store.delete(id).unwrap();
+        store.delete(id).unwrap();
+        assert!(store.open_for_reading(id).unwrap_err().is_missing());
+    }
 }

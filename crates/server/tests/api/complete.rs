@@ -202,7 +202,7 @@ async fn an_expired_session_frees_its_bytes() {
     session.put_all(&app, &[5; 100]).await;
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     // What the cleaner does every so often.
-    while app.app().uploads.expire_overdue().await.unwrap() > 0 {}
+    app.app().uploads.expire_overdue().await.unwrap();
     assert_eq!(app.count("sessions WHERE status = 'expired'"), 1);
     assert_error(session.complete(&app).await, 410, "SESSION_EXPIRED", &[]).await;
     app.app().uploads.garbage_bell().notify_one();
@@ -232,4 +232,21 @@ async fn ten_thousand_parts_are_forgotten_in_steps_and_those_of_others_are_not()
     }
     assert_eq!(steps, 10);
     assert_eq!((app.count("parts"), app.count("ended_sessions")), (1, 0));
+}
+
+#[tokio::test]
+async fn a_blob_that_cannot_be_deleted_does_not_keep_the_others() {
+    use partway_server::db::{Durability, garbage};
+    let app = TestApp::start().await;
+    // A directory where a blob should be cannot be deleted as one, by anybody.
+    let stuck = uuid::Uuid::from_u128(1 << 8);
+    let obstacle = app.directory.path().join("blobs/00").join(stuck.to_string());
+    std::fs::create_dir(&obstacle).unwrap();
+    let listed =
+        app.app().db.write(Durability::Process, move |tx| garbage::insert(tx, stuck, garbage::Reason::Expired, 1));
+    listed.await.unwrap();
+    app.upload_whole(b"first", json!({})).await;
+    app.upload_whole(b"second", json!({})).await;
+    app.until("the other is deleted", |app| app.count("garbage") == 1).await;
+    std::fs::remove_dir(&obstacle).unwrap();
 }

@@ -1,6 +1,7 @@
 //! Completing a session: the file becomes visible, exactly once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -16,6 +17,8 @@ use crate::media;
 use crate::service::file::{FileDraft, publish_file};
 use crate::service::key::Identity;
 
+/// Between two tries to forget parts that could not be synced.
+const FORGET_PAUSE: Duration = Duration::from_secs(1);
 /// How files that come by multipart upload say where they came from.
 const UPLOAD_SOURCE: &str = "api";
 
@@ -36,9 +39,6 @@ impl Uploads {
         match self.registry.find(id).await?.ok_or_else(not_found)? {
             Found::Live(live) => {
                 check_caller(&live.session, identity, uuid)?;
-                if live.session.expires_at <= Timestamp::now() {
-                    return Err(UploadError::SessionExpired(id));
-                }
                 to_its_end(complete_live(self.clone(), live)).await
             }
             Found::Ended(session) => {
@@ -85,14 +85,16 @@ async fn complete_live(uploads: Uploads, live: Arc<LiveSession>) -> Result<File,
         let session = uploads.db.read(move |tx| sessions::find(tx, session_id)).await?;
         return session.map_or(Err(UploadError::SessionNotFound(session_id.to_string())), completed_file);
     }
+    if live.session.expires_at <= Timestamp::now() {
+        return Err(UploadError::SessionExpired(session_id));
+    }
     let guard = live.begin_ending()?;
-    let draft = match sync_and_describe(&uploads, &live).await {
-        Ok(draft) => draft,
-        Err(error) => {
-            forget_unsynced(&uploads, &live).await?;
-            return Err(error);
-        }
-    };
+    let blob = Arc::clone(&live.blob);
+    if let Err(error) = blocking(move || blob.sync()).await {
+        forget_unsynced(&uploads, &live).await;
+        return Err(error);
+    }
+    let draft = describe(&uploads, &live).await?;
     let published = uploads.db.write(Durability::PowerLoss, move |tx| {
         let file = publish_file(tx, draft)?;
         if !sessions::complete(tx, session_id, &file)? {
@@ -113,21 +115,24 @@ async fn complete_live(uploads: Uploads, live: Arc<LiveSession>) -> Result<File,
 }
 
 /// After a failed sync the kernel drops what it could not write and tells it once: the next sync would succeed without
-/// the bytes. So none of the parts is trusted any more; they have to be sent again.
-async fn forget_unsynced(uploads: &Uploads, live: &LiveSession) -> Result<(), UploadError> {
+/// the bytes. So none of the parts is trusted any more; they have to be sent again. Nothing else is done with the
+/// session until the database has heard of it, too.
+async fn forget_unsynced(uploads: &Uploads, live: &LiveSession) {
     let session_id = live.session.id;
     live.forget_parts();
-    uploads.db.write(Durability::Process, move |tx| parts::delete_all(tx, session_id)).await?;
-    Ok(())
+    while let Err(error) = uploads.db.write(Durability::Process, move |tx| parts::delete_all(tx, session_id)).await {
+        tracing::error!(%session_id, error = %crate::error::chain(&error), "parts that were not synced are still recorded");
+        tokio::time::sleep(FORGET_PAUSE).await;
+    }
 }
 
-/// Brings the bytes onto the disk, and says what is to be published. No byte is copied, and but for the header of
-/// an image or a video none is read.
-async fn sync_and_describe(uploads: &Uploads, live: &Arc<LiveSession>) -> Result<FileDraft, UploadError> {
+/// Brings the blob's name onto the disk, and says what is to be published. No byte is copied, and but for the header
+/// of an image or a video none is read.
+async fn describe(uploads: &Uploads, live: &Arc<LiveSession>) -> Result<FileDraft, UploadError> {
     let (store, live) = (Arc::clone(&uploads.store), Arc::clone(live));
-    blocking(move || {
+    let described = blocking(move || {
         let session = &live.session;
-        store.sync(session.blob_id, &live.blob)?;
+        store.sync_name(session.blob_id)?;
         let mime = MediaType::parse(&session.mime_type).ok();
         Ok(FileDraft {
             id: session.file_id,
@@ -145,6 +150,14 @@ async fn sync_and_describe(uploads: &Uploads, live: &Arc<LiveSession>) -> Result
             custom_id: session.custom_id.clone(),
             upload_source: UPLOAD_SOURCE,
         })
-    })
-    .await
+    });
+    let draft = described.await?;
+    if draft.hash.is_none() {
+        return Err(DbError::Corrupt {
+            table: "parts",
+            problem: format!("those of {} do not make its file", draft.id),
+        }
+        .into());
+    }
+    Ok(draft)
 }

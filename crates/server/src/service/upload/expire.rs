@@ -2,7 +2,6 @@
 
 use uuid::Uuid;
 
-use super::registry::Found;
 use super::{UploadError, Uploads};
 use crate::db::sessions::{self, Session, Status};
 use crate::db::{DbError, Durability, Timestamp, Tx, garbage, parts};
@@ -11,27 +10,29 @@ use crate::db::{DbError, Durability, Timestamp, Tx, garbage, parts};
 const ROUND: u32 = 100;
 
 impl Uploads {
-    /// Ends sessions that are overdue; their blobs become garbage. Returns how many were ended: as long as it is
-    /// not none, there may be more.
+    /// Ends all sessions that are overdue; their blobs become garbage. One that cannot be ended is logged and does not
+    /// keep the others.
     ///
     /// # Errors
-    /// When the database or the storage fails; what was ended stays ended.
-    pub async fn expire_overdue(&self) -> Result<usize, UploadError> {
-        let overdue = self.db.read(|tx| sessions::list_overdue(tx, Timestamp::now(), ROUND)).await?;
-        let ended = overdue.len();
-        for id in overdue {
-            self.expire(id).await?;
+    /// When the overdue sessions cannot be listed.
+    pub async fn expire_overdue(&self) -> Result<(), UploadError> {
+        let mut last = Uuid::nil();
+        loop {
+            let overdue = self.db.read(move |tx| sessions::list_overdue(tx, Timestamp::now(), last, ROUND)).await?;
+            let Some(next) = overdue.last().copied() else { return Ok(()) };
+            last = next;
+            for id in overdue {
+                if let Err(error) = self.expire(id).await {
+                    tracing::error!(session_id = %id, error = %crate::error::chain(&error), "a session cannot be ended");
+                }
+            }
         }
-        Ok(ended)
     }
 
     async fn expire(&self, id: Uuid) -> Result<(), UploadError> {
-        // A session whose blob cannot be opened has nobody writing to it either.
-        let live = match self.registry.find(id).await {
-            Ok(Some(Found::Live(live))) => Some(live),
-            Ok(Some(Found::Ended(_)) | None) => return Ok(()),
-            Err(_) => None,
-        };
+        // Not opened for this: that may mean reading all its parts. Whoever opens it now finds that it has ended, at
+        // the latest in the database.
+        let live = self.registry.find_open(id);
         let deciding = match &live {
             Some(live) => Some(live.ending.lock().await),
             None => None,

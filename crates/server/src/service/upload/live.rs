@@ -117,8 +117,16 @@ impl LiveSession {
         };
         tokio::select! {
             biased;
-            () = superseded.cancelled() => Err(UploadError::Superseded(part_index)),
+            () = superseded.cancelled() => Err(self.cancelled(part_index)),
             turn = lock.lock_owned() => Ok(PartLease { turn, superseded }),
+        }
+    }
+
+    /// Why the turn of a part was taken away: the session has ended, or a later request came.
+    pub(super) fn cancelled(&self, part_index: u32) -> UploadError {
+        match self.ended() {
+            Some(status) => UploadError::ended(self.session.id, status),
+            None => UploadError::Superseded(part_index),
         }
     }
 

@@ -22,7 +22,7 @@ mod start;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 pub use error::UploadError;
 pub(crate) use error::db_code;
@@ -34,6 +34,9 @@ use crate::db::Db;
 use crate::storage::{LocalStore, WriteGate};
 use registry::Registry;
 
+/// Parts whose writing is being started at once. Each takes a blocking thread for a moment, on a slow disk for longer.
+const WRITEBACKS: usize = 4;
+
 /// The uploads of one server.
 #[derive(Clone)]
 pub struct Uploads {
@@ -43,8 +46,8 @@ pub struct Uploads {
     registry: Arc<Registry>,
     /// How long a body may bring nothing.
     stall_timeout: Duration,
-    /// Whether parts go to the disk as they come.
-    early_writeback: bool,
+    /// Permits to start writing a part back; none where parts do not go to the disk as they come.
+    writebacks: Arc<Semaphore>,
     /// Rings when there is garbage.
     garbage_bell: Arc<Notify>,
 }
@@ -59,7 +62,7 @@ impl Uploads {
             gate,
             registry,
             stall_timeout: config.http.stall_timeout.0,
-            early_writeback: config.storage.early_writeback,
+            writebacks: Arc::new(Semaphore::new(if config.storage.early_writeback { WRITEBACKS } else { 0 })),
             garbage_bell: Arc::default(),
         }
     }

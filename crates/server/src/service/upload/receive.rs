@@ -44,7 +44,7 @@ impl Uploads {
         let lease = live.take_turn(part_index).await?;
         tokio::select! {
             biased;
-            () = lease.superseded.cancelled() => Err(live.ended().map_or(UploadError::Superseded(part_index), |status| UploadError::ended(session_id, status))),
+            () = lease.superseded.cancelled() => Err(live.cancelled(part_index)),
             received = self.write_and_record(&live, part_index, lease.turn, body) => received,
         }
     }
@@ -65,7 +65,7 @@ impl Uploads {
             Arc::clone(&self.gate),
             part.clone(),
             live.plan.size_bytes(),
-            Arc::clone(&turn),
+            (Arc::clone(&turn), Arc::clone(live)),
         );
         let mut body = pin!(body);
         while let Some(chunk) = self.next_chunk(body.as_mut()).await? {
@@ -100,9 +100,16 @@ impl Uploads {
 
     /// Has the disk begin with the part's bytes while the next ones come. Nobody waits for it.
     fn start_writeback(&self, live: &LiveSession, part: Range<u64>) {
-        if self.early_writeback && part.end - part.start >= MIN_WRITEBACK_BYTES {
+        if part.end - part.start < MIN_WRITEBACK_BYTES {
+            return;
+        }
+        // On a slow disk starting waits, too; what is not started is left to the sync.
+        if let Ok(permit) = Arc::clone(&self.writebacks).try_acquire_owned() {
             let blob = Arc::clone(&live.blob);
-            tokio::task::spawn_blocking(move || blob.start_writeback(&part));
+            tokio::task::spawn_blocking(move || {
+                blob.start_writeback(&part);
+                drop(permit);
+            });
         }
     }
 

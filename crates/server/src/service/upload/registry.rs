@@ -14,7 +14,7 @@ use super::{UploadError, blocking};
 use crate::boot::boot_id;
 use crate::db::sessions::{self, Session, Status};
 use crate::db::{Db, DbError, Durability, parts};
-use crate::storage::{LocalStore, part_is_intact};
+use crate::storage::{LocalStore, StorageError, part_is_intact};
 
 /// A session that nobody used for this long is closed; the next request opens it again.
 const IDLE: Duration = Duration::from_secs(120);
@@ -56,15 +56,20 @@ impl Registry {
     }
 
     /// The session with this id, opened from the database if need be. `None` when there is none.
-    pub(super) async fn find(&self, id: Uuid) -> Result<Option<Found>, UploadError> {
+    pub(super) async fn find(self: &Arc<Self>, id: Uuid) -> Result<Option<Found>, UploadError> {
         let cell = {
             let mut cells = self.cells();
             let entry = cells.entry(id).or_insert_with(|| Entry { cell: Arc::default(), used: Instant::now() });
             entry.used = Instant::now();
             Arc::clone(&entry.cell)
         };
-        let opened = cell.get_or_try_init(|| self.open(id)).await.cloned();
-        match opened {
+        if let Some(live) = cell.get() {
+            return Ok(Some(Found::Live(Arc::clone(live))));
+        }
+        // Opening may take long, and must neither end with the request that began it nor be begun twice.
+        let (registry, opening) = (Arc::clone(self), Arc::clone(&cell));
+        let opened = tokio::spawn(async move { opening.get_or_try_init(|| registry.open(id)).await.cloned() });
+        match opened.await.unwrap_or(Err(NotOpened::Failed(StorageError::Stopped.into()))) {
             Ok(live) => Ok(Some(Found::Live(live))),
             Err(NotOpened::Nothing) => {
                 self.forget_unopened(id);
@@ -114,24 +119,27 @@ impl Registry {
         plan: PartPlan,
         recorded: Vec<(u32, Vec<u8>)>,
     ) -> Result<Arc<LiveSession>, NotOpened> {
-        let (store, blob_id) = (Arc::clone(&self.store), session.blob_id);
+        let (store, blob_id, session_id) = (Arc::clone(&self.store), session.blob_id, session.id);
         let verify = move || {
             // Even its name may be gone; then it is made again, and no part of it is intact.
-            let blob = store.create(blob_id, plan.size_bytes())?;
+            let blob = store.open_or_create(blob_id, plan.size_bytes())?;
             let mut intact = Vec::with_capacity(recorded.len());
             let mut damaged = Vec::new();
             for (index, subtrees) in recorded {
-                match plan.range(index) {
-                    Some(part) if part_is_intact(&blob, &part, plan.size_bytes(), &subtrees)? => {
-                        intact.push((index, subtrees))
+                let verified = plan.range(index).map(|part| part_is_intact(&blob, &part, plan.size_bytes(), &subtrees));
+                match verified {
+                    Some(Ok(true)) => intact.push((index, subtrees)),
+                    Some(Err(error)) => {
+                        // A part that cannot be read is as good as one that is wrong: it can be sent again.
+                        tracing::warn!(%session_id, index, error = %crate::error::chain(&error), "a part cannot be read");
+                        damaged.push(index);
                     }
-                    _ => damaged.push(index),
+                    Some(Ok(false)) | None => damaged.push(index),
                 }
             }
             Ok((blob, intact, damaged))
         };
         let (blob, intact, damaged) = blocking(verify).await.map_err(NotOpened::Failed)?;
-        let session_id = session.id;
         tracing::info!(%session_id, intact = intact.len(), damaged = damaged.len(), "verified parts after a reboot");
         let noted = self.db.write(Durability::Process, move |tx| {
             damaged.iter().try_for_each(|index| parts::delete(tx, session_id, *index))?;
@@ -139,6 +147,11 @@ impl Registry {
         });
         noted.await?;
         Ok(Arc::new(LiveSession::with_parts(session, plan, blob, intact)))
+    }
+
+    /// The session, if it is open in memory.
+    pub(super) fn find_open(&self, id: Uuid) -> Option<Arc<LiveSession>> {
+        self.cells().get(&id).and_then(|entry| entry.cell.get().cloned())
     }
 
     /// Takes out the entry of a session that could not be opened, unless somebody is opening it right now: whoever

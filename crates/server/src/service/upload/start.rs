@@ -44,6 +44,13 @@ impl Uploads {
             .await?;
         let (store, blob_id, size_bytes) = (Arc::clone(&self.store), session.blob_id, session.size_bytes);
         match blocking(move || store.create(blob_id, size_bytes)).await {
+            // Making the blob took longer than the session lives: the cleaner may have ended it meanwhile, and knows
+            // of no blob.
+            Ok(_) if session.expires_at <= Timestamp::now() => {
+                let store = Arc::clone(&self.store);
+                blocking(move || store.delete(blob_id)).await?;
+                return Err(UploadError::SessionExpired(session.id));
+            }
             Ok(blob) => self.registry.insert(LiveSession::fresh(session.clone(), plan, blob)),
             Err(error) => {
                 let session_id = session.id;

@@ -89,7 +89,9 @@ pub(crate) fn parts(args: &PartsArgs) -> Result<(), Failure> {
     let cpu_before = process::cpu_seconds(&server.pids);
 
     let began = Instant::now();
-    let upload = target.start(&mut control, &format!("bench-{}.bin", server.seed), size)?;
+    // Always the same name: every run replaces the file of the one before, so that the disk and the page cache do not
+    // fill up with what was measured already.
+    let upload = target.start(&mut control, "bench.bin", size)?;
     let started = began.elapsed();
     let tags: Vec<Mutex<String>> = upload.parts().iter().map(|_| Mutex::default()).collect();
     on_connections(server, upload.parts().len() as u64, &payload, |connection, payload, index| {

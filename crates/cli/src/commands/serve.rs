@@ -28,6 +28,9 @@ async fn serve_until_signal(config: Config) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     announce(&app, listening_on, first_run.as_ref());
+    if listening_on.ip().is_unspecified() && app.config.http.public_url.is_none() {
+        tracing::warn!("listening on every address without public_url: returned URLs begin with {}", app.urls.public());
+    }
     let stopping = stop.clone();
     tokio::spawn(async move {
         tokio::select! {

@@ -2,7 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::app::{MIB, TestApp, bytes};
+use crate::app::{MIB, Session, TestApp, bytes};
+
+/// The same URLs, at the new port of the test.
+fn follow(session: &mut Session, old_address: &str, app: &TestApp) {
+    let start = session.start.to_string().replace(old_address, &app.address.to_string());
+    session.start = serde_json::from_str(&start).unwrap();
+}
 
 #[tokio::test]
 async fn an_upload_goes_on_after_a_restart() {
@@ -13,9 +19,7 @@ async fn an_upload_goes_on_after_a_restart() {
     let completed = app.upload_whole(b"before", json!({"file_name": "before"})).await;
     let old_address = app.address.to_string();
     app.restart().await;
-    // The same URLs, at the new port of the test.
-    let start = session.start.to_string().replace(&old_address, &app.address.to_string());
-    session.start = serde_json::from_str(&start).unwrap();
+    follow(&mut session, &old_address, &app);
     let error: Value = session.complete(&app).await.json().await.unwrap();
     assert_eq!(error["missing_parts"], json!([0, 2]));
     session.put_part(&app, &data, 0).await;
@@ -53,8 +57,7 @@ async fn after_a_reboot_parts_are_verified_and_exactly_the_damaged_ones_are_miss
     blob.write_all_at(&[data[data.len() - 1] ^ 1], 45 * MIB - 1).unwrap();
     let old_address = app.address.to_string();
     app.restart_after(pretend_reboot).await;
-    session.start =
-        serde_json::from_str(&session.start.to_string().replace(&old_address, &app.address.to_string())).unwrap();
+    follow(&mut session, &old_address, &app);
     let error: Value = session.complete(&app).await.json().await.unwrap();
     assert_eq!(error["missing_parts"], json!([1, 3, 4]), "{error}");
     for index in [1, 3, 4] {
@@ -74,8 +77,7 @@ async fn a_blob_that_a_power_cut_took_is_made_again_and_its_parts_are_missing() 
     std::fs::remove_file(only_blob(&app)).unwrap();
     let old_address = app.address.to_string();
     app.restart_after(pretend_reboot).await;
-    session.start =
-        serde_json::from_str(&session.start.to_string().replace(&old_address, &app.address.to_string())).unwrap();
+    follow(&mut session, &old_address, &app);
     let error: Value = session.complete(&app).await.json().await.unwrap();
     assert_eq!(error["missing_parts"], json!([0, 1]), "{error}");
     session.put_all(&app, &data).await;

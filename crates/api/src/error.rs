@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 macro_rules! error_codes {
-    ($($variant:ident = $code:literal, $status:literal, $summary:literal, $meaning:literal;)*) => {
+    ($($variant:ident = $code:tt, $status:literal, $summary:literal, $meaning:literal;)*) => {
         /// Why a request was refused. Clients may match on it; the set only grows with the contract.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -56,7 +56,7 @@ error_codes! {
     UuidMismatch = "UUID_MISMATCH", 400, "UUID mismatch", "`uuid` is not the one that starting this session answered.";
     PartsMissing = "PARTS_MISSING", 400, "Parts missing", "Not every part has arrived. `missing_parts` lists them: send those and complete again; nothing is lost.";
     PartSizeMismatch = "PART_SIZE_MISMATCH", 400, "Part size mismatch", "The body is not exactly as long as the part its URL was signed for. The part is missing; send it again.";
-    ChecksumMismatch = "CHECKSUM_MISMATCH", 400, "Checksum mismatch", "The bytes received do not have the digest sent along. The part is missing; send it again.";
+    ChecksumMismatch = "CHECKSUM_MISMATCH", 400, "Checksum mismatch", "The bytes received do not have the digest sent along: the part is missing, send it again. On complete: the file is not the one that `hash` names; the parts stay, send the wrong ones again.";
     FileRequired = "FILE_REQUIRED", 400, "File required", "The form has no file.";
     InvalidRemoteUrl = "INVALID_REMOTE_URL", 400, "Invalid remote URL", "The URL is not an http or https URL of a globally reachable host.";
     RemoteFetchFailed = "REMOTE_FETCH_FAILED", 400, "Remote fetch failed", "The remote server did not deliver the file.";
@@ -64,7 +64,7 @@ error_codes! {
     Forbidden = "FORBIDDEN", 403, "Forbidden", "The key is valid but may not do this: a public key may only work on the uploads it started.";
     UrlExpired = "URL_EXPIRED", 403, "URL expired", "The presigned URL was valid, but its time is over.";
     SignatureInvalid = "SIGNATURE_INVALID", 403, "Signature invalid", "The URL is not one that this server signed, or was changed since.";
-    StorageLimitExceeded = "STORAGE_LIMIT_EXCEEDED", 403, "Storage limit exceeded", "The workspace has no room left for a file of this size.";
+    StorageLimitExceeded = "STORAGE_LIMIT_EXCEEDED", 403, "Storage limit exceeded", "The workspace's files and open sessions leave no room for a file of this size.";
     NotFound = "NOT_FOUND", 404, "Not found", "There is nothing at this address.";
     SessionNotFound = "SESSION_NOT_FOUND", 404, "Session not found", "The workspace has no upload session with this id.";
     FileNotFound = "FILE_NOT_FOUND", 404, "File not found", "There is no such file.";
@@ -83,7 +83,7 @@ error_codes! {
     RangeNotSatisfiable = "RANGE_NOT_SATISFIABLE", 416, "Range not satisfiable", "No byte of the file is in the requested range; `Content-Range` tells its length.";
     RateLimited = "RATE_LIMITED", 429, "Rate limited", "Too many requests; `Retry-After` says when to come again.";
     Internal = "INTERNAL", 500, "Internal error", "The server failed. The cause is in its log under the request id; the request may be retried.";
-    ServiceUnavailable = "SERVICE_UNAVAILABLE", 503, "Service unavailable", "The server is starting, stopping or overloaded; retry.";
+    ServiceUnavailable = "SERVICE_UNAVAILABLE", 503, "Service unavailable", "The server is starting, stopping, overloaded, or still verifying the parts of this session after an unclean stop; retry.";
     InsufficientStorage = "INSUFFICIENT_STORAGE", 507, "Insufficient storage", "The server's disk has no room for this. Retry when there is.";
 }
 

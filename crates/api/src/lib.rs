@@ -6,10 +6,15 @@
 pub mod error;
 pub mod limits;
 pub mod multipart;
+pub mod page;
 pub mod part_plan;
 pub mod record;
 
 pub use error::{ErrorBody, ErrorCode};
-pub use multipart::{CompleteRequest, Policy, StartRequest, StartResponse};
+pub use multipart::{
+    CompleteRequest, PartUrl, Policy, ResignRequest, ResignResponse, SessionList, SessionResponse, SessionSummary,
+    StartRequest, StartResponse,
+};
+pub use page::PageMeta;
 pub use part_plan::PartPlan;
 pub use record::{FileRecord, FileSummary};

@@ -40,6 +40,16 @@ pub const MAX_CUSTOM_ID_CHARS: usize = 255;
 /// Longest MIME type, in bytes: RFC 6838 allows 127 each for type and subtype, and one slash.
 pub const MAX_FORMAT_BYTES: usize = 255;
 
+/// Longest `Idempotency-Key`, in bytes.
+pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
+/// How long an `Idempotency-Key` is remembered, in seconds.
+pub const IDEMPOTENCY_SECONDS: u64 = 24 * 60 * 60;
+
+/// Rows on a page of a list unless the client asks for another number.
+pub const DEFAULT_PAGE_ROWS: u32 = 20;
+/// Most rows on a page of a list.
+pub const MAX_PAGE_ROWS: u32 = 100;
+
 /// Life of a session and of its URLs when the client names none, in seconds.
 pub const DEFAULT_TTL_SECONDS: u64 = 3_600;
 /// Longest life a client may ask for, in seconds: a week, which is also S3's limit for presigned URLs.

@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::page::PageMeta;
+use crate::record::FileRecord;
+
 /// Body of `POST /api/v1/multipart/start`, as a client writes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -37,6 +40,9 @@ pub struct StartRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 604800))]
     pub ttl_seconds: Option<u64>,
+    /// `blake3:` and the hash of the whole file, if the client knows it: complete refuses another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<String>,
 }
 
 /// Answer to `POST /api/v1/multipart/start`.
@@ -86,4 +92,115 @@ pub struct CompleteRequest {
     /// When given, must be the `uuid` that start answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uuid: Option<String>,
+    /// `blake3:` and the hash of the whole file, for clients that know it only now: another one is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<String>,
+}
+
+/// How far an upload session is: answer to `GET /api/v1/multipart/{session_id}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SessionResponse {
+    /// Id of the session.
+    pub session_id: String,
+    /// Id of the file to be.
+    pub uuid: String,
+    /// `uploading`, `completed`, `aborted` or `expired`.
+    pub status: String,
+    /// Name of the file, with its random prefix if it has one.
+    pub file_name: String,
+    /// Size of the file in bytes.
+    pub size: u64,
+    /// Size in bytes of every part but the last.
+    pub part_size: u64,
+    /// Number of parts.
+    pub parts_total: u32,
+    /// Indices (from 0) of the parts that are there, ascending.
+    pub uploaded_parts: Vec<u32>,
+    /// Indices of the parts that are not, ascending.
+    pub missing_parts: Vec<u32>,
+    /// Bytes of the parts that are there.
+    pub bytes_uploaded: u64,
+    /// When the session was started.
+    pub created_at: String,
+    /// When it expires, in Unix seconds.
+    pub expire_at: i64,
+    /// The file, once the session is completed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileRecord>,
+}
+
+/// Body of `POST /api/v1/multipart/{session_id}/parts`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ResignRequest {
+    /// Indices (from 0) of the parts that are to get URLs; all that are missing when it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<Vec<u32>>,
+    /// Life of the URLs in seconds: 1 to 604800, by default 3600. The session lives at least as long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 604800))]
+    pub ttl_seconds: Option<u64>,
+}
+
+/// Answer to `POST /api/v1/multipart/{session_id}/parts`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ResignResponse {
+    /// Size in bytes of every part but the last.
+    pub part_size: u64,
+    /// The parts, ascending.
+    pub parts: Vec<PartUrl>,
+    /// When the URLs expire, in Unix seconds.
+    pub expire_at: i64,
+}
+
+/// Where a part is PUT.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PartUrl {
+    /// The part, from 0.
+    pub index: u32,
+    /// Its presigned URL.
+    pub url: String,
+}
+
+/// Answer to `GET /api/v1/multipart`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SessionList {
+    /// The sessions of this page, newest first.
+    pub sessions: Vec<SessionSummary>,
+    /// Where the page is.
+    pub meta: PageMeta,
+}
+
+/// A session in a list: numbers of parts instead of their indices.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SessionSummary {
+    /// Id of the session.
+    pub session_id: String,
+    /// Id of the file to be.
+    pub uuid: String,
+    /// `uploading`, `completed`, `aborted` or `expired`.
+    pub status: String,
+    /// Name of the file.
+    pub file_name: String,
+    /// Size of the file in bytes.
+    pub size: u64,
+    /// Size in bytes of every part but the last.
+    pub part_size: u64,
+    /// Number of parts.
+    pub parts_total: u32,
+    /// Number of parts that are recorded as there.
+    pub parts_uploaded: u32,
+    /// Their bytes.
+    pub bytes_uploaded: u64,
+    /// Whether the recorded parts still have to be verified, after an unclean stop of the machine.
+    pub verifying: bool,
+    /// When the session was started.
+    pub created_at: String,
+    /// When it expires, in Unix seconds.
+    pub expire_at: i64,
 }

@@ -3,6 +3,7 @@
 mod commands;
 mod logging;
 mod progress;
+mod resume;
 mod settings;
 mod table;
 
@@ -30,6 +31,10 @@ enum Command {
     /// Make and list workspaces, also while the server runs.
     #[command(subcommand)]
     Workspaces(commands::workspaces::WorkspacesCommand),
+    /// Show what each workspace holds: files, open sessions, and what waits to be deleted.
+    Usage(commands::usage::UsageArgs),
+    /// Compare the database with what is on the disk, also while the server runs.
+    Fsck(commands::fsck::FsckArgs),
     /// Write the generated documents into a directory.
     #[command(hide = true)]
     Docs(commands::docs::DocsArgs),
@@ -44,6 +49,8 @@ fn main() -> ExitCode {
         Command::Upload(args) => return commands::upload::upload(args),
         Command::Keys(command) => commands::keys::keys(command),
         Command::Workspaces(command) => commands::workspaces::workspaces(command),
+        Command::Usage(args) => commands::usage::usage(&args),
+        Command::Fsck(args) => return commands::fsck::fsck(&args),
         Command::Docs(args) => commands::docs::docs(&args),
     };
     match outcome {

@@ -34,14 +34,15 @@ impl Progress {
     /// Shows what has happened.
     pub(crate) fn show(&self, event: &Event<'_>) {
         match event {
-            Event::Started { session, size_bytes } => {
+            Event::Started { session_id, parts_total, parts_there, size_bytes, bytes_there } => {
                 self.bar.set_length(*size_bytes);
-                self.line(&format!(
-                    "{} in {} parts, session {}",
-                    HumanBytes(*size_bytes),
-                    session.parts.len(),
-                    session.session_id
-                ));
+                self.bar.set_position(*bytes_there);
+                self.bar.reset_eta();
+                let there = match parts_there {
+                    0 => String::new(),
+                    there => format!(", {there} of them there already"),
+                };
+                self.line(&format!("{} in {parts_total} parts{there}, session {session_id}", HumanBytes(*size_bytes)));
             }
             Event::Sent { bytes } => {
                 self.bar.inc(*bytes);

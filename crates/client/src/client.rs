@@ -5,10 +5,13 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use partway_api::{CompleteRequest, ErrorBody, FileRecord, StartRequest, StartResponse};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use partway_api::{
+    CompleteRequest, ErrorBody, FileRecord, ResignRequest, ResignResponse, SessionResponse, StartRequest, StartResponse,
+};
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Response, StatusCode};
-use serde::Serialize;
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use url::Url;
 
@@ -66,12 +69,37 @@ impl Client {
         Ok(Self { base: url, key: key.to_owned(), http })
     }
 
-    /// Starts an upload.
+    /// Starts an upload. Repeating it with the same `idempotency_key` answers the same session.
     ///
     /// # Errors
     /// When the server refuses or cannot be reached.
-    pub async fn start(&self, request: &StartRequest) -> Result<StartResponse, Error> {
-        self.post("api/v1/multipart/start", request).await
+    pub async fn start(&self, request: &StartRequest, idempotency_key: &str) -> Result<StartResponse, Error> {
+        let call = self.call(Method::POST, "start").header("idempotency-key", idempotency_key);
+        json(call.json(request)).await
+    }
+
+    /// Looks at an upload.
+    ///
+    /// # Errors
+    /// When the server refuses or cannot be reached.
+    pub async fn status(&self, session_id: &str) -> Result<SessionResponse, Error> {
+        json(self.call(Method::GET, session_id)).await
+    }
+
+    /// Asks for new URLs, and for a longer life of the session.
+    ///
+    /// # Errors
+    /// When the server refuses or cannot be reached.
+    pub async fn resign(&self, session_id: &str, request: &ResignRequest) -> Result<ResignResponse, Error> {
+        json(self.call(Method::POST, &format!("{session_id}/parts")).json(request)).await
+    }
+
+    /// Gives an upload up; its bytes are freed. Repeating it changes nothing.
+    ///
+    /// # Errors
+    /// When the server refuses, as it does after completion, or cannot be reached.
+    pub async fn abort(&self, session_id: &str) -> Result<(), Error> {
+        checked(self.call(Method::DELETE, session_id).send().await?).await.map(drop)
     }
 
     /// Completes an upload. Repeating it gives the same record.
@@ -79,28 +107,35 @@ impl Client {
     /// # Errors
     /// When the server refuses or cannot be reached.
     pub async fn complete(&self, request: &CompleteRequest) -> Result<FileRecord, Error> {
-        self.post("api/v1/multipart/complete", request).await
+        json(self.call(Method::POST, "complete").json(request)).await
     }
 
-    /// Sends a range of a file to a part URL.
+    /// Sends a range of a file to a part URL, with the SHA-256 that its bytes must have on the other side.
     pub(crate) async fn put_part(
         &self,
         url: &str,
         file: Arc<File>,
         range: Range<u64>,
+        sha256: Option<&[u8; 32]>,
         on_sent: OnSent,
     ) -> Result<(), Error> {
         let body = reqwest::Body::wrap(PartBody::new(file, range, on_sent));
-        let request = self.http.put(url).header(CONTENT_TYPE, "application/octet-stream").body(body);
+        let mut request = self.http.put(url).header(CONTENT_TYPE, "application/octet-stream").body(body);
+        if let Some(sha256) = sha256 {
+            // RFC 9530; the base64 between colons is how RFC 9651 writes bytes.
+            request = request.header("content-digest", format!("sha-256=:{}:", STANDARD.encode(sha256)));
+        }
         checked(request.send().await?).await.map(drop)
     }
 
-    async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Error> {
-        let url = format!("{}/{path}", self.base.as_str().trim_end_matches('/'));
-        let request = self.http.post(url).bearer_auth(&self.key).timeout(CALL_TIMEOUT).json(body);
-        let response = checked(request.send().await?).await?;
-        Ok(response.json().await?)
+    fn call(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = format!("{}/api/v1/multipart/{path}", self.base.as_str().trim_end_matches('/'));
+        self.http.request(method, url).bearer_auth(&self.key).timeout(CALL_TIMEOUT)
     }
+}
+
+async fn json<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, Error> {
+    Ok(checked(request.send().await?).await?.json().await?)
 }
 
 /// The response, if it is a success; otherwise what it says.

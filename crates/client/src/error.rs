@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use partway_api::ErrorBody;
+use partway_api::{ErrorBody, ErrorCode};
 
 /// Why an upload failed.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +50,14 @@ pub enum Error {
         /// The beginning of the answer.
         text: String,
     },
+    /// The server has other bytes than the file.
+    #[error("the server has {stored}, the file is {sent}")]
+    Mismatch {
+        /// Hash of the file.
+        sent: String,
+        /// Hash that the server answered.
+        stored: String,
+    },
     /// The server could not be reached, or the connection broke.
     #[error("{0}")]
     Connection(String),
@@ -59,11 +67,30 @@ impl Error {
     /// Whether trying again may help.
     pub fn is_mendable(&self) -> bool {
         match self {
-            Self::Address { .. } | Self::File { .. } | Self::Unfit { .. } => false,
+            Self::Address { .. } | Self::File { .. } | Self::Unfit { .. } | Self::Mismatch { .. } => false,
             Self::Refused { body, .. } => is_mendable_status(body.error_code.status()),
             Self::Unexpected { status, .. } => is_mendable_status(*status),
             Self::Connection(_) => true,
         }
+    }
+
+    /// The code with which the server refused, if it did.
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Refused { body, .. } => Some(body.error_code),
+            _ => None,
+        }
+    }
+
+    /// Whether the session that was to go on cannot.
+    pub fn is_session_gone(&self) -> bool {
+        matches!(self.code(), Some(ErrorCode::SessionNotFound | ErrorCode::SessionExpired | ErrorCode::SessionAborted))
+    }
+
+    /// Whether sending a part again may help: its bytes or its URL may have been spoilt on the way.
+    pub(crate) fn is_mendable_for_part(&self) -> bool {
+        let spoilt = [ErrorCode::UrlExpired, ErrorCode::ChecksumMismatch, ErrorCode::PartSizeMismatch];
+        self.is_mendable() || self.code().is_some_and(|code| spoilt.contains(&code))
     }
 
     /// The parts that the server says are missing.

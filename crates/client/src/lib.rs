@@ -1,4 +1,4 @@
-//! Uploads files to Partway: parts in parallel, retries, progress.
+//! Uploads files to Partway: parts in parallel, retries, resuming, progress.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -16,11 +16,14 @@
 mod client;
 mod error;
 mod part_body;
+mod part_hashes;
+mod part_urls;
 mod retry;
+mod source;
 mod upload;
 
 pub use client::Client;
 pub use error::Error;
-pub use partway_api::{FileRecord, StartResponse};
+pub use partway_api::{ErrorCode, FileRecord};
 pub use retry::RetryPolicy;
 pub use upload::{Event, Upload};

@@ -4,14 +4,17 @@
 use std::time::Duration;
 
 use rand::Rng;
+use tokio::time::Instant;
 
 use crate::Error;
 
 /// How often and how patiently a request is tried again.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryPolicy {
-    /// Tries of one request, the first included.
+    /// Tries of one request, the first included, that are made in any case.
     pub tries: u32,
+    /// How long after its first failure a request is still tried again: for a server that is away for a while.
+    pub wait: Duration,
     /// Longest first pause; it doubles with every try.
     pub first_pause: Duration,
     /// Longest pause.
@@ -20,8 +23,13 @@ pub struct RetryPolicy {
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        // Twelve tries with pauses up to 30 s bridge about three minutes on average: a router's restart.
-        Self { tries: 12, first_pause: Duration::from_millis(500), longest_pause: Duration::from_secs(30) }
+        Self {
+            tries: 12,
+            // A restart of a router, or of the server's machine.
+            wait: Duration::from_secs(300),
+            first_pause: Duration::from_millis(500),
+            longest_pause: Duration::from_secs(30),
+        }
     }
 }
 
@@ -32,21 +40,24 @@ impl RetryPolicy {
         error.retry_after().map_or(jittered, |asked| asked.max(jittered))
     }
 
-    /// Runs `request` until it succeeds, fails for good, or has been tried often enough. `failed` hears of every try
-    /// that will be followed by another.
+    /// Runs `request` until it succeeds, fails in a way that is not `mendable`, or has been tried often and long
+    /// enough. `failed` hears of every try that will be followed by another.
     pub(crate) async fn run<T>(
         &self,
         mut request: impl AsyncFnMut() -> Result<T, Error>,
+        mendable: impl Fn(&Error) -> bool,
         failed: impl Fn(&Error, Duration),
     ) -> Result<T, Error> {
         let mut tried = 0;
+        let mut failing_since = None;
         loop {
             let error = match request().await {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
             tried += 1;
-            if !error.is_mendable() || tried >= self.tries {
+            let since = *failing_since.get_or_insert_with(Instant::now);
+            if !mendable(&error) || (tried >= self.tries && since.elapsed() >= self.wait) {
                 return Err(error);
             }
             let pause = self.pause(tried, &error);
@@ -63,7 +74,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_can_be_mended_is_tried_again_and_what_cannot_is_not() {
-        let policy = RetryPolicy { tries: 4, ..RetryPolicy::default() };
+        let policy = RetryPolicy { tries: 4, wait: Duration::ZERO, ..RetryPolicy::default() };
         let tries = AtomicU32::new(0);
         let outcome = policy
             .run(
@@ -71,6 +82,7 @@ mod tests {
                     0..2 => Err(Error::Connection("reset".into())),
                     _ => Ok(()),
                 },
+                Error::is_mendable,
                 |_, _| {},
             )
             .await;
@@ -83,6 +95,7 @@ mod tests {
                         tries.fetch_add(1, Ordering::Relaxed);
                         Err::<(), _>(error())
                     },
+                    Error::is_mendable,
                     |_, pause| assert!(pause <= policy.longest_pause),
                 )
                 .await;
@@ -91,5 +104,15 @@ mod tests {
         assert_eq!(fail(|| Error::Connection("reset".into())).await, 4);
         assert_eq!(fail(|| Error::Unexpected { status: 503, url: String::new(), text: String::new() }).await, 4);
         assert_eq!(fail(|| Error::Unexpected { status: 403, url: String::new(), text: String::new() }).await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_is_away_is_waited_for_as_long_as_told() {
+        let policy = RetryPolicy { tries: 2, wait: Duration::from_secs(3600), ..RetryPolicy::default() };
+        let began = Instant::now();
+        let away = async || Err::<(), _>(Error::Connection("refused".into()));
+        assert!(policy.run(away, Error::is_mendable, |_, _| {}).await.is_err());
+        let waited = began.elapsed();
+        assert!((3600..3640).contains(&waited.as_secs()), "{waited:?}");
     }
 }

@@ -1,31 +1,46 @@
 //! Uploading one file.
 
-use std::fs::{File, Metadata};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use partway_api::{CompleteRequest, FileRecord, StartRequest, StartResponse};
+use partway_api::{CompleteRequest, ErrorCode, FileRecord, PartPlan, ResignRequest, StartRequest};
 use serde_json::{Map, Value};
+use tokio::time::Instant;
+use uuid::Uuid;
 
+use crate::part_hashes::PartHashes;
+use crate::part_urls::PartUrls;
+use crate::source::Source;
 use crate::{Client, Error, RetryPolicy};
 
 /// Parts sent at once unless told otherwise: enough to fill a line with some delay, few enough for a phone.
 const DEFAULT_CONCURRENCY: usize = 4;
-/// Life asked for a session and its URLs: a large file over a slow line takes more than the server's default hour.
-const TTL_SECONDS: u64 = 24 * 60 * 60;
+/// Life asked for a session and its URLs; both are renewed while parts are sent.
+const TTL: Duration = Duration::from_secs(24 * 60 * 60);
+/// A connection that takes no byte and gives no answer for so long is dead, whatever a proxy in between pretends.
+const DEFAULT_STALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// Parts that are there already and are read for the hash of the whole file, at once.
+const READS: usize = 2;
 
 /// What happens during an upload, for whoever shows it.
 #[derive(Debug)]
 pub enum Event<'e> {
-    /// The server has made a session.
+    /// There is a session; nothing of it is sent yet.
     Started {
-        /// What it answered.
-        session: &'e StartResponse,
+        /// Its id.
+        session_id: &'e str,
+        /// Number of its parts.
+        parts_total: u32,
+        /// Those that are there already, from before.
+        parts_there: u32,
         /// Size of the file.
         size_bytes: u64,
+        /// Bytes that are there already.
+        bytes_there: u64,
     },
     /// More bytes are on their way.
     Sent {
@@ -57,6 +72,10 @@ pub struct Upload {
     random_prefix: bool,
     concurrency: usize,
     retry: RetryPolicy,
+    digests: bool,
+    stall_timeout: Duration,
+    session_id: Option<String>,
+    idempotency_key: Option<String>,
 }
 
 impl Upload {
@@ -72,6 +91,10 @@ impl Upload {
             random_prefix: false,
             concurrency: DEFAULT_CONCURRENCY,
             retry: RetryPolicy::default(),
+            digests: true,
+            stall_timeout: DEFAULT_STALL_TIMEOUT,
+            session_id: None,
+            idempotency_key: None,
         }
     }
 
@@ -131,7 +154,37 @@ impl Upload {
         self
     }
 
-    /// Uploads the file. Dropping the future stops it; the session then stays on the server until it expires.
+    /// Whether each part is sent with its SHA-256, which the server compares: on unless told otherwise.
+    #[must_use]
+    pub fn digests(mut self, digests: bool) -> Self {
+        self.digests = digests;
+        self
+    }
+
+    /// After how long without a byte or an answer a connection counts as dead.
+    #[must_use]
+    pub fn stall_timeout(mut self, stall_timeout: Duration) -> Self {
+        self.stall_timeout = stall_timeout;
+        self
+    }
+
+    /// Goes on with this session instead of starting one: only the parts that are missing are sent. Name, folder and
+    /// the like are those that it was started with.
+    #[must_use]
+    pub fn resume(mut self, session_id: impl Into<String>) -> Self {
+        self.session_id = Some(session_id.into());
+        self
+    }
+
+    /// The key under which starting may be repeated, by another process, too, and answers the same session.
+    #[must_use]
+    pub fn idempotency_key(mut self, idempotency_key: impl Into<String>) -> Self {
+        self.idempotency_key = Some(idempotency_key.into());
+        self
+    }
+
+    /// Uploads the file. Dropping the future stops it; the session then stays on the server until it expires, and
+    /// [`resume`](Self::resume) goes on with it.
     ///
     /// # Errors
     /// When the file cannot be read or changes meanwhile, when the server refuses, or when it cannot be reached for
@@ -141,108 +194,237 @@ impl Upload {
         client: &Client,
         on_event: &(dyn Fn(Event<'_>) + Send + Sync),
     ) -> Result<FileRecord, Error> {
-        let (file, before) = self.open()?;
-        let request = self.start_request(before.len())?;
-        let on_retry = |error: &Error, pause| on_event(Event::Retrying { error, bytes_lost: 0, pause });
-        let session = self.retry.run(async || client.start(&request).await, on_retry).await?;
-        on_event(Event::Started { session: &session, size_bytes: before.len() });
-        let file = Arc::new(file);
-        let complete = CompleteRequest { session_id: session.session_id.clone(), uuid: Some(session.uuid.clone()) };
-        let mut missing: Vec<u32> = (0..).take(session.parts.len()).collect();
-        let mut tried = 0;
-        loop {
-            self.send_parts(client, &session, &missing, &file, before.len(), on_event).await?;
-            self.check_unchanged(&before)?;
-            on_event(Event::Completing);
-            let completed = self.retry.run(async || client.complete(&complete).await, on_retry).await;
-            tried += 1;
-            match completed {
-                // The server lost parts that it had: its disk failed, or its machine did.
-                Err(error) if error.missing_parts().is_some() && tried < self.retry.tries => {
-                    missing = error.missing_parts().unwrap_or_default().to_vec();
-                    let part_size = session.part_size.max(1);
-                    let lost = missing.iter().map(|index| part_len(*index, part_size, before.len())).sum();
-                    on_event(Event::Retrying { error: &error, bytes_lost: lost, pause: Duration::ZERO });
-                }
-                outcome => return outcome,
-            }
-        }
+        let source = Source::open(&self.path)?;
+        let session = match &self.session_id {
+            Some(session_id) => self.join(client, session_id, &source, on_event).await?,
+            None => self.start(client, &source, on_event).await?,
+        };
+        let parts_there = session.parts_total - session.missing.len() as u32;
+        let bytes_missing: u64 = session.missing.iter().map(|index| session.part_len(*index)).sum();
+        on_event(Event::Started {
+            session_id: &session.id,
+            parts_total: session.parts_total,
+            parts_there,
+            size_bytes: session.size_bytes,
+            bytes_there: session.size_bytes - bytes_missing,
+        });
+        Transfer::new(self, client, source, &session, on_event).run(session.missing).await
     }
 
-    async fn send_parts(
+    async fn start(
         &self,
         client: &Client,
-        session: &StartResponse,
-        indices: &[u32],
-        file: &Arc<File>,
-        size_bytes: u64,
+        source: &Source,
         on_event: &(dyn Fn(Event<'_>) + Send + Sync),
-    ) -> Result<(), Error> {
-        let part_size = session.part_size.max(1);
-        let urls = indices.iter().filter_map(|index| Some((*index, session.parts.get(*index as usize)?)));
-        let sends = urls.map(|(index, url)| {
-            let begin = u64::from(index) * part_size;
-            let range = begin..begin + part_len(index, part_size, size_bytes);
-            async move {
-                let sent = Arc::new(AtomicU64::new(0));
-                let put = async || {
-                    let counter = Arc::clone(&sent);
-                    let on_sent = Arc::new(move |bytes| {
-                        counter.fetch_add(bytes, Ordering::Relaxed);
-                    });
-                    let request = client.put_part(url, Arc::clone(file), range.clone(), on_sent);
-                    report_while(request, &sent, on_event).await
-                };
-                let on_retry = |error: &Error, pause| {
-                    on_event(Event::Retrying { error, bytes_lost: sent.swap(0, Ordering::Relaxed), pause });
-                };
-                self.retry.run(put, on_retry).await
-            }
-        });
-        stream::iter(sends).buffer_unordered(self.concurrency).try_collect().await
-    }
-
-    fn open(&self) -> Result<(File, Metadata), Error> {
-        let failed = |source| Error::File { path: self.path.clone(), source };
-        let file = File::open(&self.path).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
-        if !metadata.is_file() {
-            return Err(self.unfit("is not a file"));
+    ) -> Result<Session, Error> {
+        let request = self.start_request(source)?;
+        let idempotency_key = self.idempotency_key.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
+        let start = async || client.start(&request, &idempotency_key).await;
+        let started = self.retry.run(start, Error::is_mendable, retrying(on_event)).await?;
+        let session = Session::new(started.session_id, started.part_size, source.size_bytes());
+        let urls: HashMap<u32, String> = (0..).zip(started.parts).collect();
+        // Another process may have had this answer before, and sent parts: the server knows.
+        match self.idempotency_key {
+            Some(_) => self.join(client, &session.id, source, on_event).await,
+            None => Ok(Session { missing: (0..session.parts_total).collect(), urls, ..session }),
         }
-        if metadata.len() == 0 {
-            return Err(self.unfit("is empty; the smallest upload is one byte"));
+    }
+
+    async fn join(
+        &self,
+        client: &Client,
+        session_id: &str,
+        source: &Source,
+        on_event: &(dyn Fn(Event<'_>) + Send + Sync),
+    ) -> Result<Session, Error> {
+        let status = async || client.status(session_id).await;
+        let state = self.retry.run(status, Error::is_mendable, retrying(on_event)).await?;
+        if state.size != source.size_bytes() {
+            return Err(source.unfit("has another size than the file that the session was started for"));
         }
-        Ok((file, metadata))
+        let session = Session::new(state.session_id, state.part_size, state.size);
+        if state.status == "completed" {
+            // Completing once more answers the record.
+            return Ok(session);
+        }
+        let request = ResignRequest { parts: None, ttl_seconds: Some(TTL.as_secs()) };
+        let resign = async || client.resign(session_id, &request).await;
+        let signed = self.retry.run(resign, Error::is_mendable, retrying(on_event)).await?;
+        let missing = signed.parts.iter().map(|part| part.index).collect();
+        let urls = signed.parts.into_iter().map(|part| (part.index, part.url)).collect();
+        Ok(Session { missing, urls, ..session })
     }
 
-    fn unfit(&self, problem: &'static str) -> Error {
-        Error::Unfit { path: self.path.clone(), problem }
-    }
-
-    fn start_request(&self, size: u64) -> Result<StartRequest, Error> {
-        let own_name = || Path::file_name(&self.path).and_then(|name| name.to_str()).map(str::to_owned);
-        let file_name =
-            self.name.clone().or_else(own_name).ok_or_else(|| self.unfit("has a name that is not UTF-8"))?;
+    fn start_request(&self, source: &Source) -> Result<StartRequest, Error> {
+        let file_name = self.file_name().ok_or_else(|| source.unfit("has a name that is not UTF-8"))?;
         Ok(StartRequest {
             format: mime_guess::from_path(&file_name).first_or_octet_stream().to_string(),
             file_name,
-            size,
+            size: source.size_bytes(),
             folder: self.folder.clone(),
             tags: self.tags.clone(),
             metadata: self.metadata.clone(),
             custom_id: self.custom_id.clone(),
             random_prefix: self.random_prefix,
-            ttl_seconds: Some(TTL_SECONDS),
+            ttl_seconds: Some(TTL.as_secs()),
+            hash: None,
         })
     }
 
-    /// Parts of two versions of a file are no file.
-    fn check_unchanged(&self, before: &Metadata) -> Result<(), Error> {
-        let now = std::fs::metadata(&self.path).map_err(|source| Error::File { path: self.path.clone(), source })?;
-        if now.len() == before.len() && now.modified().ok() == before.modified().ok() {
-            return Ok(());
+    fn file_name(&self) -> Option<String> {
+        let own_name = || Path::file_name(&self.path).and_then(|name| name.to_str()).map(str::to_owned);
+        self.name.clone().or_else(own_name)
+    }
+}
+
+fn retrying(on_event: &(dyn Fn(Event<'_>) + Send + Sync)) -> impl Fn(&Error, Duration) {
+    move |error, pause| on_event(Event::Retrying { error, bytes_lost: 0, pause })
+}
+
+/// A session as this side needs it.
+#[derive(Debug)]
+struct Session {
+    id: String,
+    size_bytes: u64,
+    part_size: u64,
+    parts_total: u32,
+    missing: Vec<u32>,
+    urls: HashMap<u32, String>,
+}
+
+impl Session {
+    fn new(id: String, part_size: u64, size_bytes: u64) -> Self {
+        let part_size = part_size.max(1);
+        let parts_total = u32::try_from(size_bytes.div_ceil(part_size)).unwrap_or(u32::MAX);
+        Self { id, size_bytes, part_size, parts_total, missing: Vec::new(), urls: HashMap::new() }
+    }
+
+    fn part_len(&self, index: u32) -> u64 {
+        part_len(index, self.part_size, self.size_bytes)
+    }
+}
+
+/// The parts of one session on their way.
+struct Transfer<'t> {
+    upload: &'t Upload,
+    client: &'t Client,
+    source: Source,
+    session_id: String,
+    part_size: u64,
+    parts_total: u32,
+    urls: PartUrls<'t>,
+    /// `None` where the server's parts are not such that their hashes make that of the file.
+    hashes: Option<Arc<PartHashes>>,
+    on_event: &'t (dyn Fn(Event<'_>) + Send + Sync),
+}
+
+impl<'t> Transfer<'t> {
+    fn new(
+        upload: &'t Upload,
+        client: &'t Client,
+        source: Source,
+        session: &Session,
+        on_event: &'t (dyn Fn(Event<'_>) + Send + Sync),
+    ) -> Self {
+        let plan = PartPlan::from_stored(session.size_bytes, session.part_size);
+        let hashes = plan.map(|plan| Arc::new(PartHashes::new(plan, source.clone(), upload.digests)));
+        Self {
+            upload,
+            client,
+            source,
+            session_id: session.id.clone(),
+            part_size: session.part_size,
+            parts_total: session.parts_total,
+            urls: PartUrls::new(client, &session.id, TTL, session.urls.clone()),
+            hashes,
+            on_event,
         }
-        Err(self.unfit("changed while it was uploaded; it was not completed"))
+    }
+
+    /// Sends what is missing and completes.
+    async fn run(&self, mut missing: Vec<u32>) -> Result<FileRecord, Error> {
+        // Parts that came from another run are trusted until the hash of the whole says otherwise.
+        let mut unsent: Vec<u32> =
+            (0..self.parts_total).filter(|index| missing.binary_search(index).is_err()).collect();
+        let mut tried = 0;
+        loop {
+            tokio::try_join!(self.send_parts(&missing), self.read_parts(&unsent))?;
+            self.source.check_unchanged()?;
+            (self.on_event)(Event::Completing);
+            let hash = self.hashes.as_ref().and_then(|hashes| hashes.of_file());
+            let request = CompleteRequest { session_id: self.session_id.clone(), uuid: None, hash: hash.clone() };
+            let complete = async || self.client.complete(&request).await;
+            let completed = self.upload.retry.run(complete, Error::is_mendable, retrying(self.on_event)).await;
+            tried += 1;
+            let again = match &completed {
+                Ok(record) => return check_hash(hash, record).map(|()| record.clone()),
+                Err(_) if tried >= self.upload.retry.tries => None,
+                // The server lost parts that it had: its disk failed, or its machine did.
+                Err(error) if error.missing_parts().is_some() => error.missing_parts().map(<[u32]>::to_vec),
+                // The parts of the other run were of another file.
+                Err(error) if error.code() == Some(ErrorCode::ChecksumMismatch) && !unsent.is_empty() => {
+                    Some(std::mem::take(&mut unsent))
+                }
+                Err(_) => None,
+            };
+            let (Some(again), Err(error)) = (again, &completed) else { return completed };
+            let lost = again.iter().map(|index| part_len(*index, self.part_size, self.source.size_bytes())).sum();
+            (self.on_event)(Event::Retrying { error, bytes_lost: lost, pause: Duration::ZERO });
+            unsent.retain(|index| !again.contains(index));
+            missing = again;
+        }
+    }
+
+    async fn send_parts(&self, indices: &[u32]) -> Result<(), Error> {
+        let sends = indices.iter().map(|index| self.send_part(*index));
+        stream::iter(sends).buffer_unordered(self.upload.concurrency).try_collect().await
+    }
+
+    async fn send_part(&self, index: u32) -> Result<(), Error> {
+        let sha256 = self.read_part(index).await?;
+        let begin = u64::from(index) * self.part_size;
+        let range = begin..begin + part_len(index, self.part_size, self.source.size_bytes());
+        let sent = Arc::new(AtomicU64::new(0));
+        let mut refused: Option<String> = None;
+        let put = async || {
+            let counter = Arc::clone(&sent);
+            let on_sent = Arc::new(move |bytes| {
+                counter.fetch_add(bytes, Ordering::Relaxed);
+            });
+            let url = self.urls.get(index, refused.as_deref()).await?;
+            let file = Arc::clone(&self.source.file);
+            let request = self.client.put_part(&url, file, range.clone(), sha256.as_ref(), on_sent);
+            let outcome = watch(request, &sent, self.upload.stall_timeout, self.on_event).await;
+            refused = match &outcome {
+                Err(error) if error.code() == Some(ErrorCode::UrlExpired) => Some(url),
+                _ => None,
+            };
+            outcome
+        };
+        let on_retry = |error: &Error, pause| {
+            (self.on_event)(Event::Retrying { error, bytes_lost: sent.swap(0, Ordering::Relaxed), pause });
+        };
+        self.upload.retry.run(put, Error::is_mendable_for_part, on_retry).await
+    }
+
+    /// Reads parts that are not sent, for the hash of the whole.
+    async fn read_parts(&self, indices: &[u32]) -> Result<(), Error> {
+        let reads = indices.iter().map(|index| async { self.read_part(*index).await.map(drop) });
+        stream::iter(reads).buffer_unordered(READS).try_collect().await
+    }
+
+    async fn read_part(&self, index: u32) -> Result<Option<[u8; 32]>, Error> {
+        let Some(hashes) = self.hashes.clone() else { return Ok(None) };
+        let read = tokio::task::spawn_blocking(move || hashes.read(index)).await;
+        read.unwrap_or_else(|error| Err(Error::Connection(error.to_string())))
+    }
+}
+
+/// Whether the server has what was sent.
+fn check_hash(sent: Option<String>, record: &FileRecord) -> Result<(), Error> {
+    match (sent, record.hash.clone()) {
+        (Some(sent), Some(stored)) if sent != stored => Err(Error::Mismatch { sent, stored }),
+        _ => Ok(()),
     }
 }
 
@@ -251,29 +433,32 @@ fn part_len(index: u32, part_size: u64, size_bytes: u64) -> u64 {
     size_bytes.saturating_sub(u64::from(index) * part_size).min(part_size)
 }
 
-/// Runs a request and tells every so often how much of its body has gone.
-async fn report_while<T>(
-    request: impl Future<Output = T>,
+/// Runs the request of a part, tells every so often how much of its body has gone, and ends it when nothing goes.
+async fn watch<T>(
+    request: impl Future<Output = Result<T, Error>>,
     sent: &AtomicU64,
+    stall_timeout: Duration,
     on_event: &(dyn Fn(Event<'_>) + Send + Sync),
-) -> T {
+) -> Result<T, Error> {
     const EVERY: Duration = Duration::from_millis(100);
     let mut told = 0;
-    let mut tell = || {
+    let mut last_progress = Instant::now();
+    let mut request = std::pin::pin!(request);
+    loop {
+        let outcome = tokio::time::timeout(EVERY, request.as_mut()).await;
         let now = sent.load(Ordering::Relaxed);
         if now > told {
             on_event(Event::Sent { bytes: now - told });
             told = now;
+            last_progress = Instant::now();
         }
-    };
-    let mut request = std::pin::pin!(request);
-    loop {
-        match tokio::time::timeout(EVERY, request.as_mut()).await {
-            Ok(output) => {
-                tell();
-                return output;
+        match outcome {
+            Ok(output) => return output,
+            Err(_) if last_progress.elapsed() >= stall_timeout => {
+                let seconds = stall_timeout.as_secs();
+                return Err(Error::Connection(format!("no byte was taken and no answer came for {seconds} s")));
             }
-            Err(_) => tell(),
+            Err(_) => {}
         }
     }
 }

@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{Config, StorageSettings};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::db::{Db, DbError};
 use crate::service::bootstrap::{FirstRun, Secrets, bootstrap};
 use crate::service::upload::Uploads;
 use crate::service::urls::Urls;
 use crate::storage::presign::Presigner;
-use crate::storage::{LocalStore, WriteGate};
+use crate::storage::{DatabaseReserve, LocalStore, WriteGate};
 
 /// One server's state. Clones share it.
 #[derive(Clone)]
@@ -28,6 +28,8 @@ pub struct Inner {
     pub db: Db,
     /// The bytes.
     pub store: Arc<LocalStore>,
+    /// Room on the disk that is the database's alone.
+    pub reserve: Arc<DatabaseReserve>,
     /// The upload sessions.
     pub uploads: Uploads,
     /// Every URL given to clients.
@@ -81,16 +83,17 @@ impl App {
         let db_failed = |source| StartError::Db { path: db_path.display().to_string(), source };
         let db = Db::open(&db_path).map_err(db_failed)?;
         let (secrets, first_run) = bootstrap(&db).await.map_err(db_failed)?;
-        let store = open_store(data_dir.path(), config.storage.reserve)?;
+        let store = open_store(data_dir.path(), &config.storage)?;
         let gate = Arc::new(WriteGate::new(crate::runtime::write_slots()));
-        let uploads = Uploads::new(db.clone(), Arc::clone(&store), gate, &config);
+        let reserve = Arc::new(DatabaseReserve::new(data_dir.path()));
+        let uploads = Uploads::new(db.clone(), Arc::clone(&store), gate, Arc::clone(&reserve), &config);
         let urls = Urls::new(&config.http, listening_on, Presigner::new(&secrets.part_urls));
-        let inner = Inner { config, db, store, uploads, urls, secrets, _data_dir: data_dir };
+        let inner = Inner { config, db, store, reserve, uploads, urls, secrets, _data_dir: data_dir };
         Ok((Self { inner: Arc::new(inner) }, first_run))
     }
 }
 
-fn open_store(data_dir: &Path, reserve: bool) -> Result<Arc<LocalStore>, StartError> {
-    let opened = LocalStore::open(data_dir, reserve);
+fn open_store(data_dir: &Path, settings: &StorageSettings) -> Result<Arc<LocalStore>, StartError> {
+    let opened = LocalStore::open(data_dir, settings.reserve, settings.min_free.0);
     opened.map(Arc::new).map_err(|source| StartError::Storage { path: data_dir.display().to_string(), source })
 }

@@ -4,7 +4,7 @@
 //! middleware writes the body, because it knows the id, and logs the cause, once.
 
 use axum::response::{IntoResponse, Response};
-use http::header::{CONNECTION, CONTENT_RANGE, WWW_AUTHENTICATE};
+use http::header::{CONNECTION, CONTENT_RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use partway_api::{ErrorBody, ErrorCode};
 
@@ -12,6 +12,9 @@ use crate::db::DbError;
 use crate::input::InvalidInput;
 use crate::service::upload::{UploadError, db_code};
 use crate::storage::StorageError;
+
+/// When to come again for a session that is being opened.
+const OPENING_RETRY_SECONDS: &str = "5";
 
 /// An error as it leaves the server.
 #[derive(Debug, Clone)]
@@ -124,6 +127,9 @@ impl From<UploadError> for ApiError {
         match error {
             UploadError::Db(cause) => Self::failed(code, &cause),
             UploadError::Storage(cause) => Self::failed(code, &cause),
+            UploadError::Opening(_) => {
+                Self::failed(code, &error).with_header(RETRY_AFTER, HeaderValue::from_static(OPENING_RETRY_SECONDS))
+            }
             UploadError::PartsMissing { ref missing, .. } => {
                 let mut answer = Self::new(code, error.to_string());
                 answer.report.missing_parts = Some(missing.clone());

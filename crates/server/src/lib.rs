@@ -11,6 +11,7 @@ pub mod db;
 mod delivery;
 pub mod docs;
 mod error;
+mod failpoint;
 mod http_server;
 pub mod input;
 mod jobs;
@@ -36,12 +37,20 @@ pub use error::chain as error_chain;
 
 /// Serves `app` on `listener` until `stop`; then running requests get the time that the settings allow.
 pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) {
-    let cleaner = jobs::Cleaner { db: app.db.clone(), store: Arc::clone(&app.store), uploads: app.uploads.clone() };
-    let stop_cleaner = CancellationToken::new();
-    let cleaning = tokio::spawn(cleaner.run(stop_cleaner.clone()));
+    let cleaner = jobs::Cleaner {
+        db: app.db.clone(),
+        store: Arc::clone(&app.store),
+        reserve: Arc::clone(&app.reserve),
+        uploads: app.uploads.clone(),
+    };
+    let stop_jobs = CancellationToken::new();
+    let cleaning = tokio::spawn(cleaner.run(stop_jobs.clone()));
+    let verifying = tokio::spawn(jobs::verify_untrusted(app.uploads.clone(), stop_jobs.clone()));
     http_server::serve(listener, router::router(&app), &app.config.http, stop).await;
-    stop_cleaner.cancel();
-    if let Err(error) = cleaning.await {
-        tracing::error!(%error, "the cleaner ended badly");
+    stop_jobs.cancel();
+    for ended in [cleaning.await, verifying.await] {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a job ended badly");
+        }
     }
 }

@@ -42,6 +42,9 @@ pub(crate) fn documented() -> OpenApiRouter<App> {
         .routes(routes!(multipart::start::start_multipart))
         .routes(routes!(multipart::part::put_part))
         .routes(routes!(multipart::complete::complete_multipart))
+        .routes(routes!(multipart::list::list_multipart))
+        .routes(routes!(multipart::status::get_multipart, multipart::abort::abort_multipart))
+        .routes(routes!(multipart::resign::resign_multipart))
         .routes(routes!(health::get_health))
         .routes(routes!(health::get_readiness))
 }

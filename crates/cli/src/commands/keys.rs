@@ -1,14 +1,12 @@
 //! `partway keys create|list|revoke`
 
 use clap::{Args, Subcommand, ValueEnum};
-use partway_server::config::Config;
-use partway_server::data_dir::DataDir;
 use partway_server::db::api_keys::{self, ApiKey, KeyKind};
 use partway_server::db::workspaces::{self, Workspace};
-use partway_server::db::{Db, DbError, Durability, Tx};
 use partway_server::service::key;
 use serde_json::json;
 
+use super::database::{read, write};
 use crate::settings::StoreArgs;
 use crate::{Failure, table};
 
@@ -67,16 +65,6 @@ pub(crate) fn keys(command: KeysCommand) -> Result<(), Failure> {
     }
 }
 
-/// Runs one query on the database of the settings, which must exist.
-pub(super) fn write<T: Send + 'static>(
-    config: &Config,
-    query: impl FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
-) -> Result<T, Failure> {
-    let database = DataDir::existing_database(&config.storage.data_dir)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    Ok(runtime.block_on(async { Db::open(&database)?.write(Durability::PowerLoss, query).await })?)
-}
-
 fn create(args: CreateArgs) -> Result<(), Failure> {
     let config = args.output.store.config()?;
     let kind = match args.kind {
@@ -114,7 +102,7 @@ fn choose(all: Vec<Workspace>, wanted: Option<&str>) -> Result<Workspace, String
 }
 
 fn list(args: &ListArgs) -> Result<(), Failure> {
-    let keys = write(&args.store.config()?, api_keys::list)?;
+    let keys = read(&args.store.config()?, api_keys::list)?;
     if args.json {
         keys.iter().for_each(print_json);
         return Ok(());

@@ -3,13 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use clap::Args;
-use partway_client::{Client, Error, Event, FileRecord, Upload};
+use partway_client::{Client, Error, Event, FileRecord, RetryPolicy, Upload};
 use serde_json::{Map, Value};
 
 use crate::Failure;
 use crate::progress::Progress;
+use crate::resume::{Destination, Remembered, ResumeError, state_dir};
 
 /// How a shell says that a command ended by Ctrl-C: 128 and the number of SIGINT.
 const INTERRUPTED: u8 = 130;
@@ -43,6 +45,19 @@ pub(crate) struct UploadArgs {
     /// Parts sent at once.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
     concurrency: u8,
+    /// Go on with this session, whoever started it: only the parts that are missing are sent. Not needed for going on
+    /// with an upload of one's own: the same command again does.
+    #[arg(long, value_name = "SESSION", conflicts_with_all = ["folder", "tags", "metadata", "custom_id", "random_prefix"])]
+    resume: Option<String>,
+    /// Neither go on with an earlier upload of the same file nor remember this one.
+    #[arg(long)]
+    no_resume: bool,
+    /// How long a server that is away is waited for, such as 90s, 10m or 2h.
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
+    wait: Duration,
+    /// Send parts without their SHA-256. The hash of the whole file is compared all the same.
+    #[arg(long)]
+    no_digests: bool,
     /// Print the file records as JSON, one per line, and no progress.
     #[arg(long)]
     json: bool,
@@ -65,55 +80,156 @@ pub(crate) fn upload(args: UploadArgs) -> ExitCode {
     })
 }
 
+/// How the upload of one file ended.
+enum Outcome {
+    Uploaded(Box<FileRecord>),
+    Failed,
+    Interrupted,
+}
+
 async fn upload_all(args: &UploadArgs) -> Result<ExitCode, Failure> {
+    if args.resume.is_some() && args.files.len() != 1 {
+        return Err("--resume goes on with one session: give it one file".into());
+    }
     let client = Client::new(&args.url, &args.key)?;
     let mut failed = 0;
     for file in &args.files {
-        let session = Mutex::new(None);
-        let progress = Progress::new(&file_label(file), args.json);
-        let on_event = |event: Event<'_>| {
-            if let Event::Started { session: started, .. } = &event {
-                *session.lock().unwrap_or_else(PoisonError::into_inner) = Some(started.session_id.clone());
-            }
-            progress.show(&event);
-        };
-        let uploading = args.of_file(file);
-        let outcome = tokio::select! {
-            outcome = uploading.send(&client, &on_event) => outcome,
-            _ = tokio::signal::ctrl_c() => {
-                progress.end();
-                say_how_to_go_on(file, session.lock().unwrap_or_else(PoisonError::into_inner).as_deref());
-                return Ok(ExitCode::from(INTERRUPTED));
-            }
-        };
-        progress.end();
-        match outcome {
-            Ok(record) => print_record(&record, args.json)?,
-            Err(error) => {
-                failed += 1;
-                print_failure(file, &error, session.lock().unwrap_or_else(PoisonError::into_inner).as_deref());
-            }
+        match upload_file(args, &client, file).await {
+            Outcome::Uploaded(record) => print_record(&record, args.json)?,
+            Outcome::Failed => failed += 1,
+            Outcome::Interrupted => return Ok(ExitCode::from(INTERRUPTED)),
         }
     }
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+async fn upload_file(args: &UploadArgs, client: &Client, file: &Path) -> Outcome {
+    let mut remembered = match args.remember(file) {
+        Ok(remembered) => remembered,
+        Err(error) => {
+            eprintln!("partway: {} was not uploaded: {error}", file.display());
+            return Outcome::Failed;
+        }
+    };
+    if let Some(outdated) = remembered.as_ref().and_then(Remembered::outdated_session) {
+        eprintln!("{}: changed since it was sent in part; starting anew", file_label(file));
+        // Its room on the server is not needed any more; if that cannot be said now, it expires.
+        let _ = client.abort(outdated).await;
+    }
+    loop {
+        let uploading = args.of_file(file, remembered.as_ref());
+        let goes_on = remembered.as_ref().is_some_and(|remembered| remembered.session_id().is_some());
+        let progress = Progress::new(&file_label(file), args.json);
+        let started = Mutex::new(Started { session: None, remembered: remembered.as_mut() });
+        let on_event = |event: Event<'_>| {
+            if let Event::Started { session_id, .. } = &event {
+                started.lock().unwrap_or_else(PoisonError::into_inner).note(session_id);
+            }
+            progress.show(&event);
+        };
+        let outcome = tokio::select! {
+            outcome = uploading.send(client, &on_event) => Some(outcome),
+            _ = tokio::signal::ctrl_c() => None,
+        };
+        progress.end();
+        let session = started.into_inner().unwrap_or_else(PoisonError::into_inner).session;
+        match outcome {
+            Some(Ok(record)) => {
+                if let Some(remembered) = remembered {
+                    remembered.forget();
+                }
+                return Outcome::Uploaded(Box::new(record));
+            }
+            // What is remembered was given up or has expired, perhaps long ago.
+            Some(Err(error)) if goes_on && error.is_session_gone() => {
+                eprintln!("{}: {error}; starting anew", file_label(file));
+                let forgotten = remembered.as_mut().map(|remembered| remembered.set_session(None));
+                if let Some(Err(error)) = forgotten {
+                    eprintln!("partway: {error}");
+                    return Outcome::Failed;
+                }
+            }
+            Some(Err(error)) => {
+                print_failure(file, &error, session.as_deref());
+                return Outcome::Failed;
+            }
+            None => {
+                say_how_to_go_on(file, session.as_deref());
+                return Outcome::Interrupted;
+            }
+        }
+    }
+}
+
+/// What is kept of a session once it is there.
+struct Started<'r> {
+    session: Option<String>,
+    remembered: Option<&'r mut Remembered>,
+}
+
+impl Started<'_> {
+    fn note(&mut self, session_id: &str) {
+        self.session = Some(session_id.to_owned());
+        if let Some(remembered) = &mut self.remembered
+            && let Err(error) = remembered.set_session(Some(session_id.to_owned()))
+        {
+            eprintln!("partway: this upload will not be remembered: {error}");
+        }
+    }
+}
+
 impl UploadArgs {
-    fn of_file(&self, file: &Path) -> Upload {
-        let metadata: Map<String, Value> =
-            self.metadata.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))).collect();
+    fn metadata(&self) -> Map<String, Value> {
+        self.metadata.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))).collect()
+    }
+
+    /// What is known of an earlier upload of the file, if it is to go on; `None` when nothing is to be remembered.
+    fn remember(&self, file: &Path) -> Result<Option<Remembered>, ResumeError> {
+        // What cannot be uploaded is refused for its own reason.
+        if self.resume.is_some() || self.no_resume || !file.is_file() {
+            return Ok(None);
+        }
+        let Some(directory) = state_dir() else { return Ok(None) };
+        let destination = Destination {
+            server: self.url.trim_end_matches('/').to_owned(),
+            key_hash: Destination::hash_of_key(&self.key),
+            name: file_label(file),
+            folder: self.folder.clone(),
+            tags: self.tags.clone(),
+            metadata: self.metadata(),
+            custom_id: self.custom_id.clone(),
+            random_prefix: self.random_prefix,
+        };
+        match Remembered::open(&directory, file, destination) {
+            Err(error @ ResumeError::State { .. }) => {
+                eprintln!("partway: this upload will not be remembered: {error}");
+                Ok(None)
+            }
+            opened => opened.map(Some),
+        }
+    }
+
+    fn of_file(&self, file: &Path, remembered: Option<&Remembered>) -> Upload {
         let mut upload = Upload::of(file)
             .tags(self.tags.clone())
-            .metadata(metadata)
+            .metadata(self.metadata())
             .random_prefix(self.random_prefix)
-            .concurrency(usize::from(self.concurrency));
+            .concurrency(usize::from(self.concurrency))
+            .digests(!self.no_digests)
+            .retry(RetryPolicy { wait: self.wait, ..RetryPolicy::default() });
         if let Some(folder) = &self.folder {
             upload = upload.folder(folder);
         }
         if let Some(custom_id) = &self.custom_id {
             upload = upload.custom_id(custom_id);
         }
-        upload
+        if let Some(remembered) = remembered {
+            upload = upload.idempotency_key(remembered.idempotency_key());
+        }
+        match self.resume.as_deref().or(remembered.and_then(Remembered::session_id)) {
+            Some(session_id) => upload.resume(session_id),
+            None => upload,
+        }
     }
 }
 
@@ -144,7 +260,8 @@ fn print_failure(file: &Path, error: &Error, session: Option<&str>) {
 fn say_how_to_go_on(file: &Path, session: Option<&str>) {
     if let Some(session) = session {
         eprintln!(
-            "The parts that arrived stay on the server. To go on: partway upload --resume {session} {}",
+            "The parts that arrived stay on the server. To go on, here by the same command again, or from anywhere: \
+             partway upload --resume {session} {}",
             file.display()
         );
     }

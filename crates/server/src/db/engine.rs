@@ -329,6 +329,14 @@ impl Tx<'_> {
         Ok(found)
     }
 
+    /// What is wrong with the database file itself; `deep` compares indexes with their tables as well.
+    pub(crate) fn integrity_problems(&self, deep: bool) -> Result<Vec<String>, DbError> {
+        let sql = if deep { "PRAGMA integrity_check" } else { "PRAGMA quick_check" };
+        let mut problems = self.all(sql, &[], |row| Ok(row.get::<_, String>(0)?))?;
+        problems.retain(|problem| problem != "ok");
+        Ok(problems)
+    }
+
     pub(super) fn exists(&self, sql: &'static str, parameters: &[&dyn ToSql]) -> Result<bool, DbError> {
         Ok(self.optional(sql, parameters, |_| Ok(()))?.is_some())
     }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::usage::{self, Counted};
 use super::{DbError, Timestamp, Tx, columns};
 
 const TABLE: &str = "files";
@@ -102,7 +103,7 @@ pub fn insert(tx: &Tx<'_>, file: &File) -> Result<(), DbError> {
             &file.created_at,
         ],
     )?;
-    Ok(())
+    usage::change(tx, file.workspace_id, Counted::File, 1, file.size_bytes)
 }
 
 /// Whether the number is taken.
@@ -117,10 +118,34 @@ pub fn has_hash(tx: &Tx<'_>, workspace_id: Uuid, hash: &str) -> Result<bool, DbE
 
 /// Takes the file of this path away and tells what bytes it had: blob and size.
 pub fn take_by_path(tx: &Tx<'_>, workspace_id: Uuid, path: &str) -> Result<Option<(Uuid, u64)>, DbError> {
-    tx.optional(
+    let taken = tx.optional(
         "DELETE FROM files WHERE workspace_id = ?1 AND path = ?2 RETURNING blob_id, size_bytes",
         &[&workspace_id.to_string(), &path],
         |row| Ok((columns::uuid(TABLE, row, 0)?, columns::size(TABLE, row, 1)?)),
+    )?;
+    if let Some((_, size_bytes)) = taken {
+        usage::change(tx, workspace_id, Counted::File, -1, size_bytes)?;
+    }
+    Ok(taken)
+}
+
+/// What a check needs to know of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredFile {
+    /// Number of its workspace.
+    pub workspace_no: String,
+    /// Folder and name.
+    pub path: String,
+    /// `blake3:` and the hash in hexadecimal.
+    pub hash: Option<String>,
+}
+
+/// The file with this id.
+pub fn find_stored(tx: &Tx<'_>, id: Uuid) -> Result<Option<StoredFile>, DbError> {
+    tx.optional(
+        "SELECT w.workspace_no, f.path, f.hash FROM files f JOIN workspaces w ON w.id = f.workspace_id WHERE f.id = ?1",
+        &[&id.to_string()],
+        |row| Ok(StoredFile { workspace_no: row.get(0)?, path: row.get(1)?, hash: row.get(2)? }),
     )
 }
 

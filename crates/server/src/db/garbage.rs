@@ -3,6 +3,7 @@
 
 use uuid::Uuid;
 
+use super::usage::Amount;
 use super::{DbError, Timestamp, Tx, columns};
 
 const TABLE: &str = "garbage";
@@ -14,6 +15,10 @@ pub enum Reason {
     Replaced,
     /// Its session expired.
     Expired,
+    /// Its session was aborted.
+    Aborted,
+    /// Found by a check; nothing is known of it but that nobody owns it.
+    Orphan,
 }
 
 impl Reason {
@@ -21,17 +26,40 @@ impl Reason {
         match self {
             Self::Replaced => "replaced",
             Self::Expired => "expired",
+            Self::Aborted => "aborted",
+            Self::Orphan => "orphan",
         }
     }
 }
 
-/// Hands a blob to the cleaner.
-pub fn insert(tx: &Tx<'_>, blob_id: Uuid, reason: Reason, size_bytes: u64) -> Result<(), DbError> {
+/// Hands a blob to the cleaner. `workspace_id`: whose it was, if that is known.
+pub fn insert(
+    tx: &Tx<'_>,
+    workspace_id: Option<Uuid>,
+    blob_id: Uuid,
+    reason: Reason,
+    size_bytes: u64,
+) -> Result<(), DbError> {
     tx.execute(
-        "INSERT INTO garbage (blob_id, reason, size_bytes, created_at) VALUES (?1, ?2, ?3, ?4)",
-        &[&blob_id.to_string(), &reason.as_str(), &columns::size_to_sql(size_bytes), &Timestamp::now()],
+        "INSERT INTO garbage (blob_id, workspace_id, reason, size_bytes, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+        &[
+            &blob_id.to_string(),
+            &workspace_id.map(|id| id.to_string()),
+            &reason.as_str(),
+            &columns::size_to_sql(size_bytes),
+            &Timestamp::now(),
+        ],
     )?;
     Ok(())
+}
+
+/// What waits to be deleted, by the workspace whose it was.
+pub fn amounts(tx: &Tx<'_>) -> Result<Vec<(Option<Uuid>, Amount)>, DbError> {
+    tx.all("SELECT workspace_id, count(*), sum(size_bytes) FROM garbage GROUP BY workspace_id", &[], |row| {
+        let workspace_id = row.get::<_, Option<String>>(0)?.map(|_| columns::uuid(TABLE, row, 0)).transpose()?;
+        let amount = Amount { count: columns::size(TABLE, row, 1)?, bytes: columns::size(TABLE, row, 2)? };
+        Ok((workspace_id, amount))
+    })
 }
 
 /// At most `limit` blobs to delete, in the order of their ids, from behind `after` on.

@@ -4,7 +4,10 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::DbError;
 
-const MIGRATIONS: &[&str] = &[include_str!("migrations/sqlite/0001_first.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/sqlite/0001_first.sql"),
+    include_str!("migrations/sqlite/0002_sessions_as_resources.sql"),
+];
 
 /// Runs what is missing, each version in a transaction of its own. Two processes that start at once take turns.
 pub(super) fn run(connection: &mut Connection) -> Result<(), DbError> {

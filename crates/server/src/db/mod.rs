@@ -5,17 +5,20 @@
 //! transaction; nothing in such a closure touches the storage or the network.
 
 pub mod api_keys;
+pub mod blobs;
 mod columns;
 mod engine;
 mod error;
 pub mod files;
 pub mod folders;
 pub mod garbage;
+pub mod idempotency;
 mod migrate;
 pub mod parts;
 pub mod secrets;
 pub mod sessions;
 mod time;
+pub mod usage;
 pub mod workspaces;
 
 pub use engine::{Db, Durability, Tx};

@@ -34,8 +34,13 @@ pub fn forget_later(tx: &Tx<'_>, session_id: Uuid) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Forgets parts of ended sessions, about `limit` of them. True when there may be more.
-pub fn forget_ended(tx: &Tx<'_>, limit: u32) -> Result<bool, DbError> {
+/// Whether there are parts of ended sessions to forget.
+pub fn any_ended(tx: &Tx<'_>) -> Result<bool, DbError> {
+    tx.exists("SELECT 1 FROM ended_sessions LIMIT 1", &[])
+}
+
+/// Forgets parts of ended sessions, about `limit` of them.
+pub fn forget_ended(tx: &Tx<'_>, limit: u32) -> Result<(), DbError> {
     let mut left = limit as usize;
     let sessions =
         tx.all("SELECT session_id FROM ended_sessions LIMIT ?1", &[&limit], |row| Ok(row.get::<_, String>(0)?))?;
@@ -46,12 +51,21 @@ pub fn forget_ended(tx: &Tx<'_>, limit: u32) -> Result<bool, DbError> {
             &[session_id, &(left as i64)],
         )?;
         if deleted == left {
-            return Ok(true);
+            return Ok(());
         }
         left -= deleted;
         tx.execute("DELETE FROM ended_sessions WHERE session_id = ?1", &[session_id])?;
     }
-    Ok(sessions.len() == limit as usize)
+    Ok(())
+}
+
+/// The subtrees of a part, if it is recorded.
+pub fn find(tx: &Tx<'_>, session_id: Uuid, part_index: u32) -> Result<Option<Vec<u8>>, DbError> {
+    tx.optional(
+        "SELECT subtrees FROM parts WHERE session_id = ?1 AND part_index = ?2",
+        &[&session_id.to_string(), &part_index],
+        |row| Ok(row.get(0)?),
+    )
 }
 
 /// The recorded parts of a session, in order: index and subtrees.

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::files::File;
+use super::usage::{self, Counted};
 use super::{DbError, Timestamp, Tx, columns};
 
 const TABLE: &str = "sessions";
@@ -23,7 +24,8 @@ pub enum Status {
 }
 
 impl Status {
-    fn as_str(self) -> &'static str {
+    /// The status as it is stored and shown.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Uploading => "uploading",
             Self::Completed => "completed",
@@ -32,11 +34,12 @@ impl Status {
         }
     }
 
-    fn parse(text: &str) -> Result<Self, DbError> {
-        [Self::Uploading, Self::Completed, Self::Aborted, Self::Expired]
-            .into_iter()
-            .find(|status| status.as_str() == text)
-            .ok_or_else(|| DbError::Corrupt { table: TABLE, problem: format!("status {text:?}") })
+    /// Every status.
+    pub const ALL: [Self; 4] = [Self::Uploading, Self::Completed, Self::Aborted, Self::Expired];
+
+    /// The status that is stored and shown as `text`.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
 }
 
@@ -77,6 +80,8 @@ pub struct Session {
     pub expires_at: Timestamp,
     /// The boot of the machine in which its recorded parts were received or last verified.
     pub trusted_boot_id: String,
+    /// `blake3:` and the hash that the client says the whole file has, if it does.
+    pub declared_hash: Option<String>,
     /// The file it became.
     pub completed_file: Option<File>,
 }
@@ -85,10 +90,15 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, workspace_id, api_key_id, status, file_id, blob_id, file_name, folder, size_bytes, part_size_bytes, \
-             mime_type, tags, metadata, custom_id, created_at, expires_at, trusted_boot_id, completed_file FROM sessions ",
+             mime_type, tags, metadata, custom_id, created_at, expires_at, trusted_boot_id, declared_hash, completed_file FROM sessions ",
             $rest
         )
     };
+}
+
+fn status(row: &Row<'_>, column: usize) -> Result<Status, DbError> {
+    let text: String = row.get(column)?;
+    Status::parse(&text).ok_or_else(|| DbError::Corrupt { table: TABLE, problem: format!("status {text:?}") })
 }
 
 fn from_row(row: &Row<'_>) -> Result<Session, DbError> {
@@ -96,7 +106,7 @@ fn from_row(row: &Row<'_>) -> Result<Session, DbError> {
         id: columns::uuid(TABLE, row, 0)?,
         workspace_id: columns::uuid(TABLE, row, 1)?,
         api_key_id: columns::uuid(TABLE, row, 2)?,
-        status: Status::parse(&row.get::<_, String>(3)?)?,
+        status: status(row, 3)?,
         file_id: columns::uuid(TABLE, row, 4)?,
         blob_id: columns::uuid(TABLE, row, 5)?,
         file_name: row.get(6)?,
@@ -110,7 +120,8 @@ fn from_row(row: &Row<'_>) -> Result<Session, DbError> {
         created_at: row.get(14)?,
         expires_at: row.get(15)?,
         trusted_boot_id: row.get(16)?,
-        completed_file: columns::optional_json(TABLE, row, 17)?,
+        declared_hash: row.get(17)?,
+        completed_file: columns::optional_json(TABLE, row, 18)?,
     })
 }
 
@@ -119,8 +130,8 @@ pub fn insert(tx: &Tx<'_>, session: &Session) -> Result<(), DbError> {
     let metadata = session.metadata.as_ref().map(|metadata| columns::to_json(TABLE, metadata)).transpose()?;
     tx.execute(
         "INSERT INTO sessions (id, workspace_id, api_key_id, status, file_id, blob_id, file_name, folder, size_bytes, \
-         part_size_bytes, mime_type, tags, metadata, custom_id, created_at, expires_at, trusted_boot_id) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+         part_size_bytes, mime_type, tags, metadata, custom_id, created_at, expires_at, trusted_boot_id, declared_hash) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
         &[
             &session.id.to_string(),
             &session.workspace_id.to_string(),
@@ -139,9 +150,10 @@ pub fn insert(tx: &Tx<'_>, session: &Session) -> Result<(), DbError> {
             &session.created_at,
             &session.expires_at,
             &session.trusted_boot_id,
+            &session.declared_hash,
         ],
     )?;
-    Ok(())
+    usage::change(tx, session.workspace_id, Counted::Session, 1, session.size_bytes)
 }
 
 /// The session with this id.
@@ -158,13 +170,90 @@ pub fn list_overdue(tx: &Tx<'_>, now: Timestamp, after: Uuid, limit: u32) -> Res
     )
 }
 
-/// Completes the session with the answer that repeating the request will give. False if it was not uploading.
-pub fn complete(tx: &Tx<'_>, id: Uuid, file: &File) -> Result<bool, DbError> {
+/// Sessions with recorded parts that were received in another boot of the machine than `boot_id`, in the order of their
+/// ids, from behind `after` on, at most `limit`.
+pub fn list_untrusted(tx: &Tx<'_>, boot_id: &str, after: Uuid, limit: u32) -> Result<Vec<Uuid>, DbError> {
+    tx.all(
+        "SELECT id FROM sessions WHERE status = 'uploading' AND trusted_boot_id <> ?1 AND id > ?2 ORDER BY id LIMIT ?3",
+        &[&boot_id, &after.to_string(), &limit],
+        |row| columns::uuid(TABLE, row, 0),
+    )
+}
+
+/// A session in a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListedSession {
+    /// The session.
+    pub session: Session,
+    /// How many of its parts are recorded. Those of a session that has ended are forgotten.
+    pub recorded_parts: u32,
+    /// The highest index of a recorded part.
+    pub last_recorded_part: Option<u32>,
+}
+
+/// One page of a workspace's sessions, newest first; `None` for those of any status.
+pub fn list(
+    tx: &Tx<'_>,
+    workspace_id: Uuid,
+    status: Option<Status>,
+    limit: u32,
+    offset: u64,
+) -> Result<Vec<ListedSession>, DbError> {
+    macro_rules! list {
+        ($condition:literal) => {
+            concat!(
+                "SELECT id, workspace_id, api_key_id, status, file_id, blob_id, file_name, folder, size_bytes, part_size_bytes, \
+                 mime_type, tags, metadata, custom_id, created_at, expires_at, trusted_boot_id, declared_hash, completed_file, \
+                 (SELECT count(*) FROM parts p WHERE p.session_id = s.id), \
+                 (SELECT max(part_index) FROM parts p WHERE p.session_id = s.id) \
+                 FROM sessions s WHERE workspace_id = ?1 AND ",
+                $condition,
+                " ORDER BY created_at DESC, id DESC LIMIT ?3 OFFSET ?4"
+            )
+        };
+    }
+    let (sql, wanted) = match status {
+        Some(status) => (list!("status = ?2"), status.as_str()),
+        None => (list!("?2 = ''"), ""),
+    };
+    let offset = columns::size_to_sql(offset);
+    tx.all(sql, &[&workspace_id.to_string(), &wanted, &limit, &offset], |row| {
+        Ok(ListedSession { session: from_row(row)?, recorded_parts: row.get(19)?, last_recorded_part: row.get(20)? })
+    })
+}
+
+/// How many sessions [`list`] has in all.
+pub fn count(tx: &Tx<'_>, workspace_id: Uuid, status: Option<Status>) -> Result<u64, DbError> {
+    let id = workspace_id.to_string();
+    let number = |row: &Row<'_>| columns::size(TABLE, row, 0);
+    let counted = match status {
+        Some(status) => tx.optional(
+            "SELECT count(*) FROM sessions WHERE workspace_id = ?1 AND status = ?2",
+            &[&id, &status.as_str()],
+            number,
+        ),
+        None => tx.optional("SELECT count(*) FROM sessions WHERE workspace_id = ?1", &[&id], number),
+    };
+    Ok(counted?.unwrap_or_default())
+}
+
+/// Has the session live until `expires_at`, if that is later than it would. False if it is not uploading.
+pub fn extend(tx: &Tx<'_>, id: Uuid, expires_at: Timestamp) -> Result<bool, DbError> {
     let changed = tx.execute(
-        "UPDATE sessions SET status = 'completed', completed_file = ?2 WHERE id = ?1 AND status = 'uploading'",
-        &[&id.to_string(), &columns::to_json(TABLE, file)?],
+        "UPDATE sessions SET expires_at = CASE WHEN expires_at < ?2 THEN ?2 ELSE expires_at END \
+         WHERE id = ?1 AND status = 'uploading'",
+        &[&id.to_string(), &expires_at],
     )?;
     Ok(changed == 1)
+}
+
+/// Completes the session with the answer that repeating the request will give. False if it was not uploading.
+pub fn complete(tx: &Tx<'_>, session: &Session, file: &File) -> Result<bool, DbError> {
+    let changed = tx.execute(
+        "UPDATE sessions SET status = 'completed', completed_file = ?2 WHERE id = ?1 AND status = 'uploading'",
+        &[&session.id.to_string(), &columns::to_json(TABLE, file)?],
+    )?;
+    uncount(tx, session, changed)
 }
 
 /// The session's recorded parts are known to be intact in this boot of the machine.
@@ -174,16 +263,25 @@ pub fn set_trusted_boot(tx: &Tx<'_>, id: Uuid, boot_id: &str) -> Result<(), DbEr
 }
 
 /// Ends the session without a file. False if it was not uploading.
-pub fn end(tx: &Tx<'_>, id: Uuid, status: Status) -> Result<bool, DbError> {
+pub fn end(tx: &Tx<'_>, session: &Session, status: Status) -> Result<bool, DbError> {
     let changed = tx.execute(
         "UPDATE sessions SET status = ?2 WHERE id = ?1 AND status = 'uploading'",
-        &[&id.to_string(), &status.as_str()],
+        &[&session.id.to_string(), &status.as_str()],
     )?;
-    Ok(changed == 1)
+    uncount(tx, session, changed)
 }
 
 /// Takes back a session whose start failed before anybody heard of it.
-pub fn delete(tx: &Tx<'_>, id: Uuid) -> Result<(), DbError> {
-    tx.execute("DELETE FROM sessions WHERE id = ?1", &[&id.to_string()])?;
-    Ok(())
+pub fn delete(tx: &Tx<'_>, session: &Session) -> Result<(), DbError> {
+    let changed =
+        tx.execute("DELETE FROM sessions WHERE id = ?1 AND status = 'uploading'", &[&session.id.to_string()])?;
+    uncount(tx, session, changed).map(drop)
+}
+
+/// A session that is no longer open is no longer counted. True when it was one.
+fn uncount(tx: &Tx<'_>, session: &Session, changed: usize) -> Result<bool, DbError> {
+    if changed == 1 {
+        usage::change(tx, session.workspace_id, Counted::Session, -1, session.size_bytes)?;
+    }
+    Ok(changed == 1)
 }

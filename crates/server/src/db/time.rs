@@ -22,6 +22,12 @@ impl Timestamp {
         Self(self.0.saturating_add_unsigned(seconds.saturating_mul(1000)))
     }
 
+    /// The moment `seconds` earlier.
+    #[must_use]
+    pub fn minus_seconds(self, seconds: u64) -> Self {
+        Self(self.0.saturating_sub_unsigned(seconds.saturating_mul(1000)))
+    }
+
     /// Unix time in whole seconds, rounded down.
     pub fn unix_seconds(self) -> i64 {
         self.0.div_euclid(1000)

@@ -4,6 +4,7 @@
 
 use partway_api::ErrorCode;
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use super::{InvalidInput, shown};
 
@@ -29,6 +30,11 @@ impl JsonBody {
             Ok(other) => Err(refuse(format!("JSON but not an object: {}", shown(other)))),
             Err(error) => Err(refuse(format!("not JSON ({error})"))),
         }
+    }
+
+    /// SHA-256 of the object in compact form: the same for every way to write its white space.
+    pub fn sha256(&self) -> [u8; 32] {
+        Sha256::digest(serde_json::to_vec(&self.0).unwrap_or_default()).into()
     }
 
     /// The member, unless it is missing or null.

@@ -1,23 +1,31 @@
 //! Outside input as validated types. Text that came from a client becomes one of these at the edge, and is
 //! not checked again further in.
 
+mod content_digest;
 mod custom_id;
+mod file_hash;
 mod file_name;
 mod folder_path;
+mod idempotency_key;
 mod json;
 mod media_type;
 mod metadata;
+mod resign_parts;
 mod start_upload;
 mod tags;
 
 use partway_api::ErrorCode;
 
+pub use content_digest::content_digests;
 pub use custom_id::CustomId;
+pub use file_hash::FileHash;
 pub use file_name::FileName;
 pub use folder_path::FolderPath;
+pub use idempotency_key::IdempotencyKey;
 pub use json::JsonBody;
 pub use media_type::{MediaType, category};
 pub use metadata::Metadata;
+pub use resign_parts::ResignParts;
 pub use start_upload::StartUpload;
 pub use tags::Tags;
 

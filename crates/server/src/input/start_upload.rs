@@ -3,7 +3,7 @@
 use partway_api::ErrorCode;
 use partway_api::limits::{DEFAULT_TTL_SECONDS, MAX_TTL_SECONDS};
 
-use super::{CustomId, FileName, FolderPath, InvalidInput, JsonBody, MediaType, Metadata, Tags, shown};
+use super::{CustomId, FileHash, FileName, FolderPath, InvalidInput, JsonBody, MediaType, Metadata, Tags, shown};
 
 /// What a client wants to upload.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +24,8 @@ pub struct StartUpload {
     pub custom_id: Option<CustomId>,
     /// Life of the session in seconds.
     pub ttl_seconds: u64,
+    /// Hash of the whole file, as the client knows it.
+    pub hash: Option<FileHash>,
 }
 
 impl StartUpload {
@@ -69,11 +71,16 @@ impl StartUpload {
             tags: body.get("tags").map(Tags::parse).transpose()?.unwrap_or_default(),
             metadata: body.get("metadata").map(Metadata::parse).transpose()?,
             custom_id: body.text("custom_id", ErrorCode::InvalidCustomId)?.map(CustomId::parse).transpose()?,
-            ttl_seconds: body
-                .whole_number("ttl_seconds", ErrorCode::InvalidTtl, "seconds", 1..=MAX_TTL_SECONDS)?
-                .unwrap_or(DEFAULT_TTL_SECONDS),
+            ttl_seconds: ttl_seconds(body)?,
+            hash: body.optional_text("hash")?.map(FileHash::parse).transpose()?,
         })
     }
+}
+
+/// The member `ttl_seconds`, or its default.
+pub(super) fn ttl_seconds(body: &JsonBody) -> Result<u64, InvalidInput> {
+    let given = body.whole_number("ttl_seconds", ErrorCode::InvalidTtl, "seconds", 1..=MAX_TTL_SECONDS)?;
+    Ok(given.unwrap_or(DEFAULT_TTL_SECONDS))
 }
 
 fn size(body: &JsonBody, max_file_bytes: u64) -> Result<u64, InvalidInput> {

@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn a_file_made_to_lead_a_reader_on_is_given_up_early() {
         let directory = tempfile::tempdir().unwrap();
-        let store = LocalStore::open(directory.path(), false).unwrap();
+        let store = LocalStore::open(directory.path(), false, 1).unwrap();
         let bytes = [&b"\xff\xd8"[..], &b"\xff\xe0\x00\x02".repeat(4 << 20)].concat();
         let blob = store.create(uuid::Uuid::from_u128(1), bytes.len() as u64).unwrap();
         blob.write_all_at(&bytes, 0).unwrap();
@@ -93,7 +93,7 @@ mod tests {
             rest in proptest::collection::vec(any::<u8>(), 0..400),
         ) {
             let directory = tempfile::tempdir().unwrap();
-            let store = LocalStore::open(directory.path(), false).unwrap();
+            let store = LocalStore::open(directory.path(), false, 1).unwrap();
             let bytes = [BEGINNINGS[begin], &rest].concat();
             let blob = store.create(uuid::Uuid::from_u128(1), bytes.len() as u64).unwrap();
             blob.write_all_at(&bytes, 0).unwrap();

@@ -6,6 +6,7 @@ use http::request::Parts;
 use partway_api::ErrorCode;
 
 use crate::app::App;
+use crate::db::api_keys::KeyKind;
 use crate::error::ApiError;
 use crate::service::key::{self, Identity};
 
@@ -22,6 +23,24 @@ impl FromRequestParts<App> for Caller {
             .ok_or_else(|| unauthorized("there is no API key; send `Authorization: Bearer KEY` or `x-api-key: KEY`"))?;
         let identity = key::identify(&app.db, key).await?;
         identity.map(Self).ok_or_else(|| unauthorized("the API key is unknown or revoked"))
+    }
+}
+
+/// The holder of a private key.
+#[derive(Debug, Clone)]
+pub struct PrivateCaller(pub Identity);
+
+impl FromRequestParts<App> for PrivateCaller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let Caller(identity) = Caller::from_request_parts(parts, app).await?;
+        match identity.kind {
+            KeyKind::Private => Ok(Self(identity)),
+            KeyKind::Public => {
+                Err(ApiError::new(ErrorCode::Forbidden, "the API key is a public one; this needs a private key (sk_…)"))
+            }
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod auth;
 mod base_path;
 mod json_body;
+mod parameters;
 mod request_id;
 
 use axum::Router;
@@ -16,8 +17,9 @@ use tower::{Layer, Service, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
-pub use auth::Caller;
+pub use auth::{Caller, PrivateCaller};
 pub use json_body::ApiJson;
+pub use parameters::Parameters;
 
 use crate::app::App;
 use crate::error::ApiError;

@@ -36,7 +36,7 @@ pub(super) fn publish_file(tx: &Tx<'_>, draft: FileDraft) -> Result<File, DbErro
         None => false,
     };
     if let Some((blob_id, size_bytes)) = files::take_by_path(tx, draft.workspace_id, &path)? {
-        garbage::insert(tx, blob_id, garbage::Reason::Replaced, size_bytes)?;
+        garbage::insert(tx, Some(draft.workspace_id), blob_id, garbage::Reason::Replaced, size_bytes)?;
     }
     let (folder_id, folder_no) = folder.map(|folder| (folder.id, folder.folder_no)).unzip();
     let file = File {

@@ -4,6 +4,7 @@
 pub mod bootstrap;
 pub mod file;
 mod folder;
+pub mod fsck;
 pub mod key;
 mod number;
 pub mod upload;

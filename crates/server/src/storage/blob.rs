@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use uuid::Uuid;
 
 use super::{StorageError, writeback};
+use crate::failpoint;
 
 /// An open blob. As long as it is open its bytes stay, even when the blob is deleted.
 #[derive(Debug)]
@@ -26,7 +27,8 @@ impl Blob {
     /// # Errors
     /// [`StorageError::Full`] when there is no room; part of the bytes may have been written.
     pub fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<(), StorageError> {
-        self.file.write_all_at(bytes, offset).map_err(|source| StorageError::new("write to", self.id, source))
+        let written = failpoint::reach("blob.write").and_then(|()| self.file.write_all_at(bytes, offset));
+        written.map_err(|source| StorageError::new("write to", self.id, source))
     }
 
     /// Fills `buffer` from `offset` on. Blocks.
@@ -34,7 +36,8 @@ impl Blob {
     /// # Errors
     /// Also when the blob ends before the buffer is full.
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), StorageError> {
-        self.file.read_exact_at(buffer, offset).map_err(|source| StorageError::new("read", self.id, source))
+        let read = failpoint::reach("blob.read").and_then(|()| self.file.read_exact_at(buffer, offset));
+        read.map_err(|source| StorageError::new("read", self.id, source))
     }
 
     /// Starts to write `range` to the disk, so that a later [`sync`](Self::sync) has less to do. May block.
@@ -48,7 +51,17 @@ impl Blob {
     /// # Errors
     /// When the system cannot; nothing may then be assumed of bytes written before.
     pub fn sync(&self) -> Result<(), StorageError> {
-        self.file.sync_data().map_err(|source| StorageError::new("sync", self.id, source))
+        let synced = failpoint::reach("blob.sync").and_then(|()| self.file.sync_data());
+        synced.map_err(|source| StorageError::new("sync", self.id, source))
+    }
+
+    /// How many bytes it has.
+    ///
+    /// # Errors
+    /// When the system cannot tell.
+    pub fn size_bytes(&self) -> Result<u64, StorageError> {
+        let metadata = self.file.metadata();
+        metadata.map(|metadata| metadata.len()).map_err(|source| StorageError::new("look at", self.id, source))
     }
 
     /// Reads at a position of its own, at most `max_reads` times: for code that follows what the file says of itself.
@@ -56,8 +69,7 @@ impl Blob {
     /// # Errors
     /// When the system has no handle left.
     pub fn reader(&self, max_reads: u32) -> Result<BlobReader<'_>, StorageError> {
-        let metadata = self.file.metadata().map_err(|source| StorageError::new("look at", self.id, source))?;
-        Ok(BlobReader { blob: self, position: 0, size_bytes: metadata.len(), reads_left: max_reads })
+        Ok(BlobReader { blob: self, position: 0, size_bytes: self.size_bytes()?, reads_left: max_reads })
     }
 }
 

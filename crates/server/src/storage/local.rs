@@ -12,21 +12,23 @@ use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::{Blob, StorageError};
+use crate::failpoint;
 
 /// The blobs of one data directory. All methods block.
 #[derive(Debug)]
 pub struct LocalStore {
     root: PathBuf,
     reserve: bool,
+    min_free_bytes: u64,
 }
 
 impl LocalStore {
     /// Opens the store in `data_dir`, making what is missing. `reserve`: whether blobs get their full size
-    /// on the disk when they are made.
+    /// on the disk when they are made. `min_free_bytes`: how much of the disk blobs leave alone.
     ///
     /// # Errors
     /// When a directory cannot be made or synced.
-    pub fn open(data_dir: &Path, reserve: bool) -> io::Result<Self> {
+    pub fn open(data_dir: &Path, reserve: bool, min_free_bytes: u64) -> io::Result<Self> {
         let root = data_dir.join("blobs");
         // The last byte of a UUID v7 is random; its first ones are a clock and would fill one directory at a time.
         for shard in 0..=u8::MAX {
@@ -34,7 +36,12 @@ impl LocalStore {
         }
         sync_directory(&root)?;
         sync_directory(data_dir)?;
-        Ok(Self { root, reserve })
+        Ok(Self { root, reserve, min_free_bytes })
+    }
+
+    /// A store that is there already, for looking at it: nothing is made.
+    pub fn existing(data_dir: &Path) -> Self {
+        Self { root: data_dir.join("blobs"), reserve: false, min_free_bytes: 0 }
     }
 
     fn shard(&self, blob_id: Uuid) -> PathBuf {
@@ -52,13 +59,48 @@ impl LocalStore {
     /// that one is not touched.
     pub fn create(&self, blob_id: Uuid, size_bytes: u64) -> Result<Blob, StorageError> {
         let failed = |source| StorageError::new("make", blob_id, source);
+        // Looked at before and after: filling a large disk only to empty it again would take long, and two at once
+        // may each have found room.
+        self.check_free(if self.reserve { size_bytes } else { 0 }).map_err(failed)?;
         let path = self.path(blob_id);
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).map_err(failed)?;
-        self.set_size(&file, size_bytes).map_err(|source| {
+        self.set_size(&file, size_bytes).and_then(|()| self.check_free(0)).map_err(|source| {
             let _ = fs::remove_file(&path);
             failed(source)
         })?;
         Ok(Blob::new(blob_id, file))
+    }
+
+    /// Whether `wanted_bytes` can be taken and enough is left.
+    fn check_free(&self, wanted_bytes: u64) -> io::Result<()> {
+        let free_bytes = self.free_bytes()?;
+        if free_bytes >= self.min_free_bytes.saturating_add(wanted_bytes) {
+            return Ok(());
+        }
+        let kept = self.min_free_bytes;
+        let problem = format!("{free_bytes} bytes free, {wanted_bytes} wanted, {kept} kept (storage.min_free_bytes)");
+        Err(io::Error::new(io::ErrorKind::StorageFull, problem))
+    }
+
+    /// How much of the disk is free for this user, in bytes.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn free_bytes(&self) -> io::Result<u64> {
+        let disk = rustix::fs::statvfs(&self.root)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
+    /// Whether there is room for a part of a blob. Always where blobs are reserved: theirs was checked when they were
+    /// made.
+    ///
+    /// # Errors
+    /// [`StorageError::Full`].
+    pub fn check_part_room(&self, blob_id: Uuid, part_bytes: u64) -> Result<(), StorageError> {
+        if self.reserve {
+            return Ok(());
+        }
+        self.check_free(part_bytes).map_err(|source| StorageError::new("write to", blob_id, source))
     }
 
     fn set_size(&self, file: &File, size_bytes: u64) -> io::Result<()> {
@@ -73,13 +115,18 @@ impl LocalStore {
         file.set_len(size_bytes)
     }
 
-    /// Opens a blob for writing its parts.
+    /// Opens a blob for writing its parts. One that is too short, because it was being made when the process ended,
+    /// gets its size.
     ///
     /// # Errors
     /// When it is not there, or the system cannot open it.
-    pub fn open_for_writing(&self, blob_id: Uuid) -> Result<Blob, StorageError> {
-        let opened = OpenOptions::new().read(true).write(true).open(self.path(blob_id));
-        opened.map(|file| Blob::new(blob_id, file)).map_err(|source| StorageError::new("open", blob_id, source))
+    pub fn open_for_writing(&self, blob_id: Uuid, size_bytes: u64) -> Result<Blob, StorageError> {
+        let failed = |source| StorageError::new("open", blob_id, source);
+        let file = OpenOptions::new().read(true).write(true).open(self.path(blob_id)).map_err(failed)?;
+        if file.metadata().map_err(failed)?.len() < size_bytes {
+            self.set_size(&file, size_bytes).map_err(failed)?;
+        }
+        Ok(Blob::new(blob_id, file))
     }
 
     /// Opens a blob for writing its parts, or makes it if it is not there.
@@ -87,7 +134,7 @@ impl LocalStore {
     /// # Errors
     /// As of the two; a blob that was there is never touched.
     pub fn open_or_create(&self, blob_id: Uuid, size_bytes: u64) -> Result<Blob, StorageError> {
-        match self.open_for_writing(blob_id) {
+        match self.open_for_writing(blob_id, size_bytes) {
             Err(error) if error.is_missing() => self.create(blob_id, size_bytes),
             opened => opened,
         }
@@ -116,11 +163,48 @@ impl LocalStore {
     /// # Errors
     /// When the system cannot.
     pub fn delete(&self, blob_id: Uuid) -> Result<(), StorageError> {
-        match fs::remove_file(self.path(blob_id)) {
+        let removed = failpoint::reach("blob.delete").and_then(|()| fs::remove_file(self.path(blob_id)));
+        match removed {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
                 Err(StorageError::new("delete", blob_id, source))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Calls `found` with everything that is in the directories of blobs.
+    ///
+    /// # Errors
+    /// When a directory cannot be read.
+    pub fn scan(&self, mut found: impl FnMut(Scanned)) -> io::Result<()> {
+        for shard in fs::read_dir(&self.root)? {
+            let shard = shard?;
+            if !shard.file_type()?.is_dir() {
+                found(Scanned::Foreign(shard.path()));
+                continue;
+            }
+            for entry in fs::read_dir(shard.path())? {
+                let path = entry?.path();
+                let id = path.file_name().and_then(|name| Uuid::try_parse(name.to_str()?).ok());
+                // Only what is exactly where this store would put it can be its own.
+                match id.filter(|id| self.path(*id) == path) {
+                    Some(id) => found(Scanned::Blob(id)),
+                    None => found(Scanned::Foreign(path)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Size of a blob in bytes; `None` when it is not there.
+    ///
+    /// # Errors
+    /// When the system cannot tell.
+    pub fn size_bytes(&self, blob_id: Uuid) -> Result<Option<u64>, StorageError> {
+        match fs::metadata(self.path(blob_id)) {
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(StorageError::new("look at", blob_id, source)),
         }
     }
 
@@ -131,6 +215,15 @@ impl LocalStore {
     pub fn check(&self) -> io::Result<()> {
         fs::metadata(&self.root).map(drop)
     }
+}
+
+/// What is found where blobs are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scanned {
+    /// A blob.
+    Blob(Uuid),
+    /// Something that this store has not made.
+    Foreign(PathBuf),
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {
@@ -144,14 +237,15 @@ mod tests {
     #[test]
     fn making_a_blob_never_touches_one_that_is_there() {
         let directory = tempfile::tempdir().unwrap();
-        let (sparse, reserving) = (LocalStore::open(directory.path(), false), LocalStore::open(directory.path(), true));
+        let open = |reserve| LocalStore::open(directory.path(), reserve, 1);
+        let (sparse, reserving) = (open(false), open(true));
         let (sparse, reserving) = (sparse.unwrap(), reserving.unwrap());
         let id = Uuid::now_v7();
         sparse.create(id, 100).unwrap().write_all_at(b"kept", 0).unwrap();
         // No filesystem of a test has room for this; the reservation fails, and the blob must stay all the same.
         assert!(reserving.create(id, 1 << 50).is_err());
         let mut kept = [0; 4];
-        reserving.open_or_create(id, 1 << 50).unwrap().read_exact_at(&mut kept, 0).unwrap();
+        reserving.open_or_create(id, 100).unwrap().read_exact_at(&mut kept, 0).unwrap();
         assert_eq!(&kept, b"kept");
         let full = reserving.create(Uuid::now_v7(), 1 << 50);
         assert!(full.is_err());
@@ -163,7 +257,7 @@ mod tests {
     #[test]
     fn deleting_again_is_no_error() {
         let directory = tempfile::tempdir().unwrap();
-        let store = LocalStore::open(directory.path(), true).unwrap();
+        let store = LocalStore::open(directory.path(), true, 1).unwrap();
         let id = Uuid::now_v7();
         store.create(id, 10).unwrap();
         store.delete(id).unwrap();

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use partway_hash::PartHasher;
 
-use super::subtrees::PartHasher;
-use super::{Blob, StorageError, WriteGate};
+use super::digests::DigestMismatch;
+use super::{Blob, PartDigests, StorageError, WriteGate};
 
 /// Writes a part from front to back.
 ///
@@ -27,15 +28,32 @@ struct Position<H> {
     next: u64,
     end: u64,
     hasher: PartHasher,
+    digests: PartDigests,
     _hold: H,
 }
 
+/// A part whose bytes are all in their place.
+#[derive(Debug)]
+pub struct WrittenPart {
+    /// Its subtrees, for its record.
+    pub subtrees: Vec<u8>,
+    /// How its bytes differ from what its sender said of them, if they do.
+    pub mismatch: Option<DigestMismatch>,
+}
+
 impl<H: Any + Send> PartWriter<H> {
-    /// For the bytes `part` of a blob of `size_bytes`.
-    pub fn new(blob: Arc<Blob>, gate: Arc<WriteGate>, part: Range<u64>, size_bytes: u64, hold: H) -> Self {
+    /// For the bytes `part` of a blob of `size_bytes`, which should have `digests`.
+    pub fn new(
+        blob: Arc<Blob>,
+        gate: Arc<WriteGate>,
+        part: Range<u64>,
+        size_bytes: u64,
+        digests: PartDigests,
+        hold: H,
+    ) -> Self {
         let (next, end) = (part.start, part.end);
         let hasher = PartHasher::new(part, size_bytes);
-        Self { gate, position: Some(Position { blob, next, end, hasher, _hold: hold }) }
+        Self { gate, position: Some(Position { blob, next, end, hasher, digests, _hold: hold }) }
     }
 
     /// Bytes that the part still takes.
@@ -65,9 +83,10 @@ impl<H: Any + Send> PartWriter<H> {
         Ok(())
     }
 
-    /// The part's subtrees, for its record. `None` while bytes are missing.
-    pub fn finish(self) -> Option<Vec<u8>> {
-        self.position.filter(|position| position.next == position.end).map(|position| position.hasher.finish())
+    /// What was written. `None` while bytes are missing.
+    pub fn finish(self) -> Option<WrittenPart> {
+        let position = self.position.filter(|position| position.next == position.end)?;
+        Some(WrittenPart { subtrees: position.hasher.finish(), mismatch: position.digests.mismatch() })
     }
 }
 
@@ -75,6 +94,7 @@ impl<H> Position<H> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
         // Hashed first: it brings the bytes into the cache from which the kernel then copies them.
         self.hasher.update(bytes);
+        self.digests.update(bytes);
         self.blob.write_all_at(bytes, self.next)?;
         self.next += bytes.len() as u64;
         Ok(())

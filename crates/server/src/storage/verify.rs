@@ -1,8 +1,9 @@
-//! Whether parts on the disk are still what was received.
+//! Whether bytes on the disk are still what was received.
 
 use std::ops::Range;
 
-use super::subtrees::PartHasher;
+use partway_hash::PartHasher;
+
 use super::{Blob, StorageError};
 
 /// Bytes read at once.
@@ -14,13 +15,30 @@ const READ_BYTES: usize = 256 * 1024;
 /// When the bytes cannot be read, which is not the same as being wrong.
 pub fn part_is_intact(blob: &Blob, part: &Range<u64>, size_bytes: u64, subtrees: &[u8]) -> Result<bool, StorageError> {
     let mut hasher = PartHasher::new(part.clone(), size_bytes);
+    read(blob, part, |bytes| hasher.update(bytes))?;
+    Ok(hasher.finish() == subtrees)
+}
+
+/// The hash of a blob of `size_bytes`. Reads it all. Blocks.
+///
+/// # Errors
+/// When the bytes cannot be read.
+pub fn blob_hash(blob: &Blob, size_bytes: u64) -> Result<blake3::Hash, StorageError> {
+    let mut hasher = blake3::Hasher::new();
+    read(blob, &(0..size_bytes), |bytes| {
+        hasher.update(bytes);
+    })?;
+    Ok(hasher.finalize())
+}
+
+fn read(blob: &Blob, range: &Range<u64>, mut each: impl FnMut(&[u8])) -> Result<(), StorageError> {
     let mut buffer = vec![0; READ_BYTES];
-    let mut offset = part.start;
-    while offset < part.end {
-        let length = READ_BYTES.min(usize::try_from(part.end - offset).unwrap_or(READ_BYTES));
+    let mut offset = range.start;
+    while offset < range.end {
+        let length = READ_BYTES.min(usize::try_from(range.end - offset).unwrap_or(READ_BYTES));
         blob.read_exact_at(&mut buffer[..length], offset)?;
-        hasher.update(&buffer[..length]);
+        each(&buffer[..length]);
         offset += length as u64;
     }
-    Ok(hasher.finish() == subtrees)
+    Ok(())
 }

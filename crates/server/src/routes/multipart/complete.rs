@@ -7,6 +7,7 @@ use partway_api::{CompleteRequest, ErrorBody, FileRecord};
 
 use crate::app::App;
 use crate::error::ApiError;
+use crate::input::FileHash;
 use crate::middleware::{ApiJson, Caller};
 use crate::routes::record::file_record;
 
@@ -22,7 +23,7 @@ use crate::routes::record::file_record;
     security(("bearer" = []), ("api_key" = [])),
     responses(
         (status = 201, description = "The file", body = FileRecord),
-        (status = 400, description = "Parts are missing (`missing_parts` lists them), or a field is not as it must be", body = ErrorBody),
+        (status = 400, description = "Parts are missing (`missing_parts` lists them), the file is not the one that `hash` names, or a field is not as it must be", body = ErrorBody),
         (status = "4XX", description = "The session is unknown or has ended otherwise, or the key is not good", body = ErrorBody),
     )
 )]
@@ -33,6 +34,7 @@ pub async fn complete_multipart(
 ) -> Result<(StatusCode, Json<FileRecord>), ApiError> {
     let session_id = body.required_text("session_id")?;
     let uuid = body.optional_text("uuid")?;
-    let file = app.uploads.complete(&identity, session_id, uuid).await?;
+    let hash = body.optional_text("hash")?.map(FileHash::parse).transpose()?;
+    let file = app.uploads.complete(&identity, session_id, uuid, hash).await?;
     Ok((StatusCode::CREATED, Json(file_record(file, &identity.workspace_no, &app.urls))))
 }

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::db::Timestamp;
 use crate::error::ApiError;
+use crate::input::content_digests;
 use crate::service::upload::BodyError;
 use crate::storage::presign::{PartPermission, Refusal};
 
@@ -40,6 +41,8 @@ pub struct Presigned {
         ("length" = u64, Query, description = "Exact length of the part in bytes"),
         ("expires" = i64, Query, description = "Unix seconds until which the URL is good"),
         ("signature" = String, Query, description = "The server's signature over all of these"),
+        ("Content-MD5" = Option<String>, Header, description = "Base64 of the body's MD5 (RFC 1864); another one is refused"),
+        ("Content-Digest" = Option<String>, Header, description = "sha-256 or sha-512 of the body (RFC 9530); another one is refused"),
     ),
     request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The part's bytes"),
     responses(
@@ -55,8 +58,9 @@ pub async fn put_part(
     request: Request,
 ) -> Result<(StatusCode, [(HeaderName, String); 1]), ApiError> {
     let permission = check(&app, path, query, request.headers()).map_err(ApiError::closing)?;
+    let digests = content_digests(request.headers()).map_err(|error| ApiError::from(error).closing())?;
     let body = request.into_body().into_data_stream().map_err(|error| BodyError(error.to_string()));
-    let received = app.uploads.receive_part(permission.session_id, permission.part_index, body).await;
+    let received = app.uploads.receive_part(permission.session_id, permission.part_index, digests, body).await;
     let entity_tag = received.map_err(|error| ApiError::from(error).closing())?;
     Ok((StatusCode::OK, [(ETAG, entity_tag)]))
 }

@@ -2,18 +2,18 @@
 
 use axum::Json;
 use axum::extract::State;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use partway_api::limits::MIN_PART_SIZE_BYTES;
 use partway_api::{ErrorBody, Policy, StartRequest, StartResponse};
 
+use super::part_url;
 use crate::app::App;
 use crate::db::api_keys::KeyKind;
 use crate::error::ApiError;
-use crate::input::StartUpload;
+use crate::input::{IdempotencyKey, StartUpload};
 use crate::middleware::{ApiJson, Caller};
 use crate::service::key::public_key;
-use crate::service::upload::Started;
-use crate::storage::presign::PartPermission;
+use crate::service::upload::{Idempotency, Started};
 
 /// Start an upload
 ///
@@ -24,21 +24,26 @@ use crate::storage::presign::PartPermission;
     path = "/api/v1/multipart/start",
     operation_id = "start_multipart",
     tag = "multipart",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key with the same body answers the same session for 24 hours")),
     request_body = StartRequest,
     security(("bearer" = []), ("api_key" = [])),
     responses(
         (status = 201, description = "The session", body = StartResponse),
         (status = "4XX", description = "A field is not as it must be, or the key is not good", body = ErrorBody),
+        (status = 409, description = "The `Idempotency-Key` was sent with another body", body = ErrorBody),
         (status = 507, description = "The disk has no room for the file", body = ErrorBody),
     )
 )]
 pub async fn start_multipart(
     State(app): State<App>,
     Caller(identity): Caller,
+    headers: HeaderMap,
     ApiJson(body): ApiJson,
 ) -> Result<(StatusCode, Json<StartResponse>), ApiError> {
+    let key = headers.get("idempotency-key").map(IdempotencyKey::parse).transpose()?;
+    let idempotency = key.map(|key| Idempotency { key, request_sha256: body.sha256() });
     let upload = StartUpload::read(&body, app.config.limits.max_file_size.0)?;
-    let started = app.uploads.start(&identity, upload).await?;
+    let started = app.uploads.start(&identity, upload, idempotency).await?;
     let public_key_id =
         if identity.kind == KeyKind::Public { Some(identity.api_key_id) } else { started.public_key_id };
     let shown_key = public_key_id.map(|id| public_key(&app.secrets.public_keys, id)).unwrap_or_default();
@@ -47,18 +52,14 @@ pub async fn start_multipart(
 
 fn response(app: &App, started: Started, public_key: String) -> StartResponse {
     let Started { session, plan, .. } = started;
-    let expire_at = session.expires_at.unix_seconds();
-    let url = |part_index| {
-        let length_bytes = plan.part_len(part_index).unwrap_or_default();
-        app.urls.part(&PartPermission { session_id: session.id, part_index, length_bytes, expires_at: expire_at })
-    };
+    let url = |part_index| part_url(&app.urls, session.id, &plan, part_index, session.expires_at);
     StartResponse {
         session_id: session.id.to_string(),
         part_size: plan.part_size_bytes(),
         parts: (0..plan.parts()).map(url).collect(),
         uuid: session.file_id.to_string(),
         min_part_size: MIN_PART_SIZE_BYTES,
-        expire_at,
+        expire_at: session.expires_at.unix_seconds(),
         public_key,
         workspace_id: session.workspace_id.to_string(),
         policy: Policy {

@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use crate::db::DbError;
 use crate::db::sessions::Status;
-use crate::storage::StorageError;
+use crate::mac::to_hex;
+use crate::storage::{DigestMismatch, StorageError};
 
 /// Why an upload request was refused or failed. The messages are for the developer of the client.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,59 @@ pub enum UploadError {
         given: String,
         /// What the session has.
         expected: Uuid,
+    },
+    /// The key was used for another request.
+    #[error(
+        "`Idempotency-Key` is {0:?}, which another request body was sent with; allowed: the same body, or another key"
+    )]
+    IdempotencyKeyReused(String),
+    /// The workspace has no room left.
+    #[error(
+        "`size` is {size_bytes}; allowed: at most {} bytes, what is left of the workspace's limit of {limit_bytes} \
+         ({counted_bytes} are in files and open sessions)",
+        limit_bytes.saturating_sub(*counted_bytes)
+    )]
+    StorageLimitExceeded {
+        /// What was asked for.
+        size_bytes: u64,
+        /// What the workspace holds.
+        counted_bytes: u64,
+        /// What it may hold.
+        limit_bytes: u64,
+    },
+    /// The session's parts are being verified, or its blob takes long to open.
+    #[error("session {0} is being opened: its parts are verified after an unclean stop; come again in a few seconds")]
+    Opening(Uuid),
+    /// The session has fewer parts.
+    #[error("`parts` has {part_index}; allowed: indices from 0 to {}", total - 1)]
+    NoSuchPart {
+        /// The index given.
+        part_index: u32,
+        /// Parts of the session.
+        total: u32,
+    },
+    /// The whole file is not the one that its client means.
+    #[error(
+        "`hash` is {declared}; the parts that arrived have {received}; send the right ones again, or another `hash`"
+    )]
+    HashMismatch {
+        /// What the client said.
+        declared: String,
+        /// What came.
+        received: String,
+    },
+    /// The part is not the one that its sender sent.
+    #[error(
+        "the {} of part {part_index} is {}; it was sent as {}",
+        mismatch.algorithm.name(),
+        to_hex(&mismatch.received),
+        to_hex(&mismatch.expected)
+    )]
+    DigestMismatch {
+        /// The part, from 0.
+        part_index: u32,
+        /// The digests.
+        mismatch: DigestMismatch,
     },
     /// Complete came too early.
     #[error("{} of {total} parts are missing; `missing_parts` lists their indices (from 0)", missing.len())]
@@ -99,6 +153,11 @@ impl UploadError {
             Self::NotYours(_) => ErrorCode::Forbidden,
             Self::UuidMismatch { .. } => ErrorCode::UuidMismatch,
             Self::PartsMissing { .. } => ErrorCode::PartsMissing,
+            Self::IdempotencyKeyReused(_) => ErrorCode::IdempotencyKeyReused,
+            Self::StorageLimitExceeded { .. } => ErrorCode::StorageLimitExceeded,
+            Self::Opening(_) => ErrorCode::ServiceUnavailable,
+            Self::NoSuchPart { .. } => ErrorCode::InvalidParameter,
+            Self::HashMismatch { .. } | Self::DigestMismatch { .. } => ErrorCode::ChecksumMismatch,
             Self::PartTooShort { .. } | Self::PartTooLong { .. } | Self::BodyBroken(_) => ErrorCode::PartSizeMismatch,
             Self::Stalled(_) => ErrorCode::RequestTimeout,
             // Not a code that SDKs retry: the retry would end the request that took this one's place.

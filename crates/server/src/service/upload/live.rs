@@ -1,6 +1,7 @@
 //! A session while it takes parts: its open blob, which parts are there, and who is sending which.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use partway_api::PartPlan;
@@ -8,8 +9,9 @@ use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
 use super::UploadError;
+use crate::db::Timestamp;
 use crate::db::sessions::{Session, Status};
-use crate::storage::{Blob, subtrees};
+use crate::storage::Blob;
 
 /// Turns that were taken are kept until there are more than this; then those that nobody holds go.
 const IDLE_TURNS: usize = 64;
@@ -17,20 +19,29 @@ const IDLE_TURNS: usize = 64;
 /// A session while it takes parts. At most one exists for a session.
 #[derive(Debug)]
 pub(super) struct LiveSession {
-    /// What it was started with. Its status is not looked at here: the table has the phase.
+    /// What it was started with. Its status and its end are not looked at here: the table has both.
     pub(super) session: Session,
     pub(super) plan: PartPlan,
     pub(super) blob: Arc<Blob>,
     /// Held while the session's end is being decided.
     pub(super) ending: tokio::sync::Mutex<()>,
     table: Mutex<Table>,
+    /// Whether bytes may have been written since the last sync.
+    unsynced: AtomicBool,
 }
 
 #[derive(Debug)]
 struct Table {
     phase: Phase,
+    expires_at: Timestamp,
     parts: Vec<Part>,
     turns: HashMap<u32, Turn>,
+}
+
+impl Table {
+    fn parts(&self) -> (Vec<u32>, Vec<u32>) {
+        (0..self.parts.len() as u32).partition(|index| self.parts[*index as usize].subtrees.is_some())
+    }
 }
 
 /// How far the session is.
@@ -83,8 +94,11 @@ impl LiveSession {
                 *part = Part { subtrees: Some(subtrees.into()), maybe_recorded: true };
             }
         }
-        let table = Table { phase: Phase::Uploading, parts, turns: HashMap::new() };
-        Self { session, plan, blob: Arc::new(blob), ending: tokio::sync::Mutex::default(), table: Mutex::new(table) }
+        let expires_at = session.expires_at;
+        let table = Mutex::new(Table { phase: Phase::Uploading, expires_at, parts, turns: HashMap::new() });
+        let (blob, ending) = (Arc::new(blob), tokio::sync::Mutex::default());
+        // What another process wrote is as unsynced as what this one writes.
+        Self { session, plan, blob, ending, table, unsynced: AtomicBool::new(true) }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -143,6 +157,7 @@ impl LiveSession {
                             return Err(UploadError::SessionNotFound(self.session.id.to_string()));
                         };
                         part.subtrees = None;
+                        self.set_unsynced(true);
                         return Ok(part.maybe_recorded);
                     }
                     Phase::Ending => {}
@@ -177,8 +192,7 @@ impl LiveSession {
         if let Phase::Ended(status) = table.phase {
             return Err(UploadError::ended(self.session.id, status));
         }
-        let missing: Vec<u32> =
-            (0..).zip(&table.parts).filter(|(_, part)| part.subtrees.is_none()).map(|(index, _)| index).collect();
+        let (_, missing) = table.parts();
         if !missing.is_empty() {
             return Err(UploadError::PartsMissing { missing, total: self.plan.parts() });
         }
@@ -201,6 +215,32 @@ impl LiveSession {
         }
     }
 
+    /// Indices of the parts that are there, and of those that are not.
+    pub(super) fn parts(&self) -> (Vec<u32>, Vec<u32>) {
+        self.table().parts()
+    }
+
+    /// When the session ends by itself.
+    pub(super) fn expires_at(&self) -> Timestamp {
+        self.table().expires_at
+    }
+
+    /// The database has the session live at least until then.
+    pub(super) fn extend(&self, expires_at: Timestamp) {
+        let mut table = self.table();
+        table.expires_at = table.expires_at.max(expires_at);
+    }
+
+    /// Whether bytes may have been written since the last sync.
+    pub(super) fn is_unsynced(&self) -> bool {
+        self.unsynced.load(Ordering::Acquire)
+    }
+
+    /// Notes that bytes are about to be written, or that they are about to be synced.
+    pub(super) fn set_unsynced(&self, unsynced: bool) {
+        self.unsynced.store(unsynced, Ordering::Release);
+    }
+
     /// The hash of the whole file. `None` unless all parts are there.
     pub(super) fn hash(&self) -> Option<blake3::Hash> {
         let table = self.table();
@@ -208,7 +248,7 @@ impl LiveSession {
             .zip(&table.parts)
             .map(|(index, part)| Some((self.plan.range(index)?, part.subtrees.as_deref()?)))
             .collect();
-        subtrees::merge(self.plan.size_bytes(), parts?)
+        partway_hash::merge(self.plan.size_bytes(), parts?)
     }
 }
 

@@ -5,6 +5,7 @@
 //!  (nothing) ─────▶ uploading ─────────────────────────────▶ completed
 //!                     │   ▲ parts come, are sent again
 //!                     │   └─┘
+//!                     ├────────▶ aborted        (its client gave it up)
 //!                     └────────▶ expired        (its time ran out)
 //! ```
 //! The database is the truth. While a session takes parts, a `LiveSession` in memory keeps its open blob
@@ -12,30 +13,46 @@
 //! for the same part, or a part and a complete, see each other.
 
 mod complete;
+mod end;
 mod error;
-mod expire;
 mod live;
 mod receive;
 mod registry;
+mod reopen;
+mod resign;
 mod start;
+mod status;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use partway_api::PartPlan;
 use tokio::sync::{Notify, Semaphore};
+use uuid::Uuid;
 
 pub use error::UploadError;
 pub(crate) use error::db_code;
 pub use receive::BodyError;
-pub use start::Started;
+pub use resign::Resigned;
+pub use start::{Idempotency, Started};
+pub use status::{SessionPage, SessionState};
 
 use crate::config::Config;
-use crate::db::Db;
-use crate::storage::{LocalStore, WriteGate};
+use crate::db::api_keys::KeyKind;
+use crate::db::sessions::Session;
+use crate::db::{Db, DbError};
+use crate::input::IdempotencyKey;
+use crate::service::key::Identity;
+use crate::storage::{DatabaseReserve, LocalStore, WriteGate};
 use registry::Registry;
+use reopen::Opener;
+use turns::Turns;
 
 /// Parts whose writing is being started at once. Each takes a blocking thread for a moment, on a slow disk for longer.
 const WRITEBACKS: usize = 4;
+/// Between two tries of what must not be left undone.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// The uploads of one server.
 #[derive(Clone)]
@@ -44,6 +61,12 @@ pub struct Uploads {
     store: Arc<LocalStore>,
     gate: Arc<WriteGate>,
     registry: Arc<Registry>,
+    /// Room for the records without which nothing can be freed.
+    reserve: Arc<DatabaseReserve>,
+    /// Starts that are under way, by the names that their clients gave them.
+    starts: Arc<Turns<(Uuid, IdempotencyKey)>>,
+    /// Most bytes of a workspace that has no limit of its own.
+    storage_limit: Option<u64>,
     /// How long a body may bring nothing.
     stall_timeout: Duration,
     /// Permits to start writing a part back; none where parts do not go to the disk as they come.
@@ -54,23 +77,52 @@ pub struct Uploads {
 
 impl Uploads {
     /// `gate` is shared by all that write to `store`.
-    pub fn new(db: Db, store: Arc<LocalStore>, gate: Arc<WriteGate>, config: &Config) -> Self {
-        let registry = Arc::new(Registry::new(db.clone(), Arc::clone(&store)));
+    pub fn new(
+        db: Db,
+        store: Arc<LocalStore>,
+        gate: Arc<WriteGate>,
+        reserve: Arc<DatabaseReserve>,
+        config: &Config,
+    ) -> Self {
+        let registry = Arc::new(Registry::new(Opener::new(db.clone(), Arc::clone(&store))));
         Self {
             db,
             store,
             gate,
             registry,
+            reserve,
+            starts: Arc::default(),
+            storage_limit: config.limits.workspace_storage.map(|limit| limit.0),
             stall_timeout: config.http.stall_timeout.0,
             writebacks: Arc::new(Semaphore::new(if config.storage.early_writeback { WRITEBACKS } else { 0 })),
             garbage_bell: Arc::default(),
         }
     }
 
-    /// Rings when a file was replaced, so that its bytes are freed soon.
+    /// Rings when there is garbage, so that its bytes are freed soon.
     pub fn garbage_bell(&self) -> Arc<Notify> {
         Arc::clone(&self.garbage_bell)
     }
+}
+
+/// Whether the caller may see the session and work on it: a private key on all of its workspace, a public one on those
+/// that were started with it.
+fn authorize(session: &Session, identity: &Identity) -> Result<(), UploadError> {
+    if session.workspace_id != identity.workspace_id {
+        return Err(UploadError::SessionNotFound(session.id.to_string()));
+    }
+    if identity.kind == KeyKind::Public && session.api_key_id != identity.api_key_id {
+        return Err(UploadError::NotYours(session.id));
+    }
+    Ok(())
+}
+
+/// How the session's file is cut.
+pub(super) fn plan_of(session: &Session) -> Result<PartPlan, UploadError> {
+    PartPlan::from_stored(session.size_bytes, session.part_size_bytes).ok_or_else(|| {
+        let problem = format!("{} bytes in parts of {}", session.size_bytes, session.part_size_bytes);
+        DbError::Corrupt { table: "sessions", problem }.into()
+    })
 }
 
 /// Runs storage work, which blocks, off the async threads.

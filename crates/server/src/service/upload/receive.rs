@@ -12,7 +12,8 @@ use super::live::LiveSession;
 use super::registry::Found;
 use super::{UploadError, Uploads, to_its_end};
 use crate::db::{Durability, parts};
-use crate::storage::PartWriter;
+use crate::failpoint;
+use crate::storage::{PartDigests, PartWriter, WrittenPart};
 
 /// A smaller part is synced as fast as its writing could be started.
 const MIN_WRITEBACK_BYTES: u64 = 1024 * 1024;
@@ -23,7 +24,8 @@ const MIN_WRITEBACK_BYTES: u64 = 1024 * 1024;
 pub struct BodyError(pub String);
 
 impl Uploads {
-    /// Receives part `part_index` of a session. The caller has checked that the sender may send it.
+    /// Receives part `part_index` of a session, which must have `digests`. The caller has checked that the sender may
+    /// send it.
     ///
     /// When this returns, the part survives the end of the process. On any error the part is missing, unless no
     /// byte of the body had come: then it is as it was before. Returns the part's entity tag.
@@ -34,6 +36,7 @@ impl Uploads {
         &self,
         session_id: Uuid,
         part_index: u32,
+        digests: PartDigests,
         body: impl Stream<Item = Result<Bytes, BodyError>>,
     ) -> Result<String, UploadError> {
         let live = match self.registry.find(session_id).await? {
@@ -45,7 +48,7 @@ impl Uploads {
         tokio::select! {
             biased;
             () = lease.superseded.cancelled() => Err(live.cancelled(part_index)),
-            received = self.write_and_record(&live, part_index, lease.turn, body) => received,
+            received = self.write_and_record(&live, part_index, digests, lease.turn, body) => received,
         }
     }
 
@@ -53,18 +56,21 @@ impl Uploads {
         &self,
         live: &Arc<LiveSession>,
         part_index: u32,
+        digests: PartDigests,
         turn: tokio::sync::OwnedMutexGuard<()>,
         body: impl Stream<Item = Result<Bytes, BodyError>>,
     ) -> Result<String, UploadError> {
         let part =
             live.plan.range(part_index).ok_or_else(|| UploadError::SessionNotFound(live.session.id.to_string()))?;
         let expected = part.end - part.start;
+        self.store.check_part_room(live.session.blob_id, expected)?;
         let turn = Arc::new(turn);
         let mut writer = PartWriter::new(
             Arc::clone(&live.blob),
             Arc::clone(&self.gate),
             part.clone(),
             live.plan.size_bytes(),
+            digests,
             (Arc::clone(&turn), Arc::clone(live)),
         );
         let mut body = pin!(body);
@@ -77,11 +83,17 @@ impl Uploads {
             }
             if writer.missing_bytes() == expected {
                 self.forget_part(live, part_index).await?;
+                failpoint::pass("part.before_write");
             }
             writer.write(chunk).await?;
         }
         let received = expected - writer.missing_bytes();
-        let subtrees = writer.finish().ok_or(UploadError::PartTooShort { part_index, received, expected })?;
+        let WrittenPart { subtrees, mismatch } =
+            writer.finish().ok_or(UploadError::PartTooShort { part_index, received, expected })?;
+        if let Some(mismatch) = mismatch {
+            return Err(UploadError::DigestMismatch { part_index, mismatch });
+        }
+        failpoint::pass("part.after_write");
         self.start_writeback(live, part);
         to_its_end(record_part(self.clone(), Arc::clone(live), part_index, subtrees, turn)).await
     }
@@ -142,6 +154,7 @@ async fn record_part(
         return Err(UploadError::ended(session_id, status));
     }
     let entity_tag = format!("\"{}\"", &blake3::hash(&subtrees).to_hex()[..32]);
+    failpoint::pass("part.after_record");
     live.part_recorded(part_index, subtrees);
     drop(turn);
     Ok(entity_tag)

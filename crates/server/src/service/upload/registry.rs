@@ -1,29 +1,32 @@
 //! The live sessions of this process, by id. Invariant: at most one [`LiveSession`] exists for a session, and
 //! whoever works on a session got it from here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use partway_api::PartPlan;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
+use super::UploadError;
 use super::live::LiveSession;
-use super::{UploadError, blocking};
-use crate::boot::boot_id;
-use crate::db::sessions::{self, Session, Status};
-use crate::db::{Db, DbError, Durability, parts};
-use crate::storage::{LocalStore, StorageError, part_is_intact};
+use super::reopen::Opener;
+use crate::db::DbError;
+use crate::db::sessions::Session;
+use crate::storage::StorageError;
 
 /// A session that nobody used for this long is closed; the next request opens it again.
 const IDLE: Duration = Duration::from_secs(120);
+/// How long a request waits for a session whose parts are being verified. Then it is told to come again: verifying
+/// goes on without it.
+const OPENING_WAIT: Duration = Duration::from_secs(10);
 
 /// The live sessions.
 pub(super) struct Registry {
-    db: Db,
-    store: Arc<LocalStore>,
+    opener: Opener,
     cells: Mutex<HashMap<Uuid, Entry>>,
+    /// Sessions that have a row and are getting their blob.
+    starting: Mutex<HashSet<Uuid>>,
 }
 
 struct Entry {
@@ -40,12 +43,27 @@ pub(super) enum Found {
 }
 
 impl Registry {
-    pub(super) fn new(db: Db, store: Arc<LocalStore>) -> Self {
-        Self { db, store, cells: Mutex::default() }
+    pub(super) fn new(opener: Opener) -> Self {
+        Self { opener, cells: Mutex::default(), starting: Mutex::default() }
     }
 
     fn cells(&self) -> MutexGuard<'_, HashMap<Uuid, Entry>> {
         self.cells.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn starting_ids(&self) -> MutexGuard<'_, HashSet<Uuid>> {
+        self.starting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until the guard is dropped the session is being started.
+    pub(super) fn starting(&self, id: Uuid) -> StartingGuard<'_> {
+        self.starting_ids().insert(id);
+        StartingGuard { registry: self, id }
+    }
+
+    /// Whether the session is being started right now.
+    pub(super) fn is_starting(&self, id: Uuid) -> bool {
+        self.starting_ids().contains(&id)
     }
 
     /// Adds a session that was just started: nobody else knows its id yet.
@@ -56,97 +74,42 @@ impl Registry {
     }
 
     /// The session with this id, opened from the database if need be. `None` when there is none.
+    ///
+    /// # Errors
+    /// [`UploadError::Opening`] when that takes long.
     pub(super) async fn find(self: &Arc<Self>, id: Uuid) -> Result<Option<Found>, UploadError> {
-        let cell = {
-            let mut cells = self.cells();
-            let entry = cells.entry(id).or_insert_with(|| Entry { cell: Arc::default(), used: Instant::now() });
-            entry.used = Instant::now();
-            Arc::clone(&entry.cell)
-        };
-        if let Some(live) = cell.get() {
+        if let Some(live) = self.used_now(id).get() {
             return Ok(Some(Found::Live(Arc::clone(live))));
         }
         // Opening may take long, and must neither end with the request that began it nor be begun twice.
-        let (registry, opening) = (Arc::clone(self), Arc::clone(&cell));
-        let opened = tokio::spawn(async move { opening.get_or_try_init(|| registry.open(id)).await.cloned() });
-        match opened.await.unwrap_or(Err(NotOpened::Failed(StorageError::Stopped.into()))) {
+        let registry = Arc::clone(self);
+        let opening = tokio::spawn(async move { registry.open(id).await });
+        match tokio::time::timeout(OPENING_WAIT, opening).await {
+            Ok(opened) => opened.unwrap_or(Err(StorageError::Stopped.into())),
+            Err(_) => Err(UploadError::Opening(id)),
+        }
+    }
+
+    /// The same, however long it takes.
+    pub(super) async fn open(&self, id: Uuid) -> Result<Option<Found>, UploadError> {
+        let cell = self.used_now(id);
+        let opened = cell.get_or_try_init(|| self.opener.open(id)).await.cloned();
+        if opened.is_err() {
+            self.forget_unopened(id);
+        }
+        match opened {
             Ok(live) => Ok(Some(Found::Live(live))),
-            Err(NotOpened::Nothing) => {
-                self.forget_unopened(id);
-                Ok(None)
-            }
-            Err(NotOpened::Ended(session)) => {
-                self.forget_unopened(id);
-                Ok(Some(Found::Ended(session)))
-            }
-            Err(NotOpened::Failed(error)) => {
-                self.forget_unopened(id);
-                Err(error)
-            }
+            Err(NotOpened::Nothing) => Ok(None),
+            Err(NotOpened::Ended(session)) => Ok(Some(Found::Ended(session))),
+            Err(NotOpened::Failed(error)) => Err(error),
         }
     }
 
-    async fn open(&self, id: Uuid) -> Result<Arc<LiveSession>, NotOpened> {
-        let found = self.db.read(move |tx| match sessions::find(tx, id)? {
-            Some(session) if session.status == Status::Uploading => {
-                let parts = parts::list(tx, id)?;
-                Ok(Some((session, parts)))
-            }
-            other => Ok(other.map(|session| (session, Vec::new()))),
-        });
-        let (session, parts) = found.await?.ok_or(NotOpened::Nothing)?;
-        if session.status != Status::Uploading {
-            return Err(NotOpened::Ended(Box::new(session)));
-        }
-        let plan =
-            PartPlan::from_stored(session.size_bytes, session.part_size_bytes).ok_or_else(|| DbError::Corrupt {
-                table: "sessions",
-                problem: format!("{} bytes in parts of {}", session.size_bytes, session.part_size_bytes),
-            })?;
-        if session.trusted_boot_id != boot_id() {
-            return self.open_after_reboot(session, plan, parts).await;
-        }
-        let (store, blob_id) = (Arc::clone(&self.store), session.blob_id);
-        let blob = blocking(move || store.open_for_writing(blob_id)).await.map_err(NotOpened::Failed)?;
-        Ok(Arc::new(LiveSession::with_parts(session, plan, blob, parts)))
-    }
-
-    /// The machine was started anew since parts were recorded, perhaps after a power cut: each is read and compared
-    /// with its record. Those that differ are missing again. Whoever asks for the session waits.
-    async fn open_after_reboot(
-        &self,
-        session: Session,
-        plan: PartPlan,
-        recorded: Vec<(u32, Vec<u8>)>,
-    ) -> Result<Arc<LiveSession>, NotOpened> {
-        let (store, blob_id, session_id) = (Arc::clone(&self.store), session.blob_id, session.id);
-        let verify = move || {
-            // Even its name may be gone; then it is made again, and no part of it is intact.
-            let blob = store.open_or_create(blob_id, plan.size_bytes())?;
-            let mut intact = Vec::with_capacity(recorded.len());
-            let mut damaged = Vec::new();
-            for (index, subtrees) in recorded {
-                let verified = plan.range(index).map(|part| part_is_intact(&blob, &part, plan.size_bytes(), &subtrees));
-                match verified {
-                    Some(Ok(true)) => intact.push((index, subtrees)),
-                    Some(Err(error)) => {
-                        // A part that cannot be read is as good as one that is wrong: it can be sent again.
-                        tracing::warn!(%session_id, index, error = %crate::error::chain(&error), "a part cannot be read");
-                        damaged.push(index);
-                    }
-                    Some(Ok(false)) | None => damaged.push(index),
-                }
-            }
-            Ok((blob, intact, damaged))
-        };
-        let (blob, intact, damaged) = blocking(verify).await.map_err(NotOpened::Failed)?;
-        tracing::info!(%session_id, intact = intact.len(), damaged = damaged.len(), "verified parts after a reboot");
-        let noted = self.db.write(Durability::Process, move |tx| {
-            damaged.iter().try_for_each(|index| parts::delete(tx, session_id, *index))?;
-            sessions::set_trusted_boot(tx, session_id, boot_id())
-        });
-        noted.await?;
-        Ok(Arc::new(LiveSession::with_parts(session, plan, blob, intact)))
+    fn used_now(&self, id: Uuid) -> Arc<OnceCell<Arc<LiveSession>>> {
+        let mut cells = self.cells();
+        let entry = cells.entry(id).or_insert_with(|| Entry { cell: Arc::default(), used: Instant::now() });
+        entry.used = Instant::now();
+        Arc::clone(&entry.cell)
     }
 
     /// The session, if it is open in memory.
@@ -168,20 +131,46 @@ impl Registry {
         self.cells().remove(&id);
     }
 
+    /// Sessions that nobody uses and whose bytes may not be on the disk.
+    pub(super) fn idle_unsynced(&self) -> Vec<Arc<LiveSession>> {
+        let cells = self.cells();
+        let idle = cells.values().filter(|entry| entry.is_idle()).filter_map(|entry| entry.cell.get());
+        idle.filter(|live| live.is_unsynced()).cloned().collect()
+    }
+
     /// Closes sessions that nobody uses, so that open files and memory do not grow with their number.
     pub(super) fn close_idle(&self) {
-        let now = Instant::now();
-        self.cells().retain(|_, entry| {
-            let free =
-                Arc::strong_count(&entry.cell) == 1 && entry.cell.get().is_none_or(|live| Arc::strong_count(live) == 1);
-            !free || now.duration_since(entry.used) < IDLE
-        });
+        self.cells().retain(|_, entry| !entry.is_idle() || entry.cell.get().is_some_and(|live| live.is_unsynced()));
     }
 }
 
-enum NotOpened {
+impl Entry {
+    fn is_idle(&self) -> bool {
+        let free =
+            Arc::strong_count(&self.cell) == 1 && self.cell.get().is_none_or(|live| Arc::strong_count(live) == 1);
+        free && self.used.elapsed() >= IDLE
+    }
+}
+
+/// While it lives, the session is being started.
+pub(super) struct StartingGuard<'r> {
+    registry: &'r Registry,
+    id: Uuid,
+}
+
+impl Drop for StartingGuard<'_> {
+    fn drop(&mut self) {
+        self.registry.starting_ids().remove(&self.id);
+    }
+}
+
+/// Why a session is not open.
+pub(super) enum NotOpened {
+    /// There is none.
     Nothing,
+    /// It has ended.
     Ended(Box<Session>),
+    /// It could not be opened.
     Failed(UploadError),
 }
 

@@ -4,14 +4,17 @@
 use std::sync::Arc;
 
 use partway_api::PartPlan;
+use partway_api::limits::IDEMPOTENCY_SECONDS;
 use uuid::Uuid;
 
 use super::live::LiveSession;
-use super::{UploadError, Uploads, blocking};
+use super::{UploadError, Uploads, blocking, plan_of, to_its_end};
 use crate::boot::boot_id;
+use crate::db::idempotency::{self, Used};
 use crate::db::sessions::{self, Session, Status};
-use crate::db::{Durability, Timestamp, api_keys};
-use crate::input::StartUpload;
+use crate::db::{DbError, Durability, Timestamp, Tx, api_keys, usage};
+use crate::failpoint;
+use crate::input::{IdempotencyKey, StartUpload};
 use crate::service::key::Identity;
 
 /// A session that was just started.
@@ -25,41 +28,119 @@ pub struct Started {
     pub public_key_id: Option<Uuid>,
 }
 
+/// How a request names itself, so that repeating it answers the same session.
+#[derive(Debug, Clone)]
+pub struct Idempotency {
+    /// The name.
+    pub key: IdempotencyKey,
+    /// SHA-256 of what is asked for: another body under the same name is a mistake.
+    pub request_sha256: [u8; 32],
+}
+
+/// What the database made of a start.
+enum Stored {
+    New,
+    /// The same request was answered before, with this session.
+    Repeated(Box<Session>),
+    Refused(UploadError),
+}
+
 impl Uploads {
     /// Starts a session. When this returns, the session survives a power cut and, unless reserving is off, the
-    /// file's full size is set aside on the disk.
+    /// file's full size is set aside on the disk. Once begun it goes on to its end, even when the request goes away.
     ///
     /// # Errors
     /// [`UploadError::Storage`] with `Full` when there is no room; nothing is left of the session then.
-    pub async fn start(&self, identity: &Identity, upload: StartUpload) -> Result<Started, UploadError> {
+    pub async fn start(
+        &self,
+        identity: &Identity,
+        upload: StartUpload,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Started, UploadError> {
         let plan = PartPlan::for_size(upload.size_bytes);
         let session = new_session(identity, upload, plan);
-        let stored = session.clone();
-        let public_key_id = self
-            .db
-            .write(Durability::PowerLoss, move |tx| {
-                sessions::insert(tx, &stored)?;
-                Ok(api_keys::first_public(tx, stored.workspace_id)?.map(|key| key.id))
-            })
-            .await?;
-        let (store, blob_id, size_bytes) = (Arc::clone(&self.store), session.blob_id, session.size_bytes);
-        match blocking(move || store.create(blob_id, size_bytes)).await {
-            // Making the blob took longer than the session lives: the cleaner may have ended it meanwhile, and knows
-            // of no blob.
-            Ok(_) if session.expires_at <= Timestamp::now() => {
-                let store = Arc::clone(&self.store);
-                blocking(move || store.delete(blob_id)).await?;
-                return Err(UploadError::SessionExpired(session.id));
-            }
-            Ok(blob) => self.registry.insert(LiveSession::fresh(session.clone(), plan, blob)),
-            Err(error) => {
-                let session_id = session.id;
-                self.db.write(Durability::Process, move |tx| sessions::delete(tx, session_id)).await?;
-                return Err(error);
-            }
-        }
-        Ok(Started { session, plan, public_key_id })
+        to_its_end(start_session(self.clone(), session, plan, idempotency)).await
     }
+}
+
+async fn start_session(
+    uploads: Uploads,
+    session: Session,
+    plan: PartPlan,
+    idempotency: Option<Idempotency>,
+) -> Result<Started, UploadError> {
+    // A repetition must not be answered while it is not known whether the first one succeeds.
+    let _turn = match &idempotency {
+        Some(idempotency) => Some(uploads.starts.take_turn((session.api_key_id, idempotency.key.clone())).await),
+        None => None,
+    };
+    let _starting = uploads.registry.starting(session.id);
+    let (stored, named, limit) = (session.clone(), idempotency.clone(), uploads.storage_limit);
+    let written = uploads.db.write(Durability::PowerLoss, move |tx| {
+        let public_key = api_keys::first_public(tx, stored.workspace_id)?.map(|key| key.id);
+        Ok((store(tx, &stored, named.as_ref(), limit)?, public_key))
+    });
+    let (stored, public_key_id) = written.await?;
+    match stored {
+        Stored::New => {}
+        Stored::Repeated(session) => {
+            let plan = plan_of(&session)?;
+            return Ok(Started { session: *session, plan, public_key_id });
+        }
+        Stored::Refused(error) => return Err(error),
+    }
+    failpoint::pass("start.after_row");
+    let (store, blob_id, size_bytes) = (Arc::clone(&uploads.store), session.blob_id, session.size_bytes);
+    match blocking(move || store.create(blob_id, size_bytes)).await {
+        Ok(blob) => uploads.registry.insert(LiveSession::fresh(session.clone(), plan, blob)),
+        Err(error) => {
+            let taken_back = uploads.db.write(Durability::Process, move |tx| {
+                if let Some(idempotency) = &idempotency {
+                    idempotency::delete(tx, session.api_key_id, idempotency.key.as_str())?;
+                }
+                sessions::delete(tx, &session)
+            });
+            taken_back.await?;
+            return Err(error);
+        }
+    }
+    failpoint::pass("start.after_reserve");
+    Ok(Started { session, plan, public_key_id })
+}
+
+fn store(
+    tx: &Tx<'_>,
+    session: &Session,
+    idempotency: Option<&Idempotency>,
+    default_limit: Option<u64>,
+) -> Result<Stored, DbError> {
+    if let Some(Idempotency { key, request_sha256 }) = idempotency {
+        let since = Timestamp::now().minus_seconds(IDEMPOTENCY_SECONDS);
+        if let Some(used) = idempotency::find(tx, session.api_key_id, key.as_str(), since)? {
+            if used.request_sha256 != *request_sha256 {
+                return Ok(Stored::Refused(UploadError::IdempotencyKeyReused(key.as_str().to_owned())));
+            }
+            let first = sessions::find(tx, used.session_id)?;
+            return first.map(|first| Stored::Repeated(Box::new(first))).ok_or_else(|| DbError::Corrupt {
+                table: "idempotency_keys",
+                problem: format!("session {} does not exist", used.session_id),
+            });
+        }
+    }
+    if let Some(usage) = usage::find(tx, session.workspace_id)? {
+        let counted_bytes = usage.counted_bytes();
+        let limit = usage.storage_limit_bytes.or(default_limit);
+        if let Some(limit_bytes) = limit.filter(|limit| counted_bytes.saturating_add(session.size_bytes) > *limit) {
+            let size_bytes = session.size_bytes;
+            return Ok(Stored::Refused(UploadError::StorageLimitExceeded { size_bytes, counted_bytes, limit_bytes }));
+        }
+    }
+    sessions::insert(tx, session)?;
+    if let Some(Idempotency { key, request_sha256 }) = idempotency {
+        let used = Used { request_sha256: *request_sha256, session_id: session.id };
+        idempotency::insert(tx, session.api_key_id, key.as_str(), &used)?;
+    }
+    Ok(Stored::New)
 }
 
 fn new_session(identity: &Identity, upload: StartUpload, plan: PartPlan) -> Session {
@@ -82,6 +163,7 @@ fn new_session(identity: &Identity, upload: StartUpload, plan: PartPlan) -> Sess
         created_at,
         expires_at: created_at.plus_seconds(upload.ttl_seconds),
         trusted_boot_id: boot_id().to_owned(),
+        declared_hash: upload.hash.map(crate::input::FileHash::into_inner),
         completed_file: None,
     }
 }

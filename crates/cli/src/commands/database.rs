@@ -1,0 +1,29 @@
+//! Queries of commands that work on the data directory itself, beside the server if one is running.
+
+use partway_server::config::Config;
+use partway_server::data_dir::DataDir;
+use partway_server::db::{Db, DbError, Durability, Tx};
+
+use crate::Failure;
+
+/// Runs one query on the database of the settings, which must exist; what it changes survives a power cut.
+pub(super) fn write<T: Send + 'static>(
+    config: &Config,
+    query: impl FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
+) -> Result<T, Failure> {
+    on_database(config, async |db| db.write(Durability::PowerLoss, query).await)
+}
+
+/// Runs one query that changes nothing: it works on a full disk, too.
+pub(super) fn read<T: Send + 'static>(
+    config: &Config,
+    query: impl FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
+) -> Result<T, Failure> {
+    on_database(config, async |db| db.read(query).await)
+}
+
+fn on_database<T>(config: &Config, work: impl AsyncFnOnce(Db) -> Result<T, DbError>) -> Result<T, Failure> {
+    let database = DataDir::existing_database(&config.storage.data_dir)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    Ok(runtime.block_on(async { work(Db::open(&database)?).await })?)
+}

@@ -1,0 +1,130 @@
+//! `partway fsck`
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use partway_server::data_dir::{DataDir, DataDirError};
+use partway_server::db::Db;
+use partway_server::service::fsck::{Fsck, Outcome, Report};
+use partway_server::storage::LocalStore;
+use serde_json::{Value, json};
+
+use crate::settings::StoreArgs;
+use crate::{Failure, table};
+
+/// Nothing is wrong.
+const CLEAN: u8 = 0;
+/// What was wrong is repaired. The numbers are those of fsck(8).
+const REPAIRED: u8 = 1;
+/// Something is wrong.
+const PROBLEMS: u8 = 4;
+/// The check could not be finished.
+const FAILED: u8 = 8;
+
+/// What can be said of a check.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit code: 0 nothing is wrong, 1 everything wrong was repaired, 4 problems are left, 8 the check failed."
+)]
+pub(crate) struct FsckArgs {
+    /// Read all bytes and compare them with their hashes.
+    #[arg(long)]
+    deep: bool,
+    /// Repair what can be repaired without losing anything: blobs that nobody owns are freed by the server, sessions
+    /// with damaged parts get them verified (only while no server runs), counters are counted anew.
+    #[arg(long)]
+    repair: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// Checks the data directory, beside the server if one is running.
+pub(crate) fn fsck(args: &FsckArgs) -> ExitCode {
+    match check(args) {
+        Ok(report) => {
+            let left = report.findings.iter().any(|finding| finding.outcome != Outcome::Repaired);
+            ExitCode::from(match (report.findings.is_empty(), left) {
+                (true, _) => CLEAN,
+                (false, false) => REPAIRED,
+                (false, true) => PROBLEMS,
+            })
+        }
+        Err(error) => {
+            eprintln!("partway: {}", partway_server::error_chain(&*error));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn check(args: &FsckArgs) -> Result<Report, Failure> {
+    let config = args.store.config()?;
+    let data_dir = &config.storage.data_dir;
+    let database = DataDir::existing_database(data_dir)?;
+    // Held until the end: no server starts in the middle.
+    let lock = match DataDir::lock(data_dir) {
+        Ok(lock) => Some(lock),
+        Err(DataDirError::InUse(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::no_length() };
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {bytes} read, {bytes_per_sec}") {
+        bar.set_style(style);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().build()?;
+    let report = runtime.block_on(async {
+        let fsck = Fsck {
+            db: Db::open(&database)?,
+            store: Arc::new(LocalStore::existing(data_dir)),
+            deep: args.deep,
+            repair: args.repair,
+            alone: lock.is_some(),
+        };
+        Ok::<_, Failure>(fsck.run(&|bytes| bar.inc(bytes)).await?)
+    })?;
+    bar.finish_and_clear();
+    if args.json {
+        println!("{}", to_json(&report, lock.is_none())?);
+    } else {
+        print(&report, lock.is_none());
+    }
+    Ok(report)
+}
+
+fn to_json(report: &Report, beside_server: bool) -> Result<Value, Failure> {
+    let mut json = serde_json::to_value(report)?;
+    json["beside_server"] = json!(beside_server);
+    Ok(json)
+}
+
+fn print(report: &Report, beside_server: bool) {
+    let beside = if beside_server { ", beside a running server" } else { "" };
+    println!(
+        "Checked {} files, {} open sessions and {} blobs ({} of them waiting to be deleted){beside}; read {} bytes.",
+        report.files, report.sessions, report.blobs, report.garbage, report.bytes_verified
+    );
+    if report.findings.is_empty() {
+        println!("Nothing is wrong.");
+        return;
+    }
+    let rows: Vec<_> = report
+        .findings
+        .iter()
+        .map(|finding| {
+            let outcome = match finding.outcome {
+                Outcome::Repaired => "repaired",
+                Outcome::Repairable => "--repair mends it",
+                Outcome::RepairableWithoutServer => "--repair mends it while no server runs",
+                Outcome::Left => "nothing can be done safely",
+            };
+            let problem = serde_json::to_value(finding.problem).ok();
+            let problem = problem.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
+            [problem, finding.subject.clone(), finding.detail.clone(), outcome.to_owned()]
+        })
+        .collect();
+    table::print(["PROBLEM", "WHERE", "WHAT", "REPAIR"], &rows);
+}

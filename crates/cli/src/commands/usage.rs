@@ -1,0 +1,78 @@
+//! `partway usage`
+
+use clap::Args;
+use indicatif::HumanBytes;
+use partway_server::db::garbage;
+use partway_server::db::usage::{self, Amount, Usage};
+use serde_json::json;
+
+use super::database::read;
+use crate::settings::StoreArgs;
+use crate::{Failure, table};
+
+/// What `partway usage` takes.
+#[derive(Debug, Args)]
+pub(crate) struct UsageArgs {
+    /// Print JSON, one object per workspace.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// What one workspace holds; without a workspace, what nobody's garbage is.
+struct Row {
+    workspace: Option<Usage>,
+    garbage: Amount,
+}
+
+/// Shows the bytes of each workspace by what they are.
+pub(crate) fn usage(args: &UsageArgs) -> Result<(), Failure> {
+    let (workspaces, mut garbage) = read(&args.store.config()?, |tx| Ok((usage::list(tx)?, garbage::amounts(tx)?)))?;
+    let mut rows: Vec<Row> = Vec::new();
+    for workspace in workspaces {
+        let own = garbage.iter().position(|(id, _)| *id == Some(workspace.workspace_id));
+        let garbage = own.map(|at| garbage.swap_remove(at).1).unwrap_or_default();
+        rows.push(Row { workspace: Some(workspace), garbage });
+    }
+    rows.extend(garbage.into_iter().map(|(_, garbage)| Row { workspace: None, garbage }));
+    if args.json {
+        rows.iter().for_each(print_json);
+    } else {
+        print(&rows);
+    }
+    Ok(())
+}
+
+fn print_json(row: &Row) {
+    let amount = |amount: Amount| json!({"count": amount.count, "bytes": amount.bytes});
+    let workspace = row.workspace.as_ref();
+    println!(
+        "{}",
+        json!({
+            "workspace_no": workspace.map(|usage| &usage.workspace_no),
+            "name": workspace.map(|usage| &usage.name),
+            "files": amount(workspace.map(|usage| usage.files).unwrap_or_default()),
+            "sessions": amount(workspace.map(|usage| usage.sessions).unwrap_or_default()),
+            "garbage": amount(row.garbage),
+            "storage_limit_bytes": workspace.and_then(|usage| usage.storage_limit_bytes),
+        })
+    );
+}
+
+fn print(rows: &[Row]) {
+    let shown = |amount: Amount| format!("{} ({})", HumanBytes(amount.bytes), amount.count);
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let garbage = shown(row.garbage);
+            let Some(usage) = &row.workspace else {
+                return ["-".into(), "found by fsck".into(), "-".into(), "-".into(), garbage, "-".into()];
+            };
+            let limit = usage.storage_limit_bytes.map_or_else(|| "-".into(), |limit| HumanBytes(limit).to_string());
+            let (files, sessions) = (shown(usage.files), shown(usage.sessions));
+            [usage.workspace_no.clone(), usage.name.clone(), files, sessions, garbage, limit]
+        })
+        .collect();
+    table::print(["WORKSPACE", "NAME", "FILES", "OPEN SESSIONS", "GARBAGE", "LIMIT"], &rows);
+}

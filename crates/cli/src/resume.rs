@@ -1,0 +1,437 @@
+//! What the client remembers of uploads that are not finished, so that the same command goes on with them.
+//!
+//! One small JSON file for each upload in the user's state directory, named by the hash of server, key, path and
+//! destination. It is written before the server is asked for anything, with the key under which starting may be
+//! repeated; so whenever a process ends, the next one finds the same session. A lock beside each file keeps two
+//! processes from sending one file at once.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use etcetera::BaseStrategy;
+use rustix::fs::FlockOperation;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+/// What is older is forgotten; no session lives so long unused.
+const FORGET_AFTER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Pieces of a file that its fingerprint looks at, and their length.
+const SAMPLES: u64 = 16;
+const SAMPLE_BYTES: u64 = 64 * 1024;
+
+/// Where a file is to go: another destination is another upload.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Destination {
+    pub(crate) server: String,
+    /// Hash of the key, which itself is never written.
+    pub(crate) key_hash: String,
+    pub(crate) name: String,
+    pub(crate) folder: Option<String>,
+    pub(crate) tags: Vec<String>,
+    pub(crate) metadata: Map<String, Value>,
+    pub(crate) custom_id: Option<String>,
+    pub(crate) random_prefix: bool,
+}
+
+impl Destination {
+    /// The hash of a key by which uploads of different keys are told apart.
+    pub(crate) fn hash_of_key(key: &str) -> String {
+        blake3::hash(key.as_bytes()).to_hex()[..16].to_owned()
+    }
+}
+
+/// What is remembered of one upload.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Memory {
+    destination: Destination,
+    path: PathBuf,
+    size_bytes: u64,
+    modified_ns: i128,
+    fingerprint: String,
+    idempotency_key: String,
+    session_id: Option<String>,
+}
+
+/// One upload that is remembered while it is under way. Nobody else works on it.
+#[derive(Debug)]
+pub(crate) struct Remembered {
+    memory: Memory,
+    slot: Slot,
+    /// A session of an earlier version of the file, which nobody wants any more.
+    outdated_session: Option<String>,
+}
+
+/// Why an upload cannot be remembered.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ResumeError {
+    /// Another process sends the same file to the same place.
+    #[error("another partway upload is sending this file{}", pid.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
+    Busy {
+        /// Which process, if it said so.
+        pid: Option<u32>,
+    },
+    /// The file cannot be looked at.
+    #[error("{path}: {source}")]
+    Source {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The state directory cannot be used.
+    #[error("{path}: {source}")]
+    State {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The user's state directory for this program; `None` when the user has none.
+pub(crate) fn state_dir() -> Option<PathBuf> {
+    let base = etcetera::choose_base_strategy().ok()?;
+    Some(base.state_dir()?.join("partway").join("uploads"))
+}
+
+impl Remembered {
+    /// Remembers the upload of `file` to `destination`, or recalls it: of the same path, size and modification time, or
+    /// of the same content.
+    pub(crate) fn open(directory: &Path, file: &Path, destination: Destination) -> Result<Self, ResumeError> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(|source| ResumeError::State { path: directory.to_owned(), source })?;
+        let unreadable = |source| ResumeError::Source { path: file.to_owned(), source };
+        let path = file.canonicalize().map_err(unreadable)?;
+        let slot = Slot::lock(directory, &slot_name(&destination, &path))?;
+        let source = File::open(&path).map_err(unreadable)?;
+        let metadata = source.metadata().map_err(unreadable)?;
+        let (size_bytes, modified_ns) = (metadata.len(), modified_ns(&metadata));
+        let own = slot.read();
+        if let Some(memory) = &own
+            && (memory.size_bytes, memory.modified_ns) == (size_bytes, modified_ns)
+        {
+            return Ok(Self { memory: memory.clone(), slot, outdated_session: None });
+        }
+        let fingerprint = fingerprint(&source, size_bytes).map_err(unreadable)?;
+        let same = |memory: &Memory| memory.size_bytes == size_bytes && memory.fingerprint == fingerprint;
+        let (same, outdated) = match own {
+            Some(memory) if same(&memory) => (Some(memory), None),
+            own => (take_over(directory, &slot.name, &|memory| memory.destination == destination && same(memory)), own),
+        };
+        let memory = match same {
+            Some(memory) => Memory { path, modified_ns, ..memory },
+            None => Memory {
+                destination,
+                path,
+                size_bytes,
+                modified_ns,
+                fingerprint,
+                idempotency_key: Uuid::new_v4().to_string(),
+                session_id: None,
+            },
+        };
+        let outdated_session = outdated.and_then(|memory| memory.session_id);
+        slot.write(&memory)?;
+        Ok(Self { memory, slot, outdated_session })
+    }
+
+    /// The session to go on with.
+    pub(crate) fn session_id(&self) -> Option<&str> {
+        self.memory.session_id.as_deref()
+    }
+
+    /// A session of an earlier version of the file.
+    pub(crate) fn outdated_session(&self) -> Option<&str> {
+        self.outdated_session.as_deref()
+    }
+
+    /// The key under which starting may be repeated.
+    pub(crate) fn idempotency_key(&self) -> &str {
+        &self.memory.idempotency_key
+    }
+
+    /// The server has made this session, or has none.
+    pub(crate) fn set_session(&mut self, session_id: Option<String>) -> Result<(), ResumeError> {
+        if session_id.is_none() {
+            self.memory.idempotency_key = Uuid::new_v4().to_string();
+        }
+        self.memory.session_id = session_id;
+        self.slot.write(&self.memory)
+    }
+
+    /// The upload is finished.
+    pub(crate) fn forget(self) {
+        self.slot.forget();
+    }
+}
+
+fn slot_name(destination: &Destination, path: &Path) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&serde_json::to_vec(destination).unwrap_or_default());
+    hasher.update(path.as_os_str().as_encoded_bytes());
+    hasher.finalize().to_hex()[..32].to_owned()
+}
+
+fn modified_ns(metadata: &fs::Metadata) -> i128 {
+    i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec())
+}
+
+/// A hash of samples all over the file: it finds nearly every change, in the time of about a MiB. What it misses, the
+/// hash of the whole finds before the upload is completed.
+fn fingerprint(file: &File, size_bytes: u64) -> io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&size_bytes.to_le_bytes());
+    let mut buffer = vec![0; SAMPLE_BYTES as usize];
+    for sample in samples(size_bytes) {
+        let length = (sample.end - sample.start) as usize;
+        file.read_exact_at(&mut buffer[..length], sample.start)?;
+        hasher.update(&buffer[..length]);
+    }
+    Ok(hasher.finalize().to_hex()[..32].to_owned())
+}
+
+/// Evenly spread over the file, its beginning and its end included; the whole file when it is small.
+fn samples(size_bytes: u64) -> Vec<Range<u64>> {
+    if size_bytes <= SAMPLES * SAMPLE_BYTES {
+        return (0..size_bytes.div_ceil(SAMPLE_BYTES))
+            .map(|index| index * SAMPLE_BYTES..((index + 1) * SAMPLE_BYTES).min(size_bytes))
+            .collect();
+    }
+    let room = size_bytes - SAMPLE_BYTES;
+    (0..SAMPLES)
+        .map(|index| (u128::from(room) * u128::from(index) / u128::from(SAMPLES - 1)) as u64)
+        .map(|begin| begin..begin + SAMPLE_BYTES)
+        .collect()
+}
+
+/// The memory of an upload that fits, taken from its slot. Old ones are forgotten on the way.
+fn take_over(directory: &Path, own: &str, fits: &dyn Fn(&Memory) -> bool) -> Option<Memory> {
+    let names = fs::read_dir(directory).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    for name in names.filter_map(|name| name.strip_suffix(".json").map(str::to_owned)).filter(|name| name != own) {
+        // One that is locked is being worked on.
+        let Ok(slot) = Slot::lock(directory, &name) else { continue };
+        match slot.read() {
+            Some(memory) if fits(&memory) => {
+                slot.forget();
+                return Some(memory);
+            }
+            _ if slot.is_old() => slot.forget(),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The place of one upload's memory, locked. The lock goes with the process, however it ends.
+#[derive(Debug)]
+struct Slot {
+    directory: PathBuf,
+    name: String,
+    _lock: File,
+}
+
+impl Slot {
+    fn lock(directory: &Path, name: &str) -> Result<Self, ResumeError> {
+        let path = directory.join(format!("{name}.lock"));
+        let failed = |source: io::Error| ResumeError::State { path: path.clone(), source };
+        loop {
+            let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+            let lock = lock.map_err(failed)?;
+            if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+                let pid = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
+                return Err(ResumeError::Busy { pid });
+            }
+            // Whoever had it may have removed it in between; then this is the lock of nothing.
+            let here = fs::metadata(&path).map(|metadata| metadata.ino()).ok();
+            if here == Some(lock.metadata().map_err(failed)?.ino()) {
+                lock.set_len(0)
+                    .and_then(|()| lock.write_all_at(std::process::id().to_string().as_bytes(), 0))
+                    .map_err(failed)?;
+                return Ok(Self { directory: directory.to_owned(), name: name.to_owned(), _lock: lock });
+            }
+        }
+    }
+
+    fn path(&self, extension: &str) -> PathBuf {
+        self.directory.join(format!("{}.{extension}", self.name))
+    }
+
+    /// What is remembered. What cannot be read counts as nothing.
+    fn read(&self) -> Option<Memory> {
+        serde_json::from_slice(&fs::read(self.path("json")).ok()?).ok()
+    }
+
+    fn write(&self, memory: &Memory) -> Result<(), ResumeError> {
+        let (path, new) = (self.path("json"), self.path("new"));
+        let failed = |source| ResumeError::State { path: path.clone(), source };
+        let text = serde_json::to_vec_pretty(memory).map_err(|error| failed(error.into()))?;
+        // Whole or not at all.
+        fs::write(&new, text).and_then(|()| fs::rename(&new, &path)).map_err(failed)
+    }
+
+    fn is_old(&self) -> bool {
+        let modified = fs::metadata(self.path("json")).and_then(|metadata| metadata.modified());
+        let age = modified.ok().and_then(|modified| SystemTime::now().duration_since(modified).ok());
+        age.is_some_and(|age| age > FORGET_AFTER)
+    }
+
+    fn forget(self) {
+        let _ = fs::remove_file(self.path("json"));
+        let _ = fs::remove_file(self.path("lock"));
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        // Looked at and not used: leaves no lock behind. Removed while it is still held.
+        if !self.path("json").exists() {
+            let _ = fs::remove_file(self.path("lock"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn destination(name: &str) -> Destination {
+        Destination {
+            server: "http://x".into(),
+            key_hash: Destination::hash_of_key("sk_1"),
+            name: name.into(),
+            folder: None,
+            tags: Vec::new(),
+            metadata: Map::new(),
+            custom_id: None,
+            random_prefix: false,
+        }
+    }
+
+    struct Files {
+        directory: tempfile::TempDir,
+    }
+
+    impl Files {
+        fn new() -> Self {
+            Self { directory: tempfile::tempdir().unwrap() }
+        }
+
+        fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+            let path = self.directory.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            path
+        }
+
+        fn open(&self, path: &Path) -> Result<Remembered, ResumeError> {
+            Remembered::open(&self.directory.path().join("state"), path, destination("f"))
+        }
+
+        /// Begins an upload that does not end.
+        fn interrupted(&self, path: &Path, session_id: &str) {
+            self.open(path).unwrap().set_session(Some(session_id.into())).unwrap();
+        }
+    }
+
+    fn touch(path: &Path) {
+        let file = OpenOptions::new().write(true).open(path).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(1000)).unwrap();
+    }
+
+    #[test]
+    fn the_same_file_goes_on_also_after_it_was_touched_or_moved() {
+        let files = Files::new();
+        let path = files.write("a", &[7; 3_000_000]);
+        let first = files.open(&path).unwrap();
+        assert_eq!(first.session_id(), None);
+        let key = first.idempotency_key().to_owned();
+        drop(first);
+        assert_eq!(files.open(&path).unwrap().idempotency_key(), key, "a start whose answer was lost is repeated");
+        files.interrupted(&path, "s1");
+        assert_eq!(files.open(&path).unwrap().session_id(), Some("s1"));
+        touch(&path);
+        assert_eq!(files.open(&path).unwrap().session_id(), Some("s1"));
+        let moved = files.directory.path().join("b");
+        fs::rename(&path, &moved).unwrap();
+        let recalled = files.open(&moved).unwrap();
+        assert_eq!((recalled.session_id(), recalled.outdated_session()), (Some("s1"), None));
+        recalled.forget();
+        assert_eq!(files.open(&moved).unwrap().session_id(), None);
+    }
+
+    #[test]
+    fn a_changed_file_starts_anew_and_its_old_session_is_told() {
+        let files = Files::new();
+        let path = files.write("a", &[7; 3_000_000]);
+        files.interrupted(&path, "s1");
+        files.write("a", &[8; 3_000_000]);
+        touch(&path);
+        let changed = files.open(&path).unwrap();
+        assert_eq!((changed.session_id(), changed.outdated_session()), (None, Some("s1")));
+        drop(changed);
+        files.interrupted(&path, "s2");
+        files.write("a", &[8; 3_000_001]);
+        assert_eq!(files.open(&path).unwrap().outdated_session(), Some("s2"));
+    }
+
+    #[test]
+    fn another_destination_is_another_upload() {
+        let files = Files::new();
+        let path = files.write("a", b"x");
+        files.interrupted(&path, "s1");
+        let state = files.directory.path().join("state");
+        assert_eq!(Remembered::open(&state, &path, destination("g")).unwrap().session_id(), None);
+        assert_eq!(files.open(&path).unwrap().session_id(), Some("s1"));
+    }
+
+    #[test]
+    fn two_at_once_do_not_meet() {
+        let files = Files::new();
+        let (path, copy) = (files.write("a", b"x"), files.write("b", b"x"));
+        let mut first = files.open(&path).unwrap();
+        first.set_session(Some("s1".into())).unwrap();
+        assert!(matches!(files.open(&path), Err(ResumeError::Busy { pid: Some(pid) }) if pid == std::process::id()));
+        // The same content elsewhere is an upload of its own while the first is under way.
+        assert_eq!(files.open(&copy).unwrap().session_id(), None);
+        drop(first);
+        assert_eq!(files.open(&path).unwrap().session_id(), Some("s1"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_or_is_old_is_forgotten() {
+        let files = Files::new();
+        let path = files.write("a", b"x");
+        files.interrupted(&path, "s1");
+        let state = files.directory.path().join("state");
+        let json = |state: &Path| {
+            let mut names = fs::read_dir(state).unwrap().map(|entry| entry.unwrap().path());
+            names.find(|path| path.extension().is_some_and(|extension| extension == "json"))
+        };
+        let memory = json(&state).unwrap();
+        fs::write(&memory, "{").unwrap();
+        assert_eq!(files.open(&path).unwrap().session_id(), None);
+        files.interrupted(&path, "s2");
+        let old = OpenOptions::new().write(true).open(&memory).unwrap();
+        old.set_modified(SystemTime::now() - FORGET_AFTER - Duration::from_secs(10)).unwrap();
+        let other = files.write("other", b"other");
+        files.open(&other).unwrap().forget();
+        assert_eq!(json(&state), None);
+    }
+
+    #[test]
+    fn samples_lie_within_the_file_and_have_both_ends() {
+        for size in [1, SAMPLE_BYTES, SAMPLE_BYTES + 1, SAMPLES * SAMPLE_BYTES, SAMPLES * SAMPLE_BYTES + 1, 1 << 40] {
+            let samples = samples(size);
+            assert_eq!((samples[0].start, samples[samples.len() - 1].end), (0, size));
+            assert!(samples.iter().all(|sample| sample.start < sample.end && sample.end <= size));
+            assert!(samples.iter().all(|sample| sample.end - sample.start <= SAMPLE_BYTES));
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What a workspace holds: counters beside each workspace, so that a start need not add up a million files.
+//!
+//! Invariant: they change in the same transaction as the files and sessions they count. Only `files` and `sessions`
+//! call [`change`].
+
+use rusqlite::Row;
+use uuid::Uuid;
+
+use super::{DbError, Tx, columns};
+
+const TABLE: &str = "workspaces";
+
+/// A number of things and their bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// How many.
+    pub count: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// What a workspace holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Usage {
+    /// The workspace.
+    pub workspace_id: Uuid,
+    /// Its number.
+    pub workspace_no: String,
+    /// Its name.
+    pub name: String,
+    /// Its files.
+    pub files: Amount,
+    /// Its open sessions, each with the full size of its file.
+    pub sessions: Amount,
+    /// Most bytes of both together, if it has a limit of its own.
+    pub storage_limit_bytes: Option<u64>,
+}
+
+impl Usage {
+    /// What counts towards the limit, in bytes.
+    pub fn counted_bytes(&self) -> u64 {
+        self.files.bytes.saturating_add(self.sessions.bytes)
+    }
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Counted {
+    File,
+    Session,
+}
+
+/// Adds (`sign` 1) or takes away (`sign` -1) one file or session.
+pub(super) fn change(
+    tx: &Tx<'_>,
+    workspace_id: Uuid,
+    counted: Counted,
+    sign: i64,
+    size_bytes: u64,
+) -> Result<(), DbError> {
+    let sql = match counted {
+        Counted::File => {
+            "UPDATE workspaces SET files_count = files_count + ?2, files_bytes = files_bytes + ?3 WHERE id = ?1"
+        }
+        Counted::Session => {
+            "UPDATE workspaces SET sessions_count = sessions_count + ?2, sessions_bytes = sessions_bytes + ?3 WHERE id = ?1"
+        }
+    };
+    tx.execute(sql, &[&workspace_id.to_string(), &sign, &(sign * columns::size_to_sql(size_bytes))])?;
+    Ok(())
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, workspace_no, name, files_count, files_bytes, sessions_count, sessions_bytes, storage_limit_bytes \
+             FROM workspaces ",
+            $rest
+        )
+    };
+}
+
+fn from_row(row: &Row<'_>) -> Result<Usage, DbError> {
+    let amount = |column| -> Result<Amount, DbError> {
+        Ok(Amount { count: columns::size(TABLE, row, column)?, bytes: columns::size(TABLE, row, column + 1)? })
+    };
+    let limit = row.get::<_, Option<i64>>(7)?.map(|_| columns::size(TABLE, row, 7)).transpose()?;
+    Ok(Usage {
+        workspace_id: columns::uuid(TABLE, row, 0)?,
+        workspace_no: row.get(1)?,
+        name: row.get(2)?,
+        files: amount(3)?,
+        sessions: amount(5)?,
+        storage_limit_bytes: limit,
+    })
+}
+
+/// What the workspace holds, as it is counted.
+pub fn find(tx: &Tx<'_>, workspace_id: Uuid) -> Result<Option<Usage>, DbError> {
+    tx.optional(select!("WHERE id = ?1"), &[&workspace_id.to_string()], from_row)
+}
+
+/// What all workspaces hold, as it is counted, oldest first.
+pub fn list(tx: &Tx<'_>) -> Result<Vec<Usage>, DbError> {
+    tx.all(select!("ORDER BY created_at, id"), &[], from_row)
+}
+
+/// What a workspace holds when everything is added up: files and open sessions. Reads all of them.
+pub fn add_up(tx: &Tx<'_>, workspace_id: Uuid) -> Result<(Amount, Amount), DbError> {
+    let id = workspace_id.to_string();
+    let amount =
+        |row: &Row<'_>| Ok(Amount { count: columns::size("files", row, 0)?, bytes: columns::size("files", row, 1)? });
+    let files = tx.optional(
+        "SELECT count(*), coalesce(sum(size_bytes), 0) FROM files WHERE workspace_id = ?1",
+        &[&id],
+        amount,
+    )?;
+    let sessions = tx.optional(
+        "SELECT count(*), coalesce(sum(size_bytes), 0) FROM sessions WHERE workspace_id = ?1 AND status = 'uploading'",
+        &[&id],
+        amount,
+    )?;
+    Ok((files.unwrap_or_default(), sessions.unwrap_or_default()))
+}
+
+/// Sets the counters to what adding up gives.
+pub fn recount(tx: &Tx<'_>, workspace_id: Uuid) -> Result<(), DbError> {
+    let (files, sessions) = add_up(tx, workspace_id)?;
+    tx.execute(
+        "UPDATE workspaces SET files_count = ?2, files_bytes = ?3, sessions_count = ?4, sessions_bytes = ?5 WHERE id = ?1",
+        &[
+            &workspace_id.to_string(),
+            &columns::size_to_sql(files.count),
+            &columns::size_to_sql(files.bytes),
+            &columns::size_to_sql(sessions.count),
+            &columns::size_to_sql(sessions.bytes),
+        ],
+    )?;
+    Ok(())
+}
+
+/// Sets the workspace's own limit, or takes it away.
+pub fn set_limit(tx: &Tx<'_>, workspace_id: Uuid, limit_bytes: Option<u64>) -> Result<(), DbError> {
+    tx.execute(
+        "UPDATE workspaces SET storage_limit_bytes = ?2 WHERE id = ?1",
+        &[&workspace_id.to_string(), &limit_bytes.map(columns::size_to_sql)],
+    )?;
+    Ok(())
+}

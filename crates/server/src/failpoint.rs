@@ -1,0 +1,97 @@
+//! Named places at which a test makes the process die or the disk fail. Without the feature `failpoints`, which only
+//! test builds have, nothing of this is compiled in.
+//!
+//! `FAILPOINTS="name=action@hits;…"`: the action happens at the hits named, counted from 1 (`@3`, `@3-5`, `@3-`; without
+//! `@`, at every one). Actions: `kill` ends the process as `kill -9` does, `eio` and `enospc` are what the system then
+//! says, `pause` waits for a second.
+
+#[cfg(feature = "failpoints")]
+mod armed {
+    use std::collections::HashMap;
+    use std::io;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{LazyLock, OnceLock};
+    use std::time::Duration;
+
+    use rustix::io::Errno;
+    use rustix::process::{Signal, getpid, kill_process};
+
+    struct Point {
+        action: Action,
+        hits: std::ops::RangeInclusive<u64>,
+        reached: AtomicU64,
+    }
+
+    #[derive(Clone, Copy)]
+    enum Action {
+        Kill,
+        Fail(Errno),
+        Pause,
+    }
+
+    static POINTS: LazyLock<HashMap<String, Point>> = LazyLock::new(|| {
+        let text = std::env::var("FAILPOINTS").unwrap_or_default();
+        text.split(';').filter(|text| !text.is_empty()).filter_map(parse).collect()
+    });
+
+    fn parse(text: &str) -> Option<(String, Point)> {
+        static WARNED: OnceLock<()> = OnceLock::new();
+        let parsed = (|| {
+            let (name, rest) = text.split_once('=')?;
+            let (action, hits) = rest.split_once('@').unwrap_or((rest, "1-"));
+            let action = match action {
+                "kill" => Action::Kill,
+                "eio" => Action::Fail(Errno::IO),
+                "enospc" => Action::Fail(Errno::NOSPC),
+                "pause" => Action::Pause,
+                _ => return None,
+            };
+            let (first, last) = hits.split_once('-').unwrap_or((hits, hits));
+            let last = if last.is_empty() { u64::MAX } else { last.parse().ok()? };
+            let point = Point { action, hits: first.parse().ok()?..=last, reached: AtomicU64::new(0) };
+            Some((name.to_owned(), point))
+        })();
+        if parsed.is_none() {
+            WARNED.get_or_init(|| tracing::error!(text, "FAILPOINTS cannot be read"));
+        }
+        parsed
+    }
+
+    /// Does what `FAILPOINTS` says of this place.
+    pub(crate) fn reach(name: &str) -> io::Result<()> {
+        let Some(point) = POINTS.get(name) else { return Ok(()) };
+        let hit = point.reached.fetch_add(1, Ordering::Relaxed) + 1;
+        if !point.hits.contains(&hit) {
+            return Ok(());
+        }
+        match point.action {
+            Action::Kill => {
+                let _ = kill_process(getpid(), Signal::KILL);
+                // The signal comes at once, but may come to another thread first.
+                std::thread::sleep(Duration::from_secs(10));
+                Ok(())
+            }
+            Action::Fail(errno) => Err(errno.into()),
+            Action::Pause => {
+                std::thread::sleep(Duration::from_secs(1));
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(feature = "failpoints")]
+pub(crate) use armed::reach;
+
+/// Does nothing.
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub(crate) fn reach(_name: &str) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// A place at which the process may die.
+#[inline(always)]
+pub(crate) fn pass(name: &str) {
+    let _ = reach(name);
+}

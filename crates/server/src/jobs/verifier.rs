@@ -1,0 +1,22 @@
+//! After the machine was started anew, perhaps after a power cut: verifies the parts of all open sessions, while the
+//! server serves. A session that somebody asks for is verified at once; see `service/upload/reopen.rs`.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::service::upload::Uploads;
+
+/// Between two tries, when the database fails.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Runs until all is verified, or `stop`.
+pub async fn verify_untrusted(uploads: Uploads, stop: CancellationToken) {
+    while let Err(error) = uploads.verify_untrusted(&stop).await {
+        tracing::error!(error = %crate::error::chain(&error), "cannot list the sessions to verify; trying again");
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+    }
+}

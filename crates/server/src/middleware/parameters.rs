@@ -1,0 +1,51 @@
+//! The parameters of a request's query, read one by one so that each mistake is named. Unknown ones are ignored, and one
+//! that is empty counts as not given.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use partway_api::ErrorCode;
+use partway_api::limits::{DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS};
+
+use crate::input::{InvalidInput, shown};
+
+/// Far beyond any list, and far from overflowing.
+const MAX_PAGE: u32 = 10_000_000;
+
+/// The parameters of a request's query.
+#[derive(Debug, Clone)]
+pub struct Parameters(HashMap<String, String>);
+
+impl<S: Sync> FromRequestParts<S> for Parameters {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let query = parts.uri.query().unwrap_or_default();
+        Ok(Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
+    }
+}
+
+impl Parameters {
+    /// The parameter, unless it is missing or empty.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// `page` and `limit`, or their defaults.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETER.
+    pub fn page(&self) -> Result<(u32, u32), InvalidInput> {
+        Ok((self.number("page", 1, MAX_PAGE)?, self.number("limit", DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS)?))
+    }
+
+    fn number(&self, name: &str, default: u32, most: u32) -> Result<u32, InvalidInput> {
+        let Some(text) = self.get(name) else { return Ok(default) };
+        text.parse().ok().filter(|number| (1..=most).contains(number)).ok_or_else(|| {
+            let allowed = format!("a whole number from 1 to {most}");
+            InvalidInput::new(ErrorCode::InvalidParameter, name, shown(text), allowed)
+        })
+    }
+}

@@ -1,0 +1,51 @@
+//! `GET /api/v1/multipart/{session_id}`
+
+use axum::Json;
+use axum::extract::{Path, State};
+use partway_api::{ErrorBody, SessionResponse};
+
+use crate::app::App;
+use crate::error::ApiError;
+use crate::middleware::Caller;
+use crate::routes::record::file_record;
+
+/// Look at an upload
+///
+/// Says which parts are there and which are missing.
+#[utoipa::path(
+    get,
+    path = "/api/v1/multipart/{session_id}",
+    operation_id = "get_multipart",
+    tag = "multipart",
+    params(("session_id" = String, Path, description = "The session")),
+    security(("bearer" = []), ("api_key" = [])),
+    responses(
+        (status = 200, description = "The session", body = SessionResponse),
+        (status = "4XX", description = "The session is unknown, or the key is not good", body = ErrorBody),
+        (status = 503, description = "The parts are being verified after an unclean stop; `Retry-After` says when to come again", body = ErrorBody),
+    )
+)]
+pub async fn get_multipart(
+    State(app): State<App>,
+    Caller(identity): Caller,
+    Path(session_id): Path<String>,
+) -> Result<Json<SessionResponse>, ApiError> {
+    let state = app.uploads.state(&identity, &session_id).await?;
+    let bytes_uploaded = state.bytes_uploaded();
+    let session = state.session;
+    Ok(Json(SessionResponse {
+        session_id: session.id.to_string(),
+        uuid: session.file_id.to_string(),
+        status: session.status.as_str().to_owned(),
+        file_name: session.file_name,
+        size: session.size_bytes,
+        part_size: session.part_size_bytes,
+        parts_total: state.plan.parts(),
+        uploaded_parts: state.uploaded,
+        missing_parts: state.missing,
+        bytes_uploaded,
+        created_at: session.created_at.to_iso8601(),
+        expire_at: state.expires_at.unix_seconds(),
+        file: session.completed_file.map(|file| file_record(file, &identity.workspace_no, &app.urls)),
+    }))
+}

@@ -1,0 +1,381 @@
+//! Compares what the database says with what is on the disk, in both directions, beside a running server or without.
+//!
+//! Invariant: checking changes nothing. Repairing does only what cannot lose a byte that anybody may want: a blob that
+//! nobody owns is handed to the cleaner, a session is marked so that its parts are verified before they are trusted,
+//! counters are counted anew. A file whose bytes are gone or wrong is only told of.
+//!
+//! A server at work changes both sides meanwhile. A row is always there before its blob and goes after it, so what
+//! looks wrong is looked at a second time, and counts only if it is still wrong.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::upload::plan_of;
+use crate::db::blobs::{self, OwnedBlob, Owner};
+use crate::db::sessions::{self, Status};
+use crate::db::usage::{self, Usage};
+use crate::db::{Db, DbError, Durability, files, garbage, parts};
+use crate::storage::{LocalStore, Scanned, StorageError, blob_hash, part_is_intact};
+
+/// A check of one data directory.
+pub struct Fsck {
+    /// The records.
+    pub db: Db,
+    /// The bytes.
+    pub store: Arc<LocalStore>,
+    /// Whether all bytes are read and compared with their hashes.
+    pub deep: bool,
+    /// Whether what can be repaired safely is.
+    pub repair: bool,
+    /// Whether no server runs: sessions can be repaired only then, because a server knows them by heart.
+    pub alone: bool,
+}
+
+/// What a check came across.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Report {
+    /// Files looked at.
+    pub files: u64,
+    /// Open sessions looked at.
+    pub sessions: u64,
+    /// Blobs that the cleaner will delete.
+    pub garbage: u64,
+    /// Blobs found on the disk.
+    pub blobs: u64,
+    /// Bytes read and compared with their hashes.
+    pub bytes_verified: u64,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+}
+
+/// Something that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Finding {
+    /// What.
+    pub problem: Problem,
+    /// Which blob, file, session, workspace or path.
+    pub subject: String,
+    /// More about it.
+    pub detail: String,
+    /// What was done about it.
+    pub outcome: Outcome,
+}
+
+/// What can be wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Problem {
+    /// A blob that nobody owns.
+    Orphan,
+    /// Something among the blobs that is none. Never touched.
+    Foreign,
+    /// A file whose blob is not there.
+    FileMissing,
+    /// A file whose blob has another size.
+    FileSize,
+    /// A file whose bytes have another hash, or cannot be read.
+    FileHash,
+    /// A session whose blob is not there or too short although parts are recorded.
+    SessionBlob,
+    /// A part whose bytes are not those that were received, or cannot be read.
+    Part,
+    /// A workspace whose counters are not what it holds.
+    Counters,
+    /// The database file itself.
+    Database,
+}
+
+/// What was done about a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is right again, or will be by itself.
+    Repaired,
+    /// `--repair` would mend it.
+    Repairable,
+    /// `--repair` would mend it while no server runs.
+    RepairableWithoutServer,
+    /// Nothing can be done safely.
+    Left,
+}
+
+/// Why a check could not be finished.
+#[derive(Debug, thiserror::Error)]
+pub enum FsckError {
+    /// The database failed.
+    #[error("the database cannot be read")]
+    Db(#[from] DbError),
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The directories of blobs cannot be read.
+    #[error("the blobs cannot be listed")]
+    Scan(#[from] std::io::Error),
+}
+
+/// Called with the bytes that were read since the last call.
+pub type OnRead<'f> = &'f (dyn Fn(u64) + Send + Sync);
+
+impl Fsck {
+    /// Checks everything, and repairs what it may.
+    ///
+    /// # Errors
+    /// When the database or the directories cannot be read at all; a single blob that cannot be is a finding.
+    pub async fn run(&self, on_read: OnRead<'_>) -> Result<Report, FsckError> {
+        let mut report = Report::default();
+        self.check_database(&mut report).await?;
+        // The disk first: whatever is there had its row before.
+        let (found, foreign) = self.scan().await?;
+        let owned = self.db.read(blobs::list).await?;
+        report.blobs = found.len() as u64;
+        for path in foreign {
+            let detail = "not made by Partway; it is left alone".to_owned();
+            report.add(Problem::Foreign, path.display(), detail, Outcome::Left);
+        }
+        let known: HashSet<Uuid> = owned.iter().map(|blob| blob.blob_id).collect();
+        for blob_id in found.difference(&known) {
+            self.check_orphan(*blob_id, &mut report).await?;
+        }
+        for blob in owned {
+            match blob.owner {
+                Owner::Garbage => report.garbage += 1,
+                Owner::File(id) => {
+                    report.files += 1;
+                    self.check_file(id, &blob, &mut report, on_read).await?;
+                }
+                Owner::Session(id) => {
+                    report.sessions += 1;
+                    self.check_session(id, &blob, &mut report, on_read).await?;
+                }
+            }
+        }
+        for usage in self.db.read(usage::list).await? {
+            self.check_counters(usage, &mut report).await?;
+        }
+        Ok(report)
+    }
+
+    async fn check_database(&self, report: &mut Report) -> Result<(), FsckError> {
+        let deep = self.deep;
+        for problem in self.db.read(move |tx| tx.integrity_problems(deep)).await? {
+            report.add(Problem::Database, "partway.db", problem, Outcome::Left);
+        }
+        Ok(())
+    }
+
+    async fn scan(&self) -> Result<(HashSet<Uuid>, Vec<PathBuf>), FsckError> {
+        let store = Arc::clone(&self.store);
+        let scanned = blocking(move || {
+            let (mut found, mut foreign) = (HashSet::new(), Vec::new());
+            store.scan(|entry| match entry {
+                Scanned::Blob(id) => {
+                    found.insert(id);
+                }
+                Scanned::Foreign(path) => foreign.push(path),
+            })?;
+            Ok::<_, std::io::Error>((found, foreign))
+        });
+        Ok(scanned.await??)
+    }
+
+    async fn size_of(&self, blob_id: Uuid) -> Result<Option<u64>, FsckError> {
+        let store = Arc::clone(&self.store);
+        Ok(blocking(move || store.size_bytes(blob_id)).await??)
+    }
+
+    async fn check_orphan(&self, blob_id: Uuid, report: &mut Report) -> Result<(), FsckError> {
+        if self.db.read(move |tx| blobs::has_owner(tx, blob_id)).await? {
+            return Ok(());
+        }
+        let Some(size_bytes) = self.size_of(blob_id).await? else { return Ok(()) };
+        let mut outcome = Outcome::Repairable;
+        if self.repair {
+            let handed_over = self.db.write(Durability::PowerLoss, move |tx| {
+                if !blobs::has_owner(tx, blob_id)? {
+                    garbage::insert(tx, None, blob_id, garbage::Reason::Orphan, size_bytes)?;
+                }
+                Ok(())
+            });
+            handed_over.await?;
+            outcome = Outcome::Repaired;
+        }
+        let detail = format!("{size_bytes} bytes that nobody owns");
+        report.add(Problem::Orphan, format!("blob {blob_id}"), detail, outcome);
+        Ok(())
+    }
+
+    async fn check_file(
+        &self,
+        id: Uuid,
+        blob: &OwnedBlob,
+        report: &mut Report,
+        on_read: OnRead<'_>,
+    ) -> Result<(), FsckError> {
+        let (problem, detail) = match self.size_of(blob.blob_id).await? {
+            None => (Problem::FileMissing, "its blob is not there".to_owned()),
+            Some(size) if size != blob.size_bytes => {
+                (Problem::FileSize, format!("its blob has {size} bytes, it should have {}", blob.size_bytes))
+            }
+            Some(_) if self.deep => {
+                let Some(problem) = self.verify_file(id, blob, report, on_read).await? else { return Ok(()) };
+                (Problem::FileHash, problem)
+            }
+            Some(_) => return Ok(()),
+        };
+        // Replaced or deleted meanwhile, perhaps.
+        let Some(file) = self.db.read(move |tx| files::find_stored(tx, id)).await? else { return Ok(()) };
+        report.add(problem, format!("file {}/{}", file.workspace_no, file.path), detail, Outcome::Left);
+        Ok(())
+    }
+
+    /// What is wrong with the file's bytes.
+    async fn verify_file(
+        &self,
+        id: Uuid,
+        blob: &OwnedBlob,
+        report: &mut Report,
+        on_read: OnRead<'_>,
+    ) -> Result<Option<String>, FsckError> {
+        let Some(hash) = self.db.read(move |tx| files::find_stored(tx, id)).await?.and_then(|file| file.hash) else {
+            return Ok(None);
+        };
+        let (store, blob_id, size_bytes) = (Arc::clone(&self.store), blob.blob_id, blob.size_bytes);
+        let read = blocking(move || blob_hash(&store.open_for_reading(blob_id)?, size_bytes)).await?;
+        on_read(size_bytes);
+        report.bytes_verified += size_bytes;
+        Ok(match read {
+            Ok(read) if format!("blake3:{read}") == hash => None,
+            Ok(read) => Some(format!("its bytes have blake3:{read}, they should have {hash}")),
+            Err(error) => Some(crate::error::chain(&error)),
+        })
+    }
+
+    async fn check_session(
+        &self,
+        id: Uuid,
+        blob: &OwnedBlob,
+        report: &mut Report,
+        on_read: OnRead<'_>,
+    ) -> Result<(), FsckError> {
+        let found = self.db.read(move |tx| Ok((sessions::find(tx, id)?, parts::list(tx, id)?))).await?;
+        let (Some(session), recorded) = found else { return Ok(()) };
+        // A session that is being started may not have its blob yet; without parts, nothing is lost.
+        if session.status != Status::Uploading || recorded.is_empty() {
+            return Ok(());
+        }
+        let size = self.size_of(blob.blob_id).await?;
+        let mut problems = Vec::new();
+        if size.is_none_or(|size| size < blob.size_bytes) {
+            let was = size.map_or_else(|| "is not there".to_owned(), |size| format!("has {size} bytes"));
+            let detail = format!("its blob {was}, it should have {} bytes", blob.size_bytes);
+            problems.push((Problem::SessionBlob, format!("session {id}"), detail));
+        } else if self.deep {
+            let Ok(plan) = plan_of(&session) else { return Ok(()) };
+            for (index, subtrees) in recorded {
+                let Some(range) = plan.range(index) else { continue };
+                on_read(range.end - range.start);
+                report.bytes_verified += range.end - range.start;
+                if !self.is_part_intact(id, index, subtrees, blob).await? {
+                    let detail = "its bytes are not those that were received".to_owned();
+                    problems.push((Problem::Part, format!("part {index} of session {id}"), detail));
+                }
+            }
+        }
+        if problems.is_empty() || !self.is_uploading(id).await? {
+            return Ok(());
+        }
+        let outcome = match (self.alone, self.repair) {
+            (true, true) => {
+                // The next server reads all its parts before it trusts them.
+                self.db.write(Durability::PowerLoss, move |tx| sessions::set_trusted_boot(tx, id, "")).await?;
+                Outcome::Repaired
+            }
+            (true, false) => Outcome::Repairable,
+            (false, _) => Outcome::RepairableWithoutServer,
+        };
+        for (problem, subject, detail) in problems {
+            report.add(problem, subject, detail, outcome);
+        }
+        Ok(())
+    }
+
+    async fn is_uploading(&self, id: Uuid) -> Result<bool, FsckError> {
+        let found = self.db.read(move |tx| sessions::find(tx, id)).await?;
+        Ok(found.is_some_and(|session| session.status == Status::Uploading))
+    }
+
+    /// Whether the part is what its record says; one that is being sent again meanwhile is looked at again.
+    async fn is_part_intact(
+        &self,
+        id: Uuid,
+        index: u32,
+        mut subtrees: Vec<u8>,
+        blob: &OwnedBlob,
+    ) -> Result<bool, FsckError> {
+        loop {
+            let (store, blob_id, size_bytes, values) =
+                (Arc::clone(&self.store), blob.blob_id, blob.size_bytes, subtrees.clone());
+            let found = self.db.read(move |tx| sessions::find(tx, id)).await?;
+            let Some(part) = found.and_then(|session| plan_of(&session).ok()?.range(index)) else { return Ok(true) };
+            let intact =
+                blocking(move || part_is_intact(&store.open_for_reading(blob_id)?, &part, size_bytes, &values)).await?;
+            if intact.unwrap_or(false) {
+                return Ok(true);
+            }
+            let recorded = self.db.read(move |tx| parts::find(tx, id, index)).await?;
+            match recorded {
+                Some(now) if now == subtrees => return Ok(false),
+                Some(now) => subtrees = now,
+                // Being sent again.
+                None => return Ok(true),
+            }
+        }
+    }
+
+    async fn check_counters(&self, usage: Usage, report: &mut Report) -> Result<(), FsckError> {
+        let id = usage.workspace_id;
+        if self.db.read(move |tx| usage::add_up(tx, id)).await? == (usage.files, usage.sessions) {
+            return Ok(());
+        }
+        // Once more, with nothing in between.
+        let repair = self.repair;
+        let compared = self.db.write(Durability::PowerLoss, move |tx| {
+            let counted = usage::find(tx, id)?.map(|usage| (usage.files, usage.sessions));
+            let real = usage::add_up(tx, id)?;
+            let differ = counted.filter(|counted| *counted != real);
+            if repair && differ.is_some() {
+                usage::recount(tx, id)?;
+            }
+            Ok(differ.map(|counted| (counted, real)))
+        });
+        if let Some(((files, sessions), (real_files, real_sessions))) = compared.await? {
+            let detail = format!(
+                "counted {} files of {} bytes and {} sessions of {}; there are {} of {} and {} of {}",
+                files.count,
+                files.bytes,
+                sessions.count,
+                sessions.bytes,
+                real_files.count,
+                real_files.bytes,
+                real_sessions.count,
+                real_sessions.bytes
+            );
+            let outcome = if repair { Outcome::Repaired } else { Outcome::Repairable };
+            report.add(Problem::Counters, format!("workspace {}", usage.workspace_no), detail, outcome);
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    fn add(&mut self, problem: Problem, subject: impl std::fmt::Display, detail: String, outcome: Outcome) {
+        self.findings.push(Finding { problem, subject: subject.to_string(), detail, outcome });
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StorageError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| StorageError::Stopped)
+}

@@ -1,0 +1,96 @@
+//! How far sessions are, for whoever wants to go on with them.
+
+use uuid::Uuid;
+
+use super::registry::Found;
+use super::{UploadError, Uploads, authorize};
+use crate::db::Timestamp;
+use crate::db::sessions::{self, ListedSession, Session, Status};
+use crate::service::key::Identity;
+use partway_api::PartPlan;
+
+/// How far a session is.
+#[derive(Debug, Clone)]
+pub struct SessionState {
+    /// The session, with the status it has now.
+    pub session: Session,
+    /// How its file is cut.
+    pub plan: PartPlan,
+    /// When it ends by itself.
+    pub expires_at: Timestamp,
+    /// Indices of the parts that are there, ascending.
+    pub uploaded: Vec<u32>,
+    /// Indices of those that are not.
+    pub missing: Vec<u32>,
+}
+
+impl SessionState {
+    /// Bytes of the parts that are there.
+    pub fn bytes_uploaded(&self) -> u64 {
+        self.uploaded.iter().filter_map(|index| self.plan.part_len(*index)).sum()
+    }
+}
+
+/// A page of sessions.
+#[derive(Debug, Clone)]
+pub struct SessionPage {
+    /// The sessions, newest first.
+    pub sessions: Vec<ListedSession>,
+    /// How many there are on all pages.
+    pub total: u64,
+}
+
+impl Uploads {
+    /// How far the session is.
+    ///
+    /// # Errors
+    /// [`UploadError::Opening`] while its parts are verified.
+    pub async fn state(&self, identity: &Identity, session_id: &str) -> Result<SessionState, UploadError> {
+        match self.find(identity, session_id).await? {
+            Found::Live(live) => {
+                let (uploaded, missing) = live.parts();
+                let expires_at = live.expires_at();
+                Ok(SessionState { session: live.session.clone(), plan: live.plan, expires_at, uploaded, missing })
+            }
+            Found::Ended(session) => {
+                let plan = super::plan_of(&session)?;
+                let all = (0..plan.parts()).collect();
+                let (uploaded, missing) =
+                    if session.status == Status::Completed { (all, Vec::new()) } else { (Vec::new(), all) };
+                Ok(SessionState { expires_at: session.expires_at, session: *session, plan, uploaded, missing })
+            }
+        }
+    }
+
+    /// One page of the workspace's sessions, counted from 1; `None` for those of any status.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list(
+        &self,
+        identity: &Identity,
+        status: Option<Status>,
+        page: u32,
+        limit: u32,
+    ) -> Result<SessionPage, UploadError> {
+        let workspace_id = identity.workspace_id;
+        let offset = u64::from(page.saturating_sub(1)) * u64::from(limit);
+        let listed = self.db.read(move |tx| {
+            let sessions = sessions::list(tx, workspace_id, status, limit, offset)?;
+            Ok(SessionPage { sessions, total: sessions::count(tx, workspace_id, status)? })
+        });
+        Ok(listed.await?)
+    }
+
+    /// The session, if the caller may see it.
+    pub(super) async fn find(&self, identity: &Identity, session_id: &str) -> Result<Found, UploadError> {
+        let not_found = || UploadError::SessionNotFound(session_id.to_owned());
+        let id = Uuid::try_parse(session_id).map_err(|_| not_found())?;
+        let found = self.registry.find(id).await?.ok_or_else(not_found)?;
+        match &found {
+            Found::Live(live) => authorize(&live.session, identity)?,
+            Found::Ended(session) => authorize(session, identity)?,
+        }
+        Ok(found)
+    }
+}

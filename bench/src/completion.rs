@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use clap::Args;
 use partway_api::PartPlan;
+use partway_hash::PartHasher;
 use partway_server::db::{Durability, parts};
 use partway_server::input::{JsonBody, StartUpload};
 use partway_server::service::key;
-use partway_server::storage::subtrees::PartHasher;
+use partway_server::storage::PartDigests;
 use partway_server::{App, Config};
 use uuid::Uuid;
 
@@ -50,17 +51,17 @@ async fn once(part_count: u64, in_memory: bool) -> Result<f64, Failure> {
         let (app, first_run) = App::open(config.clone(), address).await?;
         let private_key = first_run.ok_or("the directory was not new")?.private_key.key;
         let identity = key::identify(&app.db, &private_key).await?.ok_or("the key is not known")?;
-        let started = app.uploads.start(&identity, upload).await?;
+        let started = app.uploads.start(&identity, upload, None).await?;
         record_all(&app, started.session.id, started.plan).await?;
         (identity, started.session.id, started.plan)
     };
     let (app, _) = App::open(config, address).await?;
     if in_memory {
         let last = futures_util::stream::iter([Ok(vec![7].into())]);
-        app.uploads.receive_part(session_id, plan.parts() - 1, last).await?;
+        app.uploads.receive_part(session_id, plan.parts() - 1, PartDigests::default(), last).await?;
     }
     let began = Instant::now();
-    app.uploads.complete(&identity, &session_id.to_string(), None).await?;
+    app.uploads.complete(&identity, &session_id.to_string(), None, None).await?;
     Ok(began.elapsed().as_secs_f64() * 1e3)
 }
 

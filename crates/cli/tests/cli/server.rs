@@ -17,7 +17,10 @@ pub struct Server {
 
 pub fn partway() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_partway"));
-    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/home"));
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/home"));
     command
 }
 

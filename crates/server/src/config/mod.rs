@@ -22,7 +22,7 @@ pub use log::{LogFormat, LogSettings};
 pub use section::SettingDoc;
 pub use source::{ConfigError, Problem, Source};
 pub use storage::StorageSettings;
-pub use value::BaseUrl;
+pub use value::{BaseUrl, Bytes, Seconds};
 
 /// Everything a server can be told. Cheap to clone next to what it configures.
 #[derive(Debug, Clone)]

@@ -127,6 +127,29 @@ impl TestApp {
         assert_eq!(blobs(self.directory.path()), BTreeSet::new());
     }
 
+    /// Whether the blobs on the disk are this many.
+    pub fn has_blobs(&self, number: usize) -> bool {
+        blobs(self.directory.path()).len() == number
+    }
+
+    /// Text from the database.
+    pub fn text(&self, query: &str) -> String {
+        database(self.directory.path()).query_row(query, [], |row| row.get(0)).unwrap()
+    }
+
+    /// Starts again with other settings.
+    pub async fn configure(&mut self, change: impl FnOnce(&mut Config)) {
+        change(&mut self.config);
+        self.restart().await;
+    }
+
+    /// Changes the database behind the server's back.
+    pub fn sql(&self, statement: &str) {
+        let database = Connection::open(self.directory.path().join("partway.db")).unwrap();
+        database.busy_timeout(Duration::from_secs(10)).unwrap();
+        database.execute(statement, []).unwrap();
+    }
+
     /// Waits until `ready` is true; fails after ten seconds.
     pub async fn until(&self, what: &str, ready: impl Fn(&Self) -> bool) {
         for _ in 0..1000 {
@@ -271,6 +294,25 @@ impl Session {
         for index in (0..self.parts()).rev() {
             self.put_part(app, bytes, index).await;
         }
+    }
+
+    /// Path of the session itself.
+    pub fn path(&self) -> String {
+        format!("/api/v1/multipart/{}", self.id())
+    }
+
+    pub async fn status(&self, app: &TestApp) -> Value {
+        let response = app.request(Method::GET, &self.path()).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{:?}", response.text().await);
+        response.json().await.unwrap()
+    }
+
+    pub async fn resign(&self, app: &TestApp, body: &Value) -> Response {
+        app.post(&format!("{}/parts", self.path()), body).await
+    }
+
+    pub async fn abort(&self, app: &TestApp) -> Response {
+        app.request(Method::DELETE, &self.path()).send().await.unwrap()
     }
 
     pub async fn complete(&self, app: &TestApp) -> Response {

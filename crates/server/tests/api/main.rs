@@ -1,14 +1,23 @@
 //! The wire contract, promise by promise, against real servers on real ports, each with a data directory of its own.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod abort;
 mod app;
 mod auth;
 mod complete;
 mod concurrency;
 mod delivery;
+mod fsck;
 mod generated_docs;
+mod idempotency;
+mod integrity;
+mod limits;
+mod list;
 mod part;
+mod resign;
 mod restart;
 mod start;
+mod state_machine;
+mod status;
 mod stopping;
 mod urls;

@@ -50,7 +50,12 @@ impl Uploads {
             Found::Live(live) => {
                 let (uploaded, missing) = live.parts();
                 let expires_at = live.expires_at();
-                Ok(SessionState { session: live.session.clone(), plan: live.plan, expires_at, uploaded, missing })
+                let mut session = live.session.clone();
+                if expires_at <= Timestamp::now() {
+                    // The cleaner has not come to it yet.
+                    session.status = Status::Expired;
+                }
+                Ok(SessionState { session, plan: live.plan, expires_at, uploaded, missing })
             }
             Found::Ended(session) => {
                 let plan = super::plan_of(&session)?;

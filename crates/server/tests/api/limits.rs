@@ -1,0 +1,119 @@
+//! How much a workspace may hold, and how much of the disk is left alone.
+
+use futures_util::future::join_all;
+use partway_server::config::Bytes;
+use partway_server::db::api_keys::KeyKind;
+use partway_server::db::{Durability, usage};
+use serde_json::{Value, json};
+
+use crate::app::{TestApp, assert_error, bytes};
+use crate::auth::new_key;
+
+async fn limited(bytes: u64) -> TestApp {
+    TestApp::start_with(|config| config.limits.workspace_storage = Some(Bytes(bytes))).await
+}
+
+async fn start(app: &TestApp, name: &str, size: u64) -> reqwest::Response {
+    app.post("/api/v1/multipart/start", &json!({"file_name": name, "size": size, "format": "bin"})).await
+}
+
+/// What the workspace holds, as it is counted: files and open sessions, number and bytes of each.
+async fn counted(app: &TestApp) -> [u64; 4] {
+    let all = app.app().db.read(usage::list).await.unwrap();
+    let id = all[0].workspace_id;
+    let real = app.app().db.read(move |tx| usage::add_up(tx, id)).await.unwrap();
+    assert_eq!((all[0].files, all[0].sessions), real, "what is counted is not what is there");
+    [all[0].files.count, all[0].files.bytes, all[0].sessions.count, all[0].sessions.bytes]
+}
+
+#[tokio::test]
+async fn files_and_open_sessions_count_and_what_is_over_the_limit_is_refused() {
+    let app = limited(1000).await;
+    app.upload_whole(&bytes(1, 600), json!({"file_name": "a"})).await;
+    let open = app.upload(300, json!({"file_name": "b"})).await;
+    let message = ["`size` is 101", "100 bytes", "1000", "900"];
+    assert_error(start(&app, "c", 101).await, 403, "STORAGE_LIMIT_EXCEEDED", &message).await;
+    assert_eq!(counted(&app).await, [1, 600, 1, 300]);
+    assert_eq!(start(&app, "c", 100).await.status(), 201);
+    assert_error(start(&app, "d", 1).await, 403, "STORAGE_LIMIT_EXCEEDED", &["`size` is 1;"]).await;
+    // What is given up is free at once.
+    assert_eq!(open.abort(&app).await.status(), 204);
+    assert_eq!(counted(&app).await, [1, 600, 1, 100]);
+    assert_eq!(start(&app, "d", 300).await.status(), 201);
+    // Another workspace has a limit of its own.
+    let other = new_key(&app, KeyKind::Private, true).await;
+    let theirs = app.http.post(app.url("/api/v1/multipart/start")).bearer_auth(&other);
+    let theirs = theirs.json(&json!({"file_name": "x", "size": 1000, "format": "bin"})).send().await.unwrap();
+    assert_eq!(theirs.status(), 201);
+}
+
+#[tokio::test]
+async fn every_way_a_session_or_a_file_ends_is_counted() {
+    let app = TestApp::start().await;
+    assert_eq!(counted(&app).await, [0, 0, 0, 0]);
+    app.upload_whole(&bytes(1, 10), json!({"file_name": "a"})).await;
+    app.upload_whole(&bytes(1, 30), json!({"file_name": "b"})).await;
+    assert_eq!(counted(&app).await, [2, 40, 0, 0]);
+    app.upload_whole(&bytes(2, 25), json!({"file_name": "a"})).await;
+    assert_eq!(counted(&app).await, [2, 55, 0, 0]);
+    let (aborted, expired) = (app.upload(7, json!({})).await, app.upload(5, json!({})).await);
+    assert_eq!(counted(&app).await, [2, 55, 2, 12]);
+    aborted.abort(&app).await;
+    aborted.abort(&app).await;
+    assert_eq!(counted(&app).await, [2, 55, 1, 5]);
+    app.sql("UPDATE sessions SET expires_at = 1 WHERE status = 'uploading'");
+    app.app().uploads.expire_overdue().await.unwrap();
+    assert_eq!(expired.status(&app).await["status"], "expired");
+    assert_eq!(counted(&app).await, [2, 55, 0, 0]);
+}
+
+#[tokio::test]
+async fn starts_at_once_never_pass_the_limit_together() {
+    let app = limited(1000).await;
+    let names: Vec<_> = (0..30).map(|number| number.to_string()).collect();
+    let answers = join_all(names.iter().map(|name| start(&app, name, 100))).await;
+    let started = answers.iter().filter(|answer| answer.status() == 201).count();
+    assert_eq!((started, answers.iter().filter(|answer| answer.status() == 403).count()), (10, 20));
+    assert_eq!(counted(&app).await, [0, 0, 10, 1000]);
+}
+
+#[tokio::test]
+async fn a_workspaces_own_limit_outranks_the_settings() {
+    let app = limited(1000).await;
+    let id = app.app().db.read(usage::list).await.unwrap()[0].workspace_id;
+    for (limit, size, status) in [(Some(50), 51, 403), (Some(2000), 1500, 201), (Some(0), 1, 403), (None, 1, 403)] {
+        app.app().db.write(Durability::Process, move |tx| usage::set_limit(tx, id, limit)).await.unwrap();
+        assert_eq!(start(&app, "f", size).await.status(), status, "{limit:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_would_leave_too_little_of_the_disk_is_refused() {
+    let app = TestApp::start_with(|config| {
+        config.storage.reserve = true;
+        config.storage.min_free.0 = 1 << 52;
+    })
+    .await;
+    let refused = assert_error(start(&app, "f", 1).await, 507, "INSUFFICIENT_STORAGE", &[]).await;
+    assert!(!refused["message"].as_str().unwrap().contains("bytes free"), "the state of the disk is not for clients");
+    app.assert_nothing_left();
+    assert_eq!(counted(&app).await, [0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn sparse_parts_that_would_leave_too_little_of_the_disk_are_refused_before_their_body() {
+    let mut app = TestApp::start().await;
+    let data = bytes(1, 1000);
+    let session = app.upload(1000, json!({})).await;
+    let old_address = app.address.to_string();
+    app.configure(|config| config.storage.min_free.0 = 1 << 52).await;
+    let url = session.part_url(0).replace(&old_address, &app.address.to_string());
+    assert_error(app.put(&url, &data).await, 507, "INSUFFICIENT_STORAGE", &[]).await;
+    assert_eq!(session.status(&app).await["missing_parts"], json!([0]));
+    // Giving it up works all the same.
+    app.configure(|config| config.storage.min_free.0 = 1).await;
+    let url = session.part_url(0).replace(&old_address, &app.address.to_string());
+    assert_eq!(app.put(&url, &data).await.status(), 200);
+    let record: Value = session.complete(&app).await.json().await.unwrap();
+    assert_eq!(record["size"], 1000);
+}

@@ -11,7 +11,11 @@ use crate::Failure;
 pub(crate) fn start(settings: &LogSettings) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(&settings.filter)
         .map_err(|error| format!("log.filter is {:?}: {error}", settings.filter))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        // A log that cannot be written, on a full disk, would be told to the same place, and that panics.
+        .log_internal_errors(false);
     match settings.format {
         LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),
         LogFormat::Json => log.json().flatten_event(true).init(),

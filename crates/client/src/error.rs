@@ -58,7 +58,10 @@ pub enum Error {
         /// Hash that the server answered.
         stored: String,
     },
-    /// The server could not be reached, or the connection broke.
+    /// There is no server to talk to.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The connection broke.
     #[error("{0}")]
     Connection(String),
 }
@@ -70,7 +73,7 @@ impl Error {
             Self::Address { .. } | Self::File { .. } | Self::Unfit { .. } | Self::Mismatch { .. } => false,
             Self::Refused { body, .. } => is_mendable_status(body.error_code.status()),
             Self::Unexpected { status, .. } => is_mendable_status(*status),
-            Self::Connection(_) => true,
+            Self::Unreachable(_) | Self::Connection(_) => true,
         }
     }
 
@@ -112,6 +115,7 @@ impl Error {
 
 impl From<reqwest::Error> for Error {
     fn from(error: reqwest::Error) -> Self {
+        let is_away = error.is_connect();
         let error = error.without_url();
         let mut text = error.to_string();
         let mut next = std::error::Error::source(&error);
@@ -120,7 +124,7 @@ impl From<reqwest::Error> for Error {
             text.push_str(&cause.to_string());
             next = cause.source();
         }
-        Self::Connection(text)
+        if is_away { Self::Unreachable(text) } else { Self::Connection(text) }
     }
 }
 

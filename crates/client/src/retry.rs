@@ -11,7 +11,8 @@ use crate::Error;
 /// How often and how patiently a request is tried again.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryPolicy {
-    /// Tries of one request, the first included, that are made in any case.
+    /// Tries of one request, the first included, that are made in any case, as long as there is a server: on a slow line
+    /// each of them may take many minutes.
     pub tries: u32,
     /// How long after its first failure a request is still tried again: for a server that is away for a while.
     pub wait: Duration,
@@ -57,7 +58,8 @@ impl RetryPolicy {
             };
             tried += 1;
             let since = *failing_since.get_or_insert_with(Instant::now);
-            if !mendable(&error) || (tried >= self.tries && since.elapsed() >= self.wait) {
+            let enough = tried >= self.tries || matches!(error, Error::Unreachable(_));
+            if !mendable(&error) || (enough && since.elapsed() >= self.wait) {
                 return Err(error);
             }
             let pause = self.pause(tried, &error);
@@ -110,9 +112,12 @@ mod tests {
     async fn a_server_that_is_away_is_waited_for_as_long_as_told() {
         let policy = RetryPolicy { tries: 2, wait: Duration::from_secs(3600), ..RetryPolicy::default() };
         let began = Instant::now();
-        let away = async || Err::<(), _>(Error::Connection("refused".into()));
+        let away = async || Err::<(), _>(Error::Unreachable("refused".into()));
         assert!(policy.run(away, Error::is_mendable, |_, _| {}).await.is_err());
         let waited = began.elapsed();
         assert!((3600..3640).contains(&waited.as_secs()), "{waited:?}");
+        let policy = RetryPolicy { tries: 100, wait: Duration::ZERO, ..policy };
+        assert!(policy.run(away, Error::is_mendable, |_, _| {}).await.is_err());
+        assert_eq!(began.elapsed(), waited, "an absent server was tried a hundred times");
     }
 }

@@ -1,12 +1,12 @@
 //! `kill -9` in the middle.
 
-use crate::server::{Server, bytes, curl, fresh, post, start};
+use crate::server::{Server, bytes, curl, free_address, fresh, post, start};
 use serde_json::{Value, json};
 
 #[test]
 fn parts_that_got_their_200_survive_kill_9_and_the_upload_goes_on() {
     let (directory, data_dir) = fresh();
-    let listen = free_port();
+    let listen = free_address();
     let mut server = Server::start(&data_dir, &["--listen", &listen]);
     let key = server.private_key();
     let data = bytes(1, 45 * 1024 * 1024);
@@ -47,7 +47,7 @@ fn parts_that_got_their_200_survive_kill_9_and_the_upload_goes_on() {
 fn kill_9_in_the_middle_of_sending_a_part_again_leaves_it_missing_and_never_mixed() {
     use std::io::Write;
     let (directory, data_dir) = fresh();
-    let listen = free_port();
+    let listen = free_address();
     let mut server = Server::start(&data_dir, &["--listen", &listen]);
     let key = server.private_key();
     let (old, new) = (bytes(1, 9 * 1024 * 1024), bytes(2, 9 * 1024 * 1024));
@@ -73,8 +73,4 @@ fn kill_9_in_the_middle_of_sending_a_part_again_leaves_it_missing_and_never_mixe
     let (status, answer) = post(&server, &key, "complete", &complete);
     assert_eq!(status, 201, "{answer}");
     assert!(answer.contains(&blake3::hash(&new).to_hex().to_string()), "{answer}");
-}
-
-fn free_port() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }

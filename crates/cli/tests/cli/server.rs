@@ -24,11 +24,18 @@ pub fn partway() -> Command {
     command
 }
 
+#[allow(dead_code, reason = "each of the test programs uses some of it")]
 impl Server {
     /// Starts on `data_dir`, at a free port.
     pub fn start(data_dir: &Path, arguments: &[&str]) -> Self {
+        Self::start_with(data_dir, arguments, &[])
+    }
+
+    /// The same, with more in its environment.
+    pub fn start_with(data_dir: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let log = data_dir.with_extension("log");
         let mut command = partway();
+        command.envs(environment.iter().copied());
         command.arg("serve").arg("--data-dir").arg(data_dir).args(arguments);
         if !arguments.contains(&"--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
@@ -64,9 +71,27 @@ impl Server {
         self.process.id()
     }
 
+    /// The most memory that the process ever held.
+    pub fn peak_memory_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
     /// Sends a signal by number to this process alone.
     pub fn signal(&self, name: &str) {
         assert!(Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap().success());
+    }
+
+    /// Whether the process has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_some()
+    }
+
+    /// `kill -9`, and waits until it is gone.
+    pub fn kill(&mut self) {
+        let _ = self.process.kill();
+        self.wait();
     }
 
     /// Waits for the process to end by itself.
@@ -85,6 +110,11 @@ impl Drop for Server {
 pub fn key_in(text: &str, prefix: &str) -> String {
     let begin = text.find(prefix).unwrap_or_else(|| panic!("no {prefix} in {text:?}"));
     text[begin..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
+}
+
+/// An address that is free now.
+pub fn free_address() -> String {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 /// A directory whose `data` is no directory yet.

@@ -186,7 +186,7 @@ fn ctrl_c_leaves_the_session_and_says_how_to_go_on() {
     assert_eq!(uploading.wait().unwrap().code(), Some(130));
     let mut rest = String::new();
     errors.read_to_string(&mut rest).unwrap();
-    assert!(rest.contains("To go on: partway upload --resume") && rest.contains(&session), "{begin}{rest}");
+    assert!(rest.contains("partway upload --resume") && rest.contains(&session), "{begin}{rest}");
 }
 
 #[test]

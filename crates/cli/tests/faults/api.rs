@@ -1,0 +1,126 @@
+//! A client of the API that expects the server to go away at any moment.
+
+use std::path::Path;
+use std::time::Duration;
+
+use reqwest::{Client, Method, Response};
+use serde_json::{Value, json};
+
+use crate::server::{partway, text};
+
+/// How long a server may be away before the test fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// The server at one address, whichever process answers there.
+#[derive(Clone)]
+pub struct Api {
+    http: Client,
+    base: String,
+    key: String,
+}
+
+impl Api {
+    pub fn new(base: &str, key: &str) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = Client::builder().tls_certs_only([]).timeout(Duration::from_secs(30)).build().unwrap();
+        Self { http, base: base.to_owned(), key: key.to_owned() }
+    }
+
+    /// One request; `Err` when there was no answer.
+    pub async fn once(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(u16, Value), String> {
+        self.named(method, path, body, None).await
+    }
+
+    async fn named(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        idempotency_key: Option<&str>,
+    ) -> Result<(u16, Value), String> {
+        let mut request =
+            self.http.request(method, format!("{}/api/v1/multipart{path}", self.base)).bearer_auth(&self.key);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        if let Some(key) = idempotency_key {
+            request = request.header("Idempotency-Key", key);
+        }
+        answer(request.send().await.map_err(|error| error.to_string())?).await
+    }
+
+    /// The answer of whichever process gives one.
+    pub async fn until_answered(&self, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
+        persistently(|| self.once(method.clone(), path, body)).await
+    }
+
+    /// Starts an upload, once, however often that takes.
+    pub async fn start(&self, body: &Value, idempotency_key: &str) -> Value {
+        let start = || self.named(Method::POST, "/start", Some(body), Some(idempotency_key));
+        let (status, answer) = persistently(start).await;
+        assert_eq!(status, 201, "{answer}");
+        answer
+    }
+
+    /// Sends a part, once; `Err` when there was no answer.
+    pub async fn put(&self, url: &str, bytes: &[u8]) -> Result<(u16, Value), String> {
+        let sent = self.http.put(url).body(bytes.to_vec()).send().await;
+        answer(sent.map_err(|error| error.to_string())?).await
+    }
+
+    pub async fn status(&self, id: &str) -> Value {
+        let (status, answer) = self.until_answered(Method::GET, &format!("/{id}"), None).await;
+        assert_eq!(status, 200, "{answer}");
+        answer
+    }
+
+    pub async fn complete(&self, id: &str) -> (u16, Value) {
+        self.until_answered(Method::POST, "/complete", Some(&json!({"session_id": id}))).await
+    }
+
+    /// The bytes of a file.
+    pub async fn fetch(&self, url: &str) -> Vec<u8> {
+        let fetch = || async {
+            let response = self.http.get(url).send().await.map_err(|error| error.to_string())?;
+            let status = response.status().as_u16();
+            let bytes = response.bytes().await.map_err(|error| error.to_string())?;
+            Ok((status, bytes.to_vec()))
+        };
+        let (status, bytes) = persistently(fetch).await;
+        assert_eq!(status, 200, "{url}");
+        bytes
+    }
+}
+
+async fn answer(response: Response) -> Result<(u16, Value), String> {
+    let status = response.status().as_u16();
+    let body = response.bytes().await.map_err(|error| error.to_string())?;
+    Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+}
+
+/// Tries until there is an answer that is not a server's failure.
+async fn persistently<T, F: Future<Output = Result<(u16, T), String>>>(attempt: impl Fn() -> F) -> (u16, T) {
+    let began = std::time::Instant::now();
+    loop {
+        match attempt().await {
+            Ok((status, answer)) if status < 500 => return (status, answer),
+            Ok((status, _)) => assert!(began.elapsed() < PATIENCE, "{status} for a minute"),
+            Err(error) => assert!(began.elapsed() < PATIENCE, "no answer for a minute: {error}"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Indices in a member of an answer.
+pub fn indices(answer: &Value, member: &str) -> Vec<usize> {
+    answer[member].as_array().unwrap().iter().map(|index| index.as_u64().unwrap() as usize).collect()
+}
+
+/// What `partway fsck --deep` says of a directory, and its exit code.
+pub fn fsck(data_dir: &Path, more: &[&str]) -> (i32, Value) {
+    let output = partway().args(["fsck", "--deep", "--json", "--data-dir"]).arg(data_dir).args(more).output().unwrap();
+    let report = serde_json::from_slice(&output.stdout);
+    (output.status.code().unwrap(), report.unwrap_or_else(|error| panic!("{error}: {}", text(&output.stderr))))
+}

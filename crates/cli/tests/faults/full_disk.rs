@@ -1,0 +1,176 @@
+//! A full disk: a small filesystem of its own in a mount namespace of its own. Each test starts itself anew inside one.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::api::{Api, fsck, indices};
+use crate::server::{Server, bytes, run, text};
+
+const PART: usize = 10 * 1024 * 1024;
+/// Names the filesystem to the process inside.
+const INSIDE: &str = "PARTWAY_SMALL_DISK";
+
+/// Runs `body` with a directory on a filesystem of `size_mib`: in a process of its own.
+fn on_small_disk(test: &str, size_mib: u32, body: impl AsyncFnOnce(PathBuf)) {
+    if let Some(disk) = std::env::var_os(INSIDE) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(body(disk.into()));
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    // As root a mount namespace is enough; others need one for users, too, where they are allowed it.
+    let may_mount = |arguments: &[&str]| {
+        Command::new("unshare").args(arguments).args(["mount", "-t", "tmpfs", "none"]).arg(directory.path()).output()
+    };
+    let allowed = [&["--mount"][..], &["--mount", "--map-root-user"]]
+        .into_iter()
+        .find(|arguments| may_mount(arguments).is_ok_and(|output| output.status.success()));
+    let allowed = allowed.unwrap_or_else(|| {
+        panic!("this machine allows neither mounting nor user namespaces, so a full disk cannot be tried: run the tests as root, or with sysctl kernel.unprivileged_userns_clone=1")
+    });
+    let script = format!("mount -t tmpfs -o size={size_mib}m none \"$1\" && exec \"$2\" --exact \"$3\" --nocapture");
+    let output = Command::new("unshare")
+        .args(allowed)
+        .args(["sh", "-c", &script, "sh"])
+        .arg(directory.path())
+        .arg(std::env::current_exe().unwrap())
+        .arg(test)
+        .env(INSIDE, directory.path())
+        .output()
+        .unwrap();
+    let (shown, errors) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success() && shown.contains("1 passed"), "{shown}{errors}");
+}
+
+/// Takes all the room that is left, to the last byte.
+fn fill(disk: &Path) -> PathBuf {
+    let filler = disk.join("filler");
+    let mut file = std::fs::OpenOptions::new().append(true).create(true).open(&filler).unwrap();
+    for piece in [1024 * 1024, 4096, 1] {
+        let zeros = vec![0; piece];
+        while file.write_all(&zeros).is_ok() {}
+    }
+    filler
+}
+
+async fn start(api: &Api, name: &str, size: usize) -> (u16, String, Vec<String>) {
+    let body = json!({"file_name": name, "size": size, "format": "bin"});
+    let (status, started) = api.once(Method::POST, "/start", Some(&body)).await.unwrap();
+    let urls = started["parts"].as_array().into_iter().flatten();
+    let urls = urls.map(|url| url.as_str().unwrap().to_owned()).collect();
+    (status, started["session_id"].as_str().unwrap_or_default().to_owned(), urls)
+}
+
+async fn upload(api: &Api, name: &str, data: &[u8]) -> String {
+    let (status, id, urls) = start(api, name, data.len()).await;
+    assert_eq!(status, 201);
+    for (url, chunk) in urls.iter().zip(data.chunks(PART)) {
+        assert_eq!(api.put(url, chunk).await.unwrap().0, 200);
+    }
+    let (status, record) = api.complete(&id).await;
+    assert_eq!((status, &record["hash"]), (201, &json!(format!("blake3:{}", blake3::hash(data)))));
+    record["url"].as_str().unwrap().to_owned()
+}
+
+/// Waits until the cleaner has nothing left to delete.
+async fn until_cleaned(data_dir: &Path) {
+    for _ in 0..100 {
+        if fsck(data_dir, &[]).1["garbage"] == 0 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    panic!("the garbage is still there after 20 seconds");
+}
+
+#[test]
+fn with_reservation_a_full_disk_is_told_at_start_and_never_in_the_middle() {
+    on_small_disk(
+        "full_disk::with_reservation_a_full_disk_is_told_at_start_and_never_in_the_middle",
+        100,
+        async |disk| {
+            let data_dir = disk.join("data");
+            let server = Server::start_with(&data_dir, &[], &[("PARTWAY_STORAGE_MIN_FREE_BYTES", "10000000")]);
+            let api = Api::new(&server.url, &server.private_key());
+            let data = bytes(1, 2 * PART + 5);
+            let url = upload(&api, "first", &data).await;
+            assert_eq!(start(&api, "large", 200_000_000).await.0, 507);
+            let (status, id, urls) = start(&api, "second", 50_000_000).await;
+            assert_eq!(status, 201);
+            // There is room for it, but not beside what is kept free.
+            assert_eq!(start(&api, "third", 22_000_000).await.0, 507);
+            // Somebody else fills the disk. What was reserved can be sent all the same.
+            let filler = fill(&disk);
+            let second = bytes(2, 50_000_000);
+            for (url, chunk) in urls.iter().zip(second.chunks(PART)).take(3) {
+                let (status, answer) = api.put(url, chunk).await.unwrap();
+                // The record may find no room, the bytes always do.
+                assert!(status == 200 || status == 507, "{status} {answer}");
+            }
+            assert_eq!(start(&api, "fourth", 1).await.0, 507);
+            assert!(api.fetch(&url).await == data, "reading needs no room");
+            assert_eq!(api.once(Method::GET, &format!("/{id}"), None).await.unwrap().0, 200);
+            // Giving up works on a disk that is full to the last byte, and makes room.
+            let (status, answer) = api.once(Method::DELETE, &format!("/{id}"), None).await.unwrap();
+            assert_eq!(status, 204, "{answer}");
+            until_cleaned(&data_dir).await;
+            std::fs::remove_file(filler).unwrap();
+            upload(&api, "fifth", &second).await;
+            assert_eq!(fsck(&data_dir, &[]).0, 0);
+        },
+    );
+}
+
+#[test]
+fn without_reservation_a_part_in_the_middle_is_refused_and_uploads_go_on_when_there_is_room() {
+    let name = "full_disk::without_reservation_a_part_in_the_middle_is_refused_and_uploads_go_on_when_there_is_room";
+    on_small_disk(name, 64, async |disk| {
+        let data_dir = disk.join("data");
+        let sparse = [("PARTWAY_STORAGE_RESERVE", "false"), ("PARTWAY_STORAGE_MIN_FREE_BYTES", "1")];
+        let server = Server::start_with(&data_dir, &[], &sparse);
+        let api = Api::new(&server.url, &server.private_key());
+        let url = upload(&api, "small", b"hello").await;
+        // More than the disk has; it is sparse.
+        let data = bytes(3, 70_000_000);
+        let (status, id, urls) = start(&api, "large", data.len()).await;
+        assert_eq!(status, 201);
+        let mut full = None;
+        for (index, chunk) in data.chunks(PART).enumerate() {
+            match api.put(&urls[index], chunk).await.unwrap() {
+                (200, _) => {}
+                (507, answer) => {
+                    assert_eq!(answer["errorCode"], "INSUFFICIENT_STORAGE");
+                    full = Some(index);
+                    break;
+                }
+                (status, answer) => panic!("{status} {answer}"),
+            }
+        }
+        let full = full.expect("the disk was never full");
+        let filler = fill(&disk);
+        let (status, answer) = api.put(&urls[full], data.chunks(PART).nth(full).unwrap()).await.unwrap();
+        assert_eq!(status, 507, "{answer}");
+        assert!(indices(&api.status(&id).await, "missing_parts").contains(&full));
+        assert_eq!(api.fetch(&url).await, b"hello");
+        let (status, answer) = api.once(Method::DELETE, &format!("/{id}"), None).await.unwrap();
+        assert_eq!(status, 204, "{answer}");
+        until_cleaned(&data_dir).await;
+        std::fs::remove_file(filler).unwrap();
+        upload(&api, "next", &bytes(4, 30_000_000)).await;
+        assert_eq!(fsck(&data_dir, &[]).0, 0);
+    });
+}
+
+#[test]
+fn a_disk_can_really_be_full_here() {
+    on_small_disk("full_disk::a_disk_can_really_be_full_here", 4, async |disk| {
+        let filler = fill(&disk);
+        assert!(std::fs::write(disk.join("more"), "x").is_err());
+        std::fs::remove_file(filler).unwrap();
+        run(Command::new("touch").arg(disk.join("more")));
+    });
+}

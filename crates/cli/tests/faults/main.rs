@@ -1,0 +1,16 @@
+//! What must not go wrong when something goes wrong: the real binary is killed, loses its power, its disk and its
+//! connections, and in the end no acknowledged byte is lost, none is wrong, and none is left behind.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "../cli/server.rs"]
+#[expect(dead_code, reason = "shared with the other tests of the binary")]
+mod server;
+
+mod api;
+mod disk_errors;
+mod full_disk;
+mod kills;
+mod memory;
+mod network;
+mod power_cut;
+mod proxy;

@@ -1,0 +1,297 @@
+//! Connections that are cut, reset, stalled, slowed down, or that lose the answer; servers that go away. The client is
+//! `partway upload`.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use partway_client::{Client, Event, RetryPolicy, Upload};
+use serde_json::{Value, json};
+
+use crate::api::{Api, fsck};
+use crate::proxy::{Fault, Proxy};
+use crate::server::{Server, bytes, free_address, fresh, partway, text};
+
+/// A server that is reached through a proxy, and a file to send.
+struct Setup {
+    server: Server,
+    proxy: Proxy,
+    key: String,
+    data: Vec<u8>,
+    directory: tempfile::TempDir,
+}
+
+impl Setup {
+    /// The server ends a body that brings nothing for two seconds.
+    fn new(size: usize) -> Self {
+        let (directory, data_dir) = fresh();
+        let address = free_address();
+        let proxy = Proxy::start(&address);
+        // The proxy's address must stand in the part URLs, so that parts go through it.
+        let arguments = ["--listen", &address, "--public-url", &proxy.url];
+        let server = Server::start_with(&data_dir, &arguments, &[("PARTWAY_HTTP_STALL_TIMEOUT_SECONDS", "2")]);
+        let key = server.private_key();
+        let data = bytes(9, size);
+        std::fs::write(directory.path().join("f.bin"), &data).unwrap();
+        Self { server, proxy, key, data, directory }
+    }
+
+    fn file(&self) -> std::path::PathBuf {
+        self.directory.path().join("f.bin")
+    }
+
+    fn assert_uploaded(&self, record: &Value) {
+        assert_eq!(record["hash"], format!("blake3:{}", blake3::hash(&self.data)));
+        let (code, report) = fsck(&self.directory.path().join("data"), &[]);
+        assert_eq!((code, &report["files"], &report["sessions"]), (0, &json!(1), &json!(0)), "{report}");
+    }
+}
+
+fn upload_command(file: &Path, url: &str, key: &str, more: &[&str]) -> Command {
+    let mut command = partway();
+    command.arg("upload").arg(file).args(["--json", "--url", url, "--key", key]).args(more);
+    command
+}
+
+#[test]
+fn an_upload_survives_everything_that_a_network_does() {
+    let setup = Setup::new(95_000_000);
+    let mib = 1024 * 1024;
+    setup.proxy.plan([
+        Fault::Cut(3 * mib),
+        Fault::Reset(2 * mib),
+        Fault::Trickle(mib, 5),
+        Fault::LoseAnswer,
+        Fault::Cut(0),
+        Fault::Reset(9 * mib),
+        Fault::LoseAnswer,
+    ]);
+    let output = upload_command(&setup.file(), &setup.proxy.url, &setup.key, &[]).output().unwrap();
+    let errors = text(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    assert_eq!(setup.proxy.left(), 0, "not every fault happened");
+    assert!(errors.matches("trying again").count() >= 6, "{errors}");
+    setup.assert_uploaded(&serde_json::from_slice(&output.stdout).unwrap());
+}
+
+#[tokio::test]
+async fn a_connection_that_stalls_is_given_up_by_both_sides() {
+    let setup = Setup::new(25_000_000);
+    setup.proxy.plan([Fault::Stall(1_000_000), Fault::Stall(3_000_000)]);
+    let client = Client::new(&setup.proxy.url, &setup.key).unwrap();
+    let retries = std::sync::Mutex::new(Vec::new());
+    let upload = Upload::of(setup.file())
+        .stall_timeout(Duration::from_secs(3))
+        .retry(RetryPolicy { longest_pause: Duration::from_millis(500), ..RetryPolicy::default() });
+    let on_event = |event: Event<'_>| {
+        if let Event::Retrying { error, .. } = event {
+            retries.lock().unwrap().push(error.to_string());
+        }
+    };
+    let record = upload.send(&client, &on_event).await.unwrap();
+    assert_eq!(setup.proxy.left(), 0);
+    let retries = retries.into_inner().unwrap();
+    assert_eq!(retries.iter().filter(|error| error.contains("no byte was taken")).count(), 2, "{retries:?}");
+    setup.assert_uploaded(&serde_json::to_value(record).unwrap());
+    // The server had given it up a second before, which nobody heard.
+    let log = setup.server.log();
+    assert!(log.contains("status=408"), "{log}");
+}
+
+fn wait_for(what: &str, mut ready: impl FnMut() -> bool) {
+    for _ in 0..1000 {
+        if ready() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{what} did not happen in ten seconds");
+}
+
+/// Begins an upload and waits until some of its parts are there.
+fn begin(server: &Server, key: &str, file: &Path, parts: usize) -> (Child, String) {
+    let child = upload_command(file, &server.url, key, &["--concurrency", "1"])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let api = Api::new(&server.url, key);
+    let mut id = String::new();
+    wait_for("parts of the upload", || {
+        let list = runtime.block_on(api.once(reqwest::Method::GET, "?status=uploading", None)).unwrap().1;
+        let session = &list["sessions"][0];
+        id = session["session_id"].as_str().unwrap_or_default().to_owned();
+        session["parts_uploaded"].as_u64().is_some_and(|there| there >= parts as u64)
+    });
+    (child, id)
+}
+
+fn puts(server: &Server) -> usize {
+    server.log().lines().filter(|line| line.contains("method=PUT") && line.contains("status=200")).count()
+}
+
+#[test]
+fn a_client_that_was_killed_goes_on_where_it_stopped_by_the_same_command() {
+    let (directory, data_dir) = fresh();
+    let server = Server::start(&data_dir, &[]);
+    let key = server.private_key();
+    let file = directory.path().join("f.bin");
+    let data = bytes(1, 200_000_000);
+    std::fs::write(&file, &data).unwrap();
+    let (mut child, id) = begin(&server, &key, &file, 5);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // What was on its way when the client died may still be recorded.
+    std::thread::sleep(Duration::from_millis(300));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let state = runtime.block_on(Api::new(&server.url, &key).status(&id));
+    let (there, missing) =
+        (state["uploaded_parts"].as_array().unwrap().len(), state["missing_parts"].as_array().unwrap().len());
+    assert!(there >= 5 && missing > 0, "{state}");
+    let before = puts(&server);
+    let output = upload_command(&file, &server.url, &key, &[]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let record: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&record["hash"], &record["id"]), (&json!(format!("blake3:{}", blake3::hash(&data))), &state["uuid"]));
+    assert_eq!(puts(&server) - before, missing, "parts that were there were sent again");
+    // It is finished: the same command uploads anew.
+    let output = upload_command(&file, &server.url, &key, &[]).output().unwrap();
+    assert_ne!(serde_json::from_slice::<Value>(&output.stdout).unwrap()["id"], record["id"]);
+}
+
+#[test]
+fn any_process_goes_on_knowing_only_the_session() {
+    let (directory, data_dir) = fresh();
+    let server = Server::start(&data_dir, &[]);
+    let key = server.private_key();
+    let (file, elsewhere) = (directory.path().join("f.bin"), directory.path().join("elsewhere"));
+    let data = bytes(1, 150_000_000);
+    std::fs::write(&file, &data).unwrap();
+    let (mut child, id) = begin(&server, &key, &file, 2);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    std::fs::rename(&file, &elsewhere).unwrap();
+    let mut command = upload_command(&elsewhere, &server.url, &key, &["--resume", &id]);
+    let output = command.env("HOME", directory.path().join("other-home")).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let record: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&record["hash"], &record["name"]),
+        (&json!(format!("blake3:{}", blake3::hash(&data))), &json!("f.bin"))
+    );
+    // Another size cannot be that file, another session is none.
+    std::fs::write(&elsewhere, "short").unwrap();
+    for (session, message) in [(id.as_str(), "another size"), ("nonsense", "SESSION_NOT_FOUND")] {
+        let output = upload_command(&elsewhere, &server.url, &key, &["--resume", session]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).contains(message), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn parts_of_another_file_are_found_by_the_hash_of_the_whole_and_sent_again() {
+    let (directory, data_dir) = fresh();
+    let server = Server::start(&data_dir, &[]);
+    let key = server.private_key();
+    let file = directory.path().join("f.bin");
+    std::fs::write(&file, bytes(1, 60_000_000)).unwrap();
+    let (mut child, id) = begin(&server, &key, &file, 2);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let other = bytes(2, 60_000_000);
+    std::fs::write(&file, &other).unwrap();
+    let output = upload_command(&file, &server.url, &key, &["--resume", &id]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("CHECKSUM_MISMATCH"), "{}", text(&output.stderr));
+    let record: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(record["hash"], format!("blake3:{}", blake3::hash(&other)));
+}
+
+#[test]
+fn a_changed_file_starts_anew_and_its_old_session_is_given_up() {
+    let (directory, data_dir) = fresh();
+    let server = Server::start(&data_dir, &[]);
+    let key = server.private_key();
+    let file = directory.path().join("f.bin");
+    std::fs::write(&file, bytes(1, 100_000_000)).unwrap();
+    let (mut child, id) = begin(&server, &key, &file, 1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let changed = bytes(2, 40_000_000);
+    std::fs::write(&file, &changed).unwrap();
+    let output = upload_command(&file, &server.url, &key, &[]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let record: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(record["hash"], format!("blake3:{}", blake3::hash(&changed)));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    assert_eq!(runtime.block_on(Api::new(&server.url, &key).status(&id))["status"], "aborted");
+}
+
+#[test]
+fn two_at_once_send_one_file_once() {
+    let (directory, data_dir) = fresh();
+    let server = Server::start(&data_dir, &[]);
+    let key = server.private_key();
+    let file = directory.path().join("f.bin");
+    std::fs::write(&file, bytes(1, 300_000_000)).unwrap();
+    let (child, _) = begin(&server, &key, &file, 1);
+    let second = upload_command(&file, &server.url, &key, &[]).output().unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let message = text(&second.stderr);
+    assert!(
+        message.contains("another partway upload is sending this file") && message.contains(&child.id().to_string()),
+        "{message}"
+    );
+    assert!(child.wait_with_output().unwrap().status.success());
+}
+
+#[test]
+fn a_server_that_is_away_for_a_while_is_waited_for_and_one_that_stays_away_is_not() {
+    let (directory, data_dir) = fresh();
+    let address = free_address();
+    let arguments = ["--listen", address.as_str()];
+    let mut server = Server::start(&data_dir, &arguments);
+    let (url, key) = (server.url.clone(), server.private_key());
+    let file = directory.path().join("f.bin");
+    let data = bytes(1, 400_000_000);
+    std::fs::write(&file, &data).unwrap();
+    let (child, _) = begin(&server, &key, &file, 2);
+    server.kill();
+    std::thread::sleep(Duration::from_secs(3));
+    let mut server = Server::start(&data_dir, &arguments);
+    let output = child.wait_with_output().unwrap();
+    let errors = text(&output.stderr);
+    assert!(output.status.success() && errors.contains("trying again"), "{errors}");
+    let record: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(record["hash"], format!("blake3:{}", blake3::hash(&data)));
+    server.kill();
+    let began = std::time::Instant::now();
+    let output = upload_command(&file, &url, &key, &["--wait", "1s"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!((1..6).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+}
+
+#[test]
+fn an_expired_session_is_started_anew_by_the_same_command() {
+    let (directory, data_dir) = fresh();
+    let mut server = Server::start(&data_dir, &[]);
+    let key = server.private_key();
+    let file = directory.path().join("f.bin");
+    let data = bytes(1, 100_000_000);
+    std::fs::write(&file, &data).unwrap();
+    let address = server.url.strip_prefix("http://").unwrap().to_owned();
+    let (mut child, _) = begin(&server, &key, &file, 1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    server.kill();
+    let database = rusqlite::Connection::open(data_dir.join("partway.db")).unwrap();
+    database.execute("UPDATE sessions SET expires_at = 1", []).unwrap();
+    drop(database);
+    let server = Server::start(&data_dir, &["--listen", &address]);
+    let output = upload_command(&file, &server.url, &key, &[]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("starting anew"), "{}", text(&output.stderr));
+    let record: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(record["hash"], format!("blake3:{}", blake3::hash(&data)));
+}

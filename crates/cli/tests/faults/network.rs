@@ -127,6 +127,14 @@ fn begin(server: &Server, key: &str, file: &Path, parts: usize) -> (Child, Strin
     (child, id)
 }
 
+/// Begins an upload, kills its client when some of its parts are there, and says which session it leaves.
+fn interrupt(server: &Server, key: &str, file: &Path, parts: usize) -> String {
+    let (mut child, id) = begin(server, key, file, parts);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    id
+}
+
 fn puts(server: &Server) -> usize {
     server.log().lines().filter(|line| line.contains("method=PUT") && line.contains("status=200")).count()
 }
@@ -139,9 +147,7 @@ fn a_client_that_was_killed_goes_on_where_it_stopped_by_the_same_command() {
     let file = directory.path().join("f.bin");
     let data = bytes(1, 200_000_000);
     std::fs::write(&file, &data).unwrap();
-    let (mut child, id) = begin(&server, &key, &file, 5);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let id = interrupt(&server, &key, &file, 5);
     // What was on its way when the client died may still be recorded.
     std::thread::sleep(Duration::from_millis(300));
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -168,9 +174,7 @@ fn any_process_goes_on_knowing_only_the_session() {
     let (file, elsewhere) = (directory.path().join("f.bin"), directory.path().join("elsewhere"));
     let data = bytes(1, 150_000_000);
     std::fs::write(&file, &data).unwrap();
-    let (mut child, id) = begin(&server, &key, &file, 2);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let id = interrupt(&server, &key, &file, 2);
     std::fs::rename(&file, &elsewhere).unwrap();
     let mut command = upload_command(&elsewhere, &server.url, &key, &["--resume", &id]);
     let output = command.env("HOME", directory.path().join("other-home")).output().unwrap();
@@ -196,9 +200,7 @@ fn parts_of_another_file_are_found_by_the_hash_of_the_whole_and_sent_again() {
     let key = server.private_key();
     let file = directory.path().join("f.bin");
     std::fs::write(&file, bytes(1, 60_000_000)).unwrap();
-    let (mut child, id) = begin(&server, &key, &file, 2);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let id = interrupt(&server, &key, &file, 2);
     let other = bytes(2, 60_000_000);
     std::fs::write(&file, &other).unwrap();
     let output = upload_command(&file, &server.url, &key, &["--resume", &id]).output().unwrap();
@@ -215,9 +217,7 @@ fn a_changed_file_starts_anew_and_its_old_session_is_given_up() {
     let key = server.private_key();
     let file = directory.path().join("f.bin");
     std::fs::write(&file, bytes(1, 100_000_000)).unwrap();
-    let (mut child, id) = begin(&server, &key, &file, 1);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let id = interrupt(&server, &key, &file, 1);
     let changed = bytes(2, 40_000_000);
     std::fs::write(&file, &changed).unwrap();
     let output = upload_command(&file, &server.url, &key, &[]).output().unwrap();
@@ -281,9 +281,7 @@ fn an_expired_session_is_started_anew_by_the_same_command() {
     let data = bytes(1, 100_000_000);
     std::fs::write(&file, &data).unwrap();
     let address = server.url.strip_prefix("http://").unwrap().to_owned();
-    let (mut child, _) = begin(&server, &key, &file, 1);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    interrupt(&server, &key, &file, 1);
     server.kill();
     let database = rusqlite::Connection::open(data_dir.join("partway.db")).unwrap();
     database.execute("UPDATE sessions SET expires_at = 1", []).unwrap();

@@ -3,7 +3,7 @@
 //!
 //! `FAILPOINTS="name=action@hits;…"`: the action happens at the hits named, counted from 1 (`@3`, `@3-5`, `@3-`; without
 //! `@`, at every one). Actions: `kill` ends the process as `kill -9` does, `eio` and `enospc` are what the system then
-//! says, `pause` waits for a second.
+//! says, `pauseN` waits for N seconds.
 
 #[cfg(feature = "failpoints")]
 mod armed {
@@ -26,7 +26,7 @@ mod armed {
     enum Action {
         Kill,
         Fail(Errno),
-        Pause,
+        Pause(u64),
     }
 
     static POINTS: LazyLock<HashMap<String, Point>> = LazyLock::new(|| {
@@ -43,8 +43,7 @@ mod armed {
                 "kill" => Action::Kill,
                 "eio" => Action::Fail(Errno::IO),
                 "enospc" => Action::Fail(Errno::NOSPC),
-                "pause" => Action::Pause,
-                _ => return None,
+                other => Action::Pause(other.strip_prefix("pause")?.parse().ok()?),
             };
             let (first, last) = hits.split_once('-').unwrap_or((hits, hits));
             let last = if last.is_empty() { u64::MAX } else { last.parse().ok()? };
@@ -72,8 +71,8 @@ mod armed {
                 Ok(())
             }
             Action::Fail(errno) => Err(errno.into()),
-            Action::Pause => {
-                std::thread::sleep(Duration::from_secs(1));
+            Action::Pause(seconds) => {
+                std::thread::sleep(Duration::from_secs(seconds));
                 Ok(())
             }
         }

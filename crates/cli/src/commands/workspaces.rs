@@ -89,7 +89,13 @@ pub(crate) fn workspaces(command: WorkspacesCommand) -> Result<(), Failure> {
                 Ok(found)
             })?;
             let workspace = changed.ok_or_else(|| format!("there is no workspace {}", args.workspace))?;
-            print(&[workspace], args.output.json);
+            match limit {
+                _ if args.output.json => {
+                    println!("{}", json!({"workspace_no": workspace.workspace_no, "storage_limit_bytes": limit}));
+                }
+                Some(limit) => println!("Workspace {} may hold {limit} bytes.", workspace.workspace_no),
+                None => println!("Workspace {} may hold what the settings say.", workspace.workspace_no),
+            }
         }
         WorkspacesCommand::List(args) => print(&read(&args.store.config()?, workspaces::list)?, args.json),
     }

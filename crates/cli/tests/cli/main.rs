@@ -9,3 +9,4 @@ mod sdk;
 mod serve;
 mod server;
 mod upload;
+mod usage;

@@ -14,3 +14,4 @@ mod memory;
 mod network;
 mod power_cut;
 mod proxy;
+mod verification;

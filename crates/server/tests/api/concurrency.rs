@@ -12,7 +12,7 @@ use crate::app::{MIB, TestApp, bytes, read_available};
 #[tokio::test]
 async fn ten_completes_at_once_give_one_file_and_one_record() {
     let app = TestApp::start().await;
-    for round in 0..20 {
+    for round in 0..100 {
         let session = app.upload(1000, json!({"file_name": format!("{round}")})).await;
         session.put_all(&app, &bytes(round, 1000)).await;
         let answers = join_all((0..10).map(|_| async {
@@ -22,7 +22,7 @@ async fn ten_completes_at_once_give_one_file_and_one_record() {
         }));
         assert_eq!(answers.await.into_iter().collect::<BTreeSet<_>>().len(), 1);
     }
-    assert_eq!(app.count("files"), 20);
+    assert_eq!(app.count("files"), 100);
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ enum Command {
     /// Make, list and revoke API keys, also while the server runs.
     #[command(subcommand)]
     Keys(commands::keys::KeysCommand),
-    /// Make and list workspaces, also while the server runs.
+    /// Make and list workspaces, and limit what they hold, also while the server runs.
     #[command(subcommand)]
     Workspaces(commands::workspaces::WorkspacesCommand),
     /// Show what each workspace holds: files, open sessions, and what waits to be deleted.

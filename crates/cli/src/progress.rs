@@ -34,6 +34,7 @@ impl Progress {
     /// Shows what has happened.
     pub(crate) fn show(&self, event: &Event<'_>) {
         match event {
+            Event::Session { .. } => {}
             Event::Started { session_id, parts_total, parts_there, size_bytes, bytes_there } => {
                 self.bar.set_length(*size_bytes);
                 self.bar.set_position(*bytes_there);

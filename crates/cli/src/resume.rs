@@ -62,6 +62,8 @@ struct Memory {
 pub(crate) struct Remembered {
     memory: Memory,
     slot: Slot,
+    /// Whether it is of an earlier run.
+    is_recalled: bool,
     /// A session of an earlier version of the file, which nobody wants any more.
     outdated_session: Option<String>,
 }
@@ -118,7 +120,7 @@ impl Remembered {
         if let Some(memory) = &own
             && (memory.size_bytes, memory.modified_ns) == (size_bytes, modified_ns)
         {
-            return Ok(Self { memory: memory.clone(), slot, outdated_session: None });
+            return Ok(Self { memory: memory.clone(), slot, is_recalled: true, outdated_session: None });
         }
         let fingerprint = fingerprint(&source, size_bytes).map_err(unreadable)?;
         let same = |memory: &Memory| memory.size_bytes == size_bytes && memory.fingerprint == fingerprint;
@@ -126,6 +128,7 @@ impl Remembered {
             Some(memory) if same(&memory) => (Some(memory), None),
             own => (take_over(directory, &slot.name, &|memory| memory.destination == destination && same(memory)), own),
         };
+        let is_recalled = same.is_some();
         let memory = match same {
             Some(memory) => Memory { path, modified_ns, ..memory },
             None => Memory {
@@ -140,7 +143,7 @@ impl Remembered {
         };
         let outdated_session = outdated.and_then(|memory| memory.session_id);
         slot.write(&memory)?;
-        Ok(Self { memory, slot, outdated_session })
+        Ok(Self { memory, slot, is_recalled, outdated_session })
     }
 
     /// The session to go on with.
@@ -158,12 +161,25 @@ impl Remembered {
         &self.memory.idempotency_key
     }
 
-    /// The server has made this session, or has none.
-    pub(crate) fn set_session(&mut self, session_id: Option<String>) -> Result<(), ResumeError> {
-        if session_id.is_none() {
-            self.memory.idempotency_key = Uuid::new_v4().to_string();
+    /// Whether anything of it is of an earlier run.
+    pub(crate) fn is_recalled(&self) -> bool {
+        self.is_recalled
+    }
+
+    /// The server has made this session.
+    pub(crate) fn set_session(&mut self, session_id: &str) -> Result<(), ResumeError> {
+        if self.session_id() == Some(session_id) {
+            return Ok(());
         }
-        self.memory.session_id = session_id;
+        self.memory.session_id = Some(session_id.to_owned());
+        self.slot.write(&self.memory)
+    }
+
+    /// What is remembered is of no use: begins anew.
+    pub(crate) fn begin_anew(&mut self) -> Result<(), ResumeError> {
+        self.is_recalled = false;
+        self.memory.session_id = None;
+        self.memory.idempotency_key = Uuid::new_v4().to_string();
         self.slot.write(&self.memory)
     }
 
@@ -285,13 +301,13 @@ impl Slot {
 
     fn forget(self) {
         let _ = fs::remove_file(self.path("json"));
-        let _ = fs::remove_file(self.path("lock"));
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        // Looked at and not used: leaves no lock behind. Removed while it is still held.
+        // Nothing is remembered: leaves no lock behind. Removed here alone, and while it is still held: whoever opened
+        // it before finds that it is the lock of nothing.
         if !self.path("json").exists() {
             let _ = fs::remove_file(self.path("lock"));
         }
@@ -336,7 +352,7 @@ mod tests {
 
         /// Begins an upload that does not end.
         fn interrupted(&self, path: &Path, session_id: &str) {
-            self.open(path).unwrap().set_session(Some(session_id.into())).unwrap();
+            self.open(path).unwrap().set_session(session_id).unwrap();
         }
     }
 
@@ -396,7 +412,7 @@ mod tests {
         let files = Files::new();
         let (path, copy) = (files.write("a", b"x"), files.write("b", b"x"));
         let mut first = files.open(&path).unwrap();
-        first.set_session(Some("s1".into())).unwrap();
+        first.set_session("s1").unwrap();
         assert!(matches!(files.open(&path), Err(ResumeError::Busy { pid: Some(pid) }) if pid == std::process::id()));
         // The same content elsewhere is an upload of its own while the first is under way.
         assert_eq!(files.open(&copy).unwrap().session_id(), None);

@@ -85,9 +85,22 @@ impl Error {
         }
     }
 
-    /// Whether the session that was to go on cannot.
-    pub fn is_session_gone(&self) -> bool {
-        matches!(self.code(), Some(ErrorCode::SessionNotFound | ErrorCode::SessionExpired | ErrorCode::SessionAborted))
+    /// Whether the session that was to go on cannot: it has ended, or it is another file's.
+    pub fn is_session_of_no_use(&self) -> bool {
+        let codes = [
+            ErrorCode::SessionNotFound,
+            ErrorCode::SessionExpired,
+            ErrorCode::SessionAborted,
+            ErrorCode::SessionCompleted,
+            ErrorCode::ChecksumMismatch,
+            ErrorCode::IdempotencyKeyReused,
+        ];
+        self.code().is_some_and(|code| codes.contains(&code))
+    }
+
+    /// Whether starting again may help: not when the server has no room, which a person must know at once.
+    pub(crate) fn is_mendable_for_start(&self) -> bool {
+        self.is_mendable() && self.code() != Some(ErrorCode::InsufficientStorage)
     }
 
     /// Whether sending a part again may help: its bytes or its URL may have been spoilt on the way.

@@ -23,13 +23,23 @@ const DEFAULT_CONCURRENCY: usize = 4;
 const TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// A connection that takes no byte and gives no answer for so long is dead, whatever a proxy in between pretends.
 const DEFAULT_STALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// The slowest line that an upload is meant for, in bytes per second and connection. What was handed over may still be
+/// in buffers on this machine, up to [`BUFFERED_BYTES`] of it, and takes its time without a sign of progress.
+const DEFAULT_SLOWEST_RATE: u64 = 4 * 1024;
+/// Most that buffers on this machine hold of one connection: what Linux lets a socket's grow to (net.ipv4.tcp_wmem).
+const BUFFERED_BYTES: u64 = 4 * 1024 * 1024;
 /// Parts that are there already and are read for the hash of the whole file, at once.
 const READS: usize = 2;
 
 /// What happens during an upload, for whoever shows it.
 #[derive(Debug)]
 pub enum Event<'e> {
-    /// There is a session; nothing of it is sent yet.
+    /// There is a session. It is the first that is known of it, so that it can be remembered.
+    Session {
+        /// Its id.
+        session_id: &'e str,
+    },
+    /// It is known what is to be sent; nothing is yet.
     Started {
         /// Its id.
         session_id: &'e str,
@@ -74,6 +84,7 @@ pub struct Upload {
     retry: RetryPolicy,
     digests: bool,
     stall_timeout: Duration,
+    slowest_rate: u64,
     session_id: Option<String>,
     idempotency_key: Option<String>,
 }
@@ -93,6 +104,7 @@ impl Upload {
             retry: RetryPolicy::default(),
             digests: true,
             stall_timeout: DEFAULT_STALL_TIMEOUT,
+            slowest_rate: DEFAULT_SLOWEST_RATE,
             session_id: None,
             idempotency_key: None,
         }
@@ -161,10 +173,18 @@ impl Upload {
         self
     }
 
-    /// After how long without a byte or an answer a connection counts as dead.
+    /// After how long without a byte or an answer a connection counts as dead, beyond the time that what is buffered
+    /// may take at the slowest rate. (A peer that is really gone is noticed sooner, by the kernel.)
     #[must_use]
     pub fn stall_timeout(mut self, stall_timeout: Duration) -> Self {
         self.stall_timeout = stall_timeout;
+        self
+    }
+
+    /// The slowest line that counts as one, in bytes per second and connection; at least 1.
+    #[must_use]
+    pub fn slowest_rate(mut self, bytes_per_second: u64) -> Self {
+        self.slowest_rate = bytes_per_second.max(1);
         self
     }
 
@@ -220,7 +240,8 @@ impl Upload {
         let request = self.start_request(source)?;
         let idempotency_key = self.idempotency_key.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
         let start = async || client.start(&request, &idempotency_key).await;
-        let started = self.retry.run(start, Error::is_mendable, retrying(on_event)).await?;
+        let started = self.retry.run(start, Error::is_mendable_for_start, retrying(on_event)).await?;
+        on_event(Event::Session { session_id: &started.session_id });
         let session = Session::new(started.session_id, started.part_size, source.size_bytes());
         let urls: HashMap<u32, String> = (0..).zip(started.parts).collect();
         // Another process may have had this answer before, and sent parts: the server knows.
@@ -242,10 +263,11 @@ impl Upload {
         if state.size != source.size_bytes() {
             return Err(source.unfit("has another size than the file that the session was started for"));
         }
+        on_event(Event::Session { session_id: &state.session_id });
         let session = Session::new(state.session_id, state.part_size, state.size);
         if state.status == "completed" {
             // Completing once more answers the record.
-            return Ok(session);
+            return Ok(Session { is_completed: true, ..session });
         }
         let request = ResignRequest { parts: None, ttl_seconds: Some(TTL.as_secs()) };
         let resign = async || client.resign(session_id, &request).await;
@@ -290,13 +312,15 @@ struct Session {
     parts_total: u32,
     missing: Vec<u32>,
     urls: HashMap<u32, String>,
+    /// Whether it takes no more parts because its file is there.
+    is_completed: bool,
 }
 
 impl Session {
     fn new(id: String, part_size: u64, size_bytes: u64) -> Self {
         let part_size = part_size.max(1);
         let parts_total = u32::try_from(size_bytes.div_ceil(part_size)).unwrap_or(u32::MAX);
-        Self { id, size_bytes, part_size, parts_total, missing: Vec::new(), urls: HashMap::new() }
+        Self { id, size_bytes, part_size, parts_total, missing: Vec::new(), urls: HashMap::new(), is_completed: false }
     }
 
     fn part_len(&self, index: u32) -> u64 {
@@ -312,6 +336,7 @@ struct Transfer<'t> {
     session_id: String,
     part_size: u64,
     parts_total: u32,
+    is_completed: bool,
     urls: PartUrls<'t>,
     /// `None` where the server's parts are not such that their hashes make that of the file.
     hashes: Option<Arc<PartHashes>>,
@@ -335,6 +360,7 @@ impl<'t> Transfer<'t> {
             session_id: session.id.clone(),
             part_size: session.part_size,
             parts_total: session.parts_total,
+            is_completed: session.is_completed,
             urls: PartUrls::new(client, &session.id, TTL, session.urls.clone()),
             hashes,
             on_event,
@@ -358,7 +384,7 @@ impl<'t> Transfer<'t> {
             tried += 1;
             let again = match &completed {
                 Ok(record) => return check_hash(hash, record).map(|()| record.clone()),
-                Err(_) if tried >= self.upload.retry.tries => None,
+                Err(_) if tried >= self.upload.retry.tries || self.is_completed => None,
                 // The server lost parts that it had: its disk failed, or its machine did.
                 Err(error) if error.missing_parts().is_some() => error.missing_parts().map(<[u32]>::to_vec),
                 // The parts of the other run were of another file.
@@ -394,7 +420,7 @@ impl<'t> Transfer<'t> {
             let url = self.urls.get(index, refused.as_deref()).await?;
             let file = Arc::clone(&self.source.file);
             let request = self.client.put_part(&url, file, range.clone(), sha256.as_ref(), on_sent);
-            let outcome = watch(request, &sent, self.upload.stall_timeout, self.on_event).await;
+            let outcome = self.watch(request, &sent).await;
             refused = match &outcome {
                 Err(error) if error.code() == Some(ErrorCode::UrlExpired) => Some(url),
                 _ => None,
@@ -405,6 +431,33 @@ impl<'t> Transfer<'t> {
             (self.on_event)(Event::Retrying { error, bytes_lost: sent.swap(0, Ordering::Relaxed), pause });
         };
         self.upload.retry.run(put, Error::is_mendable_for_part, on_retry).await
+    }
+
+    /// Runs the request of a part, tells every so often how much of its body has gone, and ends it when nothing goes.
+    async fn watch<T>(&self, request: impl Future<Output = Result<T, Error>>, sent: &AtomicU64) -> Result<T, Error> {
+        const EVERY: Duration = Duration::from_millis(100);
+        let mut told = 0;
+        let mut last_progress = Instant::now();
+        let mut request = std::pin::pin!(request);
+        loop {
+            let outcome = tokio::time::timeout(EVERY, request.as_mut()).await;
+            let now = sent.load(Ordering::Relaxed);
+            if now > told {
+                (self.on_event)(Event::Sent { bytes: now - told });
+                told = now;
+                last_progress = Instant::now();
+            }
+            let buffered = Duration::from_secs(now.min(BUFFERED_BYTES) / self.upload.slowest_rate);
+            let silent = last_progress.elapsed();
+            match outcome {
+                Ok(output) => return output,
+                Err(_) if silent >= self.upload.stall_timeout + buffered => {
+                    let seconds = silent.as_secs();
+                    return Err(Error::Connection(format!("no byte was taken and no answer came for {seconds} s")));
+                }
+                Err(_) => {}
+            }
+        }
     }
 
     /// Reads parts that are not sent, for the hash of the whole.
@@ -431,34 +484,4 @@ fn check_hash(sent: Option<String>, record: &FileRecord) -> Result<(), Error> {
 /// Length of part `index` in bytes.
 fn part_len(index: u32, part_size: u64, size_bytes: u64) -> u64 {
     size_bytes.saturating_sub(u64::from(index) * part_size).min(part_size)
-}
-
-/// Runs the request of a part, tells every so often how much of its body has gone, and ends it when nothing goes.
-async fn watch<T>(
-    request: impl Future<Output = Result<T, Error>>,
-    sent: &AtomicU64,
-    stall_timeout: Duration,
-    on_event: &(dyn Fn(Event<'_>) + Send + Sync),
-) -> Result<T, Error> {
-    const EVERY: Duration = Duration::from_millis(100);
-    let mut told = 0;
-    let mut last_progress = Instant::now();
-    let mut request = std::pin::pin!(request);
-    loop {
-        let outcome = tokio::time::timeout(EVERY, request.as_mut()).await;
-        let now = sent.load(Ordering::Relaxed);
-        if now > told {
-            on_event(Event::Sent { bytes: now - told });
-            told = now;
-            last_progress = Instant::now();
-        }
-        match outcome {
-            Ok(output) => return output,
-            Err(_) if last_progress.elapsed() >= stall_timeout => {
-                let seconds = stall_timeout.as_secs();
-                return Err(Error::Connection(format!("no byte was taken and no answer came for {seconds} s")));
-            }
-            Err(_) => {}
-        }
-    }
 }

@@ -86,7 +86,11 @@ impl App {
         let store = open_store(data_dir.path(), &config.storage)?;
         let gate = Arc::new(WriteGate::new(crate::runtime::write_slots()));
         let reserve = Arc::new(DatabaseReserve::new(data_dir.path()));
-        let uploads = Uploads::new(db.clone(), Arc::clone(&store), gate, Arc::clone(&reserve), &config);
+        let identity = data_dir
+            .identity()
+            .map_err(|source| StartError::Storage { path: config.storage.data_dir.display().to_string(), source })?;
+        let trust = crate::boot::trust(&identity).into();
+        let uploads = Uploads::new(db.clone(), Arc::clone(&store), gate, Arc::clone(&reserve), trust, &config);
         let urls = Urls::new(&config.http, listening_on, Presigner::new(&secrets.part_urls));
         let inner = Inner { config, db, store, reserve, uploads, urls, secrets, _data_dir: data_dir };
         Ok((Self { inner: Arc::new(inner) }, first_run))

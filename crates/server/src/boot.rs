@@ -1,17 +1,17 @@
-//! Which start of the machine this is. What was written but not synced survives the end of a process, not that of the
-//! machine: records made in another boot are verified before they are trusted.
+//! Under which circumstances parts were received. What was written but not synced survives the end of a process, but
+//! not that of the machine, and is not in a snapshot of its disk: records from before are verified before they are
+//! trusted.
 
-use std::sync::LazyLock;
+use std::os::unix::fs::MetadataExt;
 
 use uuid::Uuid;
 
-static BOOT_ID: LazyLock<String> = LazyLock::new(|| {
+/// The boot of the machine, and the identity of the data directory by a file in it that is made once: a copy, a restored
+/// backup or another mount has another one.
+pub(crate) fn trust(identity: &std::fs::Metadata) -> String {
     let kernels = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
     // Where the kernel does not tell, every start of the process counts as one of the machine: slower, never wrong.
-    kernels.map_or_else(|_| Uuid::new_v4().to_string(), |id| id.trim().to_owned())
-});
-
-/// The id of the machine's current boot.
-pub(crate) fn boot_id() -> &'static str {
-    &BOOT_ID
+    let boot_id = kernels.map_or_else(|_| Uuid::new_v4().to_string(), |id| id.trim().to_owned());
+    let (device, inode, changed) = (identity.dev(), identity.ino(), identity.ctime());
+    format!("{boot_id} {device}:{inode}:{changed}.{:09}", identity.ctime_nsec())
 }

@@ -12,14 +12,16 @@ use rustix::io::Errno;
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 /// Why a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
     /// Another server has it.
-    #[error("another partway server is using the data directory {0}; stop it, or give this one another --data-dir")]
+    #[error(
+        "another partway server, or partway fsck --repair, is using the data directory {0}; stop it, or give this one another --data-dir"
+    )]
     InUse(PathBuf),
     /// There is no database in it.
     #[error("{0} has no Partway database; is it the --data-dir that the server uses?")]
@@ -56,7 +58,7 @@ impl DataDir {
             .open(path.join("lock"))
             .map_err(unusable)?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { path, _lock: lock }),
+            Ok(()) => Ok(Self { path, lock }),
             Err(Errno::WOULDBLOCK) => Err(DataDirError::InUse(path)),
             Err(errno) => Err(unusable(errno.into())),
         }
@@ -74,6 +76,14 @@ impl DataDir {
     /// The directory.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What tells this directory from a copy of it.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn identity(&self) -> io::Result<fs::Metadata> {
+        self.lock.metadata()
     }
 
     /// The database file in it.

@@ -25,5 +25,5 @@ pub(super) fn read<T: Send + 'static>(
 fn on_database<T>(config: &Config, work: impl AsyncFnOnce(Db) -> Result<T, DbError>) -> Result<T, Failure> {
     let database = DataDir::existing_database(&config.storage.data_dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    Ok(runtime.block_on(async { work(Db::open(&database)?).await })?)
+    Ok(runtime.block_on(async { work(Db::open_existing(&database)?).await })?)
 }

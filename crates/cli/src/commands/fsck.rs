@@ -65,12 +65,14 @@ fn check(args: &FsckArgs) -> Result<Report, Failure> {
     let config = args.store.config()?;
     let data_dir = &config.storage.data_dir;
     let database = DataDir::existing_database(data_dir)?;
-    // Held until the end: no server starts in the middle.
     let lock = match DataDir::lock(data_dir) {
         Ok(lock) => Some(lock),
         Err(DataDirError::InUse(_)) => None,
         Err(error) => return Err(error.into()),
     };
+    let beside_server = lock.is_none();
+    // Held only for repairing: a server that starts in the middle of a check does no harm.
+    let lock = lock.filter(|_| args.repair);
     let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::no_length() };
     if let Ok(style) = ProgressStyle::with_template("{spinner} {bytes} read, {bytes_per_sec}") {
         bar.set_style(style);
@@ -78,19 +80,20 @@ fn check(args: &FsckArgs) -> Result<Report, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().build()?;
     let report = runtime.block_on(async {
         let fsck = Fsck {
-            db: Db::open(&database)?,
+            db: Db::open_existing(&database)?,
             store: Arc::new(LocalStore::existing(data_dir)),
             deep: args.deep,
             repair: args.repair,
-            alone: lock.is_some(),
+            alone: !beside_server,
         };
         Ok::<_, Failure>(fsck.run(&|bytes| bar.inc(bytes)).await?)
     })?;
     bar.finish_and_clear();
+    drop(lock);
     if args.json {
-        println!("{}", to_json(&report, lock.is_none())?);
+        println!("{}", to_json(&report, beside_server)?);
     } else {
-        print(&report, lock.is_none());
+        print(&report, beside_server);
     }
     Ok(report)
 }

@@ -1,5 +1,7 @@
 //! `partway serve`
 
+use std::time::Duration;
+
 use partway_server::service::bootstrap::FirstRun;
 use partway_server::{App, Config, runtime};
 use tokio::net::TcpListener;
@@ -9,6 +11,9 @@ use tokio_util::sync::CancellationToken;
 use crate::settings::ServeArgs;
 use crate::{Failure, logging};
 
+/// How long storage work in the background may take to end after the last request.
+const STOPPING: Duration = Duration::from_secs(2);
+
 /// Runs the server until SIGTERM or SIGINT.
 pub(crate) fn serve(args: ServeArgs) -> Result<(), Failure> {
     let config = args.config()?;
@@ -16,7 +21,10 @@ pub(crate) fn serve(args: ServeArgs) -> Result<(), Failure> {
     raise_file_limit();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(runtime::worker_threads()).enable_all().build()?;
-    runtime.block_on(serve_until_signal(config))
+    let served = runtime.block_on(serve_until_signal(config));
+    // Parts may be being verified, which can take hours and is begun anew at the next start.
+    runtime.shutdown_timeout(STOPPING);
+    served
 }
 
 async fn serve_until_signal(config: Config) -> Result<(), Failure> {

@@ -8,6 +8,8 @@ use std::time::Duration;
 use clap::Args;
 use partway_client::{Client, Error, Event, FileRecord, RetryPolicy, Upload};
 use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::Failure;
 use crate::progress::Progress;
@@ -47,7 +49,7 @@ pub(crate) struct UploadArgs {
     concurrency: u8,
     /// Go on with this session, whoever started it: only the parts that are missing are sent. Not needed for going on
     /// with an upload of one's own: the same command again does.
-    #[arg(long, value_name = "SESSION", conflicts_with_all = ["folder", "tags", "metadata", "custom_id", "random_prefix"])]
+    #[arg(long, value_name = "SESSION", value_parser = parse_session, conflicts_with_all = ["folder", "tags", "metadata", "custom_id", "random_prefix"])]
     resume: Option<String>,
     /// Neither go on with an earlier upload of the same file nor remember this one.
     #[arg(long)]
@@ -68,6 +70,10 @@ fn parse_meta(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("must be NAME=VALUE".to_owned()),
     }
+}
+
+fn parse_session(text: &str) -> Result<String, String> {
+    Uuid::try_parse(text).map(|id| id.to_string()).map_err(|_| "must be the id of a session, a UUID".to_owned())
 }
 
 /// Uploads the files, one after the other; what fails does not keep the others from being tried.
@@ -92,9 +98,10 @@ async fn upload_all(args: &UploadArgs) -> Result<ExitCode, Failure> {
         return Err("--resume goes on with one session: give it one file".into());
     }
     let client = Client::new(&args.url, &args.key)?;
+    let interrupted = interruption();
     let mut failed = 0;
     for file in &args.files {
-        match upload_file(args, &client, file).await {
+        match upload_file(args, &client, file, &interrupted).await {
             Outcome::Uploaded(record) => print_record(&record, args.json)?,
             Outcome::Failed => failed += 1,
             Outcome::Interrupted => return Ok(ExitCode::from(INTERRUPTED)),
@@ -103,7 +110,22 @@ async fn upload_all(args: &UploadArgs) -> Result<ExitCode, Failure> {
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn upload_file(args: &UploadArgs, client: &Client, file: &Path) -> Outcome {
+/// Cancelled by the first Ctrl-C. The second one ends the process whatever it does.
+fn interruption() -> CancellationToken {
+    let interrupted = CancellationToken::new();
+    let token = interrupted.clone();
+    tokio::spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            if token.is_cancelled() {
+                std::process::exit(INTERRUPTED.into());
+            }
+            token.cancel();
+        }
+    });
+    interrupted
+}
+
+async fn upload_file(args: &UploadArgs, client: &Client, file: &Path, interrupted: &CancellationToken) -> Outcome {
     let mut remembered = match args.remember(file) {
         Ok(remembered) => remembered,
         Err(error) => {
@@ -114,22 +136,25 @@ async fn upload_file(args: &UploadArgs, client: &Client, file: &Path) -> Outcome
     if let Some(outdated) = remembered.as_ref().and_then(Remembered::outdated_session) {
         eprintln!("{}: changed since it was sent in part; starting anew", file_label(file));
         // Its room on the server is not needed any more; if that cannot be said now, it expires.
-        let _ = client.abort(outdated).await;
+        tokio::select! {
+            _ = client.abort(outdated) => {}
+            () = interrupted.cancelled() => return Outcome::Interrupted,
+        }
     }
     loop {
         let uploading = args.of_file(file, remembered.as_ref());
-        let goes_on = remembered.as_ref().is_some_and(|remembered| remembered.session_id().is_some());
+        let is_recalled = remembered.as_ref().is_some_and(Remembered::is_recalled);
         let progress = Progress::new(&file_label(file), args.json);
         let started = Mutex::new(Started { session: None, remembered: remembered.as_mut() });
         let on_event = |event: Event<'_>| {
-            if let Event::Started { session_id, .. } = &event {
+            if let Event::Session { session_id } = &event {
                 started.lock().unwrap_or_else(PoisonError::into_inner).note(session_id);
             }
             progress.show(&event);
         };
         let outcome = tokio::select! {
             outcome = uploading.send(client, &on_event) => Some(outcome),
-            _ = tokio::signal::ctrl_c() => None,
+            () = interrupted.cancelled() => None,
         };
         progress.end();
         let session = started.into_inner().unwrap_or_else(PoisonError::into_inner).session;
@@ -140,11 +165,11 @@ async fn upload_file(args: &UploadArgs, client: &Client, file: &Path) -> Outcome
                 }
                 return Outcome::Uploaded(Box::new(record));
             }
-            // What is remembered was given up or has expired, perhaps long ago.
-            Some(Err(error)) if goes_on && error.is_session_gone() => {
+            // What is remembered has ended, perhaps long ago, or was of another file.
+            Some(Err(error)) if is_recalled && error.is_session_of_no_use() => {
                 eprintln!("{}: {error}; starting anew", file_label(file));
-                let forgotten = remembered.as_mut().map(|remembered| remembered.set_session(None));
-                if let Some(Err(error)) = forgotten {
+                let anew = remembered.as_mut().map(Remembered::begin_anew);
+                if let Some(Err(error)) = anew {
                     eprintln!("partway: {error}");
                     return Outcome::Failed;
                 }
@@ -171,7 +196,7 @@ impl Started<'_> {
     fn note(&mut self, session_id: &str) {
         self.session = Some(session_id.to_owned());
         if let Some(remembered) = &mut self.remembered
-            && let Err(error) = remembered.set_session(Some(session_id.to_owned()))
+            && let Err(error) = remembered.set_session(session_id)
         {
             eprintln!("partway: this upload will not be remembered: {error}");
         }

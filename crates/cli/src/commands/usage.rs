@@ -28,9 +28,12 @@ struct Row {
 
 /// Shows the bytes of each workspace by what they are.
 pub(crate) fn usage(args: &UsageArgs) -> Result<(), Failure> {
-    let (workspaces, mut garbage) = read(&args.store.config()?, |tx| Ok((usage::list(tx)?, garbage::amounts(tx)?)))?;
+    let config = args.store.config()?;
+    let default_limit = config.limits.workspace_storage.map(|limit| limit.0);
+    let (workspaces, mut garbage) = read(&config, |tx| Ok((usage::list(tx)?, garbage::amounts(tx)?)))?;
     let mut rows: Vec<Row> = Vec::new();
-    for workspace in workspaces {
+    for mut workspace in workspaces {
+        workspace.storage_limit_bytes = workspace.storage_limit_bytes.or(default_limit);
         let own = garbage.iter().position(|(id, _)| *id == Some(workspace.workspace_id));
         let garbage = own.map(|at| garbage.swap_remove(at).1).unwrap_or_default();
         rows.push(Row { workspace: Some(workspace), garbage });
@@ -61,7 +64,7 @@ fn print_json(row: &Row) {
 }
 
 fn print(rows: &[Row]) {
-    let shown = |amount: Amount| format!("{} ({})", HumanBytes(amount.bytes), amount.count);
+    let shown = |amount: Amount| format!("{} ({})", HumanBytes(amount.bytes.max(0) as u64), amount.count);
     let rows: Vec<_> = rows
         .iter()
         .map(|row| {

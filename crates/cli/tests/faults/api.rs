@@ -28,6 +28,10 @@ impl Api {
         Self { http, base: base.to_owned(), key: key.to_owned() }
     }
 
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
     /// One request; `Err` when there was no answer.
     pub async fn once(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(u16, Value), String> {
         self.named(method, path, body, None).await

@@ -19,7 +19,7 @@ use crate::api::{Api, fsck, indices};
 use crate::server::{Server, bytes, free_address, fresh};
 
 /// Where the process ends itself, and what work that takes.
-const STEPS: [&str; 18] = [
+const STEPS: [&str; 19] = [
     "start.after_row",
     "start.after_reserve",
     "part.before_write",
@@ -36,6 +36,7 @@ const STEPS: [&str; 18] = [
     "cleaner.after_delete",
     "cleaner.after_forget",
     "cleaner.after_forget_parts",
+    "verify.before_commit",
     "blob.write",
     "blob.sync",
 ];
@@ -110,6 +111,11 @@ fn nothing_acknowledged_is_lost_and_nothing_is_left_behind_however_often_the_ser
         // Bytes come in many writes, most other steps are reached once or twice between two kills.
         let hit = if step == "blob.write" { rng.random_range(1..=60) } else { rng.random_range(1..=2) };
         let failpoint = format!("{step}=kill@{hit}");
+        if step == "verify.before_commit" || rng.random_bool(0.2) {
+            // As if the machine had been started anew: parts are verified before they are trusted.
+            let database = rusqlite::Connection::open(data_dir.join("partway.db")).unwrap();
+            database.execute("UPDATE sessions SET trusted_boot_id = 'another'", []).unwrap();
+        }
         let more = [("FAILPOINTS", failpoint.as_str())];
         let more = if at_step { &more[..] } else { &[] };
         let mut server = Server::start_with(&data_dir, &arguments, &[&environment[..], more].concat());

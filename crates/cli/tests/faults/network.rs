@@ -82,6 +82,7 @@ async fn a_connection_that_stalls_is_given_up_by_both_sides() {
     let retries = std::sync::Mutex::new(Vec::new());
     let upload = Upload::of(setup.file())
         .stall_timeout(Duration::from_secs(3))
+        .slowest_rate(u64::MAX)
         .retry(RetryPolicy { longest_pause: Duration::from_millis(500), ..RetryPolicy::default() });
     let on_event = |event: Event<'_>| {
         if let Event::Retrying { error, .. } = event {
@@ -186,7 +187,9 @@ fn any_process_goes_on_knowing_only_the_session() {
     );
     // Another size cannot be that file, another session is none.
     std::fs::write(&elsewhere, "short").unwrap();
-    for (session, message) in [(id.as_str(), "another size"), ("nonsense", "SESSION_NOT_FOUND")] {
+    for (session, message) in
+        [(id.as_str(), "another size"), ("01890a5d-ac96-774b-bcce-b302099a800a", "SESSION_NOT_FOUND")]
+    {
         let output = upload_command(&elsewhere, &server.url, &key, &["--resume", session]).output().unwrap();
         assert_eq!(output.status.code(), Some(1));
         assert!(text(&output.stderr).contains(message), "{}", text(&output.stderr));
@@ -292,4 +295,47 @@ fn an_expired_session_is_started_anew_by_the_same_command() {
     assert!(text(&output.stderr).contains("starting anew"), "{}", text(&output.stderr));
     let record: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(record["hash"], format!("blake3:{}", blake3::hash(&data)));
+}
+
+#[test]
+fn a_file_that_changed_after_it_was_completed_unheard_is_uploaded_anew() {
+    use std::os::unix::fs::FileExt;
+    let (directory, data_dir) = fresh();
+    let server = Server::start(&data_dir, &[]);
+    let key = server.private_key();
+    let file = directory.path().join("f.bin");
+    let mut data = bytes(1, 100_000_000);
+    std::fs::write(&file, &data).unwrap();
+    let id = interrupt(&server, &key, &file, 1);
+    // Another process finishes it.
+    let mut command = upload_command(&file, &server.url, &key, &["--resume", &id]);
+    assert!(command.output().unwrap().status.success());
+    // A change that keeps size and time, where no sample of the fingerprint is.
+    let changed = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
+    let modified = changed.metadata().unwrap().modified().unwrap();
+    changed.write_all_at(b"changed", 3_000_000).unwrap();
+    changed.set_modified(modified).unwrap();
+    data[3_000_000..3_000_007].copy_from_slice(b"changed");
+    let output = upload_command(&file, &server.url, &key, &[]).output().unwrap();
+    let errors = text(&output.stderr);
+    assert!(output.status.success() && errors.contains("starting anew"), "{errors}");
+    let record: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(record["hash"], format!("blake3:{}", blake3::hash(&data)));
+}
+
+#[tokio::test]
+async fn what_is_still_in_buffers_on_a_slow_line_is_waited_for() {
+    let setup = Setup::new(60_000);
+    // All of it is taken at once, and then dribbles through for ten seconds.
+    setup.proxy.plan([Fault::Trickle(0, 10)]);
+    let client = Client::new(&setup.proxy.url, &setup.key).unwrap();
+    let retries = std::sync::atomic::AtomicU32::new(0);
+    let on_event = |event: Event<'_>| {
+        if let Event::Retrying { .. } = event {
+            retries.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    };
+    let record = Upload::of(setup.file()).stall_timeout(Duration::from_secs(1)).send(&client, &on_event).await.unwrap();
+    assert_eq!((setup.proxy.left(), retries.into_inner()), (0, 0));
+    setup.assert_uploaded(&serde_json::to_value(record).unwrap());
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::api::{Api, indices};
+use crate::api::{Api, fsck, indices};
 use crate::server::{Server, bytes, free_address, fresh};
 
 /// Sessions with one part of two each, received in what looks like another boot of the machine.
@@ -70,12 +70,117 @@ fn who_asks_for_a_session_that_takes_long_is_told_to_come_again() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let http = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
-        let asked = http.get(format!("{}/api/v1/multipart/{}", server.url, ids[0])).bearer_auth(server.private_key());
+        let asked = http.get(format!("{}/api/v1/multipart/{}", server.url, ids[0])).bearer_auth(api.key());
         let answer = asked.send().await.unwrap();
         assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (503, &"5".parse().unwrap()));
         assert_eq!(answer.json::<Value>().await.unwrap()["errorCode"], "SERVICE_UNAVAILABLE");
         // Meanwhile the server serves, and whoever comes again gets what was verified for the first one.
         assert_eq!(api.once(Method::GET, "", None).await.unwrap().0, 200);
         assert_eq!(indices(&api.status(&ids[0]).await, "uploaded_parts"), [1]);
+    });
+}
+
+#[test]
+fn a_session_that_is_given_up_while_it_waits_for_its_verification_leaves_no_blob() {
+    let (mut server, api, ids, directory) = after_reboot(5, "verify.before_commit=pause2");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let states = runtime.block_on(async {
+        // All are wanted at once; two can be verified, the others wait.
+        let asking: Vec<_> = ids
+            .iter()
+            .map(|id| {
+                let (api, path) = (api.clone(), format!("/{id}"));
+                tokio::spawn(async move { api.until_answered(Method::GET, &path, None).await })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        for id in &ids {
+            assert_eq!(api.once(Method::DELETE, &format!("/{id}"), None).await.unwrap().0, 204);
+        }
+        // The cleaner deletes their blobs while they still wait.
+        let mut states = Vec::new();
+        for asked in asking {
+            states.push(asked.await.unwrap().1["status"].clone());
+        }
+        states
+    });
+    assert_eq!(states, vec![json!("aborted"); 5]);
+    assert_clean(&mut server, directory.path());
+}
+
+#[test]
+fn a_session_that_is_looked_at_and_given_up_while_it_is_being_started_leaves_no_blob() {
+    let (directory, data_dir) = fresh();
+    for (step, attempt) in [("start.after_row", 0), ("start.after_row", 1), ("start.after_reserve", 2)] {
+        let mut server = Server::start_with(&data_dir, &[], &[("FAILPOINTS", &format!("{step}=pause1"))]);
+        let key = if attempt == 0 {
+            server.private_key()
+        } else {
+            std::fs::read_to_string(directory.path().join("key")).unwrap()
+        };
+        std::fs::write(directory.path().join("key"), &key).unwrap();
+        let api = Api::new(&server.url, &key);
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let starting = tokio::spawn({
+                let (api, body) = (api.clone(), json!({"file_name": "f", "size": 5, "format": "bin"}));
+                async move { api.start(&body, &format!("k{attempt}")).await }
+            });
+            let id = loop {
+                let (_, list) = api.once(Method::GET, "?status=uploading", None).await.unwrap();
+                if let Some(id) = list["sessions"][0]["session_id"].as_str() {
+                    break id.to_owned();
+                }
+            };
+            let path = format!("/{id}");
+            let (looked, given_up) =
+                tokio::join!(api.once(Method::GET, &path, None), api.once(Method::DELETE, &path, None));
+            assert_eq!((looked.unwrap().0, given_up.unwrap().0), (200, 204));
+            assert_eq!(starting.await.unwrap()["session_id"], id.as_str());
+            assert_eq!(api.status(&id).await["status"], "aborted");
+        });
+        assert_clean(&mut server, directory.path());
+    }
+}
+
+/// After a restart, which cleans, nothing is left.
+fn assert_clean(server: &mut Server, directory: &Path) {
+    let data_dir = directory.join("data");
+    server.kill();
+    let _server = Server::start(&data_dir, &[]);
+    for _ in 0..100 {
+        let (code, report) = fsck(&data_dir, &[]);
+        assert_eq!(code, 0, "{report}");
+        if report["blobs"] == 0 {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("blobs are left");
+}
+
+#[test]
+fn a_start_that_is_repeated_after_the_process_died_has_its_room_before_it_is_answered() {
+    let (_directory, data_dir) = fresh();
+    let address = free_address();
+    let mut server = Server::start_with(&data_dir, &["--listen", &address], &[("FAILPOINTS", "start.after_row=kill")]);
+    let api = Api::new(&server.url, &server.private_key());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let body = json!({"file_name": "f", "size": 3_000_000, "format": "bin"});
+    let blobs = || {
+        let shards = std::fs::read_dir(data_dir.join("blobs")).unwrap();
+        let blobs = shards.flat_map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap());
+        blobs.map(|blob| blob.unwrap().metadata().unwrap().len()).collect::<Vec<_>>()
+    };
+    runtime.block_on(async {
+        let starting = tokio::spawn({
+            let (api, body) = (api.clone(), body.clone());
+            async move { api.start(&body, "k").await }
+        });
+        server.wait();
+        assert!(blobs().is_empty());
+        let _server = Server::start(&data_dir, &["--listen", &address]);
+        starting.await.unwrap();
+        assert_eq!(blobs(), [3_000_000_u64]);
     });
 }

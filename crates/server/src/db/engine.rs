@@ -100,8 +100,22 @@ impl Db {
     pub fn open(path: &Path) -> Result<Self, DbError> {
         let mut writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
         writer.pragma_update(None, "journal_mode", "WAL")?;
-        writer.pragma_update(None, "synchronous", "FULL")?;
         migrate::run(&mut writer)?;
+        Self::start(writer, path)
+    }
+
+    /// Opens the database file as it is, for commands beside a server that may be of another version.
+    ///
+    /// # Errors
+    /// Also when its schema is not the one this program knows. Blocks.
+    pub fn open_existing(path: &Path) -> Result<Self, DbError> {
+        let writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        migrate::check(&writer)?;
+        Self::start(writer, path)
+    }
+
+    fn start(writer: Connection, path: &Path) -> Result<Self, DbError> {
+        writer.pragma_update(None, "synchronous", "FULL")?;
         let (read_sender, read_receiver) = mpsc::channel();
         let read_receiver = Arc::new(Mutex::new(read_receiver));
         for _ in 0..READERS {

@@ -27,6 +27,16 @@ pub enum DbError {
         /// Newest version known.
         known: i64,
     },
+    /// The file belongs to an older version of the program.
+    #[error(
+        "the database has schema version {found}, this program has {known}: start the server of this version once, which brings it up to date"
+    )]
+    TooOld {
+        /// Version found.
+        found: i64,
+        /// Version known.
+        known: i64,
+    },
     /// The transaction that this write was part of could not be committed.
     #[error("commit failed: {0}")]
     Commit(String),

@@ -57,8 +57,7 @@ pub fn insert(
 pub fn amounts(tx: &Tx<'_>) -> Result<Vec<(Option<Uuid>, Amount)>, DbError> {
     tx.all("SELECT workspace_id, count(*), sum(size_bytes) FROM garbage GROUP BY workspace_id", &[], |row| {
         let workspace_id = row.get::<_, Option<String>>(0)?.map(|_| columns::uuid(TABLE, row, 0)).transpose()?;
-        let amount = Amount { count: columns::size(TABLE, row, 1)?, bytes: columns::size(TABLE, row, 2)? };
-        Ok((workspace_id, amount))
+        Ok((workspace_id, Amount::from_row(row, 1)?))
     })
 }
 

@@ -1,5 +1,7 @@
 //! Brings a database's schema to the version this program knows. Versions only grow; each is one file.
 
+use std::cmp::Ordering;
+
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::DbError;
@@ -25,4 +27,15 @@ pub(super) fn run(connection: &mut Connection) -> Result<(), DbError> {
         transaction.commit()?;
     }
     Ok(())
+}
+
+/// Whether the database has exactly the schema that this program knows.
+pub(super) fn check(connection: &Connection) -> Result<(), DbError> {
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    match found.cmp(&known) {
+        Ordering::Less => Err(DbError::TooOld { found, known }),
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(DbError::TooNew { found, known }),
+    }
 }

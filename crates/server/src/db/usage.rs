@@ -10,13 +10,19 @@ use super::{DbError, Tx, columns};
 
 const TABLE: &str = "workspaces";
 
-/// A number of things and their bytes.
+/// A number of things and their bytes. Negative only where counters are wrong, which a check must be able to see.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Amount {
     /// How many.
-    pub count: u64,
+    pub count: i64,
     /// Their bytes.
-    pub bytes: u64,
+    pub bytes: i64,
+}
+
+impl Amount {
+    pub(super) fn from_row(row: &Row<'_>, column: usize) -> Result<Self, DbError> {
+        Ok(Self { count: row.get(column)?, bytes: row.get(column + 1)? })
+    }
 }
 
 /// What a workspace holds.
@@ -39,7 +45,7 @@ pub struct Usage {
 impl Usage {
     /// What counts towards the limit, in bytes.
     pub fn counted_bytes(&self) -> u64 {
-        self.files.bytes.saturating_add(self.sessions.bytes)
+        u64::try_from(self.files.bytes.saturating_add(self.sessions.bytes)).unwrap_or(0)
     }
 }
 
@@ -81,16 +87,13 @@ macro_rules! select {
 }
 
 fn from_row(row: &Row<'_>) -> Result<Usage, DbError> {
-    let amount = |column| -> Result<Amount, DbError> {
-        Ok(Amount { count: columns::size(TABLE, row, column)?, bytes: columns::size(TABLE, row, column + 1)? })
-    };
     let limit = row.get::<_, Option<i64>>(7)?.map(|_| columns::size(TABLE, row, 7)).transpose()?;
     Ok(Usage {
         workspace_id: columns::uuid(TABLE, row, 0)?,
         workspace_no: row.get(1)?,
         name: row.get(2)?,
-        files: amount(3)?,
-        sessions: amount(5)?,
+        files: Amount::from_row(row, 3)?,
+        sessions: Amount::from_row(row, 5)?,
         storage_limit_bytes: limit,
     })
 }
@@ -108,8 +111,7 @@ pub fn list(tx: &Tx<'_>) -> Result<Vec<Usage>, DbError> {
 /// What a workspace holds when everything is added up: files and open sessions. Reads all of them.
 pub fn add_up(tx: &Tx<'_>, workspace_id: Uuid) -> Result<(Amount, Amount), DbError> {
     let id = workspace_id.to_string();
-    let amount =
-        |row: &Row<'_>| Ok(Amount { count: columns::size("files", row, 0)?, bytes: columns::size("files", row, 1)? });
+    let amount = |row: &Row<'_>| Amount::from_row(row, 0);
     let files = tx.optional(
         "SELECT count(*), coalesce(sum(size_bytes), 0) FROM files WHERE workspace_id = ?1",
         &[&id],
@@ -130,10 +132,10 @@ pub fn recount(tx: &Tx<'_>, workspace_id: Uuid) -> Result<(), DbError> {
         "UPDATE workspaces SET files_count = ?2, files_bytes = ?3, sessions_count = ?4, sessions_bytes = ?5 WHERE id = ?1",
         &[
             &workspace_id.to_string(),
-            &columns::size_to_sql(files.count),
-            &columns::size_to_sql(files.bytes),
-            &columns::size_to_sql(sessions.count),
-            &columns::size_to_sql(sessions.bytes),
+            &files.count,
+            &files.bytes,
+            &sessions.count,
+            &sessions.bytes,
         ],
     )?;
     Ok(())

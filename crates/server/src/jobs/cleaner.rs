@@ -52,7 +52,12 @@ impl Cleaner {
     pub async fn run(self, stop: CancellationToken) {
         let bell = self.uploads.garbage_bell();
         loop {
-            if let Err(error) = self.clean().await {
+            // Wherever a round is left, the next one goes on.
+            let cleaned = tokio::select! {
+                () = stop.cancelled() => return,
+                cleaned = self.clean() => cleaned,
+            };
+            if let Err(error) = cleaned {
                 tracing::error!(error = %crate::error::chain(&error), "cleaning failed; trying again soon");
             }
             let next_round = async {
@@ -67,7 +72,7 @@ impl Cleaner {
     }
 
     async fn clean(&self) -> Result<(), CleanerError> {
-        self.uploads.close_idle().await;
+        self.uploads.close_idle();
         self.uploads.expire_overdue().await?;
         self.delete_garbage().await?;
         self.forget_ended_parts().await?;

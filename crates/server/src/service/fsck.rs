@@ -8,7 +8,6 @@
 //! looks wrong is looked at a second time, and counts only if it is still wrong.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -72,6 +71,8 @@ pub enum Problem {
     Orphan,
     /// Something among the blobs that is none. Never touched.
     Foreign,
+    /// Something that cannot be looked at.
+    Unreadable,
     /// A file whose blob is not there.
     FileMissing,
     /// A file whose blob has another size.
@@ -128,13 +129,9 @@ impl Fsck {
         let mut report = Report::default();
         self.check_database(&mut report).await?;
         // The disk first: whatever is there had its row before.
-        let (found, foreign) = self.scan().await?;
+        let found = self.scan(&mut report).await?;
         let owned = self.db.read(blobs::list).await?;
         report.blobs = found.len() as u64;
-        for path in foreign {
-            let detail = "not made by Partway; it is left alone".to_owned();
-            report.add(Problem::Foreign, path.display(), detail, Outcome::Left);
-        }
         let known: HashSet<Uuid> = owned.iter().map(|blob| blob.blob_id).collect();
         for blob_id in found.difference(&known) {
             self.check_orphan(*blob_id, &mut report).await?;
@@ -166,31 +163,51 @@ impl Fsck {
         Ok(())
     }
 
-    async fn scan(&self) -> Result<(HashSet<Uuid>, Vec<PathBuf>), FsckError> {
+    async fn scan(&self, report: &mut Report) -> Result<HashSet<Uuid>, FsckError> {
         let store = Arc::clone(&self.store);
         let scanned = blocking(move || {
-            let (mut found, mut foreign) = (HashSet::new(), Vec::new());
+            let (mut found, mut others) = (HashSet::new(), Vec::new());
             store.scan(|entry| match entry {
                 Scanned::Blob(id) => {
                     found.insert(id);
                 }
-                Scanned::Foreign(path) => foreign.push(path),
+                other => others.push(other),
             })?;
-            Ok::<_, std::io::Error>((found, foreign))
+            Ok::<_, std::io::Error>((found, others))
         });
-        Ok(scanned.await??)
+        let (found, others) = scanned.await??;
+        for other in others {
+            match other {
+                Scanned::Blob(_) => {}
+                Scanned::Foreign(path) => {
+                    let detail = "not made by Partway; it is left alone".to_owned();
+                    report.add(Problem::Foreign, path.display(), detail, Outcome::Left);
+                }
+                Scanned::Unreadable(path, error) => {
+                    report.add(Problem::Unreadable, path.display(), error.to_string(), Outcome::Left);
+                }
+            }
+        }
+        Ok(found)
     }
 
-    async fn size_of(&self, blob_id: Uuid) -> Result<Option<u64>, FsckError> {
+    /// Size of a blob, if it is there. One that cannot be looked at is a finding, and `None`.
+    async fn size_of(&self, blob_id: Uuid, report: &mut Report) -> Result<Option<Option<u64>>, FsckError> {
         let store = Arc::clone(&self.store);
-        Ok(blocking(move || store.size_bytes(blob_id)).await??)
+        match blocking(move || store.size_bytes(blob_id)).await? {
+            Ok(size) => Ok(Some(size)),
+            Err(error) => {
+                report.add(Problem::Unreadable, format!("blob {blob_id}"), crate::error::chain(&error), Outcome::Left);
+                Ok(None)
+            }
+        }
     }
 
     async fn check_orphan(&self, blob_id: Uuid, report: &mut Report) -> Result<(), FsckError> {
         if self.db.read(move |tx| blobs::has_owner(tx, blob_id)).await? {
             return Ok(());
         }
-        let Some(size_bytes) = self.size_of(blob_id).await? else { return Ok(()) };
+        let Some(Some(size_bytes)) = self.size_of(blob_id, report).await? else { return Ok(()) };
         let mut outcome = Outcome::Repairable;
         if self.repair {
             let handed_over = self.db.write(Durability::PowerLoss, move |tx| {
@@ -214,7 +231,8 @@ impl Fsck {
         report: &mut Report,
         on_read: OnRead<'_>,
     ) -> Result<(), FsckError> {
-        let (problem, detail) = match self.size_of(blob.blob_id).await? {
+        let Some(size) = self.size_of(blob.blob_id, report).await? else { return Ok(()) };
+        let (problem, detail) = match size {
             None => (Problem::FileMissing, "its blob is not there".to_owned()),
             Some(size) if size != blob.size_bytes => {
                 (Problem::FileSize, format!("its blob has {size} bytes, it should have {}", blob.size_bytes))
@@ -266,7 +284,7 @@ impl Fsck {
         if session.status != Status::Uploading || recorded.is_empty() {
             return Ok(());
         }
-        let size = self.size_of(blob.blob_id).await?;
+        let Some(size) = self.size_of(blob.blob_id, report).await? else { return Ok(()) };
         let mut problems = Vec::new();
         if size.is_none_or(|size| size < blob.size_bytes) {
             let was = size.map_or_else(|| "is not there".to_owned(), |size| format!("has {size} bytes"));

@@ -7,7 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FallocateFlags;
+use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 use uuid::Uuid;
 
@@ -36,6 +36,7 @@ impl LocalStore {
         }
         sync_directory(&root)?;
         sync_directory(data_dir)?;
+        let reserve = reserve && can_reserve(&root)?;
         Ok(Self { root, reserve, min_free_bytes })
     }
 
@@ -105,12 +106,7 @@ impl LocalStore {
 
     fn set_size(&self, file: &File, size_bytes: u64) -> io::Result<()> {
         if self.reserve {
-            match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, size_bytes) {
-                Ok(()) => return Ok(()),
-                // The filesystem cannot reserve (ZFS, NFS before 4.2): a sparse file is all it has.
-                Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
-                Err(errno) => return Err(errno.into()),
-            }
+            return Ok(rustix::fs::fallocate(file, FallocateFlags::empty(), 0, size_bytes)?);
         }
         file.set_len(size_bytes)
     }
@@ -129,14 +125,14 @@ impl LocalStore {
         Ok(Blob::new(blob_id, file))
     }
 
-    /// Opens a blob for writing its parts, or makes it if it is not there.
+    /// Opens a blob for writing its parts, or makes it if it is not there: true when it was made.
     ///
     /// # Errors
     /// As of the two; a blob that was there is never touched.
-    pub fn open_or_create(&self, blob_id: Uuid, size_bytes: u64) -> Result<Blob, StorageError> {
+    pub fn open_or_create(&self, blob_id: Uuid, size_bytes: u64) -> Result<(Blob, bool), StorageError> {
         match self.open_for_writing(blob_id, size_bytes) {
-            Err(error) if error.is_missing() => self.create(blob_id, size_bytes),
-            opened => opened,
+            Err(error) if error.is_missing() => Ok((self.create(blob_id, size_bytes)?, true)),
+            opened => Ok((opened?, false)),
         }
     }
 
@@ -175,7 +171,7 @@ impl LocalStore {
     /// Calls `found` with everything that is in the directories of blobs.
     ///
     /// # Errors
-    /// When a directory cannot be read.
+    /// When the root cannot be read; a directory in it that cannot be is something that is found.
     pub fn scan(&self, mut found: impl FnMut(Scanned)) -> io::Result<()> {
         for shard in fs::read_dir(&self.root)? {
             let shard = shard?;
@@ -183,17 +179,27 @@ impl LocalStore {
                 found(Scanned::Foreign(shard.path()));
                 continue;
             }
-            for entry in fs::read_dir(shard.path())? {
-                let path = entry?.path();
-                let id = path.file_name().and_then(|name| Uuid::try_parse(name.to_str()?).ok());
-                // Only what is exactly where this store would put it can be its own.
-                match id.filter(|id| self.path(*id) == path) {
-                    Some(id) => found(Scanned::Blob(id)),
-                    None => found(Scanned::Foreign(path)),
-                }
+            let scanned = fs::read_dir(shard.path()).and_then(|mut entries| {
+                entries.try_for_each(|entry| {
+                    found(self.judge(&entry?));
+                    Ok(())
+                })
+            });
+            if let Err(error) = scanned {
+                found(Scanned::Unreadable(shard.path(), error));
             }
         }
         Ok(())
+    }
+
+    /// Only what is a file, and exactly where this store would put it, can be its own.
+    fn judge(&self, entry: &fs::DirEntry) -> Scanned {
+        let id = entry.file_name().to_str().and_then(|name| Uuid::try_parse(name).ok());
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        match id.filter(|id| is_file && self.path(*id) == entry.path()) {
+            Some(id) => Scanned::Blob(id),
+            None => Scanned::Foreign(entry.path()),
+        }
     }
 
     /// Size of a blob in bytes; `None` when it is not there.
@@ -217,13 +223,32 @@ impl LocalStore {
     }
 }
 
+/// Whether the filesystem can reserve room. ZFS and NFS before 4.2 cannot: sparse files are all they have.
+fn can_reserve(root: &Path) -> io::Result<bool> {
+    let nameless = match rustix::fs::open(root, OFlags::TMPFILE | OFlags::RDWR, Mode::RUSR | Mode::WUSR) {
+        Ok(file) => file,
+        // It has no files without a name, which says nothing of the other.
+        Err(_) => return Ok(true),
+    };
+    match rustix::fs::fallocate(&nameless, FallocateFlags::empty(), 0, 1) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+            tracing::warn!("the filesystem cannot reserve room: uploads may find the disk full in the middle");
+            Ok(false)
+        }
+        // A disk that is full now is no reason to do without.
+        _ => Ok(true),
+    }
+}
+
 /// What is found where blobs are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Scanned {
     /// A blob.
     Blob(Uuid),
     /// Something that this store has not made.
     Foreign(PathBuf),
+    /// A directory that cannot be read.
+    Unreadable(PathBuf, io::Error),
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {
@@ -245,7 +270,7 @@ mod tests {
         // No filesystem of a test has room for this; the reservation fails, and the blob must stay all the same.
         assert!(reserving.create(id, 1 << 50).is_err());
         let mut kept = [0; 4];
-        reserving.open_or_create(id, 100).unwrap().read_exact_at(&mut kept, 0).unwrap();
+        reserving.open_or_create(id, 100).unwrap().0.read_exact_at(&mut kept, 0).unwrap();
         assert_eq!(&kept, b"kept");
         let full = reserving.create(Uuid::now_v7(), 1 << 50);
         assert!(full.is_err());

@@ -65,11 +65,12 @@ async fn a_blob_that_nobody_owns_is_freed_by_repair_and_only_then() {
     // A blob's name in another directory is not where the store puts it.
     let elsewhere = app.directory.path().join(format!("blobs/{:02x}/{orphan}", orphan.as_bytes()[15].wrapping_add(1)));
     std::fs::write(&elsewhere, "elsewhere").unwrap();
+    // Neither is a directory of such a name.
+    let directory = app.directory.path().join("blobs/0a/01890a5d-ac96-774b-bcce-b302099a800a");
+    std::fs::create_dir(&directory).unwrap();
     let found = check(&app, false, false, false).await;
-    assert_eq!(
-        problems(&found),
-        [(Problem::Foreign, Outcome::Left), (Problem::Foreign, Outcome::Left), (Problem::Orphan, Outcome::Repairable)]
-    );
+    let foreign_one = (Problem::Foreign, Outcome::Left);
+    assert_eq!(problems(&found), [foreign_one, foreign_one, foreign_one, (Problem::Orphan, Outcome::Repairable)]);
     assert!(path.exists() && app.count("garbage") == 0, "a check changed something");
     let repaired = check(&app, false, true, false).await;
     assert!(problems(&repaired).contains(&(Problem::Orphan, Outcome::Repaired)));
@@ -78,6 +79,7 @@ async fn a_blob_that_nobody_owns_is_freed_by_repair_and_only_then() {
     assert!(foreign.exists() && elsewhere.exists());
     std::fs::remove_file(foreign).unwrap();
     std::fs::remove_file(elsewhere).unwrap();
+    std::fs::remove_dir(directory).unwrap();
 }
 
 #[tokio::test]
@@ -152,7 +154,7 @@ async fn a_session_whose_blob_is_gone_is_found_only_if_it_had_parts() {
 async fn counters_are_counted_anew() {
     let app = TestApp::start().await;
     app.upload_whole(&bytes(1, 100), json!({})).await;
-    app.sql("UPDATE workspaces SET files_bytes = 7, sessions_count = 3");
+    app.sql("UPDATE workspaces SET files_bytes = 7, sessions_count = -3");
     assert_eq!(problems(&check(&app, false, false, false).await), [(Problem::Counters, Outcome::Repairable)]);
     assert_eq!(problems(&check(&app, false, true, false).await), [(Problem::Counters, Outcome::Repaired)]);
     assert_eq!(check(&app, false, false, false).await.findings, []);

@@ -18,7 +18,7 @@ async fn start(app: &TestApp, name: &str, size: u64) -> reqwest::Response {
 }
 
 /// What the workspace holds, as it is counted: files and open sessions, number and bytes of each.
-async fn counted(app: &TestApp) -> [u64; 4] {
+async fn counted(app: &TestApp) -> [i64; 4] {
     let all = app.app().db.read(usage::list).await.unwrap();
     let id = all[0].workspace_id;
     let real = app.app().db.read(move |tx| usage::add_up(tx, id)).await.unwrap();

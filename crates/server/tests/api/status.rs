@@ -91,3 +91,24 @@ async fn a_public_key_does_all_it_may_with_its_own_uploads() {
     assert_eq!(app.put(resigned["parts"][0]["url"].as_str().unwrap(), b"abc").await.status(), 200);
     assert_eq!(call(Method::DELETE, &path).send().await.unwrap().status(), 204);
 }
+
+#[tokio::test]
+async fn what_a_stranger_asks_for_is_not_even_opened() {
+    let mut app = TestApp::start().await;
+    let session = app.upload(3, json!({})).await;
+    let id = app.text("SELECT blob_id FROM sessions");
+    let blob = app.directory.path().join(format!("blobs/{}/{id}", &id[34..]));
+    // Opening it fails.
+    app.restart_after(|_| {
+        std::fs::remove_file(&blob).unwrap();
+        std::fs::create_dir(&blob).unwrap();
+    })
+    .await;
+    let stranger = new_key(&app, KeyKind::Private, true).await;
+    let asked = app.http.get(app.url(&session.path())).bearer_auth(&stranger).send().await.unwrap();
+    assert_error(asked, 404, "SESSION_NOT_FOUND", &[]).await;
+    let asked = app.request(Method::GET, &session.path()).send().await.unwrap();
+    assert_error(asked, 500, "INTERNAL", &[]).await;
+    std::fs::remove_dir(&blob).unwrap();
+    assert_eq!(session.status(&app).await["missing_parts"], json!([0]));
+}

@@ -5,11 +5,11 @@ use axum::extract::State;
 use partway_api::{ErrorBody, ErrorCode, PageMeta, PartPlan, SessionList, SessionSummary};
 
 use crate::app::App;
-use crate::boot::boot_id;
 use crate::db::sessions::{ListedSession, Status};
 use crate::error::ApiError;
 use crate::input::{InvalidInput, shown};
 use crate::middleware::{Parameters, PrivateCaller};
+use crate::service::upload::Uploads;
 
 /// List upload sessions
 #[utoipa::path(
@@ -36,7 +36,7 @@ pub async fn list_multipart(
     let status = parameters.get("status").map(status).transpose()?;
     let (page, limit) = parameters.page()?;
     let listed = app.uploads.list(&identity, status, page, limit).await?;
-    let sessions = listed.sessions.into_iter().map(summary).collect();
+    let sessions = listed.sessions.into_iter().map(|session| summary(session, &app.uploads)).collect();
     Ok(Json(SessionList { sessions, meta: PageMeta::new(page, limit, listed.total) }))
 }
 
@@ -47,7 +47,7 @@ fn status(text: &str) -> Result<Status, InvalidInput> {
     })
 }
 
-fn summary(listed: ListedSession) -> SessionSummary {
+fn summary(listed: ListedSession, uploads: &Uploads) -> SessionSummary {
     let ListedSession { session, recorded_parts, last_recorded_part } = listed;
     let plan = PartPlan::from_stored(session.size_bytes, session.part_size_bytes);
     let parts_total = plan.map_or(0, |plan| plan.parts());
@@ -67,6 +67,7 @@ fn summary(listed: ListedSession) -> SessionSummary {
         }
     };
     SessionSummary {
+        verifying: uploads.needs_verification(&session),
         session_id: session.id.to_string(),
         uuid: session.file_id.to_string(),
         status: session.status.as_str().to_owned(),
@@ -76,7 +77,6 @@ fn summary(listed: ListedSession) -> SessionSummary {
         parts_total,
         parts_uploaded,
         bytes_uploaded,
-        verifying: session.status == Status::Uploading && session.trusted_boot_id != boot_id(),
         created_at: session.created_at.to_iso8601(),
         expire_at: session.expires_at.unix_seconds(),
     }

@@ -28,21 +28,27 @@ impl Uploads {
 
     async fn abort_session(&self, session: Session) -> Result<(), UploadError> {
         let id = session.id;
-        match self.end(id, Status::Aborted, |_| true).await {
-            Err(UploadError::Db(DbError::Full(error))) if self.give_up_reserve().await => {
-                // Freeing bytes takes a record first: for that some room is kept.
-                tracing::warn!(session_id = %id, %error, "the disk is full; used the room kept for the database");
-                self.end(id, Status::Aborted, |_| true).await?;
-            }
-            outcome => {
-                outcome?;
-            }
-        }
+        self.end(id, Status::Aborted, |_| true).await?;
         self.garbage_bell.notify_one();
         let ended = self.db.read(move |tx| sessions::find(tx, id)).await?;
         match ended.map(|session| session.status) {
             Some(Status::Completed) => Err(UploadError::SessionCompleted(id)),
             _ => Ok(()),
+        }
+    }
+
+    /// A write that frees something. On a full disk it gets the room that is kept for that.
+    pub(super) async fn write_to_free<T: Send + 'static>(
+        &self,
+        durability: Durability,
+        query: impl Fn(&Tx<'_>) -> Result<T, DbError> + Clone + Send + 'static,
+    ) -> Result<T, DbError> {
+        match self.db.write(durability, query.clone()).await {
+            Err(DbError::Full(error)) if self.give_up_reserve().await => {
+                tracing::warn!(%error, "the disk is full; used the room kept for the database");
+                self.db.write(durability, query).await
+            }
+            outcome => outcome,
         }
     }
 
@@ -63,8 +69,7 @@ impl Uploads {
             let overdue = self.db.read(move |tx| sessions::list_overdue(tx, Timestamp::now(), last, ROUND)).await?;
             let Some(next) = overdue.last().copied() else { return Ok(()) };
             last = next;
-            // One whose blob is being made just now is left to the next round: its blob would be made afterwards.
-            for id in overdue.into_iter().filter(|id| !self.registry.is_starting(*id)) {
+            for id in overdue {
                 let is_overdue = |session: &Session| session.expires_at <= Timestamp::now();
                 if let Err(error) = self.end(id, Status::Expired, is_overdue).await {
                     tracing::error!(session_id = %id, error = %crate::error::chain(&error), "a session cannot be ended");
@@ -79,24 +84,25 @@ impl Uploads {
         &self,
         id: Uuid,
         status: Status,
-        applies: impl Fn(&Session) -> bool + Send + 'static,
+        applies: impl Fn(&Session) -> bool + Clone + Send + 'static,
     ) -> Result<bool, UploadError> {
-        // Not opened for this: that may mean reading all its parts. Whoever opens it now finds that it has ended, at
-        // the latest in the database.
+        // Not opened for this: that may mean reading all its parts. Whoever is verifying it finds that it has ended.
+        let _door = self.registry.shut_door(id).await;
         let live = self.registry.find_open(id);
         let deciding = match &live {
             Some(live) => Some(live.ending.lock().await),
             None => None,
         };
         failpoint::pass("end.before_commit");
-        let ended = self.db.write(Durability::PowerLoss, move |tx| match sessions::find(tx, id)? {
+        let ended = self.write_to_free(Durability::PowerLoss, move |tx| match sessions::find(tx, id)? {
             Some(session) if applies(&session) => end_session(tx, &session, status),
             _ => Ok(false),
         });
         let ended = ended.await?;
         failpoint::pass("end.after_commit");
         if ended {
-            if let Some(live) = &live {
+            // Verified in the very moment, perhaps.
+            if let Some(live) = live.as_ref().or(self.registry.find_open(id).as_ref()) {
                 live.end(status);
             }
             self.registry.remove(id);
@@ -105,13 +111,17 @@ impl Uploads {
         Ok(ended)
     }
 
-    /// Syncs sessions that nobody has used for a while, and closes them. A sync that fails is told to the first who
-    /// asks only, and to nobody once the file is closed: so it must be asked for before.
-    pub async fn close_idle(&self) {
+    /// Closes sessions that nobody has used for a while, and has those synced first that need it: a sync that fails is
+    /// told to the first who asks only, and to nobody once the file is closed.
+    pub fn close_idle(&self) {
         for live in self.registry.idle_unsynced() {
-            if let Err(error) = self.sync_idle(&live).await {
-                tracing::error!(session_id = %live.session.id, error = %crate::error::chain(&error), "an idle session cannot be synced");
-            }
+            let uploads = self.clone();
+            tokio::spawn(async move {
+                let _permit = uploads.idle_syncs.acquire().await;
+                if let Err(error) = uploads.sync_idle(&live).await {
+                    tracing::error!(session_id = %live.session.id, error = %crate::error::chain(&error), "an idle session cannot be synced");
+                }
+            });
         }
         self.registry.close_idle();
     }

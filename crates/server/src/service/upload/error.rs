@@ -115,6 +115,9 @@ pub enum UploadError {
         /// Bytes of the part.
         expected: u64,
     },
+    /// The disk lost bytes while the part was written.
+    #[error("the disk failed while part {0} was written")]
+    SyncFailed(u32),
     /// Nothing came for too long.
     #[error("no byte of the body came for {} seconds", .0.as_secs())]
     Stalled(Duration),
@@ -160,6 +163,7 @@ impl UploadError {
             Self::HashMismatch { .. } | Self::DigestMismatch { .. } => ErrorCode::ChecksumMismatch,
             Self::PartTooShort { .. } | Self::PartTooLong { .. } | Self::BodyBroken(_) => ErrorCode::PartSizeMismatch,
             Self::Stalled(_) => ErrorCode::RequestTimeout,
+            Self::SyncFailed(_) => ErrorCode::Internal,
             // Not a code that SDKs retry: the retry would end the request that took this one's place.
             Self::Superseded(_) => ErrorCode::InvalidParameter,
             Self::Db(error) => db_code(error),
@@ -177,6 +181,7 @@ pub(crate) fn db_code(error: &DbError) -> ErrorCode {
         DbError::Locked(_) | DbError::Stopped => ErrorCode::ServiceUnavailable,
         DbError::Corrupt { .. }
         | DbError::TooNew { .. }
+        | DbError::TooOld { .. }
         | DbError::Commit(_)
         | DbError::Sqlite(_)
         | DbError::Io { .. } => ErrorCode::Internal,

@@ -33,6 +33,8 @@ pub(super) struct LiveSession {
 #[derive(Debug)]
 struct Table {
     phase: Phase,
+    /// How often a sync has failed. Bytes written before the last failure may be lost.
+    failed_syncs: u64,
     expires_at: Timestamp,
     parts: Vec<Part>,
     turns: HashMap<u32, Turn>,
@@ -71,6 +73,14 @@ struct Turn {
     latest: CancellationToken,
 }
 
+/// A part that is being written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BegunPart {
+    /// Whether the database may have a record that must go before the bytes are touched.
+    pub(super) maybe_recorded: bool,
+    failed_syncs: u64,
+}
+
 /// Permission to write one part, alone.
 #[derive(Debug)]
 pub(super) struct PartLease {
@@ -95,7 +105,8 @@ impl LiveSession {
             }
         }
         let expires_at = session.expires_at;
-        let table = Mutex::new(Table { phase: Phase::Uploading, expires_at, parts, turns: HashMap::new() });
+        let table =
+            Mutex::new(Table { phase: Phase::Uploading, failed_syncs: 0, expires_at, parts, turns: HashMap::new() });
         let (blob, ending) = (Arc::new(blob), tokio::sync::Mutex::default());
         // What another process wrote is as unsynced as what this one writes.
         Self { session, plan, blob, ending, table, unsynced: AtomicBool::new(true) }
@@ -144,9 +155,9 @@ impl LiveSession {
         }
     }
 
-    /// Before the first byte of a part is written: it counts as missing from here on. True when the database may
-    /// have a record that must go first. Waits while the session's end is being decided.
-    pub(super) async fn begin_part(&self, part_index: u32) -> Result<bool, UploadError> {
+    /// Before the first byte of a part is written: it counts as missing from here on. Waits while the session's end is
+    /// being decided.
+    pub(super) async fn begin_part(&self, part_index: u32) -> Result<BegunPart, UploadError> {
         loop {
             {
                 let mut table = self.table();
@@ -157,8 +168,9 @@ impl LiveSession {
                             return Err(UploadError::SessionNotFound(self.session.id.to_string()));
                         };
                         part.subtrees = None;
+                        let begun = BegunPart { maybe_recorded: part.maybe_recorded, failed_syncs: table.failed_syncs };
                         self.set_unsynced(true);
-                        return Ok(part.maybe_recorded);
+                        return Ok(begun);
                     }
                     Phase::Ending => {}
                 }
@@ -174,16 +186,26 @@ impl LiveSession {
         }
     }
 
-    /// Every part is missing again. Call with `ending` held.
+    /// A sync has failed: every part is missing again, also those that are being written. Call with `ending` held.
     pub(super) fn forget_parts(&self) {
-        self.table().parts.iter_mut().for_each(|part| part.subtrees = None);
+        let mut table = self.table();
+        table.failed_syncs += 1;
+        table.parts.iter_mut().for_each(|part| part.subtrees = None);
     }
 
-    /// The part's bytes are whole and its record is in the database.
-    pub(super) fn part_recorded(&self, part_index: u32, subtrees: Vec<u8>) {
-        if let Some(part) = self.table().parts.get_mut(part_index as usize) {
+    /// The part's bytes are whole and its record is in the database. False, and the part stays missing, when a sync has
+    /// failed since it was begun.
+    pub(super) fn part_recorded(&self, part_index: u32, begun: BegunPart, subtrees: Vec<u8>) -> bool {
+        let mut table = self.table();
+        if table.failed_syncs != begun.failed_syncs {
+            return false;
+        }
+        if let Some(part) = table.parts.get_mut(part_index as usize) {
             part.subtrees = Some(subtrees.into());
         }
+        // A sync may have come in the middle of the part.
+        self.set_unsynced(true);
+        true
     }
 
     /// From here on no part is written, until the guard says how it ended. Call with `ending` held.
@@ -269,5 +291,64 @@ impl EndingGuard<'_> {
 impl Drop for EndingGuard<'_> {
     fn drop(&mut self) {
         self.session.table().phase = self.status.map_or(Phase::Uploading, Phase::Ended);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::LocalStore;
+    use uuid::Uuid;
+
+    fn session(directory: &std::path::Path) -> LiveSession {
+        let store = LocalStore::open(directory, false, 1).unwrap();
+        let plan = PartPlan::for_size(15 * 1024 * 1024);
+        let session = Session {
+            id: Uuid::new_v4(),
+            workspace_id: Uuid::nil(),
+            api_key_id: Uuid::nil(),
+            status: Status::Uploading,
+            file_id: Uuid::nil(),
+            blob_id: Uuid::now_v7(),
+            file_name: String::new(),
+            folder: String::new(),
+            size_bytes: plan.size_bytes(),
+            part_size_bytes: plan.part_size_bytes(),
+            mime_type: String::new(),
+            tags: Vec::new(),
+            metadata: None,
+            custom_id: None,
+            created_at: Timestamp::now(),
+            expires_at: Timestamp::now(),
+            trusted_boot_id: String::new(),
+            declared_hash: None,
+            completed_file: None,
+        };
+        let blob = store.create(session.blob_id, plan.size_bytes()).unwrap();
+        LiveSession::fresh(session, plan, blob)
+    }
+
+    #[tokio::test]
+    async fn a_part_that_was_being_written_when_a_sync_failed_stays_missing() {
+        let directory = tempfile::tempdir().unwrap();
+        let live = session(directory.path());
+        let (first, second) = (live.begin_part(0).await.unwrap(), live.begin_part(1).await.unwrap());
+        assert!(live.part_recorded(0, first, vec![1]));
+        live.forget_parts();
+        assert!(!live.part_recorded(1, second, vec![1]));
+        assert_eq!(live.parts(), (vec![], vec![0, 1]));
+        let again = live.begin_part(1).await.unwrap();
+        assert!(live.part_recorded(1, again, vec![1]));
+        assert_eq!(live.parts(), (vec![1], vec![0]));
+    }
+
+    #[tokio::test]
+    async fn a_sync_in_the_middle_of_a_part_does_not_make_it_safe() {
+        let directory = tempfile::tempdir().unwrap();
+        let live = session(directory.path());
+        let begun = live.begin_part(0).await.unwrap();
+        live.set_unsynced(false);
+        assert!(live.part_recorded(0, begun, vec![1]));
+        assert!(live.is_unsynced());
     }
 }

@@ -40,7 +40,7 @@ pub use status::{SessionPage, SessionState};
 
 use crate::config::Config;
 use crate::db::api_keys::KeyKind;
-use crate::db::sessions::Session;
+use crate::db::sessions::{Session, Status};
 use crate::db::{Db, DbError};
 use crate::input::IdempotencyKey;
 use crate::service::key::Identity;
@@ -51,6 +51,8 @@ use turns::Turns;
 
 /// Parts whose writing is being started at once. Each takes a blocking thread for a moment, on a slow disk for longer.
 const WRITEBACKS: usize = 4;
+/// Sessions that rest and are synced at once: nobody waits for them.
+const IDLE_SYNCS: usize = 2;
 /// Between two tries of what must not be left undone.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -63,6 +65,8 @@ pub struct Uploads {
     registry: Arc<Registry>,
     /// Room for the records without which nothing can be freed.
     reserve: Arc<DatabaseReserve>,
+    /// What parts must have been received under to be trusted as they are: this boot of the machine, this directory.
+    trust: Arc<str>,
     /// Starts that are under way, by the names that their clients gave them.
     starts: Arc<Turns<(Uuid, IdempotencyKey)>>,
     /// Most bytes of a workspace that has no limit of its own.
@@ -71,32 +75,43 @@ pub struct Uploads {
     stall_timeout: Duration,
     /// Permits to start writing a part back; none where parts do not go to the disk as they come.
     writebacks: Arc<Semaphore>,
+    /// Permits to sync a session that rests.
+    idle_syncs: Arc<Semaphore>,
     /// Rings when there is garbage.
     garbage_bell: Arc<Notify>,
 }
 
 impl Uploads {
-    /// `gate` is shared by all that write to `store`.
+    /// `gate` is shared by all that write to `store`. `trust` differs after whatever may have lost unsynced bytes.
     pub fn new(
         db: Db,
         store: Arc<LocalStore>,
         gate: Arc<WriteGate>,
         reserve: Arc<DatabaseReserve>,
+        trust: Arc<str>,
         config: &Config,
     ) -> Self {
-        let registry = Arc::new(Registry::new(Opener::new(db.clone(), Arc::clone(&store))));
+        let opener = Opener::new(db.clone(), Arc::clone(&store), Arc::clone(&trust));
+        let registry = Arc::new(Registry::new(opener));
         Self {
             db,
             store,
             gate,
             registry,
             reserve,
+            trust,
             starts: Arc::default(),
             storage_limit: config.limits.workspace_storage.map(|limit| limit.0),
             stall_timeout: config.http.stall_timeout.0,
             writebacks: Arc::new(Semaphore::new(if config.storage.early_writeback { WRITEBACKS } else { 0 })),
+            idle_syncs: Arc::new(Semaphore::new(IDLE_SYNCS)),
             garbage_bell: Arc::default(),
         }
+    }
+
+    /// Whether the session's parts have to be verified before they are trusted.
+    pub fn needs_verification(&self, session: &Session) -> bool {
+        session.status == Status::Uploading && session.trusted_boot_id != *self.trust
     }
 
     /// Rings when there is garbage, so that its bytes are freed soon.

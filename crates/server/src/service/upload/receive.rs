@@ -8,10 +8,10 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use uuid::Uuid;
 
-use super::live::LiveSession;
+use super::live::{BegunPart, LiveSession};
 use super::registry::Found;
 use super::{UploadError, Uploads, to_its_end};
-use crate::db::{Durability, parts};
+use crate::db::{Durability, parts, sessions};
 use crate::failpoint;
 use crate::storage::{PartDigests, PartWriter, WrittenPart};
 
@@ -74,6 +74,7 @@ impl Uploads {
             (Arc::clone(&turn), Arc::clone(live)),
         );
         let mut body = pin!(body);
+        let mut begun = None;
         while let Some(chunk) = self.next_chunk(body.as_mut()).await? {
             if chunk.is_empty() {
                 continue;
@@ -81,21 +82,23 @@ impl Uploads {
             if chunk.len() as u64 > writer.missing_bytes() {
                 return Err(UploadError::PartTooLong { part_index, expected });
             }
-            if writer.missing_bytes() == expected {
-                self.forget_part(live, part_index).await?;
+            if begun.is_none() {
+                begun = Some(self.begin_part(live, part_index).await?);
                 failpoint::pass("part.before_write");
             }
             writer.write(chunk).await?;
         }
         let received = expected - writer.missing_bytes();
-        let WrittenPart { subtrees, mismatch } =
-            writer.finish().ok_or(UploadError::PartTooShort { part_index, received, expected })?;
+        let too_short = UploadError::PartTooShort { part_index, received, expected };
+        let (Some(WrittenPart { subtrees, mismatch }), Some(begun)) = (writer.finish(), begun) else {
+            return Err(too_short);
+        };
         if let Some(mismatch) = mismatch {
             return Err(UploadError::DigestMismatch { part_index, mismatch });
         }
         failpoint::pass("part.after_write");
         self.start_writeback(live, part);
-        to_its_end(record_part(self.clone(), Arc::clone(live), part_index, subtrees, turn)).await
+        to_its_end(record_part(self.clone(), Arc::clone(live), part_index, begun, subtrees, turn)).await
     }
 
     async fn next_chunk<S>(&self, mut body: std::pin::Pin<&mut S>) -> Result<Option<Bytes>, UploadError>
@@ -126,13 +129,14 @@ impl Uploads {
     }
 
     /// Before the first byte of a part is overwritten, its record goes.
-    async fn forget_part(&self, live: &LiveSession, part_index: u32) -> Result<(), UploadError> {
-        if live.begin_part(part_index).await? {
+    async fn begin_part(&self, live: &LiveSession, part_index: u32) -> Result<BegunPart, UploadError> {
+        let begun = live.begin_part(part_index).await?;
+        if begun.maybe_recorded {
             let session_id = live.session.id;
             self.db.write(Durability::Process, move |tx| parts::delete(tx, session_id, part_index)).await?;
             live.set_maybe_recorded(part_index, false);
         }
-        Ok(())
+        Ok(begun)
     }
 }
 
@@ -141,21 +145,31 @@ async fn record_part(
     uploads: Uploads,
     live: Arc<LiveSession>,
     part_index: u32,
+    begun: BegunPart,
     subtrees: Vec<u8>,
     turn: Arc<tokio::sync::OwnedMutexGuard<()>>,
 ) -> Result<String, UploadError> {
     let session_id = live.session.id;
     let stored = subtrees.clone();
     live.set_maybe_recorded(part_index, true);
-    let recorded =
-        uploads.db.write(Durability::Process, move |tx| parts::record(tx, session_id, part_index, &stored)).await?;
-    if !recorded {
-        let status = live.ended().unwrap_or(crate::db::sessions::Status::Expired);
-        return Err(UploadError::ended(session_id, status));
+    let recorded = uploads.db.write(Durability::Process, move |tx| {
+        if parts::record(tx, session_id, part_index, &stored)? {
+            return Ok(None);
+        }
+        Ok(Some(sessions::find(tx, session_id)?.map(|session| session.status)))
+    });
+    if let Some(ended) = recorded.await? {
+        return Err(match ended {
+            Some(status) => UploadError::ended(session_id, status),
+            None => UploadError::SessionNotFound(session_id.to_string()),
+        });
     }
-    let entity_tag = format!("\"{}\"", &blake3::hash(&subtrees).to_hex()[..32]);
     failpoint::pass("part.after_record");
-    live.part_recorded(part_index, subtrees);
+    let entity_tag = format!("\"{}\"", &blake3::hash(&subtrees).to_hex()[..32]);
+    if !live.part_recorded(part_index, begun, subtrees) {
+        uploads.write_to_free(Durability::Process, move |tx| parts::delete(tx, session_id, part_index)).await?;
+        return Err(UploadError::SyncFailed(part_index));
+    }
     drop(turn);
     Ok(entity_tag)
 }

@@ -1,7 +1,7 @@
 //! The live sessions of this process, by id. Invariant: at most one [`LiveSession`] exists for a session, and
 //! whoever works on a session got it from here.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::UploadError;
 use super::live::LiveSession;
 use super::reopen::Opener;
+use super::turns::TurnGuard;
 use crate::db::DbError;
 use crate::db::sessions::Session;
 use crate::storage::StorageError;
@@ -25,8 +26,6 @@ const OPENING_WAIT: Duration = Duration::from_secs(10);
 pub(super) struct Registry {
     opener: Opener,
     cells: Mutex<HashMap<Uuid, Entry>>,
-    /// Sessions that have a row and are getting their blob.
-    starting: Mutex<HashSet<Uuid>>,
 }
 
 struct Entry {
@@ -44,33 +43,31 @@ pub(super) enum Found {
 
 impl Registry {
     pub(super) fn new(opener: Opener) -> Self {
-        Self { opener, cells: Mutex::default(), starting: Mutex::default() }
+        Self { opener, cells: Mutex::default() }
     }
 
     fn cells(&self) -> MutexGuard<'_, HashMap<Uuid, Entry>> {
         self.cells.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn starting_ids(&self) -> MutexGuard<'_, HashSet<Uuid>> {
-        self.starting.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Makes a session that was not there before. While `make` runs, whoever asks for the session waits for it, and
+    /// whoever wants to end it, too.
+    pub(super) async fn start<E>(&self, id: Uuid, make: impl Future<Output = Result<LiveSession, E>>) -> Result<(), E> {
+        let cell = self.used_now(id);
+        let started = cell.get_or_try_init(|| async {
+            let _door = self.opener.doors.take_turn(id).await;
+            make.await.map(Arc::new)
+        });
+        let started = started.await.map(drop);
+        if started.is_err() {
+            self.forget_unopened(id);
+        }
+        started
     }
 
-    /// Until the guard is dropped the session is being started.
-    pub(super) fn starting(&self, id: Uuid) -> StartingGuard<'_> {
-        self.starting_ids().insert(id);
-        StartingGuard { registry: self, id }
-    }
-
-    /// Whether the session is being started right now.
-    pub(super) fn is_starting(&self, id: Uuid) -> bool {
-        self.starting_ids().contains(&id)
-    }
-
-    /// Adds a session that was just started: nobody else knows its id yet.
-    pub(super) fn insert(&self, live: LiveSession) {
-        let id = live.session.id;
-        let cell = Arc::new(OnceCell::new_with(Some(Arc::new(live))));
-        self.cells().insert(id, Entry { cell, used: Instant::now() });
+    /// While the guard lives, the session is neither being started nor being opened. It may be open.
+    pub(super) async fn shut_door(&self, id: Uuid) -> TurnGuard<'_, Uuid> {
+        self.opener.doors.take_turn(id).await
     }
 
     /// The session with this id, opened from the database if need be. `None` when there is none.
@@ -149,18 +146,6 @@ impl Entry {
         let free =
             Arc::strong_count(&self.cell) == 1 && self.cell.get().is_none_or(|live| Arc::strong_count(live) == 1);
         free && self.used.elapsed() >= IDLE
-    }
-}
-
-/// While it lives, the session is being started.
-pub(super) struct StartingGuard<'r> {
-    registry: &'r Registry,
-    id: Uuid,
-}
-
-impl Drop for StartingGuard<'_> {
-    fn drop(&mut self) {
-        self.registry.starting_ids().remove(&self.id);
     }
 }
 

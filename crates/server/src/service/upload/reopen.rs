@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::live::LiveSession;
 use super::registry::NotOpened;
+use super::turns::Turns;
 use super::{UploadError, Uploads, blocking, plan_of};
-use crate::boot::boot_id;
 use crate::db::sessions::{self, Session, Status};
 use crate::db::{Db, Durability, parts};
 use crate::failpoint;
@@ -26,19 +26,42 @@ const ROUND: u32 = 100;
 pub(super) struct Opener {
     db: Db,
     store: Arc<LocalStore>,
+    /// What parts must have been received under to be trusted as they are.
+    trust: Arc<str>,
     verifications: Semaphore,
+    /// One at a time looks at a session's row and makes its blob, or ends it: a blob is never made for a session that
+    /// has ended, because nobody would free it.
+    pub(super) doors: Turns<Uuid>,
 }
 
 /// A recorded part: its index and its subtrees.
 type Recorded = (u32, Vec<u8>);
 
+/// A session whose blob is open.
+struct Opened {
+    session: Session,
+    plan: PartPlan,
+    blob: Blob,
+    recorded: Vec<Recorded>,
+    is_trusted: bool,
+}
+
 impl Opener {
-    pub(super) fn new(db: Db, store: Arc<LocalStore>) -> Self {
-        Self { db, store, verifications: Semaphore::new(VERIFICATIONS) }
+    pub(super) fn new(db: Db, store: Arc<LocalStore>, trust: Arc<str>) -> Self {
+        Self { db, store, trust, verifications: Semaphore::new(VERIFICATIONS), doors: Turns::default() }
     }
 
     /// Opens a session that takes parts.
     pub(super) async fn open(&self, id: Uuid) -> Result<Arc<LiveSession>, NotOpened> {
+        let opened = self.open_blob(id).await?;
+        let Opened { session, plan, blob, recorded, is_trusted } =
+            if opened.is_trusted { opened } else { self.verify(opened).await? };
+        debug_assert!(is_trusted, "parts that were not verified");
+        Ok(Arc::new(LiveSession::with_parts(session, plan, blob, recorded)))
+    }
+
+    async fn open_blob(&self, id: Uuid) -> Result<Opened, NotOpened> {
+        let _door = self.doors.take_turn(id).await;
         let found = self.db.read(move |tx| match sessions::find(tx, id)? {
             Some(session) if session.status == Status::Uploading => {
                 let parts = parts::list(tx, id)?;
@@ -51,45 +74,43 @@ impl Opener {
             return Err(NotOpened::Ended(Box::new(session)));
         }
         let plan = plan_of(&session).map_err(NotOpened::Failed)?;
-        if session.trusted_boot_id == boot_id() {
-            let (store, blob_id) = (Arc::clone(&self.store), session.blob_id);
-            match blocking(move || store.open_for_writing(blob_id, plan.size_bytes())).await {
-                Ok(blob) => return Ok(Arc::new(LiveSession::with_parts(session, plan, blob, recorded))),
-                // The process ended between the row and the blob, or somebody took the blob away.
-                Err(UploadError::Storage(error)) if error.is_missing() => {}
-                Err(error) => return Err(NotOpened::Failed(error)),
-            }
-        }
-        self.open_verified(session, plan, recorded).await.map_err(NotOpened::Failed)
+        let (store, blob_id) = (Arc::clone(&self.store), session.blob_id);
+        // There may be none: the process ended between the row and the blob, or a power cut took even its name.
+        let opened = blocking(move || store.open_or_create(blob_id, plan.size_bytes())).await;
+        let (blob, is_new) = opened.map_err(NotOpened::Failed)?;
+        let is_trusted = session.trusted_boot_id == *self.trust && (recorded.is_empty() || !is_new);
+        Ok(Opened { session, plan, blob, recorded, is_trusted })
     }
 
-    /// Parts that differ from their records are missing again.
-    async fn open_verified(
-        &self,
-        session: Session,
-        plan: PartPlan,
-        recorded: Vec<Recorded>,
-    ) -> Result<Arc<LiveSession>, UploadError> {
-        let _permit = self.verifications.acquire().await.map_err(|_| StorageError::Stopped)?;
-        let (store, blob_id, session_id) = (Arc::clone(&self.store), session.blob_id, session.id);
-        let verified = blocking(move || {
-            // Even its name may be gone; then it is made again, and no part of it is intact.
-            let blob = store.open_or_create(blob_id, plan.size_bytes())?;
-            Ok(verify(session_id, blob, plan, recorded))
-        });
-        let Verified { blob, intact, damaged } = verified.await?;
+    /// Parts that differ from their records are missing again. Takes as long as reading them all.
+    async fn verify(&self, opened: Opened) -> Result<Opened, NotOpened> {
+        let Opened { session, plan, blob, recorded, .. } = opened;
+        let permit = self.verifications.acquire().await;
+        let _permit = permit.map_err(|_| NotOpened::Failed(StorageError::Stopped.into()))?;
+        let session_id = session.id;
+        let verified = blocking(move || Ok(verify(session_id, blob, plan, recorded))).await;
+        let Verified { blob, intact, damaged } = verified.map_err(NotOpened::Failed)?;
         if damaged.is_empty() {
             tracing::info!(%session_id, intact = intact.len(), "verified the parts of a session");
         } else {
             tracing::warn!(%session_id, intact = intact.len(), ?damaged, "parts of a session are damaged, and missing again");
         }
         failpoint::pass("verify.before_commit");
+        let trust = Arc::clone(&self.trust);
         let noted = self.db.write(Durability::Process, move |tx| {
-            damaged.iter().try_for_each(|index| parts::delete(tx, session_id, *index))?;
-            sessions::set_trusted_boot(tx, session_id, boot_id())
+            let now = sessions::find(tx, session_id)?;
+            if now.as_ref().is_some_and(|now| now.status == Status::Uploading) {
+                damaged.iter().try_for_each(|index| parts::delete(tx, session_id, *index))?;
+                sessions::set_trusted_boot(tx, session_id, &trust)?;
+            }
+            Ok(now)
         });
-        noted.await?;
-        Ok(Arc::new(LiveSession::with_parts(session, plan, blob, intact)))
+        // It may have been ended, or lives longer, meanwhile.
+        match noted.await? {
+            None => Err(NotOpened::Nothing),
+            Some(now) if now.status != Status::Uploading => Err(NotOpened::Ended(Box::new(now))),
+            Some(now) => Ok(Opened { session: now, plan, blob, recorded: intact, is_trusted: true }),
+        }
     }
 }
 
@@ -125,7 +146,8 @@ impl Uploads {
     pub async fn verify_untrusted(&self, stop: &CancellationToken) -> Result<(), UploadError> {
         let mut last = Uuid::nil();
         loop {
-            let found = self.db.read(move |tx| sessions::list_untrusted(tx, boot_id(), last, ROUND)).await?;
+            let trust = Arc::clone(&self.trust);
+            let found = self.db.read(move |tx| sessions::list_untrusted(tx, &trust, last, ROUND)).await?;
             let Some(next) = found.last().copied() else { return Ok(()) };
             last = next;
             for id in found {

@@ -9,7 +9,6 @@ use uuid::Uuid;
 
 use super::live::LiveSession;
 use super::{UploadError, Uploads, blocking, plan_of, to_its_end};
-use crate::boot::boot_id;
 use crate::db::idempotency::{self, Used};
 use crate::db::sessions::{self, Session, Status};
 use crate::db::{DbError, Durability, Timestamp, Tx, api_keys, usage};
@@ -58,8 +57,20 @@ impl Uploads {
         idempotency: Option<Idempotency>,
     ) -> Result<Started, UploadError> {
         let plan = PartPlan::for_size(upload.size_bytes);
-        let session = new_session(identity, upload, plan);
+        let session = new_session(identity, upload, plan, &self.trust);
         to_its_end(start_session(self.clone(), session, plan, idempotency)).await
+    }
+}
+
+/// Why there is no new session.
+enum NotStarted {
+    Repeated(Box<Session>),
+    Failed(UploadError),
+}
+
+impl<E: Into<UploadError>> From<E> for NotStarted {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
     }
 }
 
@@ -74,38 +85,54 @@ async fn start_session(
         Some(idempotency) => Some(uploads.starts.take_turn((session.api_key_id, idempotency.key.clone())).await),
         None => None,
     };
-    let _starting = uploads.registry.starting(session.id);
-    let (stored, named, limit) = (session.clone(), idempotency.clone(), uploads.storage_limit);
-    let written = uploads.db.write(Durability::PowerLoss, move |tx| {
-        let public_key = api_keys::first_public(tx, stored.workspace_id)?.map(|key| key.id);
-        Ok((store(tx, &stored, named.as_ref(), limit)?, public_key))
-    });
-    let (stored, public_key_id) = written.await?;
-    match stored {
-        Stored::New => {}
-        Stored::Repeated(session) => {
-            let plan = plan_of(&session)?;
-            return Ok(Started { session: *session, plan, public_key_id });
+    let workspace_id = session.workspace_id;
+    let started = uploads.registry.start(session.id, make(&uploads, session.clone(), plan, idempotency)).await;
+    let (session, plan) = match started {
+        Ok(()) => (session, plan),
+        Err(NotStarted::Failed(error)) => return Err(error),
+        Err(NotStarted::Repeated(first)) => {
+            // The process may have ended before the first one had its blob: then it is made now, or there is no room.
+            uploads.registry.find(first.id).await?;
+            let plan = plan_of(&first)?;
+            (*first, plan)
         }
-        Stored::Refused(error) => return Err(error),
+    };
+    let public_key = uploads.db.read(move |tx| api_keys::first_public(tx, workspace_id)).await?;
+    Ok(Started { session, plan, public_key_id: public_key.map(|key| key.id) })
+}
+
+/// The row, then the blob.
+async fn make(
+    uploads: &Uploads,
+    session: Session,
+    plan: PartPlan,
+    idempotency: Option<Idempotency>,
+) -> Result<LiveSession, NotStarted> {
+    let (stored, named, limit) = (session.clone(), idempotency.clone(), uploads.storage_limit);
+    let stored = uploads.db.write(Durability::PowerLoss, move |tx| store(tx, &stored, named.as_ref(), limit));
+    match stored.await? {
+        Stored::New => {}
+        Stored::Repeated(first) => return Err(NotStarted::Repeated(first)),
+        Stored::Refused(error) => return Err(NotStarted::Failed(error)),
     }
     failpoint::pass("start.after_row");
     let (store, blob_id, size_bytes) = (Arc::clone(&uploads.store), session.blob_id, session.size_bytes);
     match blocking(move || store.create(blob_id, size_bytes)).await {
-        Ok(blob) => uploads.registry.insert(LiveSession::fresh(session.clone(), plan, blob)),
+        Ok(blob) => {
+            failpoint::pass("start.after_reserve");
+            Ok(LiveSession::fresh(session, plan, blob))
+        }
         Err(error) => {
-            let taken_back = uploads.db.write(Durability::Process, move |tx| {
+            let take_back = move |tx: &Tx<'_>| {
                 if let Some(idempotency) = &idempotency {
                     idempotency::delete(tx, session.api_key_id, idempotency.key.as_str())?;
                 }
                 sessions::delete(tx, &session)
-            });
-            taken_back.await?;
-            return Err(error);
+            };
+            uploads.write_to_free(Durability::Process, take_back).await?;
+            Err(NotStarted::Failed(error))
         }
     }
-    failpoint::pass("start.after_reserve");
-    Ok(Started { session, plan, public_key_id })
 }
 
 fn store(
@@ -143,7 +170,7 @@ fn store(
     Ok(Stored::New)
 }
 
-fn new_session(identity: &Identity, upload: StartUpload, plan: PartPlan) -> Session {
+fn new_session(identity: &Identity, upload: StartUpload, plan: PartPlan, trust: &str) -> Session {
     let created_at = Timestamp::now();
     Session {
         id: Uuid::new_v4(),
@@ -162,7 +189,7 @@ fn new_session(identity: &Identity, upload: StartUpload, plan: PartPlan) -> Sess
         custom_id: upload.custom_id.map(crate::input::CustomId::into_inner),
         created_at,
         expires_at: created_at.plus_seconds(upload.ttl_seconds),
-        trusted_boot_id: boot_id().to_owned(),
+        trusted_boot_id: trust.to_owned(),
         declared_hash: upload.hash.map(crate::input::FileHash::into_inner),
         completed_file: None,
     }

@@ -87,15 +87,14 @@ impl Uploads {
         Ok(listed.await?)
     }
 
-    /// The session, if the caller may see it.
+    /// The session, if the caller may see it. Nothing is opened for somebody who may not.
     pub(super) async fn find(&self, identity: &Identity, session_id: &str) -> Result<Found, UploadError> {
         let not_found = || UploadError::SessionNotFound(session_id.to_owned());
         let id = Uuid::try_parse(session_id).map_err(|_| not_found())?;
-        let found = self.registry.find(id).await?.ok_or_else(not_found)?;
-        match &found {
-            Found::Live(live) => authorize(&live.session, identity)?,
-            Found::Ended(session) => authorize(session, identity)?,
+        match self.registry.find_open(id) {
+            Some(live) => authorize(&live.session, identity)?,
+            None => drop(self.stored_session(identity, session_id).await?),
         }
-        Ok(found)
+        self.registry.find(id).await?.ok_or_else(not_found)
     }
 }

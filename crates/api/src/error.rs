@@ -83,7 +83,7 @@ error_codes! {
     RangeNotSatisfiable = "RANGE_NOT_SATISFIABLE", 416, "Range not satisfiable", "No byte of the file is in the requested range; `Content-Range` tells its length.";
     RateLimited = "RATE_LIMITED", 429, "Rate limited", "Too many requests; `Retry-After` says when to come again.";
     Internal = "INTERNAL", 500, "Internal error", "The server failed. The cause is in its log under the request id; the request may be retried.";
-    ServiceUnavailable = "SERVICE_UNAVAILABLE", 503, "Service unavailable", "The server is starting, stopping, overloaded, or still verifying the parts of this session after an unclean stop; retry.";
+    ServiceUnavailable = "SERVICE_UNAVAILABLE", 503, "Service unavailable", "The server is starting, stopping, overloaded, or still verifying the parts of this session, after the machine was started anew or the data restored; retry.";
     InsufficientStorage = "INSUFFICIENT_STORAGE", 507, "Insufficient storage", "The server's disk has no room for this. Retry when there is.";
 }
 

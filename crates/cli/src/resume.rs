@@ -14,12 +14,16 @@ use std::time::{Duration, SystemTime};
 
 use etcetera::BaseStrategy;
 use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 /// What is older is forgotten; no session lives so long unused.
 const FORGET_AFTER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How often, and with what pause, a lock that somebody holds is tried again.
+const LOOKS: u32 = 20;
+const LOOK_PAUSE: Duration = Duration::from_millis(50);
 /// Pieces of a file that its fingerprint looks at, and their length.
 const SAMPLES: u64 = 16;
 const SAMPLE_BYTES: u64 = 64 * 1024;
@@ -124,9 +128,13 @@ impl Remembered {
         }
         let fingerprint = fingerprint(&source, size_bytes).map_err(unreadable)?;
         let same = |memory: &Memory| memory.size_bytes == size_bytes && memory.fingerprint == fingerprint;
-        let (same, outdated) = match own {
-            Some(memory) if same(&memory) => (Some(memory), None),
-            own => (take_over(directory, &slot.name, &|memory| memory.destination == destination && same(memory)), own),
+        let (same, other, outdated) = match own {
+            Some(memory) if same(&memory) => (Some(memory), None, None),
+            own => {
+                let fits = |memory: &Memory| memory.destination == destination && same(memory);
+                let (memory, slot) = take_over(directory, &slot.name, &fits).unzip();
+                (memory, slot, own)
+            }
         };
         let is_recalled = same.is_some();
         let memory = match same {
@@ -143,6 +151,9 @@ impl Remembered {
         };
         let outdated_session = outdated.and_then(|memory| memory.session_id);
         slot.write(&memory)?;
+        if let Some(other) = other {
+            other.forget();
+        }
         Ok(Self { memory, slot, is_recalled, outdated_session })
     }
 
@@ -228,18 +239,21 @@ fn samples(size_bytes: u64) -> Vec<Range<u64>> {
         .collect()
 }
 
-/// The memory of an upload that fits, taken from its slot. Old ones are forgotten on the way.
-fn take_over(directory: &Path, own: &str, fits: &dyn Fn(&Memory) -> bool) -> Option<Memory> {
+/// The memory of an upload that fits, and its slot, to be forgotten once the memory is written elsewhere. Old ones are
+/// forgotten on the way. Only what is to be taken is locked: nobody else must find it busy for nothing.
+fn take_over(directory: &Path, own: &str, fits: &dyn Fn(&Memory) -> bool) -> Option<(Memory, Slot)> {
     let names = fs::read_dir(directory).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     for name in names.filter_map(|name| name.strip_suffix(".json").map(str::to_owned)).filter(|name| name != own) {
+        let seen = Slot::read_at(directory, &name);
+        let fits_now = |memory: &Option<Memory>| memory.as_ref().is_some_and(fits);
+        if !fits_now(&seen) && !Slot::is_old(directory, &name) {
+            continue;
+        }
         // One that is locked is being worked on.
-        let Ok(slot) = Slot::lock(directory, &name) else { continue };
+        let Ok(slot) = Slot::try_lock(directory, &name) else { continue };
         match slot.read() {
-            Some(memory) if fits(&memory) => {
-                slot.forget();
-                return Some(memory);
-            }
-            _ if slot.is_old() => slot.forget(),
+            memory if fits_now(&memory) => return memory.map(|memory| (memory, slot)),
+            _ if Slot::is_old(directory, &name) => slot.forget(),
             _ => {}
         }
     }
@@ -255,15 +269,34 @@ struct Slot {
 }
 
 impl Slot {
+    /// Waits a moment for whoever only looks.
     fn lock(directory: &Path, name: &str) -> Result<Self, ResumeError> {
+        let mut tries = 0;
+        loop {
+            match Self::try_lock(directory, name) {
+                Err(ResumeError::Busy { .. }) if tries < LOOKS => {
+                    tries += 1;
+                    std::thread::sleep(LOOK_PAUSE);
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn try_lock(directory: &Path, name: &str) -> Result<Self, ResumeError> {
         let path = directory.join(format!("{name}.lock"));
         let failed = |source: io::Error| ResumeError::State { path: path.clone(), source };
         loop {
             let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
             let lock = lock.map_err(failed)?;
-            if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-                let pid = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
-                return Err(ResumeError::Busy { pid });
+            match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                Err(Errno::WOULDBLOCK) => {
+                    let pid = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
+                    return Err(ResumeError::Busy { pid });
+                }
+                // A home directory on a filesystem without locks.
+                Err(errno) => return Err(failed(errno.into())),
             }
             // Whoever had it may have removed it in between; then this is the lock of nothing.
             let here = fs::metadata(&path).map(|metadata| metadata.ino()).ok();
@@ -282,7 +315,11 @@ impl Slot {
 
     /// What is remembered. What cannot be read counts as nothing.
     fn read(&self) -> Option<Memory> {
-        serde_json::from_slice(&fs::read(self.path("json")).ok()?).ok()
+        Self::read_at(&self.directory, &self.name)
+    }
+
+    fn read_at(directory: &Path, name: &str) -> Option<Memory> {
+        serde_json::from_slice(&fs::read(directory.join(format!("{name}.json"))).ok()?).ok()
     }
 
     fn write(&self, memory: &Memory) -> Result<(), ResumeError> {
@@ -293,8 +330,8 @@ impl Slot {
         fs::write(&new, text).and_then(|()| fs::rename(&new, &path)).map_err(failed)
     }
 
-    fn is_old(&self) -> bool {
-        let modified = fs::metadata(self.path("json")).and_then(|metadata| metadata.modified());
+    fn is_old(directory: &Path, name: &str) -> bool {
+        let modified = fs::metadata(directory.join(format!("{name}.json"))).and_then(|metadata| metadata.modified());
         let age = modified.ok().and_then(|modified| SystemTime::now().duration_since(modified).ok());
         age.is_some_and(|age| age > FORGET_AFTER)
     }

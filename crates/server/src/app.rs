@@ -13,6 +13,7 @@ use crate::service::upload::Uploads;
 use crate::service::urls::Urls;
 use crate::storage::presign::Presigner;
 use crate::storage::{DatabaseReserve, LocalStore, WriteGate};
+use crate::trust::{self, TrustError};
 
 /// One server's state. Clones share it.
 #[derive(Clone)]
@@ -37,7 +38,7 @@ pub struct Inner {
     /// The server's own secrets.
     pub secrets: Secrets,
     /// Keeps other servers off the data directory.
-    _data_dir: DataDir,
+    pub data_dir: DataDir,
 }
 
 impl std::ops::Deref for App {
@@ -86,13 +87,13 @@ impl App {
         let store = open_store(data_dir.path(), &config.storage)?;
         let gate = Arc::new(WriteGate::new(crate::runtime::write_slots()));
         let reserve = Arc::new(DatabaseReserve::new(data_dir.path()));
-        let identity = data_dir
-            .identity()
-            .map_err(|source| StartError::Storage { path: config.storage.data_dir.display().to_string(), source })?;
-        let trust = crate::boot::trust(&identity).into();
+        let trust = trust::settle(&db, &data_dir).await.map_err(|error| match error {
+            TrustError::Db(source) => db_failed(source),
+            TrustError::Io(source) => DataDirError::Unusable { path: data_dir.path().to_owned(), source }.into(),
+        })?;
         let uploads = Uploads::new(db.clone(), Arc::clone(&store), gate, Arc::clone(&reserve), trust, &config);
         let urls = Urls::new(&config.http, listening_on, Presigner::new(&secrets.part_urls));
-        let inner = Inner { config, db, store, reserve, uploads, urls, secrets, _data_dir: data_dir };
+        let inner = Inner { config, db, store, reserve, uploads, urls, secrets, data_dir };
         Ok((Self { inner: Arc::new(inner) }, first_run))
     }
 }

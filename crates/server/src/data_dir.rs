@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
@@ -78,12 +78,23 @@ impl DataDir {
         &self.path
     }
 
-    /// What tells this directory from a copy of it.
+    /// What tells this directory from a copy of it, and from itself before the last [`touch`](Self::touch).
     ///
     /// # Errors
     /// What the system said.
-    pub fn identity(&self) -> io::Result<fs::Metadata> {
-        self.lock.metadata()
+    pub(crate) fn identity(&self) -> io::Result<String> {
+        let (lock, database) = (self.lock.metadata()?, fs::metadata(self.database())?);
+        let changed = format!("{}.{:09}", lock.ctime(), lock.ctime_nsec());
+        Ok(format!("{}:{} {changed} {}:{}", lock.dev(), lock.ino(), database.dev(), database.ino()))
+    }
+
+    /// Writes to the lock file, which gives it another time.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub(crate) fn touch(&self) -> io::Result<()> {
+        self.lock.write_all_at(format!("{:<10}\n", std::process::id()).as_bytes(), 0)?;
+        self.lock.sync_all()
     }
 
     /// The database file in it.

@@ -4,7 +4,6 @@
 //! travels through the modules is in docs/ARCHITECTURE.md.
 
 pub mod app;
-mod boot;
 pub mod config;
 pub mod data_dir;
 pub mod db;
@@ -25,6 +24,7 @@ mod routes;
 pub mod runtime;
 pub mod service;
 pub mod storage;
+mod trust;
 
 use std::sync::Arc;
 
@@ -52,5 +52,8 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) {
         if let Err(error) = ended {
             tracing::error!(%error, "a job ended badly");
         }
+    }
+    if let Err(error) = trust::settle(&app.db, &app.data_dir).await {
+        tracing::warn!(error = %error::chain(&error), "the next start will verify the parts of open sessions");
     }
 }

@@ -18,13 +18,16 @@ use crate::resume::{Destination, Remembered, ResumeError, state_dir};
 /// How a shell says that a command ended by Ctrl-C: 128 and the number of SIGINT.
 const INTERRUPTED: u8 = 130;
 
+/// The server of a first try.
+const DEFAULT_URL: &str = "http://127.0.0.1:8080";
+
 #[derive(Debug, Args)]
 pub(crate) struct UploadArgs {
     /// The files to upload.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Address of the server.
-    #[arg(long, env = "PARTWAY_URL", default_value = "http://127.0.0.1:8080")]
+    #[arg(long, env = "PARTWAY_URL", default_value = DEFAULT_URL)]
     url: String,
     /// API key.
     #[arg(long, env = "PARTWAY_API_KEY", hide_env_values = true)]
@@ -125,6 +128,16 @@ fn interruption() -> CancellationToken {
     interrupted
 }
 
+/// Its room on the server is not needed any more; if that cannot be said now, it expires.
+async fn give_up(client: &Client, session: Option<&str>, interrupted: &CancellationToken) {
+    if let Some(session) = session {
+        tokio::select! {
+            _ = client.abort(session) => {}
+            () = interrupted.cancelled() => {}
+        }
+    }
+}
+
 async fn upload_file(args: &UploadArgs, client: &Client, file: &Path, interrupted: &CancellationToken) -> Outcome {
     let mut remembered = match args.remember(file) {
         Ok(remembered) => remembered,
@@ -135,11 +148,7 @@ async fn upload_file(args: &UploadArgs, client: &Client, file: &Path, interrupte
     };
     if let Some(outdated) = remembered.as_ref().and_then(Remembered::outdated_session) {
         eprintln!("{}: changed since it was sent in part; starting anew", file_label(file));
-        // Its room on the server is not needed any more; if that cannot be said now, it expires.
-        tokio::select! {
-            _ = client.abort(outdated) => {}
-            () = interrupted.cancelled() => return Outcome::Interrupted,
-        }
+        give_up(client, Some(outdated), interrupted).await;
     }
     loop {
         let uploading = args.of_file(file, remembered.as_ref());
@@ -158,6 +167,7 @@ async fn upload_file(args: &UploadArgs, client: &Client, file: &Path, interrupte
         };
         progress.end();
         let session = started.into_inner().unwrap_or_else(PoisonError::into_inner).session;
+        let is_remembered = remembered.is_some();
         match outcome {
             Some(Ok(record)) => {
                 if let Some(remembered) = remembered {
@@ -168,6 +178,7 @@ async fn upload_file(args: &UploadArgs, client: &Client, file: &Path, interrupte
             // What is remembered has ended, perhaps long ago, or was of another file.
             Some(Err(error)) if is_recalled && error.is_session_of_no_use() => {
                 eprintln!("{}: {error}; starting anew", file_label(file));
+                give_up(client, session.as_deref(), interrupted).await;
                 let anew = remembered.as_mut().map(Remembered::begin_anew);
                 if let Some(Err(error)) = anew {
                     eprintln!("partway: {error}");
@@ -175,11 +186,14 @@ async fn upload_file(args: &UploadArgs, client: &Client, file: &Path, interrupte
                 }
             }
             Some(Err(error)) => {
-                print_failure(file, &error, session.as_deref());
+                print_failure(file, &error);
+                if error.is_mendable() {
+                    say_how_to_go_on(args, file, session.as_deref(), is_remembered);
+                }
                 return Outcome::Failed;
             }
             None => {
-                say_how_to_go_on(file, session.as_deref());
+                say_how_to_go_on(args, file, session.as_deref(), is_remembered);
                 return Outcome::Interrupted;
             }
         }
@@ -271,23 +285,31 @@ fn print_record(record: &FileRecord, as_json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-fn print_failure(file: &Path, error: &Error, session: Option<&str>) {
+fn print_failure(file: &Path, error: &Error) {
     match error {
         // These name the file themselves.
         Error::File { .. } | Error::Unfit { .. } => eprintln!("partway: not uploaded: {error}"),
         _ => eprintln!("partway: {} was not uploaded: {error}", file.display()),
     }
-    if error.is_mendable() {
-        say_how_to_go_on(file, session);
-    }
 }
 
-fn say_how_to_go_on(file: &Path, session: Option<&str>) {
-    if let Some(session) = session {
-        eprintln!(
-            "The parts that arrived stay on the server. To go on, here by the same command again, or from anywhere: \
-             partway upload --resume {session} {}",
-            file.display()
-        );
+/// What the user can do about an upload that did not finish.
+fn say_how_to_go_on(args: &UploadArgs, file: &Path, session: Option<&str>, is_remembered: bool) {
+    let Some(session) = session else { return };
+    let url = if args.url == DEFAULT_URL { String::new() } else { format!(" --url {}", quoted(&args.url)) };
+    let here = if is_remembered { "here by the same command again, or from anywhere: " } else { "" };
+    let file = file.to_string_lossy();
+    let file = if file.starts_with('-') { quoted(&format!("./{file}")) } else { quoted(&file) };
+    eprintln!(
+        "The parts that arrived stay on the server. To go on, {here}partway upload --resume {session} {file}{url}"
+    );
+}
+
+/// As a shell takes it.
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-:@%+=,".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
     }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }

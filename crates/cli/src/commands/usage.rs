@@ -12,6 +12,7 @@ use crate::{Failure, table};
 
 /// What `partway usage` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "Limits are those of each workspace, or what the settings given to this command say.")]
 pub(crate) struct UsageArgs {
     /// Print JSON, one object per workspace.
     #[arg(long)]

@@ -1,8 +1,10 @@
 //! A `partway serve` process, and running other programs beside it.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
 
 use tempfile::TempDir;
 
@@ -15,12 +17,17 @@ pub struct Server {
     log: PathBuf,
 }
 
+/// The binary, with nothing in its environment but a home of the test that calls.
 pub fn partway() -> Command {
+    static FRESH: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    // The test runner names each thread after its test.
+    let test = std::thread::current().name().unwrap_or("main").replace("::", "-");
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("home").join(test);
+    if FRESH.lock().unwrap().insert(home.clone()) {
+        let _ = std::fs::remove_dir_all(&home);
+    }
     let mut command = Command::new(env!("CARGO_BIN_EXE_partway"));
-    command
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap())
-        .env("HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/home"));
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", home);
     command
 }
 

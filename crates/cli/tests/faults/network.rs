@@ -2,7 +2,7 @@
 //! `partway upload`.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use partway_client::{Client, Event, RetryPolicy, Upload};
@@ -109,13 +109,38 @@ fn wait_for(what: &str, mut ready: impl FnMut() -> bool) {
     panic!("{what} did not happen in ten seconds");
 }
 
-/// Begins an upload and waits until some of its parts are there.
-fn begin(server: &Server, key: &str, file: &Path, parts: usize) -> (Child, String) {
-    let child = upload_command(file, &server.url, key, &["--concurrency", "1"])
-        .stderr(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+/// A server that takes two seconds for the part behind the first `parts`: time to interrupt its client.
+fn start_pausing(data_dir: &Path, arguments: &[&str], parts: usize) -> Server {
+    let failpoint = format!("part.after_write=pause2@{}", parts + 1);
+    Server::start_with(data_dir, arguments, &[("FAILPOINTS", &failpoint)])
+}
+
+/// A client under way. Dropping it ends it.
+struct Uploading(Option<Child>);
+
+impl Uploading {
+    fn id(&self) -> u32 {
+        self.0.as_ref().unwrap().id()
+    }
+
+    fn wait_with_output(mut self) -> Output {
+        self.0.take().unwrap().wait_with_output().unwrap()
+    }
+}
+
+impl Drop for Uploading {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Begins an upload and waits until so many of its parts are there. Which session it is.
+fn begin(server: &Server, key: &str, file: &Path, parts: usize) -> (Uploading, String) {
+    let mut command = upload_command(file, &server.url, key, &["--concurrency", "1"]);
+    let child = Uploading(Some(command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let api = Api::new(&server.url, key);
     let mut id = String::new();
@@ -128,11 +153,10 @@ fn begin(server: &Server, key: &str, file: &Path, parts: usize) -> (Child, Strin
     (child, id)
 }
 
-/// Begins an upload, kills its client when some of its parts are there, and says which session it leaves.
+/// Begins an upload, kills its client when so many of its parts are there, and says which session it leaves.
 fn interrupt(server: &Server, key: &str, file: &Path, parts: usize) -> String {
-    let (mut child, id) = begin(server, key, file, parts);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let (child, id) = begin(server, key, file, parts);
+    drop(child);
     id
 }
 
@@ -143,14 +167,14 @@ fn puts(server: &Server) -> usize {
 #[test]
 fn a_client_that_was_killed_goes_on_where_it_stopped_by_the_same_command() {
     let (directory, data_dir) = fresh();
-    let server = Server::start(&data_dir, &[]);
+    let server = start_pausing(&data_dir, &[], 5);
     let key = server.private_key();
     let file = directory.path().join("f.bin");
-    let data = bytes(1, 200_000_000);
+    let data = bytes(1, 100_000_000);
     std::fs::write(&file, &data).unwrap();
     let id = interrupt(&server, &key, &file, 5);
-    // What was on its way when the client died may still be recorded.
-    std::thread::sleep(Duration::from_millis(300));
+    // The part on whose way the client died is still recorded, once its two seconds are over.
+    std::thread::sleep(Duration::from_millis(2500));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let state = runtime.block_on(Api::new(&server.url, &key).status(&id));
     let (there, missing) =
@@ -170,10 +194,10 @@ fn a_client_that_was_killed_goes_on_where_it_stopped_by_the_same_command() {
 #[test]
 fn any_process_goes_on_knowing_only_the_session() {
     let (directory, data_dir) = fresh();
-    let server = Server::start(&data_dir, &[]);
+    let server = start_pausing(&data_dir, &[], 2);
     let key = server.private_key();
     let (file, elsewhere) = (directory.path().join("f.bin"), directory.path().join("elsewhere"));
-    let data = bytes(1, 150_000_000);
+    let data = bytes(1, 60_000_000);
     std::fs::write(&file, &data).unwrap();
     let id = interrupt(&server, &key, &file, 2);
     std::fs::rename(&file, &elsewhere).unwrap();
@@ -199,7 +223,7 @@ fn any_process_goes_on_knowing_only_the_session() {
 #[test]
 fn parts_of_another_file_are_found_by_the_hash_of_the_whole_and_sent_again() {
     let (directory, data_dir) = fresh();
-    let server = Server::start(&data_dir, &[]);
+    let server = start_pausing(&data_dir, &[], 2);
     let key = server.private_key();
     let file = directory.path().join("f.bin");
     std::fs::write(&file, bytes(1, 60_000_000)).unwrap();
@@ -216,7 +240,7 @@ fn parts_of_another_file_are_found_by_the_hash_of_the_whole_and_sent_again() {
 #[test]
 fn a_changed_file_starts_anew_and_its_old_session_is_given_up() {
     let (directory, data_dir) = fresh();
-    let server = Server::start(&data_dir, &[]);
+    let server = start_pausing(&data_dir, &[], 1);
     let key = server.private_key();
     let file = directory.path().join("f.bin");
     std::fs::write(&file, bytes(1, 100_000_000)).unwrap();
@@ -234,10 +258,10 @@ fn a_changed_file_starts_anew_and_its_old_session_is_given_up() {
 #[test]
 fn two_at_once_send_one_file_once() {
     let (directory, data_dir) = fresh();
-    let server = Server::start(&data_dir, &[]);
+    let server = start_pausing(&data_dir, &[], 1);
     let key = server.private_key();
     let file = directory.path().join("f.bin");
-    std::fs::write(&file, bytes(1, 300_000_000)).unwrap();
+    std::fs::write(&file, bytes(1, 60_000_000)).unwrap();
     let (child, _) = begin(&server, &key, &file, 1);
     let second = upload_command(&file, &server.url, &key, &[]).output().unwrap();
     assert_eq!(second.status.code(), Some(1));
@@ -246,7 +270,7 @@ fn two_at_once_send_one_file_once() {
         message.contains("another partway upload is sending this file") && message.contains(&child.id().to_string()),
         "{message}"
     );
-    assert!(child.wait_with_output().unwrap().status.success());
+    assert!(child.wait_with_output().status.success());
 }
 
 #[test]
@@ -254,16 +278,16 @@ fn a_server_that_is_away_for_a_while_is_waited_for_and_one_that_stays_away_is_no
     let (directory, data_dir) = fresh();
     let address = free_address();
     let arguments = ["--listen", address.as_str()];
-    let mut server = Server::start(&data_dir, &arguments);
+    let mut server = start_pausing(&data_dir, &arguments, 2);
     let (url, key) = (server.url.clone(), server.private_key());
     let file = directory.path().join("f.bin");
-    let data = bytes(1, 400_000_000);
+    let data = bytes(1, 100_000_000);
     std::fs::write(&file, &data).unwrap();
     let (child, _) = begin(&server, &key, &file, 2);
     server.kill();
     std::thread::sleep(Duration::from_secs(3));
     let mut server = Server::start(&data_dir, &arguments);
-    let output = child.wait_with_output().unwrap();
+    let output = child.wait_with_output();
     let errors = text(&output.stderr);
     assert!(output.status.success() && errors.contains("trying again"), "{errors}");
     let record: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -278,7 +302,7 @@ fn a_server_that_is_away_for_a_while_is_waited_for_and_one_that_stays_away_is_no
 #[test]
 fn an_expired_session_is_started_anew_by_the_same_command() {
     let (directory, data_dir) = fresh();
-    let mut server = Server::start(&data_dir, &[]);
+    let mut server = start_pausing(&data_dir, &[], 1);
     let key = server.private_key();
     let file = directory.path().join("f.bin");
     let data = bytes(1, 100_000_000);
@@ -301,7 +325,7 @@ fn an_expired_session_is_started_anew_by_the_same_command() {
 fn a_file_that_changed_after_it_was_completed_unheard_is_uploaded_anew() {
     use std::os::unix::fs::FileExt;
     let (directory, data_dir) = fresh();
-    let server = Server::start(&data_dir, &[]);
+    let server = start_pausing(&data_dir, &[], 1);
     let key = server.private_key();
     let file = directory.path().join("f.bin");
     let mut data = bytes(1, 100_000_000);

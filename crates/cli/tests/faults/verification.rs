@@ -66,7 +66,7 @@ fn a_session_that_somebody_asks_for_is_verified_at_once_and_the_others_without_b
 
 #[test]
 fn who_asks_for_a_session_that_takes_long_is_told_to_come_again() {
-    let (server, api, ids, _directory) = after_reboot(1, "verify.before_commit=pause12");
+    let (server, api, ids, _directory) = after_reboot(1, "verify.before_commit=pause16");
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let http = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
@@ -141,6 +141,57 @@ fn a_session_that_is_looked_at_and_given_up_while_it_is_being_started_leaves_no_
         });
         assert_clean(&mut server, directory.path());
     }
+}
+
+#[test]
+fn parts_of_a_restored_snapshot_are_verified_although_the_machine_was_not_restarted() {
+    let (directory, data_dir) = fresh();
+    let address = free_address();
+    let mut server = Server::start(&data_dir, &["--listen", &address]);
+    let api = Api::new(&server.url, &server.private_key());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let id = runtime.block_on(async {
+        let body = json!({"file_name": "f", "size": 10 * 1024 * 1024 + 10, "format": "bin"});
+        let started = api.start(&body, "k").await;
+        for (url, chunk) in
+            started["parts"].as_array().unwrap().iter().zip(bytes(1, 10 * 1024 * 1024 + 10).chunks(10 * 1024 * 1024))
+        {
+            assert_eq!(api.put(url.as_str().unwrap(), chunk).await.unwrap().0, 200);
+        }
+        started["session_id"].as_str().unwrap().to_owned()
+    });
+    // A restart keeps the trust: nothing is verified.
+    server.kill();
+    let mut server = Server::start(&data_dir, &["--listen", &address]);
+    assert_eq!(runtime.block_on(api.status(&id))["uploaded_parts"], json!([0, 1]));
+    assert!(!server.log().contains("verified the parts"), "{}", server.log());
+    // A snapshot of the running server, in which bytes of a part are missing that were not synced.
+    let snapshot = directory.path().join("snapshot");
+    copy(&data_dir, &snapshot);
+    damage_only_blob(&snapshot);
+    server.signal("TERM");
+    server.wait();
+    // Put back into the same files, the lock left alone.
+    std::fs::remove_file(snapshot.join("lock")).unwrap();
+    copy(&snapshot, &data_dir);
+    let mut server = Server::start(&data_dir, &["--listen", &address]);
+    let state = runtime.block_on(api.status(&id));
+    assert_eq!((&state["uploaded_parts"], &state["missing_parts"]), (&json!([1]), &json!([0])));
+    server.kill();
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    let from = format!("{}/.", from.display());
+    crate::server::run(std::process::Command::new("cp").args(["-a", &from]).arg(to));
+}
+
+fn damage_only_blob(data_dir: &Path) {
+    use std::os::unix::fs::FileExt;
+    let shards = std::fs::read_dir(data_dir.join("blobs")).unwrap();
+    let mut blobs = shards.flat_map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap());
+    let blob = std::fs::OpenOptions::new().write(true).open(blobs.next().unwrap().unwrap().path()).unwrap();
+    blob.write_all_at(&[0; 4096], 4_000_000).unwrap();
 }
 
 /// After a restart, which cleans, nothing is left.

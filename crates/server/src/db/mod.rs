@@ -13,6 +13,7 @@ pub mod files;
 pub mod folders;
 pub mod garbage;
 pub mod idempotency;
+pub mod installation;
 mod migrate;
 pub mod parts;
 pub mod secrets;

@@ -1,7 +1,7 @@
 //! What a workspace holds: counters beside each workspace, so that a start need not add up a million files.
 //!
 //! Invariant: they change in the same transaction as the files and sessions they count. Only `files` and `sessions`
-//! call [`change`].
+//! call `change`.
 
 use rusqlite::Row;
 use uuid::Uuid;

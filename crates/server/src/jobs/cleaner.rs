@@ -73,6 +73,8 @@ impl Cleaner {
 
     async fn clean(&self) -> Result<(), CleanerError> {
         self.uploads.close_idle();
+        // First what makes room without waiting for anybody.
+        self.delete_garbage().await?;
         self.uploads.expire_overdue().await?;
         self.delete_garbage().await?;
         self.forget_ended_parts().await?;

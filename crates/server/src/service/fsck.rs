@@ -280,8 +280,9 @@ impl Fsck {
     ) -> Result<(), FsckError> {
         let found = self.db.read(move |tx| Ok((sessions::find(tx, id)?, parts::list(tx, id)?))).await?;
         let (Some(session), recorded) = found else { return Ok(()) };
-        // A session that is being started may not have its blob yet; without parts, nothing is lost.
-        if session.status != Status::Uploading || recorded.is_empty() {
+        // A session that is being started may not have its blob yet; without parts, nothing is lost. One without trust
+        // was repaired: its parts are verified before anybody uses them.
+        if session.status != Status::Uploading || recorded.is_empty() || session.trusted_boot_id.is_empty() {
             return Ok(());
         }
         let Some(size) = self.size_of(blob.blob_id, report).await? else { return Ok(()) };

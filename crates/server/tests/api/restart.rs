@@ -90,7 +90,7 @@ async fn a_second_server_on_the_same_directory_refuses() {
     let app = TestApp::start().await;
     let config = partway_server::Config::with_data_dir(app.directory.path());
     let Err(refused) = partway_server::App::open(config, app.address).await else { panic!("it started") };
-    assert!(refused.to_string().contains("another partway server is using"), "{refused}");
+    assert!(refused.to_string().contains("is using the data directory"), "{refused}");
     assert_eq!(app.upload_whole(b"still serving", json!({})).await["size"], 13);
 }
 

@@ -115,8 +115,7 @@ async fn complete_live(uploads: Uploads, live: Arc<LiveSession>, hash: Option<Fi
     let file = match published.await? {
         Ok(file) => file,
         // It was ended before this process opened it.
-        Err(Some(status)) => return Err(UploadError::ended(session_id, status)),
-        Err(None) => return Err(UploadError::SessionNotFound(session_id.to_string())),
+        Err(ended) => return Err(UploadError::ended_or_gone(session_id, ended)),
     };
     failpoint::pass("complete.after_commit");
     guard.completed();

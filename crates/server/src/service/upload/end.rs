@@ -128,10 +128,10 @@ impl Uploads {
 
     async fn sync_idle(&self, live: &LiveSession) -> Result<(), UploadError> {
         let _deciding = live.ending.lock().await;
-        if live.ended().is_some() {
-            return Ok(());
+        match live.hold_parts() {
+            Some(_guard) => self.sync(live).await,
+            None => Ok(()),
         }
-        self.sync(live).await
     }
 
     /// Brings all bytes of the session's parts onto the disk. Call with `ending` held.
@@ -146,13 +146,21 @@ impl Uploads {
         if synced.is_err() {
             live.forget_parts();
             let session_id = live.session.id;
-            while let Err(error) = self.db.write(Durability::Process, move |tx| parts::delete_all(tx, session_id)).await
-            {
-                tracing::error!(%session_id, error = %crate::error::chain(&error), "parts that were not synced are still recorded");
-                tokio::time::sleep(super::RETRY_PAUSE).await;
-            }
+            self.forget_lost(session_id, move |tx| parts::delete_all(tx, session_id)).await;
         }
         synced
+    }
+
+    /// Takes records of parts back whose bytes are lost, and does not give up before that is done.
+    pub(super) async fn forget_lost(
+        &self,
+        session_id: Uuid,
+        query: impl Fn(&Tx<'_>) -> Result<(), DbError> + Clone + Send + 'static,
+    ) {
+        while let Err(error) = self.write_to_free(Durability::Process, query.clone()).await {
+            tracing::error!(%session_id, error = %crate::error::chain(&error), "parts that were lost are still recorded");
+            tokio::time::sleep(super::RETRY_PAUSE).await;
+        }
     }
 
     /// The session as it is stored, if the caller may see it.

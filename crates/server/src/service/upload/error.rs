@@ -146,6 +146,11 @@ impl UploadError {
         }
     }
 
+    /// The same, where the session may even be gone.
+    pub(super) fn ended_or_gone(session_id: Uuid, status: Option<Status>) -> Self {
+        status.map_or_else(|| Self::SessionNotFound(session_id.to_string()), |status| Self::ended(session_id, status))
+    }
+
     /// The code on the wire.
     pub fn code(&self) -> ErrorCode {
         match self {

@@ -51,8 +51,8 @@ impl Table {
 enum Phase {
     /// Parts may be written.
     Uploading,
-    /// All parts are there and are being synced and published: none may be written. Becomes `Ended`, or
-    /// `Uploading` again when that fails. Whoever holds `ending` decides.
+    /// The parts are being synced, and if all are there perhaps published: none may be begun. Becomes `Ended` or
+    /// `Uploading` again. Whoever holds `ending` decides.
     Ending,
     /// Final.
     Ended(Status),
@@ -222,6 +222,17 @@ impl LiveSession {
         Ok(EndingGuard { session: self, status: None })
     }
 
+    /// While the guard lives no part is begun; those that are being written go on. `None` when the session has ended. Call
+    /// with `ending` held.
+    pub(super) fn hold_parts(&self) -> Option<EndingGuard<'_>> {
+        let mut table = self.table();
+        if let Phase::Ended(_) = table.phase {
+            return None;
+        }
+        table.phase = Phase::Ending;
+        Some(EndingGuard { session: self, status: None })
+    }
+
     /// Ends the session whatever its parts: all requests that are sending are told to end. Call with `ending` held.
     pub(super) fn end(&self, status: Status) {
         let mut table = self.table();
@@ -274,7 +285,7 @@ impl LiveSession {
     }
 }
 
-/// While it lives no part is written. Dropped without [`completed`](Self::completed), parts may come again.
+/// While it lives no part is begun. Dropped without [`completed`](Self::completed), parts may come again.
 #[derive(Debug)]
 pub(super) struct EndingGuard<'s> {
     session: &'s LiveSession,

@@ -159,15 +159,12 @@ async fn record_part(
         Ok(Some(sessions::find(tx, session_id)?.map(|session| session.status)))
     });
     if let Some(ended) = recorded.await? {
-        return Err(match ended {
-            Some(status) => UploadError::ended(session_id, status),
-            None => UploadError::SessionNotFound(session_id.to_string()),
-        });
+        return Err(UploadError::ended_or_gone(session_id, ended));
     }
     failpoint::pass("part.after_record");
     let entity_tag = format!("\"{}\"", &blake3::hash(&subtrees).to_hex()[..32]);
     if !live.part_recorded(part_index, begun, subtrees) {
-        uploads.write_to_free(Durability::Process, move |tx| parts::delete(tx, session_id, part_index)).await?;
+        uploads.forget_lost(session_id, move |tx| parts::delete(tx, session_id, part_index)).await;
         return Err(UploadError::SyncFailed(part_index));
     }
     drop(turn);

@@ -89,17 +89,27 @@ impl Registry {
 
     /// The same, however long it takes.
     pub(super) async fn open(&self, id: Uuid) -> Result<Option<Found>, UploadError> {
-        let cell = self.used_now(id);
-        let opened = cell.get_or_try_init(|| self.opener.open(id)).await.cloned();
-        if opened.is_err() {
-            self.forget_unopened(id);
-        }
+        let opened = loop {
+            let cell = self.used_now(id);
+            let opened = cell.get_or_try_init(|| self.opener.open(id)).await.cloned();
+            if opened.is_err() {
+                self.forget_unopened(id);
+            } else if !self.has(id, &cell) {
+                // It was ended in the very moment; the next look finds that.
+                continue;
+            }
+            break opened;
+        };
         match opened {
             Ok(live) => Ok(Some(Found::Live(live))),
             Err(NotOpened::Nothing) => Ok(None),
             Err(NotOpened::Ended(session)) => Ok(Some(Found::Ended(session))),
             Err(NotOpened::Failed(error)) => Err(error),
         }
+    }
+
+    fn has(&self, id: Uuid, cell: &Arc<OnceCell<Arc<LiveSession>>>) -> bool {
+        self.cells().get(&id).is_some_and(|entry| Arc::ptr_eq(&entry.cell, cell))
     }
 
     fn used_now(&self, id: Uuid) -> Arc<OnceCell<Arc<LiveSession>>> {

@@ -61,8 +61,12 @@ impl Uploads {
             return Err(UploadError::SessionExpired(id));
         }
         let expires_at = now.plus_seconds(ttl_seconds);
-        if !self.db.write(Durability::PowerLoss, move |tx| sessions::extend(tx, id, expires_at)).await? {
-            return Err(UploadError::SessionExpired(id));
+        let extended = self.db.write(Durability::PowerLoss, move |tx| match sessions::extend(tx, id, expires_at)? {
+            true => Ok(None),
+            false => Ok(Some(sessions::find(tx, id)?.map(|session| session.status))),
+        });
+        if let Some(ended) = extended.await? {
+            return Err(UploadError::ended_or_gone(id, ended));
         }
         live.extend(expires_at);
         Ok(Resigned { session_id: id, plan: live.plan, parts, expires_at })

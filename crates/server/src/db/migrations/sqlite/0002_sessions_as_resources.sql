@@ -29,3 +29,9 @@ CREATE TABLE idempotency_keys (
     PRIMARY KEY (api_key_id, idempotency_key)
 ) WITHOUT ROWID;
 CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
+
+-- What this installation knows of itself; see trust.rs.
+CREATE TABLE installation (
+    name  TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+);

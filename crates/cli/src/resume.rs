@@ -200,6 +200,14 @@ impl Remembered {
     }
 }
 
+/// Forgets what is remembered of a session that is finished, unless another process works on it.
+pub(crate) fn forget_session(directory: &Path, session_id: &str) {
+    let finished = |memory: &Memory| memory.session_id.as_deref() == Some(session_id);
+    if let Some((_, slot)) = take_over(directory, "", &finished) {
+        slot.forget();
+    }
+}
+
 fn slot_name(destination: &Destination, path: &Path) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&serde_json::to_vec(destination).unwrap_or_default());
@@ -432,6 +440,17 @@ mod tests {
         files.interrupted(&path, "s2");
         files.write("a", &[8; 3_000_001]);
         assert_eq!(files.open(&path).unwrap().outdated_session(), Some("s2"));
+    }
+
+    #[test]
+    fn a_session_that_was_finished_otherwise_is_forgotten() {
+        let files = Files::new();
+        let path = files.write("a", b"x");
+        files.interrupted(&path, "s1");
+        forget_session(&files.directory.path().join("state"), "s2");
+        assert_eq!(files.open(&path).unwrap().session_id(), Some("s1"));
+        forget_session(&files.directory.path().join("state"), "s1");
+        assert_eq!(files.open(&path).unwrap().session_id(), None);
     }
 
     #[test]

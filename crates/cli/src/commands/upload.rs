@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::Failure;
 use crate::progress::Progress;
-use crate::resume::{Destination, Remembered, ResumeError, state_dir};
+use crate::resume::{Destination, Remembered, ResumeError, forget_session, state_dir};
 
 /// How a shell says that a command ended by Ctrl-C: 128 and the number of SIGINT.
 const INTERRUPTED: u8 = 130;
@@ -172,6 +172,8 @@ async fn upload_file(args: &UploadArgs, client: &Client, file: &Path, interrupte
             Some(Ok(record)) => {
                 if let Some(remembered) = remembered {
                     remembered.forget();
+                } else if let (Some(session), Some(directory)) = (&args.resume, state_dir()) {
+                    forget_session(&directory, session);
                 }
                 return Outcome::Uploaded(Box::new(record));
             }

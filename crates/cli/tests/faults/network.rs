@@ -333,7 +333,7 @@ fn a_file_that_changed_after_it_was_completed_unheard_is_uploaded_anew() {
     let id = interrupt(&server, &key, &file, 1);
     // Another process finishes it.
     let mut command = upload_command(&file, &server.url, &key, &["--resume", &id]);
-    assert!(command.output().unwrap().status.success());
+    assert!(command.env("HOME", directory.path().join("other-home")).output().unwrap().status.success());
     // A change that keeps size and time, where no sample of the fingerprint is.
     let changed = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
     let modified = changed.metadata().unwrap().modified().unwrap();

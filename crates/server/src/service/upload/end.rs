@@ -1,11 +1,8 @@
-//! Sessions that end without a file: given up by their client, or overdue. And sessions that rest.
-
-use std::sync::Arc;
+//! Sessions that end without a file: given up by their client, or overdue.
 
 use uuid::Uuid;
 
-use super::live::LiveSession;
-use super::{UploadError, Uploads, authorize, blocking, to_its_end};
+use super::{UploadError, Uploads, to_its_end};
 use crate::db::sessions::{self, Session, Status};
 use crate::db::{DbError, Durability, Timestamp, Tx, garbage, parts};
 use crate::failpoint;
@@ -35,27 +32,6 @@ impl Uploads {
             Some(Status::Completed) => Err(UploadError::SessionCompleted(id)),
             _ => Ok(()),
         }
-    }
-
-    /// A write that frees something. On a full disk it gets the room that is kept for that.
-    pub(super) async fn write_to_free<T: Send + 'static>(
-        &self,
-        durability: Durability,
-        query: impl Fn(&Tx<'_>) -> Result<T, DbError> + Clone + Send + 'static,
-    ) -> Result<T, DbError> {
-        match self.db.write(durability, query.clone()).await {
-            Err(DbError::Full(error)) if self.give_up_reserve().await => {
-                tracing::warn!(%error, "the disk is full; used the room kept for the database");
-                self.db.write(durability, query).await
-            }
-            outcome => outcome,
-        }
-    }
-
-    async fn give_up_reserve(&self) -> bool {
-        let reserve = Arc::clone(&self.reserve);
-        let given_up = tokio::task::spawn_blocking(move || reserve.give_up()).await;
-        given_up.is_ok_and(|given_up| given_up.unwrap_or(false))
     }
 
     /// Ends all sessions that are overdue; their blobs become garbage. One that cannot be ended is logged and does not
@@ -109,67 +85,6 @@ impl Uploads {
         }
         drop(deciding);
         Ok(ended)
-    }
-
-    /// Closes sessions that nobody has used for a while, and has those synced first that need it: a sync that fails is
-    /// told to the first who asks only, and to nobody once the file is closed.
-    pub fn close_idle(&self) {
-        for live in self.registry.idle_unsynced() {
-            let uploads = self.clone();
-            tokio::spawn(async move {
-                let _permit = uploads.idle_syncs.acquire().await;
-                if let Err(error) = uploads.sync_idle(&live).await {
-                    tracing::error!(session_id = %live.session.id, error = %crate::error::chain(&error), "an idle session cannot be synced");
-                }
-            });
-        }
-        self.registry.close_idle();
-    }
-
-    async fn sync_idle(&self, live: &LiveSession) -> Result<(), UploadError> {
-        let _deciding = live.ending.lock().await;
-        match live.hold_parts() {
-            Some(_guard) => self.sync(live).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Brings all bytes of the session's parts onto the disk. Call with `ending` held.
-    ///
-    /// After a failed sync the kernel drops what it could not write and tells it once: the next sync would succeed
-    /// without the bytes. So none of the parts is trusted any more; they have to be sent again. Nothing else is done
-    /// with the session until the database has heard of it, too.
-    pub(super) async fn sync(&self, live: &LiveSession) -> Result<(), UploadError> {
-        live.set_unsynced(false);
-        let blob = Arc::clone(&live.blob);
-        let synced = blocking(move || blob.sync()).await;
-        if synced.is_err() {
-            live.forget_parts();
-            let session_id = live.session.id;
-            self.forget_lost(session_id, move |tx| parts::delete_all(tx, session_id)).await;
-        }
-        synced
-    }
-
-    /// Takes records of parts back whose bytes are lost, and does not give up before that is done.
-    pub(super) async fn forget_lost(
-        &self,
-        session_id: Uuid,
-        query: impl Fn(&Tx<'_>) -> Result<(), DbError> + Clone + Send + 'static,
-    ) {
-        while let Err(error) = self.write_to_free(Durability::Process, query.clone()).await {
-            tracing::error!(%session_id, error = %crate::error::chain(&error), "parts that were lost are still recorded");
-            tokio::time::sleep(super::RETRY_PAUSE).await;
-        }
-    }
-
-    /// The session as it is stored, if the caller may see it.
-    pub(super) async fn stored_session(&self, identity: &Identity, session_id: &str) -> Result<Session, UploadError> {
-        let not_found = || UploadError::SessionNotFound(session_id.to_owned());
-        let id = Uuid::try_parse(session_id).map_err(|_| not_found())?;
-        let session = self.db.read(move |tx| sessions::find(tx, id)).await?.ok_or_else(not_found)?;
-        authorize(&session, identity)?;
-        Ok(session)
     }
 }
 

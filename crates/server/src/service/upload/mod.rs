@@ -20,8 +20,10 @@ mod receive;
 mod registry;
 mod reopen;
 mod resign;
+mod room;
 mod start;
 mod status;
+mod sync;
 mod turns;
 
 use std::sync::Arc;

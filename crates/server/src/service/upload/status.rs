@@ -97,4 +97,13 @@ impl Uploads {
         }
         self.registry.find(id).await?.ok_or_else(not_found)
     }
+
+    /// The session as it is stored, if the caller may see it.
+    pub(super) async fn stored_session(&self, identity: &Identity, session_id: &str) -> Result<Session, UploadError> {
+        let not_found = || UploadError::SessionNotFound(session_id.to_owned());
+        let id = Uuid::try_parse(session_id).map_err(|_| not_found())?;
+        let session = self.db.read(move |tx| sessions::find(tx, id)).await?.ok_or_else(not_found)?;
+        authorize(&session, identity)?;
+        Ok(session)
+    }
 }

@@ -30,6 +30,8 @@ pub(super) struct Registry {
 
 struct Entry {
     cell: Arc<OnceCell<Arc<LiveSession>>>,
+    /// Whether a task of its own opens it, however long that takes.
+    is_claimed: bool,
     used: Instant,
 }
 
@@ -78,13 +80,22 @@ impl Registry {
         if let Some(live) = self.used_now(id).get() {
             return Ok(Some(Found::Live(Arc::clone(live))));
         }
-        // Opening may take long, and must neither end with the request that began it nor be begun twice.
-        let registry = Arc::clone(self);
-        let opening = tokio::spawn(async move { registry.open(id).await });
-        match tokio::time::timeout(OPENING_WAIT, opening).await {
-            Ok(opened) => opened.unwrap_or(Err(StorageError::Stopped.into())),
-            Err(_) => Err(UploadError::Opening(id)),
-        }
+        // Opening may take long, and must not end with the request that began it. Those that come later only wait: what
+        // they leave behind must not grow with their number.
+        let waited = if self.claim_opening(id) {
+            let registry = Arc::clone(self);
+            let opening = tokio::spawn(async move { registry.open(id).await });
+            let waited = tokio::time::timeout(OPENING_WAIT, opening).await;
+            waited.map(|opened| opened.unwrap_or(Err(StorageError::Stopped.into())))
+        } else {
+            tokio::time::timeout(OPENING_WAIT, self.open(id)).await
+        };
+        waited.unwrap_or(Err(UploadError::Opening(id)))
+    }
+
+    /// True for the first who wants to open the session.
+    fn claim_opening(&self, id: Uuid) -> bool {
+        self.cells().get_mut(&id).is_none_or(|entry| !std::mem::replace(&mut entry.is_claimed, true))
     }
 
     /// The same, however long it takes.
@@ -114,7 +125,7 @@ impl Registry {
 
     fn used_now(&self, id: Uuid) -> Arc<OnceCell<Arc<LiveSession>>> {
         let mut cells = self.cells();
-        let entry = cells.entry(id).or_insert_with(|| Entry { cell: Arc::default(), used: Instant::now() });
+        let entry = cells.entry(id).or_default();
         entry.used = Instant::now();
         Arc::clone(&entry.cell)
     }
@@ -148,6 +159,12 @@ impl Registry {
     /// Closes sessions that nobody uses, so that open files and memory do not grow with their number.
     pub(super) fn close_idle(&self) {
         self.cells().retain(|_, entry| !entry.is_idle() || entry.cell.get().is_some_and(|live| live.is_unsynced()));
+    }
+}
+
+impl Default for Entry {
+    fn default() -> Self {
+        Self { cell: Arc::default(), is_claimed: false, used: Instant::now() }
     }
 }
 

@@ -85,8 +85,9 @@ async fn start_session(
         Some(idempotency) => Some(uploads.starts.take_turn((session.api_key_id, idempotency.key.clone())).await),
         None => None,
     };
-    let workspace_id = session.workspace_id;
-    let started = uploads.registry.start(session.id, make(&uploads, session.clone(), plan, idempotency)).await;
+    let mut public_key_id = None;
+    let made = make(&uploads, session.clone(), plan, idempotency, &mut public_key_id);
+    let started = uploads.registry.start(session.id, made).await;
     let (session, plan) = match started {
         Ok(()) => (session, plan),
         Err(NotStarted::Failed(error)) => return Err(error),
@@ -97,20 +98,25 @@ async fn start_session(
             (*first, plan)
         }
     };
-    let public_key = uploads.db.read(move |tx| api_keys::first_public(tx, workspace_id)).await?;
-    Ok(Started { session, plan, public_key_id: public_key.map(|key| key.id) })
+    Ok(Started { session, plan, public_key_id })
 }
 
-/// The row, then the blob.
+/// The row, then the blob. Also finds a public key that may be shown.
 async fn make(
     uploads: &Uploads,
     session: Session,
     plan: PartPlan,
     idempotency: Option<Idempotency>,
+    public_key_id: &mut Option<Uuid>,
 ) -> Result<LiveSession, NotStarted> {
     let (stored, named, limit) = (session.clone(), idempotency.clone(), uploads.storage_limit);
-    let stored = uploads.db.write(Durability::PowerLoss, move |tx| store(tx, &stored, named.as_ref(), limit));
-    match stored.await? {
+    let written = uploads.db.write(Durability::PowerLoss, move |tx| {
+        let public_key = api_keys::first_public(tx, stored.workspace_id)?;
+        Ok((store(tx, &stored, named.as_ref(), limit)?, public_key.map(|key| key.id)))
+    });
+    let stored;
+    (stored, *public_key_id) = written.await?;
+    match stored {
         Stored::New => {}
         Stored::Repeated(first) => return Err(NotStarted::Repeated(first)),
         Stored::Refused(error) => return Err(NotStarted::Failed(error)),

@@ -1,6 +1,7 @@
 //! Uploading one file.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -228,7 +229,7 @@ impl Upload {
             size_bytes: session.size_bytes,
             bytes_there: session.size_bytes - bytes_missing,
         });
-        Transfer::new(self, client, source, &session, on_event).run(session.missing).await
+        Transfer::new(self, client, source, session, on_event).run().await
     }
 
     async fn start(
@@ -323,8 +324,15 @@ impl Session {
         Self { id, size_bytes, part_size, parts_total, missing: Vec::new(), urls: HashMap::new(), is_completed: false }
     }
 
+    /// The bytes of part `index`.
+    fn range(&self, index: u32) -> Range<u64> {
+        let begin = (u64::from(index) * self.part_size).min(self.size_bytes);
+        begin..(begin + self.part_size).min(self.size_bytes)
+    }
+
     fn part_len(&self, index: u32) -> u64 {
-        part_len(index, self.part_size, self.size_bytes)
+        let range = self.range(index);
+        range.end - range.start
     }
 }
 
@@ -333,10 +341,7 @@ struct Transfer<'t> {
     upload: &'t Upload,
     client: &'t Client,
     source: Source,
-    session_id: String,
-    part_size: u64,
-    parts_total: u32,
-    is_completed: bool,
+    session: Session,
     urls: PartUrls<'t>,
     /// `None` where the server's parts are not such that their hashes make that of the file.
     hashes: Option<Arc<PartHashes>>,
@@ -348,43 +353,34 @@ impl<'t> Transfer<'t> {
         upload: &'t Upload,
         client: &'t Client,
         source: Source,
-        session: &Session,
+        mut session: Session,
         on_event: &'t (dyn Fn(Event<'_>) + Send + Sync),
     ) -> Self {
         let plan = PartPlan::from_stored(session.size_bytes, session.part_size);
         let hashes = plan.map(|plan| Arc::new(PartHashes::new(plan, source.clone(), upload.digests)));
-        Self {
-            upload,
-            client,
-            source,
-            session_id: session.id.clone(),
-            part_size: session.part_size,
-            parts_total: session.parts_total,
-            is_completed: session.is_completed,
-            urls: PartUrls::new(client, &session.id, TTL, session.urls.clone()),
-            hashes,
-            on_event,
-        }
+        let urls = PartUrls::new(client, &session.id, TTL, std::mem::take(&mut session.urls));
+        Self { upload, client, source, session, urls, hashes, on_event }
     }
 
     /// Sends what is missing and completes.
-    async fn run(&self, mut missing: Vec<u32>) -> Result<FileRecord, Error> {
+    async fn run(&self) -> Result<FileRecord, Error> {
+        let mut missing = self.session.missing.clone();
         // Parts that came from another run are trusted until the hash of the whole says otherwise.
         let mut unsent: Vec<u32> =
-            (0..self.parts_total).filter(|index| missing.binary_search(index).is_err()).collect();
+            (0..self.session.parts_total).filter(|index| missing.binary_search(index).is_err()).collect();
         let mut tried = 0;
         loop {
             tokio::try_join!(self.send_parts(&missing), self.read_parts(&unsent))?;
             self.source.check_unchanged()?;
             (self.on_event)(Event::Completing);
             let hash = self.hashes.as_ref().and_then(|hashes| hashes.of_file());
-            let request = CompleteRequest { session_id: self.session_id.clone(), uuid: None, hash: hash.clone() };
+            let request = CompleteRequest { session_id: self.session.id.clone(), uuid: None, hash: hash.clone() };
             let complete = async || self.client.complete(&request).await;
             let completed = self.upload.retry.run(complete, Error::is_mendable, retrying(self.on_event)).await;
             tried += 1;
             let again = match &completed {
                 Ok(record) => return check_hash(hash, record).map(|()| record.clone()),
-                Err(_) if tried >= self.upload.retry.tries || self.is_completed => None,
+                Err(_) if tried >= self.upload.retry.tries || self.session.is_completed => None,
                 // The server lost parts that it had: its disk failed, or its machine did.
                 Err(error) if error.missing_parts().is_some() => error.missing_parts().map(<[u32]>::to_vec),
                 // The parts of the other run were of another file.
@@ -394,7 +390,7 @@ impl<'t> Transfer<'t> {
                 Err(_) => None,
             };
             let (Some(again), Err(error)) = (again, &completed) else { return completed };
-            let lost = again.iter().map(|index| part_len(*index, self.part_size, self.source.size_bytes())).sum();
+            let lost = again.iter().map(|index| self.session.part_len(*index)).sum();
             (self.on_event)(Event::Retrying { error, bytes_lost: lost, pause: Duration::ZERO });
             unsent.retain(|index| !again.contains(index));
             missing = again;
@@ -408,8 +404,7 @@ impl<'t> Transfer<'t> {
 
     async fn send_part(&self, index: u32) -> Result<(), Error> {
         let sha256 = self.read_part(index).await?;
-        let begin = u64::from(index) * self.part_size;
-        let range = begin..begin + part_len(index, self.part_size, self.source.size_bytes());
+        let range = self.session.range(index);
         let sent = Arc::new(AtomicU64::new(0));
         let mut refused: Option<String> = None;
         let put = async || {
@@ -479,9 +474,4 @@ fn check_hash(sent: Option<String>, record: &FileRecord) -> Result<(), Error> {
         (Some(sent), Some(stored)) if sent != stored => Err(Error::Mismatch { sent, stored }),
         _ => Ok(()),
     }
-}
-
-/// Length of part `index` in bytes.
-fn part_len(index: u32, part_size: u64, size_bytes: u64) -> u64 {
-    size_bytes.saturating_sub(u64::from(index) * part_size).min(part_size)
 }

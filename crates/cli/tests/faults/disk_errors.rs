@@ -73,13 +73,11 @@ async fn a_failed_sync_takes_the_parts_back_because_the_next_one_would_succeed_w
 #[tokio::test]
 async fn a_write_that_fails_leaves_its_part_missing_and_nothing_else() {
     for (action, status, code) in [("eio", 500, "INTERNAL"), ("enospc", 507, "INSUFFICIENT_STORAGE")] {
-        // Bytes come in pieces of at most 256 KiB: the first part is whole after 40 or more of them, and a write in the
-        // middle of the second one fails.
+        // The short part is sent first, in one write; the second write is one of the long part.
         let failing = Failing::start(&format!("blob.write={action}@2"));
         let api = &failing.api;
         let data = bytes(1, PART + 1000);
         let (id, urls) = start(api, data.len()).await;
-        // One write: the short part.
         assert_eq!(api.put(&urls[1], &data[PART..]).await.unwrap().0, 200);
         let (answered, answer) = api.put(&urls[0], &data[..PART]).await.unwrap();
         assert_eq!((answered, &answer["errorCode"]), (status, &json!(code)));

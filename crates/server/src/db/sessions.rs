@@ -78,7 +78,8 @@ pub struct Session {
     pub created_at: Timestamp,
     /// When it ends by itself.
     pub expires_at: Timestamp,
-    /// The boot of the machine in which its recorded parts were received or last verified.
+    /// The circumstances (`trust.rs`) under which its recorded parts were received or last verified. Empty: they are to
+    /// be verified.
     pub trusted_boot_id: String,
     /// `blake3:` and the hash that the client says the whole file has, if it does.
     pub declared_hash: Option<String>,
@@ -86,13 +87,17 @@ pub struct Session {
     pub completed_file: Option<File>,
 }
 
+/// What [`from_row`] reads, in its order.
+macro_rules! columns_of_session {
+    () => {
+        "id, workspace_id, api_key_id, status, file_id, blob_id, file_name, folder, size_bytes, part_size_bytes, \
+         mime_type, tags, metadata, custom_id, created_at, expires_at, trusted_boot_id, declared_hash, completed_file"
+    };
+}
+
 macro_rules! select {
     ($rest:literal) => {
-        concat!(
-            "SELECT id, workspace_id, api_key_id, status, file_id, blob_id, file_name, folder, size_bytes, part_size_bytes, \
-             mime_type, tags, metadata, custom_id, created_at, expires_at, trusted_boot_id, declared_hash, completed_file FROM sessions ",
-            $rest
-        )
+        concat!("SELECT ", columns_of_session!(), " FROM sessions ", $rest)
     };
 }
 
@@ -170,7 +175,7 @@ pub fn list_overdue(tx: &Tx<'_>, now: Timestamp, after: Uuid, limit: u32) -> Res
     )
 }
 
-/// Sessions with recorded parts that were received in another boot of the machine than `boot_id`, in the order of their
+/// Open sessions whose parts were received under other circumstances than `boot_id` names, in the order of their
 /// ids, from behind `after` on, at most `limit`.
 pub fn list_untrusted(tx: &Tx<'_>, boot_id: &str, after: Uuid, limit: u32) -> Result<Vec<Uuid>, DbError> {
     tx.all(
@@ -202,9 +207,9 @@ pub fn list(
     macro_rules! list {
         ($condition:literal) => {
             concat!(
-                "SELECT id, workspace_id, api_key_id, status, file_id, blob_id, file_name, folder, size_bytes, part_size_bytes, \
-                 mime_type, tags, metadata, custom_id, created_at, expires_at, trusted_boot_id, declared_hash, completed_file, \
-                 (SELECT count(*) FROM parts p WHERE p.session_id = s.id), \
+                "SELECT ",
+                columns_of_session!(),
+                ", (SELECT count(*) FROM parts p WHERE p.session_id = s.id), \
                  (SELECT max(part_index) FROM parts p WHERE p.session_id = s.id) \
                  FROM sessions s WHERE workspace_id = ?1 AND ",
                 $condition,
@@ -256,7 +261,7 @@ pub fn complete(tx: &Tx<'_>, session: &Session, file: &File) -> Result<bool, DbE
     uncount(tx, session, changed)
 }
 
-/// The session's recorded parts are known to be intact in this boot of the machine.
+/// The session's recorded parts are known to be intact under these circumstances.
 pub fn set_trusted_boot(tx: &Tx<'_>, id: Uuid, boot_id: &str) -> Result<(), DbError> {
     tx.execute("UPDATE sessions SET trusted_boot_id = ?2 WHERE id = ?1", &[&id.to_string(), &boot_id])?;
     Ok(())

@@ -8,6 +8,7 @@
 //! looks wrong is looked at a second time, and counts only if it is still wrong.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -297,7 +298,7 @@ impl Fsck {
                 let Some(range) = plan.range(index) else { continue };
                 on_read(range.end - range.start);
                 report.bytes_verified += range.end - range.start;
-                if !self.is_part_intact(id, index, subtrees, blob).await? {
+                if !self.is_part_intact(id, index, &range, subtrees, blob).await? {
                     let detail = "its bytes are not those that were received".to_owned();
                     problems.push((Problem::Part, format!("part {index} of session {id}"), detail));
                 }
@@ -331,14 +332,13 @@ impl Fsck {
         &self,
         id: Uuid,
         index: u32,
+        part: &Range<u64>,
         mut subtrees: Vec<u8>,
         blob: &OwnedBlob,
     ) -> Result<bool, FsckError> {
         loop {
-            let (store, blob_id, size_bytes, values) =
-                (Arc::clone(&self.store), blob.blob_id, blob.size_bytes, subtrees.clone());
-            let found = self.db.read(move |tx| sessions::find(tx, id)).await?;
-            let Some(part) = found.and_then(|session| plan_of(&session).ok()?.range(index)) else { return Ok(true) };
+            let (store, part, values) = (Arc::clone(&self.store), part.clone(), subtrees.clone());
+            let (blob_id, size_bytes) = (blob.blob_id, blob.size_bytes);
             let intact =
                 blocking(move || part_is_intact(&store.open_for_reading(blob_id)?, &part, size_bytes, &values)).await?;
             if intact.unwrap_or(false) {

@@ -34,3 +34,26 @@ python_with() {
   "$1/bin/pip" install --quiet --disable-pip-version-check "$2"
   touch "$1/.has-$2"
 }
+
+# install_postgresql  Its server, which is on nobody's path. Tests and measurements start it by themselves.
+install_postgresql() {
+  compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || apt_install postgresql
+}
+
+# garage_binary test|bench  Prints the path of Garage, an S3 store, building it the first time (some minutes; it is in no
+# Debian release). GARAGE=/path/to/garage uses one that is there. Tests take one that is hardly optimized, which is built
+# sooner; measurements one as its makers mean it.
+garage_binary() {
+  local cache=${XDG_CACHE_HOME:-$HOME/.cache} version=2.5.0 root settings=()
+  case $1 in
+    test) root=$cache/partway settings=(CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off) ;;
+    bench) root=$cache/partway-bench ;;
+  esac
+  local garage=${GARAGE:-$root/bin/garage}
+  if [ ! -x "$garage" ]; then
+    install_packages protobuf-compiler:protoc gcc:gcc >&2
+    echo "building garage $version" >&2
+    env "${settings[@]}" cargo install garage --version "$version" --locked --quiet --root "$root" >&2
+  fi
+  echo "$garage"
+}

@@ -1,0 +1,13 @@
+//! Real servers for tests, PostgreSQL and Garage, on 127.0.0.1 and in temporary directories. Nothing of them outlives the
+//! test process, even one that is killed. `scripts/test` installs the programs.
+//!
+//! Whatever goes wrong panics, and shows the end of the server's log.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failure here is a failed test")]
+
+mod garage;
+mod postgres;
+mod watchdog;
+
+pub use garage::Garage;
+pub use postgres::Postgres;

@@ -40,7 +40,8 @@ pub struct StartRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 604800))]
     pub ttl_seconds: Option<u64>,
-    /// `blake3:` and the hash of the whole file, if the client knows it: complete refuses another one.
+    /// The hash of the whole file, if the client knows it: complete refuses another one. `blake3:` and hexadecimal digits;
+    /// where the parts go to an S3 store, `crc64nvme:` and base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<String>,
 }
@@ -67,6 +68,14 @@ pub struct StartResponse {
     pub workspace_id: String,
     /// What was asked for, as the server understood it.
     pub policy: Policy,
+    /// The kind of `hash` that the server can compare with the whole file: `blake3`, or `crc64nvme` where the parts go to
+    /// an S3 store.
+    #[serde(default = "blake3")]
+    pub hash_algorithm: String,
+}
+
+fn blake3() -> String {
+    "blake3".to_owned()
 }
 
 /// What a session was started for, as the server understood it.
@@ -92,7 +101,8 @@ pub struct CompleteRequest {
     /// When given, must be the `uuid` that start answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uuid: Option<String>,
-    /// `blake3:` and the hash of the whole file, for clients that know it only now: another one is refused.
+    /// The hash of the whole file, for clients that know it only now: another one is refused. `blake3:` and hexadecimal
+    /// digits; where the parts go to an S3 store, `crc64nvme:` and base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<String>,
 }
@@ -125,6 +135,9 @@ pub struct SessionResponse {
     pub created_at: String,
     /// When it expires, in Unix seconds.
     pub expire_at: i64,
+    /// The kind of `hash` that the server can compare with the whole file: `blake3` or `crc64nvme`.
+    #[serde(default = "blake3")]
+    pub hash_algorithm: String,
     /// The file, once the session is completed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<FileRecord>,
@@ -193,10 +206,10 @@ pub struct SessionSummary {
     pub part_size: u64,
     /// Number of parts.
     pub parts_total: u32,
-    /// Number of parts that are recorded as there.
-    pub parts_uploaded: u32,
+    /// Number of parts that are recorded as there; null where they go to an S3 store, which knows.
+    pub parts_uploaded: Option<u32>,
     /// Their bytes.
-    pub bytes_uploaded: u64,
+    pub bytes_uploaded: Option<u64>,
     /// Whether the recorded parts still have to be verified, after an unclean stop of the machine.
     pub verifying: bool,
     /// When the session was started.

@@ -35,6 +35,14 @@ enum Command {
     Usage(commands::usage::UsageArgs),
     /// Compare the database with what is on the disk, also while the server runs.
     Fsck(commands::fsck::FsckArgs),
+    /// Try database, storage and what browsers need, and say what to change.
+    Doctor(commands::doctor::DoctorArgs),
+    /// Move records to a PostgreSQL database.
+    #[command(subcommand)]
+    Db(commands::db::DbCommand),
+    /// Move files between the data directory and a bucket.
+    #[command(subcommand)]
+    Storage(commands::storage::StorageCommand),
     /// Write the generated documents into a directory.
     #[command(hide = true)]
     Docs(commands::docs::DocsArgs),
@@ -51,6 +59,9 @@ fn main() -> ExitCode {
         Command::Workspaces(command) => commands::workspaces::workspaces(command),
         Command::Usage(args) => commands::usage::usage(&args),
         Command::Fsck(args) => return commands::fsck::fsck(&args),
+        Command::Doctor(args) => return commands::doctor::doctor(&args),
+        Command::Db(command) => commands::db::db(command),
+        Command::Storage(command) => commands::storage::storage(command),
         Command::Docs(args) => commands::docs::docs(&args),
     };
     match outcome {

@@ -68,6 +68,10 @@ pub(crate) struct Remembered {
     slot: Slot,
     /// Whether it is of an earlier run.
     is_recalled: bool,
+    /// Whether only samples of the file say that it is the same as then.
+    is_doubtful: bool,
+    /// When the file was changed last. What is remembered keeps the time of its beginning while there is doubt.
+    modified_ns: i128,
     /// A session of an earlier version of the file, which nobody wants any more.
     outdated_session: Option<String>,
 }
@@ -124,7 +128,14 @@ impl Remembered {
         if let Some(memory) = &own
             && (memory.size_bytes, memory.modified_ns) == (size_bytes, modified_ns)
         {
-            return Ok(Self { memory: memory.clone(), slot, is_recalled: true, outdated_session: None });
+            return Ok(Self {
+                memory: memory.clone(),
+                slot,
+                is_recalled: true,
+                is_doubtful: false,
+                modified_ns,
+                outdated_session: None,
+            });
         }
         let fingerprint = fingerprint(&source, size_bytes).map_err(unreadable)?;
         let same = |memory: &Memory| memory.size_bytes == size_bytes && memory.fingerprint == fingerprint;
@@ -138,7 +149,7 @@ impl Remembered {
         };
         let is_recalled = same.is_some();
         let memory = match same {
-            Some(memory) => Memory { path, modified_ns, ..memory },
+            Some(memory) => Memory { path, ..memory },
             None => Memory {
                 destination,
                 path,
@@ -154,7 +165,14 @@ impl Remembered {
         if let Some(other) = other {
             other.forget();
         }
-        Ok(Self { memory, slot, is_recalled, outdated_session })
+        Ok(Self {
+            is_doubtful: is_recalled && memory.modified_ns != modified_ns,
+            modified_ns,
+            memory,
+            slot,
+            is_recalled,
+            outdated_session,
+        })
     }
 
     /// The session to go on with.
@@ -177,6 +195,11 @@ impl Remembered {
         self.is_recalled
     }
 
+    /// Whether only samples of the file say that it is the same as then.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.is_doubtful
+    }
+
     /// The server has made this session.
     pub(crate) fn set_session(&mut self, session_id: &str) -> Result<(), ResumeError> {
         if self.session_id() == Some(session_id) {
@@ -188,8 +211,9 @@ impl Remembered {
 
     /// What is remembered is of no use: begins anew.
     pub(crate) fn begin_anew(&mut self) -> Result<(), ResumeError> {
-        self.is_recalled = false;
+        (self.is_recalled, self.is_doubtful) = (false, false);
         self.memory.session_id = None;
+        self.memory.modified_ns = self.modified_ns;
         self.memory.idempotency_key = Uuid::new_v4().to_string();
         self.slot.write(&self.memory)
     }
@@ -220,7 +244,7 @@ fn modified_ns(metadata: &fs::Metadata) -> i128 {
 }
 
 /// A hash of samples all over the file: it finds nearly every change, in the time of about a MiB. What it misses, the
-/// hash of the whole finds before the upload is completed.
+/// hash of the whole finds before the upload is completed; where nobody compares that, such a session is not gone on with.
 fn fingerprint(file: &File, size_bytes: u64) -> io::Result<String> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&size_bytes.to_le_bytes());

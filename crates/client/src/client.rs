@@ -119,13 +119,14 @@ impl Client {
         sha256: Option<&[u8; 32]>,
         on_sent: OnSent,
     ) -> Result<(), Error> {
+        let part_bytes = range.end - range.start;
         let body = reqwest::Body::wrap(PartBody::new(file, range, on_sent));
         let mut request = self.http.put(url).header(CONTENT_TYPE, "application/octet-stream").body(body);
         if let Some(sha256) = sha256 {
             // RFC 9530; the base64 between colons is how RFC 9651 writes bytes.
             request = request.header("content-digest", format!("sha-256=:{}:", STANDARD.encode(sha256)));
         }
-        checked(request.send().await?).await.map(drop)
+        checked(request.send().await?).await.map(drop).map_err(|error| error.of_part(part_bytes))
     }
 
     fn call(&self, method: Method, path: &str) -> RequestBuilder {
@@ -155,5 +156,15 @@ async fn checked(response: Response) -> Result<Response, Error> {
 }
 
 fn unexpected(status: StatusCode, url: &Url, text: &str) -> Error {
-    Error::Unexpected { status: status.as_u16(), url: url.to_string(), text: text.chars().take(SHOWN_CHARS).collect() }
+    Error::Unexpected { status: status.as_u16(), url: url.to_string(), text: gist(status, text) }
+}
+
+/// What is worth showing of an answer that is not Partway's: the title of a page, or how the text begins.
+fn gist(status: StatusCode, text: &str) -> String {
+    let title = text.split_once("<title>").and_then(|(_, rest)| rest.split_once("</title>"));
+    let words: Vec<_> = title.map_or(text, |(title, _)| title).split_whitespace().collect();
+    if words.is_empty() {
+        return status.canonical_reason().unwrap_or("no text").to_owned();
+    }
+    words.join(" ").chars().take(SHOWN_CHARS).collect()
 }

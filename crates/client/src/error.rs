@@ -50,6 +50,25 @@ pub enum Error {
         /// The beginning of the answer.
         text: String,
     },
+    /// Something in front of the server lets no body of this size through. The server itself never says 413 to a part.
+    #[error(
+        "a proxy in front of the server refused a part of {part_bytes} bytes for its size (413 from {url}); \
+         raise or remove its limit (nginx: client_max_body_size 0; Caddy: no max_size in request_body)"
+    )]
+    TooLargeForProxy {
+        /// Length of the part.
+        part_bytes: u64,
+        /// What was asked, without its query.
+        url: String,
+    },
+    /// The session has parts of a file that may be another one, and nobody would find out.
+    #[error(
+        "session {session_id} has parts that may be of another version of the file, and its store compares no hash"
+    )]
+    Doubtful {
+        /// The session.
+        session_id: String,
+    },
     /// The server has other bytes than the file.
     #[error("the server has {stored}, the file is {sent}")]
     Mismatch {
@@ -70,10 +89,28 @@ impl Error {
     /// Whether trying again may help.
     pub fn is_mendable(&self) -> bool {
         match self {
-            Self::Address { .. } | Self::File { .. } | Self::Unfit { .. } | Self::Mismatch { .. } => false,
+            Self::Address { .. }
+            | Self::File { .. }
+            | Self::Unfit { .. }
+            | Self::Doubtful { .. }
+            | Self::TooLargeForProxy { .. }
+            | Self::Mismatch { .. } => false,
             Self::Refused { body, .. } => is_mendable_status(body.error_code.status()),
             Self::Unexpected { status, .. } => is_mendable_status(*status),
             Self::Unreachable(_) | Self::Connection(_) => true,
+        }
+    }
+
+    /// Whether the upload can go on, now or when what stands in its way is mended: its session is still of use.
+    pub fn leaves_session(&self) -> bool {
+        self.is_mendable() || matches!(self, Self::TooLargeForProxy { .. })
+    }
+
+    /// The same, of a part of this length.
+    pub(crate) fn of_part(self, part_bytes: u64) -> Self {
+        match self {
+            Self::Unexpected { status: 413, url, .. } => Self::TooLargeForProxy { part_bytes, url },
+            other => other,
         }
     }
 
@@ -95,7 +132,7 @@ impl Error {
             ErrorCode::ChecksumMismatch,
             ErrorCode::IdempotencyKeyReused,
         ];
-        self.code().is_some_and(|code| codes.contains(&code))
+        matches!(self, Self::Doubtful { .. }) || self.code().is_some_and(|code| codes.contains(&code))
     }
 
     /// Whether starting again may help: not when the server has no room, which a person must know at once.
@@ -107,6 +144,12 @@ impl Error {
     pub(crate) fn is_mendable_for_part(&self) -> bool {
         let spoilt = [ErrorCode::UrlExpired, ErrorCode::ChecksumMismatch, ErrorCode::PartSizeMismatch];
         self.is_mendable() || self.code().is_some_and(|code| spoilt.contains(&code))
+    }
+
+    /// Whether it may be the URL of a part that a store refused: an S3 store answers in its own words when one has
+    /// expired (403; 400 from Garage), or when its upload is not there any more (404).
+    pub(crate) fn is_refused_url(&self) -> bool {
+        matches!(self, Self::Unexpected { status: 400 | 403 | 404, .. })
     }
 
     /// The parts that the server says are missing.

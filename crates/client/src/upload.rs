@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -29,6 +29,8 @@ const DEFAULT_STALL_TIMEOUT: Duration = Duration::from_secs(60);
 const DEFAULT_SLOWEST_RATE: u64 = 4 * 1024;
 /// Most that buffers on this machine hold of one connection: what Linux lets a socket's grow to (net.ipv4.tcp_wmem).
 const BUFFERED_BYTES: u64 = 4 * 1024 * 1024;
+/// How often a store may refuse the URL of one part, each time a new one, before that counts as its last word.
+const URL_REFUSALS: u32 = 3;
 /// Parts that are there already and are read for the hash of the whole file, at once.
 const READS: usize = 2;
 
@@ -87,6 +89,7 @@ pub struct Upload {
     stall_timeout: Duration,
     slowest_rate: u64,
     session_id: Option<String>,
+    is_doubtful: bool,
     idempotency_key: Option<String>,
 }
 
@@ -107,6 +110,7 @@ impl Upload {
             stall_timeout: DEFAULT_STALL_TIMEOUT,
             slowest_rate: DEFAULT_SLOWEST_RATE,
             session_id: None,
+            is_doubtful: false,
             idempotency_key: None,
         }
     }
@@ -197,6 +201,15 @@ impl Upload {
         self
     }
 
+    /// Whether the file may be another one than the session's parts are from, of the same size. Where the server does not
+    /// compare the hash of the whole, as where parts go to an S3 store, such parts are not trusted: [`send`](Self::send)
+    /// then ends with [`Error::Doubtful`].
+    #[must_use]
+    pub fn doubtful(mut self, is_doubtful: bool) -> Self {
+        self.is_doubtful = is_doubtful;
+        self
+    }
+
     /// The key under which starting may be repeated, by another process, too, and answers the same session.
     #[must_use]
     pub fn idempotency_key(mut self, idempotency_key: impl Into<String>) -> Self {
@@ -243,7 +256,7 @@ impl Upload {
         let start = async || client.start(&request, &idempotency_key).await;
         let started = self.retry.run(start, Error::is_mendable_for_start, retrying(on_event)).await?;
         on_event(Event::Session { session_id: &started.session_id });
-        let session = Session::new(started.session_id, started.part_size, source.size_bytes());
+        let session = Session::new(started.session_id, started.part_size, source.size_bytes(), &started.hash_algorithm);
         let urls: HashMap<u32, String> = (0..).zip(started.parts).collect();
         // Another process may have had this answer before, and sent parts: the server knows.
         match self.idempotency_key {
@@ -265,7 +278,10 @@ impl Upload {
             return Err(source.unfit("has another size than the file that the session was started for"));
         }
         on_event(Event::Session { session_id: &state.session_id });
-        let session = Session::new(state.session_id, state.part_size, state.size);
+        let session = Session::new(state.session_id, state.part_size, state.size, &state.hash_algorithm);
+        if self.is_doubtful && !session.compares_blake3 && !state.uploaded_parts.is_empty() {
+            return Err(Error::Doubtful { session_id: session.id });
+        }
         if state.status == "completed" {
             // Completing once more answers the record.
             return Ok(Session { is_completed: true, ..session });
@@ -313,15 +329,27 @@ struct Session {
     parts_total: u32,
     missing: Vec<u32>,
     urls: HashMap<u32, String>,
+    /// Whether the server compares the BLAKE3 of the whole file: not where the parts go to an S3 store.
+    compares_blake3: bool,
     /// Whether it takes no more parts because its file is there.
     is_completed: bool,
 }
 
 impl Session {
-    fn new(id: String, part_size: u64, size_bytes: u64) -> Self {
+    fn new(id: String, part_size: u64, size_bytes: u64, hash_algorithm: &str) -> Self {
+        let compares_blake3 = hash_algorithm == "blake3";
         let part_size = part_size.max(1);
         let parts_total = u32::try_from(size_bytes.div_ceil(part_size)).unwrap_or(u32::MAX);
-        Self { id, size_bytes, part_size, parts_total, missing: Vec::new(), urls: HashMap::new(), is_completed: false }
+        Self {
+            id,
+            size_bytes,
+            part_size,
+            parts_total,
+            missing: Vec::new(),
+            urls: HashMap::new(),
+            compares_blake3,
+            is_completed: false,
+        }
     }
 
     /// The bytes of part `index`.
@@ -343,7 +371,7 @@ struct Transfer<'t> {
     source: Source,
     session: Session,
     urls: PartUrls<'t>,
-    /// `None` where the server's parts are not such that their hashes make that of the file.
+    /// `None` where nobody would compare them, or the server's parts are not such that their hashes make that of the file.
     hashes: Option<Arc<PartHashes>>,
     on_event: &'t (dyn Fn(Event<'_>) + Send + Sync),
 }
@@ -357,7 +385,9 @@ impl<'t> Transfer<'t> {
         on_event: &'t (dyn Fn(Event<'_>) + Send + Sync),
     ) -> Self {
         let plan = PartPlan::from_stored(session.size_bytes, session.part_size);
-        let hashes = plan.map(|plan| Arc::new(PartHashes::new(plan, source.clone(), upload.digests)));
+        let hashes = plan
+            .filter(|_| session.compares_blake3)
+            .map(|plan| Arc::new(PartHashes::new(plan, source.clone(), upload.digests)));
         let urls = PartUrls::new(client, &session.id, TTL, std::mem::take(&mut session.urls));
         Self { upload, client, source, session, urls, hashes, on_event }
     }
@@ -407,6 +437,7 @@ impl<'t> Transfer<'t> {
         let range = self.session.range(index);
         let sent = Arc::new(AtomicU64::new(0));
         let mut refused: Option<String> = None;
+        let refusals = AtomicU32::new(0);
         let put = async || {
             let counter = Arc::clone(&sent);
             let on_sent = Arc::new(move |bytes| {
@@ -417,15 +448,21 @@ impl<'t> Transfer<'t> {
             let request = self.client.put_part(&url, file, range.clone(), sha256.as_ref(), on_sent);
             let outcome = self.watch(request, &sent).await;
             refused = match &outcome {
-                Err(error) if error.code() == Some(ErrorCode::UrlExpired) => Some(url),
+                Err(error) if error.code() == Some(ErrorCode::UrlExpired) || error.is_refused_url() => Some(url),
                 _ => None,
             };
+            if outcome.as_ref().is_err_and(Error::is_refused_url) {
+                refusals.fetch_add(1, Ordering::Relaxed);
+            }
             outcome
         };
         let on_retry = |error: &Error, pause| {
             (self.on_event)(Event::Retrying { error, bytes_lost: sent.swap(0, Ordering::Relaxed), pause });
         };
-        self.upload.retry.run(put, Error::is_mendable_for_part, on_retry).await
+        let mendable = |error: &Error| {
+            error.is_mendable_for_part() || (error.is_refused_url() && refusals.load(Ordering::Relaxed) < URL_REFUSALS)
+        };
+        self.upload.retry.run(put, mendable, on_retry).await
     }
 
     /// Runs the request of a part, tells every so often how much of its body has gone, and ends it when nothing goes.

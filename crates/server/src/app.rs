@@ -2,17 +2,19 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::{Config, StorageSettings};
+use uuid::Uuid;
+
+use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError};
-use crate::db::{Db, DbError};
+use crate::db::{DatabaseLocation, Db, DbError, blobs};
 use crate::service::bootstrap::{FirstRun, Secrets, bootstrap};
-use crate::service::upload::Uploads;
+use crate::service::upload::{LocalParts, Uploads};
 use crate::service::urls::Urls;
 use crate::storage::presign::Presigner;
-use crate::storage::{DatabaseReserve, LocalStore, WriteGate};
+use crate::storage::{DatabaseReserve, LocalStore, S3Store, StorageError, StorageKind, Stores, WriteGate};
 use crate::trust::{self, TrustError};
 
 /// One server's state. Clones share it.
@@ -25,20 +27,22 @@ pub struct App {
 pub struct Inner {
     /// The settings.
     pub config: Config,
+    /// Names this process among all nodes.
+    pub node: Uuid,
     /// The records.
     pub db: Db,
     /// The bytes.
-    pub store: Arc<LocalStore>,
-    /// Room on the disk that is the database's alone.
-    pub reserve: Arc<DatabaseReserve>,
+    pub stores: Stores,
+    /// Room on the disk that is the database's alone; none where the database is a server.
+    pub reserve: Option<Arc<DatabaseReserve>>,
     /// The upload sessions.
     pub uploads: Uploads,
     /// Every URL given to clients.
     pub urls: Urls,
     /// The server's own secrets.
     pub secrets: Secrets,
-    /// Keeps other servers off the data directory.
-    pub data_dir: DataDir,
+    /// Keeps other servers off the data directory, where it is used.
+    pub data_dir: Option<DataDir>,
 }
 
 impl std::ops::Deref for App {
@@ -56,14 +60,21 @@ pub enum StartError {
     #[error(transparent)]
     DataDir(#[from] DataDirError),
     /// The database cannot be used.
-    #[error("the database {path} cannot be used")]
+    #[error("the database {location} cannot be used")]
     Db {
-        /// Its file.
-        path: String,
+        /// Where it is, without its password.
+        location: String,
         /// Why.
         source: DbError,
     },
-    /// The storage cannot be used.
+    /// The records are in PostgreSQL.
+    #[error(
+        "the records of {} were moved to PostgreSQL: set database.url; or, to go back to how they were then, rename \
+         partway.db-migrated to partway.db",
+        .0.display()
+    )]
+    RecordsMoved(PathBuf),
+    /// The local storage cannot be used.
     #[error("the storage in {path} cannot be used")]
     Storage {
         /// The data directory.
@@ -71,34 +82,99 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// The bucket cannot be used.
+    #[error("the bucket cannot be used; `partway doctor` says more")]
+    Bucket(#[source] StorageError),
+    /// Several nodes could share the database, but not the disk.
+    #[error(
+        "storage.kind is \"local\" and database.url is a PostgreSQL database, which other nodes could share while each \
+         has only its own disk; allowed: storage.kind = \"s3\", or storage.single_node = true when this node is the only one"
+    )]
+    LocalStorageIsNotShared,
+    /// Bytes are where the settings do not say.
+    #[error(
+        "the database has files, open uploads or bytes still to be deleted in {0} storage, which the settings do not have; \
+         allowed: {hint}; files are moved with `partway storage migrate`, the rest goes by itself while a server has both",
+        hint = match .0 {
+            StorageKind::Local => "the data_dir they are in, and storage.single_node = true with PostgreSQL",
+            StorageKind::S3 => "storage.endpoint, storage.bucket and keys",
+        }
+    )]
+    FilesElsewhere(StorageKind),
 }
 
 impl App {
-    /// Opens the data directory, making what is missing. `FirstRun` when it was new.
+    /// Opens database and storage, making what is missing. `FirstRun` when the database was new.
     ///
     /// # Errors
-    /// When the data directory is in use by another server, or something in it cannot be used.
+    /// When the data directory is in use by another server, or something cannot be used.
     pub async fn open(config: Config, listening_on: SocketAddr) -> Result<(Self, Option<FirstRun>), StartError> {
-        let data_dir = DataDir::lock(&config.storage.data_dir)?;
-        let db_path = data_dir.database();
-        let db_failed = |source| StartError::Db { path: db_path.display().to_string(), source };
-        let db = Db::open(&db_path).map_err(db_failed)?;
+        let location = config.database();
+        let is_file = matches!(location, DatabaseLocation::Sqlite(_));
+        let is_local = config.storage.kind == StorageKind::Local;
+        if is_local && !is_file && !config.storage.single_node {
+            return Err(StartError::LocalStorageIsNotShared);
+        }
+        let mut data_dir = match is_file || is_local {
+            true => Some(DataDir::lock(&config.storage.data_dir)?),
+            false => None,
+        };
+        if is_file && DataDir::is_migrated(&config.storage.data_dir) {
+            return Err(StartError::RecordsMoved(config.storage.data_dir.clone()));
+        }
+        let db_failed = |source| StartError::Db { location: location.to_string(), source };
+        let db = Db::open(&location).map_err(db_failed)?;
         let (secrets, first_run) = bootstrap(&db).await.map_err(db_failed)?;
-        let store = open_store(data_dir.path(), &config.storage)?;
-        let gate = Arc::new(WriteGate::new(crate::runtime::write_slots()));
-        let reserve = Arc::new(DatabaseReserve::new(data_dir.path()));
-        let trust = trust::settle(&db, &data_dir).await.map_err(|error| match error {
-            TrustError::Db(source) => db_failed(source),
-            TrustError::Io(source) => DataDirError::Unusable { path: data_dir.path().to_owned(), source }.into(),
-        })?;
-        let uploads = Uploads::new(db.clone(), Arc::clone(&store), gate, Arc::clone(&reserve), trust, &config);
+        let stores = open_stores(&config, &db, &mut data_dir, db_failed).await?;
+        let local = match &data_dir {
+            Some(data_dir) if stores.local.is_some() => {
+                let trust = trust::settle(&db, data_dir).await.map_err(|error| match error {
+                    TrustError::Db(source) => db_failed(source),
+                    TrustError::Io(source) => {
+                        DataDirError::Unusable { path: data_dir.path().to_owned(), source }.into()
+                    }
+                })?;
+                Some(LocalParts { gate: Arc::new(WriteGate::new(crate::runtime::write_slots())), trust })
+            }
+            _ => None,
+        };
+        let reserve =
+            data_dir.as_ref().filter(|_| is_file).map(|data_dir| Arc::new(DatabaseReserve::new(data_dir.path())));
+        let uploads = Uploads::new(db.clone(), &stores, local, reserve.clone(), &config);
         let urls = Urls::new(&config.http, listening_on, Presigner::new(&secrets.part_urls));
-        let inner = Inner { config, db, store, reserve, uploads, urls, secrets, data_dir };
+        let node = Uuid::new_v4();
+        let inner = Inner { config, node, db, stores, reserve, uploads, urls, secrets, data_dir };
         Ok((Self { inner: Arc::new(inner) }, first_run))
     }
 }
 
-fn open_store(data_dir: &Path, settings: &StorageSettings) -> Result<Arc<LocalStore>, StartError> {
-    let opened = LocalStore::open(data_dir, settings.reserve, settings.min_free.0);
-    opened.map(Arc::new).map_err(|source| StartError::Storage { path: data_dir.display().to_string(), source })
+/// The storage for new files, and the other one as long as anything is in it.
+async fn open_stores(
+    config: &Config,
+    db: &Db,
+    data_dir: &mut Option<DataDir>,
+    db_failed: impl Fn(DbError) -> StartError,
+) -> Result<Stores, StartError> {
+    let settings = &config.storage;
+    let in_use = db.read(|tx| Ok((blobs::any_in(tx, StorageKind::Local)?, blobs::any_in(tx, StorageKind::S3)?)));
+    let (uses_local, uses_s3) = in_use.await.map_err(db_failed)?;
+    let mut stores = Stores { primary: settings.kind, local: None, s3: None };
+    if let Some(bucket) = settings.s3() {
+        stores.s3 = Some(Arc::new(S3Store::new(&bucket).map_err(StartError::Bucket)?));
+    } else if uses_s3 {
+        return Err(StartError::FilesElsewhere(StorageKind::S3));
+    }
+    if settings.kind == StorageKind::Local || uses_local {
+        if db.is_shared() && !settings.single_node || !settings.data_dir.is_dir() {
+            return Err(StartError::FilesElsewhere(StorageKind::Local));
+        }
+        let data_dir = match data_dir {
+            Some(locked) => locked,
+            none => none.insert(DataDir::lock(&settings.data_dir)?),
+        };
+        let opened = LocalStore::open(data_dir.path(), settings.reserve, settings.min_free.0);
+        let failed = |source| StartError::Storage { path: data_dir.path().display().to_string(), source };
+        stores.local = Some(Arc::new(opened.map_err(failed)?));
+    }
+    Ok(stores)
 }

@@ -20,7 +20,7 @@ pub struct DataDir {
 pub enum DataDirError {
     /// Another server has it.
     #[error(
-        "another partway server, or partway fsck --repair, is using the data directory {0}; stop it, or give this one another --data-dir"
+        "another partway server, or partway fsck --repair or db migrate, is using the data directory {0}; stop it, or give this one another --data-dir"
     )]
     InUse(PathBuf),
     /// There is no database in it.
@@ -69,7 +69,7 @@ impl DataDir {
     /// # Errors
     /// When there is none.
     pub fn existing_database(path: &Path) -> Result<PathBuf, DataDirError> {
-        let database = database_in(path);
+        let database = Self::database_in(path);
         if database.is_file() { Ok(database) } else { Err(DataDirError::NoDatabase(path.to_owned())) }
     }
 
@@ -83,9 +83,11 @@ impl DataDir {
     /// # Errors
     /// What the system said.
     pub(crate) fn identity(&self) -> io::Result<String> {
-        let (lock, database) = (self.lock.metadata()?, fs::metadata(self.database())?);
+        let lock = self.lock.metadata()?;
         let changed = format!("{}.{:09}", lock.ctime(), lock.ctime_nsec());
-        Ok(format!("{}:{} {changed} {}:{}", lock.dev(), lock.ino(), database.dev(), database.ino()))
+        // None where the records are on a server.
+        let database = fs::metadata(Self::database_in(&self.path)).map(|file| format!("{}:{}", file.dev(), file.ino()));
+        Ok(format!("{}:{} {changed} {}", lock.dev(), lock.ino(), database.unwrap_or_default()))
     }
 
     /// Writes to the lock file, which gives it another time.
@@ -97,12 +99,14 @@ impl DataDir {
         self.lock.sync_all()
     }
 
-    /// The database file in it.
-    pub fn database(&self) -> PathBuf {
-        database_in(&self.path)
+    /// Whether the records of a data directory were moved to a database server, and nothing came in their place.
+    pub fn is_migrated(data_dir: &Path) -> bool {
+        let database = Self::database_in(data_dir);
+        !database.exists() && database.with_extension("db-migrated").exists()
     }
-}
 
-fn database_in(data_dir: &Path) -> PathBuf {
-    data_dir.join("partway.db")
+    /// The database file of a data directory.
+    pub fn database_in(data_dir: &Path) -> PathBuf {
+        data_dir.join("partway.db")
+    }
 }

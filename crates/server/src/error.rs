@@ -13,8 +13,8 @@ use crate::input::InvalidInput;
 use crate::service::upload::{UploadError, db_code};
 use crate::storage::StorageError;
 
-/// When to come again for a session that is being opened.
-const OPENING_RETRY_SECONDS: &str = "5";
+/// When to come again for what is not there now: a session that is being opened, a database that starts anew.
+const RETRY_SECONDS: &str = "5";
 
 /// An error as it leaves the server.
 #[derive(Debug, Clone)]
@@ -64,6 +64,7 @@ impl ApiError {
         let report = ErrorReport { code, message: message.into(), missing_parts: None, cause: None };
         let headers = match code {
             ErrorCode::Unauthorized => vec![(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))],
+            ErrorCode::ServiceUnavailable => vec![(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS))],
             _ => Vec::new(),
         };
         Self { report, headers }
@@ -127,9 +128,7 @@ impl From<UploadError> for ApiError {
         match error {
             UploadError::Db(cause) => Self::failed(code, &cause),
             UploadError::Storage(cause) => Self::failed(code, &cause),
-            UploadError::Opening(_) => {
-                Self::failed(code, &error).with_header(RETRY_AFTER, HeaderValue::from_static(OPENING_RETRY_SECONDS))
-            }
+            UploadError::Opening(_) | UploadError::Ending(_) => Self::failed(code, &error),
             UploadError::PartsMissing { ref missing, .. } => {
                 let mut answer = Self::new(code, error.to_string());
                 answer.report.missing_parts = Some(missing.clone());

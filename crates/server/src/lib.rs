@@ -26,8 +26,6 @@ pub mod service;
 pub mod storage;
 mod trust;
 
-use std::sync::Arc;
-
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -38,10 +36,12 @@ pub use error::chain as error_chain;
 /// Serves `app` on `listener` until `stop`; then running requests get the time that the settings allow.
 pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) {
     let cleaner = jobs::Cleaner {
+        node: app.node,
         db: app.db.clone(),
-        store: Arc::clone(&app.store),
-        reserve: Arc::clone(&app.reserve),
+        stores: app.stores.clone(),
+        reserve: app.reserve.clone(),
         uploads: app.uploads.clone(),
+        sweep_interval: app.config.storage.sweep_interval.0,
     };
     let stop_jobs = CancellationToken::new();
     let cleaning = tokio::spawn(cleaner.run(stop_jobs.clone()));
@@ -53,7 +53,9 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) {
             tracing::error!(%error, "a job ended badly");
         }
     }
-    if let Err(error) = trust::settle(&app.db, &app.data_dir).await {
+    if let Some(data_dir) = app.data_dir.as_ref().filter(|_| app.stores.local.is_some())
+        && let Err(error) = trust::settle(&app.db, data_dir).await
+    {
         tracing::warn!(error = %error::chain(&error), "the next start will verify the parts of open sessions");
     }
 }

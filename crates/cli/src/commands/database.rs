@@ -2,7 +2,7 @@
 
 use partway_server::config::Config;
 use partway_server::data_dir::DataDir;
-use partway_server::db::{Db, DbError, Durability, Tx};
+use partway_server::db::{DatabaseLocation, Db, DbError, Durability, Tx};
 
 use crate::Failure;
 
@@ -23,7 +23,17 @@ pub(super) fn read<T: Send + 'static>(
 }
 
 fn on_database<T>(config: &Config, work: impl AsyncFnOnce(Db) -> Result<T, DbError>) -> Result<T, Failure> {
-    let database = DataDir::existing_database(&config.storage.data_dir)?;
+    let db = open_existing(config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    Ok(runtime.block_on(async { work(Db::open_existing(&database)?).await })?)
+    Ok(runtime.block_on(work(db))?)
+}
+
+/// The database of the settings, which must exist.
+pub(super) fn open_existing(config: &Config) -> Result<Db, Failure> {
+    let location = config.database();
+    if let DatabaseLocation::Sqlite(_) = location {
+        DataDir::existing_database(&config.storage.data_dir)?;
+    }
+    Ok(Db::open_existing(&location)
+        .map_err(|error| format!("the database {location} cannot be used: {}", partway_server::error_chain(&error)))?)
 }

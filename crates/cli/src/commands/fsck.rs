@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use partway_server::Config;
 use partway_server::data_dir::{DataDir, DataDirError};
-use partway_server::db::Db;
+use partway_server::db::{Db, blobs};
 use partway_server::service::fsck::{Fsck, Outcome, Report};
-use partway_server::storage::LocalStore;
+use partway_server::storage::{LocalStore, S3Store, StorageKind, Stores};
 use serde_json::{Value, json};
 
+use super::database::open_existing;
 use crate::settings::StoreArgs;
 use crate::{Failure, table};
 
@@ -64,24 +66,25 @@ pub(crate) fn fsck(args: &FsckArgs) -> ExitCode {
 fn check(args: &FsckArgs) -> Result<Report, Failure> {
     let config = args.store.config()?;
     let data_dir = &config.storage.data_dir;
-    let database = DataDir::existing_database(data_dir)?;
-    let lock = match DataDir::lock(data_dir) {
-        Ok(lock) => Some(lock),
+    let db = open_existing(&config)?;
+    let lock = match data_dir.is_dir().then(|| DataDir::lock(data_dir)).transpose() {
+        Ok(lock) => lock,
         Err(DataDirError::InUse(_)) => None,
         Err(error) => return Err(error.into()),
     };
-    let beside_server = lock.is_none();
+    // Nobody can tell whether other nodes run.
+    let beside_server = lock.is_none() || db.is_shared();
     // Held only for repairing: a server that starts in the middle of a check does no harm.
     let lock = lock.filter(|_| args.repair);
     let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::no_length() };
     if let Ok(style) = ProgressStyle::with_template("{spinner} {bytes} read, {bytes_per_sec}") {
         bar.set_style(style);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let report = runtime.block_on(async {
         let fsck = Fsck {
-            db: Db::open_existing(&database)?,
-            store: Arc::new(LocalStore::existing(data_dir)),
+            stores: existing_stores(&config, &db).await?,
+            db,
             deep: args.deep,
             repair: args.repair,
             alone: !beside_server,
@@ -96,6 +99,15 @@ fn check(args: &FsckArgs) -> Result<Report, Failure> {
         print(&report, beside_server);
     }
     Ok(report)
+}
+
+/// The storages that the settings name and the database uses.
+pub(super) async fn existing_stores(config: &Config, db: &Db) -> Result<Stores, Failure> {
+    let uses_local =
+        config.storage.kind == StorageKind::Local || db.read(|tx| blobs::any_in(tx, StorageKind::Local)).await?;
+    let local = uses_local.then(|| Arc::new(LocalStore::existing(&config.storage.data_dir)));
+    let s3 = config.storage.s3().map(|bucket| S3Store::new(&bucket)).transpose()?.map(Arc::new);
+    Ok(Stores { primary: config.storage.kind, local, s3 })
 }
 
 fn to_json(report: &Report, beside_server: bool) -> Result<Value, Failure> {

@@ -1,10 +1,13 @@
 //! One file per command.
 
 mod database;
+pub(crate) mod db;
 pub(crate) mod docs;
+pub(crate) mod doctor;
 pub(crate) mod fsck;
 pub(crate) mod keys;
 pub(crate) mod serve;
+pub(crate) mod storage;
 pub(crate) mod upload;
 pub(crate) mod usage;
 pub(crate) mod workspaces;

@@ -67,10 +67,10 @@ fn announce(app: &App, listening_on: std::net::SocketAddr, first_run: Option<&Fi
     let url = app.urls.public();
     println!("Partway listens on {listening_on}; clients reach it at {url}");
     let Some(FirstRun { workspace, private_key, public_key }) = first_run else { return };
-    let data_dir = &app.config.storage.data_dir;
+    let database = app.config.database();
     println!(
         "
-First start: made a workspace and its keys in {data_dir}. The keys are shown only now.
+First start: made a workspace and its keys in {database}. The keys are shown only now.
 
   workspace    {number}
   private key  {private}   everything in the workspace: for your servers
@@ -80,7 +80,6 @@ Try it:
 
   curl --url {url}/api/v1/multipart/start --header 'Authorization: Bearer {private}' --header 'Content-Type: application/json' --data '{{\"file_name\":\"hello.txt\",\"size\":5,\"format\":\"text/plain\"}}'
 ",
-        data_dir = data_dir.display(),
         number = workspace.workspace_no,
         private = private_key.key,
         public = public_key.key,

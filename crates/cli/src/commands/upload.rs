@@ -189,7 +189,7 @@ async fn upload_file(args: &UploadArgs, client: &Client, file: &Path, interrupte
             }
             Some(Err(error)) => {
                 print_failure(file, &error);
-                if error.is_mendable() {
+                if error.leaves_session() {
                     say_how_to_go_on(args, file, session.as_deref(), is_remembered);
                 }
                 return Outcome::Failed;
@@ -265,7 +265,7 @@ impl UploadArgs {
             upload = upload.custom_id(custom_id);
         }
         if let Some(remembered) = remembered {
-            upload = upload.idempotency_key(remembered.idempotency_key());
+            upload = upload.idempotency_key(remembered.idempotency_key()).doubtful(remembered.is_doubtful());
         }
         match self.resume.as_deref().or(remembered.and_then(Remembered::session_id)) {
             Some(session_id) => upload.resume(session_id),

@@ -4,6 +4,7 @@
 //! A setting is taken from the first of: the command line, the environment (`PARTWAY_` and the key in
 //! capitals, dots as underscores), the configuration file, its default. Every problem is reported at once.
 
+mod database;
 mod delivery;
 mod http;
 mod limits;
@@ -15,21 +16,27 @@ mod value;
 
 use std::path::PathBuf;
 
+use crate::data_dir::DataDir;
+use crate::db::DatabaseLocation;
+
+pub use database::DatabaseSettings;
 pub use delivery::DeliverySettings;
 pub use http::HttpSettings;
 pub use limits::LimitSettings;
 pub use log::{LogFormat, LogSettings};
 pub use section::SettingDoc;
 pub use source::{ConfigError, Problem, Source};
-pub use storage::StorageSettings;
-pub use value::{BaseUrl, Bytes, Seconds};
+pub use storage::{S3Delivery, StorageSettings};
+pub use value::{BaseUrl, Bytes, Connections, DatabaseUrl, Endpoint, KeyPrefix, Seconds, Secret};
 
 /// Everything a server can be told. Cheap to clone next to what it configures.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where it listens and how it is reached.
     pub http: HttpSettings,
-    /// Where the bytes and the records are.
+    /// Where the records are.
+    pub database: DatabaseSettings,
+    /// Where the bytes are.
     pub storage: StorageSettings,
     /// What is too much.
     pub limits: LimitSettings,
@@ -45,13 +52,16 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] with every unknown key and every bad value, not only the first.
     pub fn read(mut source: Source) -> Result<Self, ConfigError> {
-        let config = Self {
+        let mut config = Self {
             http: HttpSettings::read(&mut source),
+            database: DatabaseSettings::read(&mut source),
             storage: StorageSettings::read(&mut source),
             limits: LimitSettings::read(&mut source),
             delivery: DeliverySettings::read(&mut source),
             log: LogSettings::read(&mut source),
         };
+        config.database.resolve(&mut source);
+        config.storage.resolve(&mut source);
         source.finish(&Self::keys())?;
         Ok(config)
     }
@@ -60,6 +70,7 @@ impl Config {
     pub fn with_data_dir(data_dir: impl Into<PathBuf>) -> Self {
         Self {
             http: HttpSettings::default(),
+            database: DatabaseSettings::default(),
             storage: StorageSettings { data_dir: data_dir.into(), ..StorageSettings::default() },
             limits: LimitSettings::default(),
             delivery: DeliverySettings::default(),
@@ -68,14 +79,25 @@ impl Config {
     }
 
     /// The documentation of every setting, by concern, in the order of docs/CONFIG.md.
-    pub fn documentation() -> [(&'static str, &'static [SettingDoc]); 5] {
+    pub fn documentation() -> [(&'static str, &'static [SettingDoc]); 6] {
         [
             (HttpSettings::ABOUT, HttpSettings::SETTINGS),
+            (DatabaseSettings::ABOUT, DatabaseSettings::SETTINGS),
             (StorageSettings::ABOUT, StorageSettings::SETTINGS),
             (LimitSettings::ABOUT, LimitSettings::SETTINGS),
             (DeliverySettings::ABOUT, DeliverySettings::SETTINGS),
             (LogSettings::ABOUT, LogSettings::SETTINGS),
         ]
+    }
+
+    /// Where the database is.
+    pub fn database(&self) -> DatabaseLocation {
+        match &self.database.url {
+            Some(url) => {
+                DatabaseLocation::Postgres { url: url.0.clone(), max_connections: self.database.max_connections.0 }
+            }
+            None => DatabaseLocation::Sqlite(DataDir::database_in(&self.storage.data_dir)),
+        }
     }
 
     fn keys() -> Vec<&'static str> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use super::value::Setting;
 
@@ -103,13 +104,38 @@ impl Source {
             match T::parse(&value) {
                 Some(parsed) => return parsed,
                 None => {
-                    self.problems.push(Problem(format!("{key} is {value:?} (from {origin}); allowed: {}", T::ALLOWED)))
+                    let shown = if T::IS_SECRET { "not shown".to_owned() } else { format!("{value:?}") };
+                    self.problem(format!("{key} is {shown} (from {origin}); allowed: {}", T::ALLOWED));
                 }
             }
         }
         match T::parse(default) {
             Some(parsed) => parsed,
             None => unreachable!("the default of {key} is not allowed; a test reads all defaults"),
+        }
+    }
+
+    /// Notes a problem.
+    pub(super) fn problem(&mut self, text: String) {
+        self.problems.push(Problem(text));
+    }
+
+    /// Takes the value of `key` from a file, if one is named; without white space around it.
+    pub(super) fn read_file<T: Setting>(&mut self, key: &str, value: &mut Option<T>, file: Option<&Path>) {
+        let Some(file) = file else { return };
+        if value.is_some() {
+            return self.problem(format!("{key} and {key}_file are both set; allowed: one of them"));
+        }
+        match std::fs::read_to_string(file) {
+            Ok(text) => match T::parse(text.trim()) {
+                Some(parsed) => *value = Some(parsed),
+                None => self.problem(format!(
+                    "{key} (from {}) is not as it should be; allowed: {}",
+                    file.display(),
+                    T::ALLOWED
+                )),
+            },
+            Err(error) => self.problem(format!("{key}_file is {file:?}, which cannot be read: {error}")),
         }
     }
 

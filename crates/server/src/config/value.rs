@@ -7,10 +7,16 @@ use std::time::Duration;
 use http::HeaderValue;
 use url::Url;
 
+use super::storage::S3Delivery;
+use crate::storage::StorageKind;
+
 /// A type that a setting can have.
 pub trait Setting: Sized {
     /// What may be written, as the end of "allowed: …".
     const ALLOWED: &'static str;
+
+    /// Whether the text may not be shown.
+    const IS_SECRET: bool = false;
 
     /// Reads the text; `None` when it is not allowed.
     fn parse(text: &str) -> Option<Self>;
@@ -74,6 +80,7 @@ impl Setting for BaseUrl {
 
 impl<T: Setting> Setting for Option<T> {
     const ALLOWED: &'static str = T::ALLOWED;
+    const IS_SECRET: bool = T::IS_SECRET;
 
     fn parse(text: &str) -> Option<Self> {
         if text.is_empty() { Some(None) } else { T::parse(text).map(Some) }
@@ -111,6 +118,106 @@ impl Setting for bool {
 
     fn parse(text: &str) -> Option<Self> {
         text.parse().ok()
+    }
+}
+
+/// Text that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl Setting for Secret {
+    const ALLOWED: &'static str = "text";
+    const IS_SECRET: bool = true;
+
+    fn parse(text: &str) -> Option<Self> {
+        (!text.is_empty()).then(|| Self(text.to_owned()))
+    }
+}
+
+/// The URL of a PostgreSQL database, which may have a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl(pub String);
+
+impl std::fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DatabaseUrl(…)")
+    }
+}
+
+impl Setting for DatabaseUrl {
+    const ALLOWED: &'static str = "a URL such as `postgres://user:password@host:5432/database`";
+    const IS_SECRET: bool = true;
+
+    fn parse(text: &str) -> Option<Self> {
+        let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
+        (is_url && text.parse::<postgres::Config>().is_ok()).then(|| Self(text.to_owned()))
+    }
+}
+
+/// A number of connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connections(pub u32);
+
+impl Setting for Connections {
+    const ALLOWED: &'static str = "a whole number from 2 to 1000";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok().filter(|number| (2..=1000).contains(number)).map(Self)
+    }
+}
+
+/// What keys of objects begin with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyPrefix(pub String);
+
+impl Setting for KeyPrefix {
+    const ALLOWED: &'static str =
+        "letters, digits, `-`, `_`, `.` and `/`, not at the beginning, no empty segments, none of dots alone";
+
+    fn parse(text: &str) -> Option<Self> {
+        let is_plain = text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/'));
+        let segments = text.strip_suffix('/').unwrap_or(text).split('/');
+        let fit = segments.into_iter().all(|segment| !segment.is_empty() && segment != "." && segment != "..");
+        (is_plain && fit && !text.is_empty() && text.len() <= 512).then(|| Self(text.to_owned()))
+    }
+}
+
+/// The address of an S3 store: a URL without a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint(pub Url);
+
+impl Setting for Endpoint {
+    const ALLOWED: &'static str = "an http or https URL with a host, without path, user, query and fragment";
+
+    fn parse(text: &str) -> Option<Self> {
+        let base = BaseUrl::parse(text).filter(|base| base.path().is_empty())?;
+        Url::parse(base.as_str()).ok().map(Self)
+    }
+}
+
+impl Setting for StorageKind {
+    const ALLOWED: &'static str = "`local` or `s3`";
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
+}
+
+impl Setting for S3Delivery {
+    const ALLOWED: &'static str = "`redirect` or `stream`";
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "redirect" => Some(Self::Redirect),
+            "stream" => Some(Self::Stream),
+            _ => None,
+        }
     }
 }
 

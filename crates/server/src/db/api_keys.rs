@@ -1,8 +1,8 @@
 //! API keys. Of a key only its SHA-256 is stored.
 
-use rusqlite::Row;
 use uuid::Uuid;
 
+use super::value::Row;
 use super::{DbError, Timestamp, Tx, columns};
 
 const TABLE: &str = "api_keys";

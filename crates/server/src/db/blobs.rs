@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::sessions::Status;
 use super::{DbError, Tx, columns};
+use crate::storage::{BlobRef, StorageKind};
 
 /// What owns a blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,8 +20,8 @@ pub enum Owner {
 /// A blob that the database knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OwnedBlob {
-    /// Its id.
-    pub blob_id: Uuid,
+    /// Which.
+    pub blob: BlobRef,
     /// How many bytes it should have.
     pub size_bytes: u64,
     /// Who owns it.
@@ -30,19 +31,19 @@ pub struct OwnedBlob {
 /// All blobs with an owner. 56 bytes of memory for each.
 pub fn list(tx: &Tx<'_>) -> Result<Vec<OwnedBlob>, DbError> {
     tx.all(
-        "SELECT blob_id, size_bytes, 'file', id FROM files \
-         UNION ALL SELECT blob_id, size_bytes, 'session', id FROM sessions WHERE status = 'uploading' \
-         UNION ALL SELECT blob_id, size_bytes, 'garbage', blob_id FROM garbage",
+        "SELECT blob_id, storage, size_bytes, 'file', id FROM files \
+         UNION ALL SELECT blob_id, storage, size_bytes, 'session', id FROM sessions WHERE status = 'uploading' \
+         UNION ALL SELECT blob_id, storage, size_bytes, 'garbage', blob_id FROM garbage",
         &[],
         |row| {
-            let (kind, id): (String, Uuid) = (row.get(2)?, columns::uuid("files", row, 3)?);
+            let (kind, id): (String, Uuid) = (row.get(3)?, columns::uuid("files", row, 4)?);
             let owner = match kind.as_str() {
                 "file" => Owner::File(id),
                 "session" => Owner::Session(id),
                 _ => Owner::Garbage,
             };
-            let blob_id = columns::uuid("files", row, 0)?;
-            Ok(OwnedBlob { blob_id, size_bytes: columns::size("files", row, 1)?, owner })
+            let blob = BlobRef { id: columns::uuid("files", row, 0)?, storage: columns::storage("files", row, 1)? };
+            Ok(OwnedBlob { blob, size_bytes: columns::size("files", row, 2)?, owner })
         },
     )
 }
@@ -55,4 +56,12 @@ pub fn has_owner(tx: &Tx<'_>, blob_id: Uuid) -> Result<bool, DbError> {
          UNION ALL SELECT 1 FROM garbage WHERE blob_id = ?1 LIMIT 1",
         &[&blob_id.to_string(), &Status::Uploading.as_str()],
     )
+}
+
+/// Whether any open session, file or garbage is in this storage.
+pub fn any_in(tx: &Tx<'_>, storage: StorageKind) -> Result<bool, DbError> {
+    let storage = storage.as_str();
+    Ok(tx.exists("SELECT 1 FROM files WHERE storage = ?1 LIMIT 1", &[&storage])?
+        || tx.exists("SELECT 1 FROM sessions WHERE storage = ?1 AND status = 'uploading' LIMIT 1", &[&storage])?
+        || tx.exists("SELECT 1 FROM garbage WHERE storage = ?1 LIMIT 1", &[&storage])?)
 }

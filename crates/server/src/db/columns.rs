@@ -1,10 +1,11 @@
 //! Reads columns whose SQL type says less than they hold.
 
-use rusqlite::Row;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::DbError;
+use super::value::{Row, Value};
+use crate::storage::StorageKind;
 
 fn corrupt(table: &'static str, problem: impl std::fmt::Display) -> DbError {
     DbError::Corrupt { table, problem: problem.to_string() }
@@ -12,19 +13,19 @@ fn corrupt(table: &'static str, problem: impl std::fmt::Display) -> DbError {
 
 /// A UUID in text form.
 pub(super) fn uuid(table: &'static str, row: &Row<'_>, column: usize) -> Result<Uuid, DbError> {
-    let text = row.get_ref(column)?.as_str().map_err(|error| corrupt(table, error))?;
-    Uuid::try_parse(text).map_err(|error| corrupt(table, error))
+    let text: String = row.get(column)?;
+    Uuid::try_parse(&text).map_err(|error| corrupt(table, error))
 }
 
 /// A size in bytes.
 pub(super) fn size(table: &'static str, row: &Row<'_>, column: usize) -> Result<u64, DbError> {
-    u64::try_from(row.get::<_, i64>(column)?).map_err(|error| corrupt(table, error))
+    u64::try_from(row.get::<i64>(column)?).map_err(|error| corrupt(table, error))
 }
 
 /// JSON in text form.
 pub(super) fn json<T: DeserializeOwned>(table: &'static str, row: &Row<'_>, column: usize) -> Result<T, DbError> {
-    let text = row.get_ref(column)?.as_str().map_err(|error| corrupt(table, error))?;
-    serde_json::from_str(text).map_err(|error| corrupt(table, error))
+    let text: String = row.get(column)?;
+    serde_json::from_str(&text).map_err(|error| corrupt(table, error))
 }
 
 /// JSON in text form, or NULL.
@@ -33,8 +34,8 @@ pub(super) fn optional_json<T: DeserializeOwned>(
     row: &Row<'_>,
     column: usize,
 ) -> Result<Option<T>, DbError> {
-    match row.get_ref(column)? {
-        rusqlite::types::ValueRef::Null => Ok(None),
+    match row.value(column)? {
+        Value::Null => Ok(None),
         _ => json(table, row, column).map(Some),
     }
 }
@@ -42,6 +43,12 @@ pub(super) fn optional_json<T: DeserializeOwned>(
 /// The text that [`json`] reads back.
 pub(super) fn to_json<T: serde::Serialize>(table: &'static str, value: &T) -> Result<String, DbError> {
     serde_json::to_string(value).map_err(|error| corrupt(table, error))
+}
+
+/// The kind of storage.
+pub(super) fn storage(table: &'static str, row: &Row<'_>, column: usize) -> Result<StorageKind, DbError> {
+    let text: String = row.get(column)?;
+    StorageKind::parse(&text).ok_or_else(|| corrupt(table, format!("storage {text:?}")))
 }
 
 /// A size as SQL stores it. Sizes are below 2^53 by the limits of the settings.

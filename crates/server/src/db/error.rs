@@ -1,14 +1,23 @@
 //! What can go wrong in the database.
 
-/// A failed read or write. Whatever the transaction had done is undone.
+use postgres::error::SqlState;
+
+/// What the engine said.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// A failed read or write. Whatever the transaction had done is undone, except where [`Unavailable`](Self::Unavailable)
+/// comes from a commit whose answer was lost: then nobody knows.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
     /// The disk has no room for the transaction; it may be tried again when there is.
     #[error("the database's disk is full")]
-    Full(#[source] rusqlite::Error),
-    /// Another process kept the database locked for longer than the busy timeout.
-    #[error("the database was locked by another process for too long")]
-    Locked(#[source] rusqlite::Error),
+    Full(#[source] Cause),
+    /// Somebody else kept what the query needs for longer than the timeout.
+    #[error("the database was locked by somebody else for too long")]
+    Locked(#[source] Cause),
+    /// The database server cannot be reached, or is stopping or starting.
+    #[error("the database cannot be reached")]
+    Unavailable(#[source] Cause),
     /// A row does not hold what this version writes.
     #[error("row of {table}: {problem}")]
     Corrupt {
@@ -17,7 +26,7 @@ pub enum DbError {
         /// What is wrong with it.
         problem: String,
     },
-    /// The file belongs to a newer version of the program.
+    /// The database belongs to a newer version of the program.
     #[error(
         "the database has schema version {found}, this program knows up to {known}: it was written by a newer version"
     )]
@@ -27,7 +36,7 @@ pub enum DbError {
         /// Newest version known.
         known: i64,
     },
-    /// The file belongs to an older version of the program.
+    /// The database belongs to an older version of the program.
     #[error(
         "the database has schema version {found}, this program has {known}: start the server of this version once, which brings it up to date"
     )]
@@ -37,15 +46,18 @@ pub enum DbError {
         /// Version known.
         known: i64,
     },
+    /// The database that records are to be copied into has others.
+    #[error("the database has records already, and other ones; allowed: an empty database")]
+    NotEmpty,
     /// The transaction that this write was part of could not be committed.
     #[error("commit failed: {0}")]
     Commit(String),
     /// The database is shut down, or the query panicked.
     #[error("the database thread is gone")]
     Stopped,
-    /// Anything else that SQLite reports.
+    /// Anything else that the engine reports.
     #[error(transparent)]
-    Sqlite(rusqlite::Error),
+    Engine(Cause),
     /// The database's directory or file could not be used.
     #[error("{path}: {source}")]
     Io {
@@ -56,12 +68,66 @@ pub enum DbError {
     },
 }
 
+impl DbError {
+    /// The same failure, for another of those who shared it.
+    pub(super) fn share(&self) -> Self {
+        let cause = || self.to_string().into();
+        match self {
+            Self::Full(source) => Self::Full(source.to_string().into()),
+            Self::Locked(source) => Self::Locked(source.to_string().into()),
+            Self::Unavailable(source) => Self::Unavailable(source.to_string().into()),
+            Self::Commit(text) => Self::Commit(text.clone()),
+            Self::Stopped => Self::Stopped,
+            Self::NotEmpty
+            | Self::TooNew { .. }
+            | Self::TooOld { .. }
+            | Self::Corrupt { .. }
+            | Self::Engine(_)
+            | Self::Io { .. } => Self::Engine(cause()),
+        }
+    }
+}
+
 impl From<rusqlite::Error> for DbError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DiskFull) => Self::Full(error),
-            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Self::Locked(error),
-            _ => Self::Sqlite(error),
+            Some(rusqlite::ErrorCode::DiskFull) => Self::Full(error.into()),
+            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Self::Locked(error.into()),
+            _ => Self::Engine(error.into()),
+        }
+    }
+}
+
+/// Classes of SQLSTATE (PostgreSQL documentation, appendix A) that end by themselves: 08, connections; 57P, the server is
+/// stopping or starting; 53, it has no connection or memory left; 25P, it gave up a transaction that had stopped.
+const PASSING: [&str; 4] = ["08", "57P", "53", "25P"];
+
+impl From<postgres::Error> for DbError {
+    fn from(error: postgres::Error) -> Self {
+        let Some(state) = error.code() else {
+            // Without an answer of the server's it was the connection, or something that this program got wrong.
+            let is_io = std::error::Error::source(&error).is_some_and(|source| source.is::<std::io::Error>());
+            return if error.is_closed() || is_io {
+                Self::Unavailable(error.into())
+            } else {
+                Self::Engine(error.into())
+            };
+        };
+        if *state == SqlState::DISK_FULL {
+            return Self::Full(error.into());
+        }
+        let locked = [
+            SqlState::LOCK_NOT_AVAILABLE,
+            SqlState::QUERY_CANCELED,
+            SqlState::T_R_DEADLOCK_DETECTED,
+            SqlState::T_R_SERIALIZATION_FAILURE,
+        ];
+        if locked.contains(state) {
+            return Self::Locked(error.into());
+        }
+        match PASSING.iter().any(|class| state.code().starts_with(class)) {
+            true => Self::Unavailable(error.into()),
+            false => Self::Engine(error.into()),
         }
     }
 }

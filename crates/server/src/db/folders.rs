@@ -1,8 +1,8 @@
 //! Folders. Invariant: the parent of every folder is there, and `path` is the parent's path and the name.
 
-use rusqlite::Row;
 use uuid::Uuid;
 
+use super::value::Row;
 use super::{DbError, Timestamp, Tx, columns};
 
 const TABLE: &str = "folders";

@@ -4,7 +4,7 @@ use super::{DbError, Tx};
 
 /// The value of this name.
 pub fn get(tx: &Tx<'_>, name: &str) -> Result<Option<String>, DbError> {
-    tx.optional("SELECT value FROM installation WHERE name = ?1", &[&name], |row| Ok(row.get(0)?))
+    tx.optional("SELECT value FROM installation WHERE name = ?1", &[&name], |row| row.get(0))
 }
 
 /// Sets the value of this name.

@@ -1,41 +1,42 @@
-//! Brings a database's schema to the version this program knows. Versions only grow; each is one file.
+//! Brings a database's schema to the version this program knows. Versions only grow; each is one file, for both engines.
 
 use std::cmp::Ordering;
+use std::ops::RangeInclusive;
 
-use rusqlite::{Connection, TransactionBehavior};
+use super::{DbError, Tx};
 
-use super::DbError;
-
-const MIGRATIONS: &[&str] = &[
-    include_str!("migrations/sqlite/0001_first.sql"),
-    include_str!("migrations/sqlite/0002_sessions_as_resources.sql"),
+const MIGRATIONS: [&str; 3] = [
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_sessions_as_resources.sql"),
+    include_str!("migrations/0003_several_nodes.sql"),
 ];
 
-/// Runs what is missing, each version in a transaction of its own. Two processes that start at once take turns.
-pub(super) fn run(connection: &mut Connection) -> Result<(), DbError> {
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-    for (version, sql) in (1..).zip(MIGRATIONS) {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        if found > known {
-            return Err(DbError::TooNew { found, known });
+/// All versions, in order.
+pub(super) const VERSIONS: RangeInclusive<i64> = 1..=KNOWN;
+const KNOWN: i64 = MIGRATIONS.len() as i64;
+
+/// Brings a database of the version before to `version`, or leaves one that has it as it is. Call inside a transaction
+/// that nobody else runs at the same time.
+pub(super) fn to_version(tx: &Tx<'_>, version: i64) -> Result<(), DbError> {
+    let found = tx.schema_version()?;
+    if found > KNOWN {
+        return Err(DbError::TooNew { found, known: KNOWN });
+    }
+    if found < version {
+        for (_, sql) in (1..).zip(MIGRATIONS).filter(|(number, _)| *number == version) {
+            tx.run_schema(sql)?;
         }
-        if found < version {
-            transaction.execute_batch(sql)?;
-            transaction.pragma_update(None, "user_version", version)?;
-        }
-        transaction.commit()?;
+        tx.set_schema_version(version)?;
     }
     Ok(())
 }
 
 /// Whether the database has exactly the schema that this program knows.
-pub(super) fn check(connection: &Connection) -> Result<(), DbError> {
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    match found.cmp(&known) {
-        Ordering::Less => Err(DbError::TooOld { found, known }),
+pub(super) fn check(tx: &Tx<'_>) -> Result<(), DbError> {
+    let found = tx.schema_version()?;
+    match found.cmp(&KNOWN) {
+        Ordering::Less => Err(DbError::TooOld { found, known: KNOWN }),
         Ordering::Equal => Ok(()),
-        Ordering::Greater => Err(DbError::TooNew { found, known }),
+        Ordering::Greater => Err(DbError::TooNew { found, known: KNOWN }),
     }
 }

@@ -9,7 +9,7 @@ use super::{DbError, Tx};
 pub fn record(tx: &Tx<'_>, session_id: Uuid, part_index: u32, subtrees: &[u8]) -> Result<bool, DbError> {
     let changed = tx.execute(
         "INSERT INTO parts (session_id, part_index, subtrees) \
-         SELECT id, ?2, ?3 FROM sessions WHERE id = ?1 AND status = 'uploading' \
+         SELECT id, ?2, ?3 FROM sessions WHERE id = ?1 AND status = 'uploading' /*FOR SHARE*/ \
          ON CONFLICT (session_id, part_index) DO UPDATE SET subtrees = excluded.subtrees",
         &[&session_id.to_string(), &part_index, &subtrees],
     )?;
@@ -42,19 +42,18 @@ pub fn any_ended(tx: &Tx<'_>) -> Result<bool, DbError> {
 /// Forgets parts of ended sessions, about `limit` of them.
 pub fn forget_ended(tx: &Tx<'_>, limit: u32) -> Result<(), DbError> {
     let mut left = limit as usize;
-    let sessions =
-        tx.all("SELECT session_id FROM ended_sessions LIMIT ?1", &[&limit], |row| Ok(row.get::<_, String>(0)?))?;
+    let sessions = tx.all("SELECT session_id FROM ended_sessions LIMIT ?1", &[&limit], |row| row.get::<String>(0))?;
     for session_id in &sessions {
         let deleted = tx.execute(
             "DELETE FROM parts WHERE session_id = ?1 AND part_index IN \
              (SELECT part_index FROM parts WHERE session_id = ?1 ORDER BY part_index LIMIT ?2)",
-            &[session_id, &(left as i64)],
+            &[&session_id, &(left as i64)],
         )?;
         if deleted == left {
             return Ok(());
         }
         left -= deleted;
-        tx.execute("DELETE FROM ended_sessions WHERE session_id = ?1", &[session_id])?;
+        tx.execute("DELETE FROM ended_sessions WHERE session_id = ?1", &[&session_id])?;
     }
     Ok(())
 }
@@ -64,7 +63,7 @@ pub fn find(tx: &Tx<'_>, session_id: Uuid, part_index: u32) -> Result<Option<Vec
     tx.optional(
         "SELECT subtrees FROM parts WHERE session_id = ?1 AND part_index = ?2",
         &[&session_id.to_string(), &part_index],
-        |row| Ok(row.get(0)?),
+        |row| row.get(0),
     )
 }
 

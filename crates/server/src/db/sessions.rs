@@ -1,12 +1,13 @@
 //! Upload sessions.
 
-use rusqlite::Row;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::files::File;
 use super::usage::{self, Counted};
+use super::value::Row;
 use super::{DbError, Timestamp, Tx, columns};
+use crate::storage::{BlobRef, StorageKind};
 
 const TABLE: &str = "sessions";
 
@@ -85,13 +86,25 @@ pub struct Session {
     pub declared_hash: Option<String>,
     /// The file it became.
     pub completed_file: Option<File>,
+    /// Where its bytes are.
+    pub storage: StorageKind,
+    /// The store's multipart upload that takes its parts.
+    pub store_upload_id: Option<String>,
+}
+
+impl Session {
+    /// Its bytes.
+    pub fn blob(&self) -> BlobRef {
+        BlobRef { storage: self.storage, id: self.blob_id }
+    }
 }
 
 /// What [`from_row`] reads, in its order.
 macro_rules! columns_of_session {
     () => {
         "id, workspace_id, api_key_id, status, file_id, blob_id, file_name, folder, size_bytes, part_size_bytes, \
-         mime_type, tags, metadata, custom_id, created_at, expires_at, trusted_boot_id, declared_hash, completed_file"
+         mime_type, tags, metadata, custom_id, created_at, expires_at, trusted_boot_id, declared_hash, completed_file, \
+         storage, store_upload_id"
     };
 }
 
@@ -127,6 +140,8 @@ fn from_row(row: &Row<'_>) -> Result<Session, DbError> {
         trusted_boot_id: row.get(16)?,
         declared_hash: row.get(17)?,
         completed_file: columns::optional_json(TABLE, row, 18)?,
+        storage: columns::storage(TABLE, row, 19)?,
+        store_upload_id: row.get(20)?,
     })
 }
 
@@ -135,8 +150,8 @@ pub fn insert(tx: &Tx<'_>, session: &Session) -> Result<(), DbError> {
     let metadata = session.metadata.as_ref().map(|metadata| columns::to_json(TABLE, metadata)).transpose()?;
     tx.execute(
         "INSERT INTO sessions (id, workspace_id, api_key_id, status, file_id, blob_id, file_name, folder, size_bytes, \
-         part_size_bytes, mime_type, tags, metadata, custom_id, created_at, expires_at, trusted_boot_id, declared_hash) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+         part_size_bytes, mime_type, tags, metadata, custom_id, created_at, expires_at, trusted_boot_id, declared_hash, \
+         storage) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
         &[
             &session.id.to_string(),
             &session.workspace_id.to_string(),
@@ -156,6 +171,7 @@ pub fn insert(tx: &Tx<'_>, session: &Session) -> Result<(), DbError> {
             &session.expires_at,
             &session.trusted_boot_id,
             &session.declared_hash,
+            &session.storage.as_str(),
         ],
     )?;
     usage::change(tx, session.workspace_id, Counted::Session, 1, session.size_bytes)
@@ -166,12 +182,96 @@ pub fn find(tx: &Tx<'_>, id: Uuid) -> Result<Option<Session>, DbError> {
     tx.optional(select!("WHERE id = ?1"), &[&id.to_string()], from_row)
 }
 
+/// The same; nobody else changes it until this transaction ends.
+pub fn find_locked(tx: &Tx<'_>, id: Uuid) -> Result<Option<Session>, DbError> {
+    tx.optional(select!("WHERE id = ?1 /*FOR UPDATE*/"), &[&id.to_string()], from_row)
+}
+
+/// What became of wanting to end a session.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Claim {
+    /// Nobody else may end it until the claim runs out.
+    Taken(Box<Session>),
+    /// Somebody else has it.
+    Busy,
+    /// It has ended already.
+    Ended(Box<Session>),
+    /// There is none.
+    Nothing,
+}
+
+/// Claims the session for `seconds`.
+pub fn claim(tx: &Tx<'_>, id: Uuid, claimant: Uuid, seconds: u64) -> Result<Claim, DbError> {
+    let Some(session) = find_locked(tx, id)? else { return Ok(Claim::Nothing) };
+    if session.status != Status::Uploading {
+        return Ok(Claim::Ended(Box::new(session)));
+    }
+    let now = tx.now()?;
+    let changed = tx.execute(
+        "UPDATE sessions SET claimed_by = ?2, claimed_until = ?3 \
+         WHERE id = ?1 AND (claimed_by IS NULL OR claimed_by = ?2 OR claimed_until <= ?4)",
+        &[&id.to_string(), &claimant.to_string(), &now.plus_seconds(seconds), &now],
+    )?;
+    Ok(if changed == 1 { Claim::Taken(Box::new(session)) } else { Claim::Busy })
+}
+
+/// Renews a claim. False when it is not this claimant's any more.
+pub fn renew(tx: &Tx<'_>, id: Uuid, claimant: Uuid, seconds: u64) -> Result<bool, DbError> {
+    let changed = tx.execute(
+        "UPDATE sessions SET claimed_until = ?3 WHERE id = ?1 AND claimed_by = ?2 AND status = 'uploading'",
+        &[&id.to_string(), &claimant.to_string(), &tx.now()?.plus_seconds(seconds)],
+    )?;
+    Ok(changed == 1)
+}
+
+/// Has the session take its parts into another blob, if it is still claimed by this claimant.
+pub fn replace_blob(tx: &Tx<'_>, id: Uuid, claimant: Uuid, blob_id: Uuid) -> Result<bool, DbError> {
+    let changed = tx.execute(
+        "UPDATE sessions SET blob_id = ?3, store_upload_id = NULL \
+         WHERE id = ?1 AND status = 'uploading' AND claimed_by = ?2",
+        &[&id.to_string(), &claimant.to_string(), &blob_id.to_string()],
+    )?;
+    Ok(changed == 1)
+}
+
+/// Lets others end the session.
+pub fn release(tx: &Tx<'_>, id: Uuid, claimant: Uuid) -> Result<(), DbError> {
+    tx.execute(
+        "UPDATE sessions SET claimed_by = NULL, claimed_until = 0 WHERE id = ?1 AND claimed_by = ?2",
+        &[&id.to_string(), &claimant.to_string()],
+    )?;
+    Ok(())
+}
+
+/// Notes which of the store's multipart uploads takes the parts from now on, in the place of `before`. False when
+/// another one took that place, or the session has ended.
+pub fn set_store_upload(
+    tx: &Tx<'_>,
+    id: Uuid,
+    blob_id: Uuid,
+    before: Option<&str>,
+    now: &str,
+) -> Result<bool, DbError> {
+    let changed = tx.execute(
+        "UPDATE sessions SET store_upload_id = ?3 \
+         WHERE id = ?1 AND blob_id = ?4 AND status = 'uploading' AND coalesce(store_upload_id, '') = ?2",
+        &[&id.to_string(), &before.unwrap_or_default(), &now, &blob_id.to_string()],
+    )?;
+    Ok(changed == 1)
+}
+
+/// The session whose bytes this blob is.
+pub fn find_by_blob(tx: &Tx<'_>, blob_id: Uuid) -> Result<Option<Session>, DbError> {
+    tx.optional(select!("WHERE blob_id = ?1"), &[&blob_id.to_string()], from_row)
+}
+
 /// At most `limit` sessions that should have ended by now, in the order of their ids, from behind `after` on.
-pub fn list_overdue(tx: &Tx<'_>, now: Timestamp, after: Uuid, limit: u32) -> Result<Vec<Uuid>, DbError> {
+pub fn list_overdue(tx: &Tx<'_>, after: Uuid, limit: u32) -> Result<Vec<(Uuid, StorageKind)>, DbError> {
     tx.all(
-        "SELECT id FROM sessions WHERE status = 'uploading' AND expires_at <= ?1 AND id > ?2 ORDER BY id LIMIT ?3",
-        &[&now, &after.to_string(), &limit],
-        |row| columns::uuid(TABLE, row, 0),
+        "SELECT id, storage FROM sessions WHERE status = 'uploading' AND expires_at <= ?1 AND id > ?2 \
+         ORDER BY id LIMIT ?3",
+        &[&tx.now()?, &after.to_string(), &limit],
+        |row| Ok((columns::uuid(TABLE, row, 0)?, columns::storage(TABLE, row, 1)?)),
     )
 }
 
@@ -179,7 +279,7 @@ pub fn list_overdue(tx: &Tx<'_>, now: Timestamp, after: Uuid, limit: u32) -> Res
 /// ids, from behind `after` on, at most `limit`.
 pub fn list_untrusted(tx: &Tx<'_>, boot_id: &str, after: Uuid, limit: u32) -> Result<Vec<Uuid>, DbError> {
     tx.all(
-        "SELECT id FROM sessions WHERE status = 'uploading' AND trusted_boot_id <> ?1 AND id > ?2 ORDER BY id LIMIT ?3",
+        "SELECT id FROM sessions WHERE status = 'uploading' AND storage = 'local' AND trusted_boot_id <> ?1 AND id > ?2 ORDER BY id LIMIT ?3",
         &[&boot_id, &after.to_string(), &limit],
         |row| columns::uuid(TABLE, row, 0),
     )
@@ -223,7 +323,7 @@ pub fn list(
     };
     let offset = columns::size_to_sql(offset);
     tx.all(sql, &[&workspace_id.to_string(), &wanted, &limit, &offset], |row| {
-        Ok(ListedSession { session: from_row(row)?, recorded_parts: row.get(19)?, last_recorded_part: row.get(20)? })
+        Ok(ListedSession { session: from_row(row)?, recorded_parts: row.get(21)?, last_recorded_part: row.get(22)? })
     })
 }
 

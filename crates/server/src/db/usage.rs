@@ -3,9 +3,9 @@
 //! Invariant: they change in the same transaction as the files and sessions they count. Only `files` and `sessions`
 //! call `change`.
 
-use rusqlite::Row;
 use uuid::Uuid;
 
+use super::value::Row;
 use super::{DbError, Tx, columns};
 
 const TABLE: &str = "workspaces";
@@ -87,7 +87,7 @@ macro_rules! select {
 }
 
 fn from_row(row: &Row<'_>) -> Result<Usage, DbError> {
-    let limit = row.get::<_, Option<i64>>(7)?.map(|_| columns::size(TABLE, row, 7)).transpose()?;
+    let limit = row.get::<Option<i64>>(7)?.map(|_| columns::size(TABLE, row, 7)).transpose()?;
     Ok(Usage {
         workspace_id: columns::uuid(TABLE, row, 0)?,
         workspace_no: row.get(1)?,
@@ -113,12 +113,12 @@ pub fn add_up(tx: &Tx<'_>, workspace_id: Uuid) -> Result<(Amount, Amount), DbErr
     let id = workspace_id.to_string();
     let amount = |row: &Row<'_>| Amount::from_row(row, 0);
     let files = tx.optional(
-        "SELECT count(*), coalesce(sum(size_bytes), 0) FROM files WHERE workspace_id = ?1",
+        "SELECT count(*), CAST(coalesce(sum(size_bytes), 0) AS BIGINT) FROM files WHERE workspace_id = ?1",
         &[&id],
         amount,
     )?;
     let sessions = tx.optional(
-        "SELECT count(*), coalesce(sum(size_bytes), 0) FROM sessions WHERE workspace_id = ?1 AND status = 'uploading'",
+        "SELECT count(*), CAST(coalesce(sum(size_bytes), 0) AS BIGINT) FROM sessions WHERE workspace_id = ?1 AND status = 'uploading'",
         &[&id],
         amount,
     )?;

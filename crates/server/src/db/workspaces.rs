@@ -1,8 +1,8 @@
 //! Workspaces: who owns files.
 
-use rusqlite::Row;
 use uuid::Uuid;
 
+use super::value::Row;
 use super::{DbError, Timestamp, Tx, columns};
 
 const TABLE: &str = "workspaces";
@@ -35,6 +35,12 @@ pub fn insert(tx: &Tx<'_>, workspace: &Workspace) -> Result<(), DbError> {
         "INSERT INTO workspaces (id, workspace_no, name, created_at) VALUES (?1, ?2, ?3, ?4)",
         &[&workspace.id.to_string(), &workspace.workspace_no, &workspace.name, &workspace.created_at],
     )?;
+    Ok(())
+}
+
+/// Nobody else changes what the workspace holds until this transaction ends: its counters, folders and paths.
+pub fn lock(tx: &Tx<'_>, id: Uuid) -> Result<(), DbError> {
+    tx.exists("SELECT 1 FROM workspaces WHERE id = ?1 /*FOR NO KEY UPDATE*/", &[&id.to_string()])?;
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderValue};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::db::files::ServedFile;
+use crate::storage::BlobHeaders;
 
 /// Characters that RFC 8187 lets stand in an extended parameter, besides letters and digits.
 const EXTENDED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -25,11 +26,14 @@ const PASSIVE: [&str; 12] = [
     "application/json",
 ];
 
-/// The strong entity tag of a file: its hash, or its id where the hash is not known.
+/// The strong entity tag of a file: its hash, what the bucket's store calls it, or its id where nothing is known of its
+/// bytes.
 pub fn entity_tag(file: &ServedFile) -> String {
-    match &file.hash {
-        Some(hash) => format!("\"{}\"", hash.strip_prefix("blake3:").unwrap_or(hash)),
-        None => format!("\"{}\"", file.id.simple()),
+    let hash = file.hash.as_ref().and_then(|hash| hash.strip_prefix("blake3:"));
+    match (&file.entity_tag, hash) {
+        (Some(tag), _) => tag.clone(),
+        (None, Some(hash)) => format!("\"{hash}\""),
+        (None, None) => format!("\"{}\"", file.id.simple()),
     }
 }
 
@@ -39,14 +43,36 @@ pub fn guard_content(headers: &mut HeaderMap, file: &ServedFile) {
     let content_type = HeaderValue::from_str(&file.mime_type);
     headers.insert(CONTENT_TYPE, content_type.unwrap_or(HeaderValue::from_static("application/octet-stream")));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    let essence = file.mime_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let media = ["video/", "audio/", "font/"].iter().any(|begin| essence.starts_with(begin));
-    if !media && !PASSIVE.contains(&&*essence) {
+    if is_active(&file.mime_type) {
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
     }
-    let disposition = if matches!(&*essence, "text/html" | "application/xhtml+xml") { "attachment" } else { "inline" };
-    let name = utf8_percent_encode(&file.name, EXTENDED);
-    if let Ok(value) = HeaderValue::from_str(&format!("{disposition}; filename*=UTF-8''{name}")) {
+    let is_page = matches!(&*essence(&file.mime_type), "text/html" | "application/xhtml+xml");
+    if let Ok(value) = HeaderValue::from_str(&content_disposition(&file.name, is_page)) {
         headers.insert(CONTENT_DISPOSITION, value);
     }
+}
+
+/// What a store that serves a file itself is to say of it. It cannot sandbox what a browser could run: that is not shown.
+pub fn headers_at_store(name: &str, mime_type: &str) -> BlobHeaders {
+    BlobHeaders {
+        content_type: mime_type.to_owned(),
+        content_disposition: content_disposition(name, is_active(mime_type)),
+    }
+}
+
+/// Whether a browser could run something of files of this type.
+fn is_active(mime_type: &str) -> bool {
+    let essence = essence(mime_type);
+    let is_media = ["video/", "audio/", "font/"].iter().any(|begin| essence.starts_with(begin));
+    !is_media && !PASSIVE.contains(&&*essence)
+}
+
+/// Whether the file is shown or kept, and its name.
+fn content_disposition(name: &str, as_attachment: bool) -> String {
+    let disposition = if as_attachment { "attachment" } else { "inline" };
+    format!("{disposition}; filename*=UTF-8''{}", utf8_percent_encode(name, EXTENDED))
+}
+
+fn essence(mime_type: &str) -> String {
+    mime_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }

@@ -3,9 +3,11 @@
 mod body;
 mod conditional;
 mod headers;
+mod object;
 mod range;
 
 pub use body::{FileBody, Piece};
 pub use conditional::{Precondition, evaluate, range_applies};
-pub use headers::{entity_tag, guard_content};
+pub use headers::{entity_tag, guard_content, headers_at_store};
+pub use object::ObjectBody;
 pub use range::{ByteRange, RangeRequest, parse_range};

@@ -5,7 +5,7 @@ use partway_api::limits::MAX_CUSTOM_ID_CHARS;
 
 use super::{InvalidInput, shown};
 
-/// At most 255 characters; not unique.
+/// At most 255 characters, without NUL; not unique.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CustomId(String);
 
@@ -15,8 +15,9 @@ impl CustomId {
     /// # Errors
     /// INVALID_CUSTOM_ID.
     pub fn parse(text: &str) -> Result<Self, InvalidInput> {
-        if text.chars().count() > MAX_CUSTOM_ID_CHARS {
-            let allowed = format!("at most {MAX_CUSTOM_ID_CHARS} characters");
+        // PostgreSQL has no text with NUL in it.
+        if text.chars().count() > MAX_CUSTOM_ID_CHARS || text.contains('\0') {
+            let allowed = format!("at most {MAX_CUSTOM_ID_CHARS} characters, none of them NUL");
             return Err(InvalidInput::new(ErrorCode::InvalidCustomId, "custom_id", shown(text), allowed));
         }
         Ok(Self(text.to_owned()))

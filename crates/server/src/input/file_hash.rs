@@ -1,14 +1,53 @@
 //! The hash of a whole file, as a client says it.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use partway_api::ErrorCode;
 
 use super::{InvalidInput, shown};
+use crate::storage::StorageKind;
 
-const PREFIX: &str = "blake3:";
+const BLAKE3: &str = "blake3:";
+const CRC64_NVME: &str = "crc64nvme:";
 
-/// `blake3:` and 64 hexadecimal digits, in lower case.
+/// `blake3:` and 64 hexadecimal digits in lower case, or `crc64nvme:` and the base64 of 8 bytes, as S3 writes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileHash(String);
+pub struct FileHash {
+    text: String,
+    kind: HashKind,
+}
+
+/// What kind of hash it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HashKind {
+    /// BLAKE3, which local storage computes.
+    Blake3,
+    /// CRC-64/NVME, which some stores compute.
+    Crc64Nvme,
+}
+
+impl HashKind {
+    /// The kind that can be compared with what arrives in a storage.
+    pub fn of(storage: StorageKind) -> Self {
+        match storage {
+            StorageKind::Local => Self::Blake3,
+            StorageKind::S3 => Self::Crc64Nvme,
+        }
+    }
+
+    /// How hashes of this kind begin.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Blake3 => BLAKE3,
+            Self::Crc64Nvme => CRC64_NVME,
+        }
+    }
+
+    /// Its name on the wire.
+    pub fn name(self) -> &'static str {
+        self.prefix().trim_end_matches(':')
+    }
+}
 
 impl FileHash {
     /// Takes the value of `hash`.
@@ -16,20 +55,30 @@ impl FileHash {
     /// # Errors
     /// INVALID_PARAMETER.
     pub fn parse(text: &str) -> Result<Self, InvalidInput> {
-        let digits = text.strip_prefix(PREFIX).and_then(|digits| blake3::Hash::from_hex(digits).ok());
-        digits.map(|hash| Self(format!("{PREFIX}{}", hash.to_hex()))).ok_or_else(|| {
-            let allowed = "blake3: and the 64 hexadecimal digits that b3sum prints";
+        let blake3 = text.strip_prefix(BLAKE3).and_then(|digits| blake3::Hash::from_hex(digits).ok());
+        if let Some(hash) = blake3 {
+            return Ok(Self { text: format!("{BLAKE3}{}", hash.to_hex()), kind: HashKind::Blake3 });
+        }
+        let crc = text.strip_prefix(CRC64_NVME).filter(|sum| STANDARD.decode(sum).is_ok_and(|bytes| bytes.len() == 8));
+        crc.map(|_| Self { text: text.to_owned(), kind: HashKind::Crc64Nvme }).ok_or_else(|| {
+            let allowed =
+                "blake3: and the 64 hexadecimal digits that b3sum prints, or crc64nvme: and base64 of 8 bytes";
             InvalidInput::new(ErrorCode::InvalidParameter, "hash", shown(text), allowed)
         })
     }
 
+    /// What kind of hash it is.
+    pub fn kind(&self) -> HashKind {
+        self.kind
+    }
+
     /// The hash, with its prefix.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// The hash, with its prefix.
     pub fn into_inner(self) -> String {
-        self.0
+        self.text
     }
 }

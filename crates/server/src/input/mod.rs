@@ -18,7 +18,7 @@ use partway_api::ErrorCode;
 
 pub use content_digest::content_digests;
 pub use custom_id::CustomId;
-pub use file_hash::FileHash;
+pub use file_hash::{FileHash, HashKind};
 pub use file_name::FileName;
 pub use folder_path::FolderPath;
 pub use idempotency_key::IdempotencyKey;

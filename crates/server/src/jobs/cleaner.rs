@@ -5,16 +5,16 @@
 //! start.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use partway_api::limits::IDEMPOTENCY_SECONDS;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::db::{Db, DbError, Durability, Timestamp, garbage, idempotency, parts};
+use crate::db::{Db, DbError, Durability, Timestamp, garbage, idempotency, leases, parts};
 use crate::failpoint;
 use crate::service::upload::{UploadError, Uploads};
-use crate::storage::{DatabaseReserve, LocalStore, StorageError};
+use crate::storage::{BlobStore, DatabaseReserve, StorageError, Stores};
 
 /// Sessions expire to the second; freeing their bytes may take this much longer.
 const INTERVAL: Duration = Duration::from_secs(15);
@@ -25,16 +25,26 @@ const STEP: u32 = 100;
 /// Rows deleted in one transaction: a few milliseconds, so that requests do not wait long behind it.
 const ROWS_STEP: u32 = 1000;
 
+/// The lease of the node that cleans, where several share the database.
+const LEASE: &str = "cleaner";
+/// How long it is good. A round that takes longer is taken over in the middle, which does no harm: every step may be done
+/// twice.
+const LEASE_SECONDS: u64 = 30;
+
 /// The cleaner of one server.
 pub struct Cleaner {
+    /// Which node this is.
+    pub node: Uuid,
     /// The records.
     pub db: Db,
     /// The bytes.
-    pub store: Arc<LocalStore>,
+    pub stores: Stores,
     /// Room for the records without which nothing can be freed.
-    pub reserve: Arc<DatabaseReserve>,
+    pub reserve: Option<Arc<DatabaseReserve>>,
     /// The sessions.
     pub uploads: Uploads,
+    /// Between two searches for uploads of the bucket that nobody uses.
+    pub sweep_interval: Duration,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -51,28 +61,45 @@ impl Cleaner {
     /// Runs until `stop`. What fails is logged and tried again in the next round.
     pub async fn run(self, stop: CancellationToken) {
         let bell = self.uploads.garbage_bell();
+        let mut swept = None;
         loop {
             // Wherever a round is left, the next one goes on.
             let cleaned = tokio::select! {
-                () = stop.cancelled() => return,
-                cleaned = self.clean() => cleaned,
+                () = stop.cancelled() => break,
+                cleaned = self.clean(&mut swept) => cleaned,
             };
             if let Err(error) = cleaned {
                 tracing::error!(error = %crate::error::chain(&error), "cleaning failed; trying again soon");
             }
+            let interval = INTERVAL.min(self.sweep_interval);
             let next_round = async {
                 tokio::time::sleep(PAUSE).await;
-                let _ = tokio::time::timeout(INTERVAL, bell.notified()).await;
+                let _ = tokio::time::timeout(interval, bell.notified()).await;
             };
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 () = next_round => {}
             }
         }
+        if self.db.is_shared() {
+            let node = self.node;
+            // If this fails the lease runs out.
+            let _ = self.db.write(Durability::Process, move |tx| leases::give_up(tx, LEASE, node)).await;
+        }
     }
 
-    async fn clean(&self) -> Result<(), CleanerError> {
+    /// Whether it is this node that cleans.
+    async fn is_chosen(&self) -> Result<bool, CleanerError> {
+        let node = self.node;
+        Ok(!self.db.is_shared()
+            || self.db.write(Durability::Process, move |tx| leases::take(tx, LEASE, node, LEASE_SECONDS)).await?)
+    }
+
+    async fn clean(&self, swept: &mut Option<Instant>) -> Result<(), CleanerError> {
         self.uploads.close_idle();
+        if !self.is_chosen().await? {
+            return Ok(());
+        }
         // First what makes room without waiting for anybody.
         self.delete_garbage().await?;
         self.uploads.expire_overdue().await?;
@@ -80,6 +107,10 @@ impl Cleaner {
         self.forget_ended_parts().await?;
         self.forget_idempotency_keys().await?;
         self.fill_reserve().await;
+        if swept.is_none_or(|at| at.elapsed() >= self.sweep_interval) {
+            *swept = Some(Instant::now());
+            self.uploads.sweep().await?;
+        }
         Ok(())
     }
 
@@ -101,24 +132,35 @@ impl Cleaner {
     }
 
     async fn delete_garbage(&self) -> Result<(), CleanerError> {
-        let mut last = Uuid::nil();
-        loop {
-            let blobs = self.db.read(move |tx| garbage::list(tx, last, STEP)).await?;
-            let Some(next) = blobs.last().copied() else { return Ok(()) };
-            last = next;
-            for blob_id in blobs {
-                // One that cannot be deleted stays listed and does not keep the others.
-                if let Err(error) = self.delete(blob_id).await {
-                    tracing::error!(%blob_id, error = %crate::error::chain(&error), "a blob cannot be deleted; trying again later");
+        if self.db.read(garbage::any_unclaimed).await?
+            && let Err(error) = self.db.write(Durability::Process, garbage::give_up_unfinished).await
+        {
+            tracing::error!(error = %crate::error::chain(&error), "unfinished copies cannot be given up; trying again later");
+        }
+        for store in self.stores.all() {
+            let (kind, mut last) = (store.kind(), Uuid::nil());
+            'store: loop {
+                let blobs = self.db.read(move |tx| garbage::list(tx, kind, last, STEP)).await?;
+                let Some(next) = blobs.last().copied() else { break };
+                last = next;
+                for blob_id in blobs {
+                    // One that cannot be deleted stays listed and does not keep the others.
+                    if let Err(error) = self.delete(store.as_ref(), blob_id).await {
+                        tracing::error!(%blob_id, error = %crate::error::chain(&error), "a blob cannot be deleted; trying again later");
+                        if matches!(&error, CleanerError::Storage(error) if error.may_pass()) {
+                            // The store is away: so it is for the others.
+                            break 'store;
+                        }
+                    }
                 }
             }
         }
+        Ok(())
     }
 
-    async fn delete(&self, blob_id: Uuid) -> Result<(), CleanerError> {
+    async fn delete(&self, store: &dyn BlobStore, blob_id: Uuid) -> Result<(), CleanerError> {
         failpoint::pass("cleaner.before_delete");
-        let store = Arc::clone(&self.store);
-        tokio::task::spawn_blocking(move || store.delete(blob_id)).await.map_err(|_| StorageError::Stopped)??;
+        store.delete_blob(blob_id).await?;
         failpoint::pass("cleaner.after_delete");
         self.db.write(Durability::Process, move |tx| garbage::delete(tx, blob_id)).await?;
         failpoint::pass("cleaner.after_forget");
@@ -127,7 +169,7 @@ impl Cleaner {
 
     /// What was given up on a full disk is taken again once there is room.
     async fn fill_reserve(&self) {
-        let reserve = Arc::clone(&self.reserve);
+        let Some(reserve) = self.reserve.clone() else { return };
         match tokio::task::spawn_blocking(move || reserve.fill()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "there is no room to keep for the database"),

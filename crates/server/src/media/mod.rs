@@ -8,36 +8,51 @@ mod mp4;
 mod svg;
 mod webm;
 
-use std::io::BufReader;
+use std::io::{BufReader, Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use crate::storage::Blob;
 
 /// Largest side that is believed, in pixels: what the formats themselves can say at most (16 bit for most).
 const MAX_SIDE: u32 = 1 << 20;
 /// Most reads in one file. Headers need tens; a file made to lead a reader on for hours gets no further than this.
-const MAX_READS: u32 = 4096;
+pub const MAX_READS: u32 = 4096;
 /// Headers are read in pieces of this many bytes.
 const BUFFER_BYTES: usize = 4096;
 
+/// Whether files of this type have dimensions that can be read.
+pub fn has_dimensions(mime_type: &str) -> bool {
+    reader_of(mime_type).is_some()
+}
+
 /// Width and height in pixels as the header says them, before any rotation; `None` for other types, for files that
-/// do not say, and for files that are not what their type says. Blocks.
-pub fn dimensions(mime_type: &str, blob: &Blob) -> Option<(u32, u32)> {
-    let essence = mime_type.split(';').next().unwrap_or_default().trim();
-    let read = match essence {
-        "image/svg+xml" => svg::dimensions,
-        "video/mp4" | "video/quicktime" | "video/x-m4v" | "video/3gpp" => mp4::dimensions,
-        "video/webm" | "video/x-matroska" => webm::dimensions,
-        _ if essence.starts_with("image/") => raster,
-        _ => return None,
-    };
-    let reader = BufReader::with_capacity(BUFFER_BYTES, blob.reader(MAX_READS).ok()?);
+/// do not say, and for files that are not what their type says. `open` is called for types that have any. Blocks.
+pub fn dimensions<'f, F: Read + Seek + 'f>(mime_type: &str, open: impl FnOnce() -> Option<F>) -> Option<(u32, u32)> {
+    let read = reader_of(mime_type)?;
+    let reader: Reader<'f> = BufReader::with_capacity(BUFFER_BYTES, Box::new(open()?));
     // A reader that trips over a file must not keep the file from being completed. Nothing outlives the panic.
     let found = catch_unwind(AssertUnwindSafe(|| read(reader))).ok().flatten();
     found.filter(|(width, height)| (1..=MAX_SIDE).contains(width) && (1..=MAX_SIDE).contains(height))
 }
 
-type Reader<'b> = BufReader<crate::storage::BlobReader<'b>>;
+/// Reads the dimensions of one format.
+type ReadDimensions = fn(Reader<'_>) -> Option<(u32, u32)>;
+
+fn reader_of(mime_type: &str) -> Option<ReadDimensions> {
+    let essence = mime_type.split(';').next().unwrap_or_default().trim();
+    match essence {
+        "image/svg+xml" => Some(svg::dimensions),
+        "video/mp4" | "video/quicktime" | "video/x-m4v" | "video/3gpp" => Some(mp4::dimensions),
+        "video/webm" | "video/x-matroska" => Some(webm::dimensions),
+        _ if essence.starts_with("image/") => Some(raster),
+        _ => None,
+    }
+}
+
+/// What can be read from any position.
+trait ReadSeek: Read + Seek {}
+
+impl<F: Read + Seek> ReadSeek for F {}
+
+type Reader<'f> = BufReader<Box<dyn ReadSeek + 'f>>;
 
 fn raster(reader: Reader<'_>) -> Option<(u32, u32)> {
     let size = imagesize::reader_size(reader).ok()?;
@@ -82,7 +97,7 @@ mod tests {
         let blob = store.create(uuid::Uuid::from_u128(1), bytes.len() as u64).unwrap();
         blob.write_all_at(&bytes, 0).unwrap();
         let began = std::time::Instant::now();
-        assert_eq!(dimensions("image/jpeg", &blob), None);
+        assert_eq!(dimensions("image/jpeg", || blob.reader(MAX_READS).ok()), None);
         assert!(began.elapsed() < std::time::Duration::from_secs(1), "{:?}", began.elapsed());
     }
 
@@ -98,7 +113,7 @@ mod tests {
             let blob = store.create(uuid::Uuid::from_u128(1), bytes.len() as u64).unwrap();
             blob.write_all_at(&bytes, 0).unwrap();
             for mime in TYPES {
-                let _ = dimensions(mime, &blob);
+                let _ = dimensions(mime, || blob.reader(MAX_READS).ok());
             }
         }
     }

@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED, RANGE,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED, LOCATION, RANGE,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use partway_api::{ErrorBody, ErrorCode};
@@ -16,17 +16,19 @@ use rand::Rng;
 use rand::distr::Alphanumeric;
 
 use crate::app::App;
+use crate::config::S3Delivery;
 use crate::db::files::{self, ServedFile};
-use crate::delivery::{self, ByteRange, FileBody, Piece, Precondition, RangeRequest};
+use crate::delivery::{self, ByteRange, FileBody, ObjectBody, Piece, Precondition, RangeRequest};
 use crate::error::ApiError;
-use crate::storage::{Blob, StorageError};
+use crate::storage::{Blob, S3Store, StorageError, StorageKind};
 
 /// How often a file that is being replaced is looked up.
 const LOOKUPS: u32 = 3;
 
 /// Fetch a file
 ///
-/// Public. Answers ranges, one or several, and conditional requests.
+/// Public. Answers ranges, one or several, and conditional requests. A file of an S3 store is answered by a redirect to
+/// the store, unless the settings say otherwise.
 #[utoipa::path(
     get,
     path = "/{workspace_no}/{path}",
@@ -39,6 +41,7 @@ const LOOKUPS: u32 = 3;
     ),
     responses(
         (status = 200, description = "The file", content_type = "application/octet-stream"),
+        (status = 302, description = "The file is in the bucket: its URL there"),
         (status = 206, description = "The ranges asked for", content_type = "application/octet-stream"),
         (status = 304, description = "The client has it already"),
         (status = 404, description = "There is no such file", body = ErrorBody),
@@ -54,7 +57,13 @@ pub async fn get_file_content(
 ) -> Result<Response, ApiError> {
     let not_found = |path: &str| ApiError::new(ErrorCode::FileNotFound, format!("there is no file at {path:?}"));
     let Path((workspace_no, path)) = path.map_err(|_| not_found("a path that is not UTF-8"))?;
-    let (file, blob) = open_file(&app, &workspace_no, &path).await?.ok_or_else(|| not_found(&path))?;
+    let (file, bytes) = open_file(&app, &workspace_no, &path).await?.ok_or_else(|| not_found(&path))?;
+    if let FileBytes::Object(store) = &bytes
+        && app.config.storage.delivery == S3Delivery::Redirect
+        && method == Method::GET
+    {
+        return redirect(&app, store, &file);
+    }
     let entity_tag = delivery::entity_tag(&file);
     let modified = file.created_at.to_system_time();
     let mut answer = Response::new(Body::empty());
@@ -75,24 +84,58 @@ pub async fn get_file_content(
     let length = content.iter().map(Piece::length).sum::<u64>();
     answer.headers_mut().insert(CONTENT_LENGTH, length.into());
     if method != Method::HEAD {
-        *answer.body_mut() = Body::new(FileBody::new(Arc::new(blob), content));
+        *answer.body_mut() = match bytes {
+            FileBytes::Open(blob) => Body::new(FileBody::new(Arc::new(blob), content)),
+            FileBytes::Object(store) => Body::new(ObjectBody::open(store, file.blob.id, content).await?),
+        };
     }
     Ok(answer)
 }
 
-/// The file at this path, and its bytes, which stay from here on even when it is replaced.
-async fn open_file(app: &App, workspace_no: &str, path: &str) -> Result<Option<(ServedFile, Blob)>, ApiError> {
+/// Where a file's bytes come from.
+enum FileBytes {
+    /// An open blob: they stay even when the file is replaced.
+    Open(Blob),
+    /// The bucket, which keeps what is replaced for a while.
+    Object(Arc<S3Store>),
+}
+
+/// To the store, which has the bytes, answers ranges and judges conditions: 302, because every request gets a URL of its
+/// own. What cannot be sandboxed there is not shown at all.
+fn redirect(app: &App, store: &S3Store, file: &ServedFile) -> Result<Response, ApiError> {
+    let seconds = app.config.storage.url_lifetime.0.as_secs();
+    let cache_control = app.config.delivery.cache_control.to_str().unwrap_or_default();
+    let headers = delivery::headers_at_store(&file.name, &file.mime_type);
+    let url = store.presign_get(file.blob.id, cache_control, &headers, seconds)?;
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = StatusCode::FOUND;
+    insert_text(answer.headers_mut(), LOCATION, &url);
+    // The URL ends; whoever keeps the answer would follow it in vain.
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(answer)
+}
+
+/// The file at this path, and its bytes.
+async fn open_file(app: &App, workspace_no: &str, path: &str) -> Result<Option<(ServedFile, FileBytes)>, ApiError> {
+    // No name has NUL in it, and PostgreSQL no text.
+    if workspace_no.contains('\0') || path.contains('\0') {
+        return Ok(None);
+    }
     let mut tries = LOOKUPS;
     loop {
         let (number, wanted) = (workspace_no.to_owned(), path.to_owned());
         let Some(file) = app.db.read(move |tx| files::find_served(tx, &number, &wanted)).await? else {
             return Ok(None);
         };
-        let (store, blob_id) = (Arc::clone(&app.store), file.blob_id);
+        if file.blob.storage == StorageKind::S3 {
+            let store = Arc::clone(app.stores.s3()?);
+            return Ok(Some((file, FileBytes::Object(store))));
+        }
+        let (store, blob_id) = (Arc::clone(app.stores.local()?), file.blob.id);
         let opened = tokio::task::spawn_blocking(move || store.open_for_reading(blob_id)).await;
         tries -= 1;
         match opened.unwrap_or(Err(StorageError::Stopped)) {
-            Ok(blob) => return Ok(Some((file, blob))),
+            Ok(blob) => return Ok(Some((file, FileBytes::Open(blob)))),
             // Replaced between the two looks: the next one finds the newer file.
             Err(error) if error.is_missing() && tries > 0 => {}
             Err(error) => return Err(error.into()),

@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::State;
 use partway_api::{ErrorBody, ErrorCode};
 use serde::Serialize;
-use std::sync::Arc;
 
 use crate::app::App;
 use crate::db::workspaces;
@@ -40,8 +39,8 @@ pub async fn get_readiness(State(app): State<App>) -> Result<Json<Health>, ApiEr
     let unavailable =
         |error: &(dyn std::error::Error + 'static)| ApiError::failed(ErrorCode::ServiceUnavailable, error);
     app.db.read(workspaces::list).await.map_err(|error| unavailable(&error))?;
-    let store = Arc::clone(&app.store);
-    let checked = tokio::task::spawn_blocking(move || store.check()).await;
-    checked.map_err(|error| unavailable(&error))?.map_err(|error| unavailable(&error))?;
+    for store in app.stores.all() {
+        store.check().await.map_err(|error| unavailable(&error))?;
+    }
     Ok(OK)
 }

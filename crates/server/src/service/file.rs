@@ -7,6 +7,7 @@ use super::folder::ensure_folder;
 use super::number::free_number;
 use crate::db::files::{self, File};
 use crate::db::{DbError, Timestamp, Tx, garbage};
+use crate::storage::{BlobRef, StorageKind};
 
 /// A file whose bytes are durable and that is to become visible.
 #[derive(Debug, Clone)]
@@ -15,7 +16,7 @@ pub(super) struct FileDraft {
     pub(super) workspace_id: Uuid,
     pub(super) folder: String,
     pub(super) name: String,
-    pub(super) blob_id: Uuid,
+    pub(super) blob: BlobRef,
     pub(super) size_bytes: u64,
     pub(super) mime_type: String,
     pub(super) format: String,
@@ -25,18 +26,33 @@ pub(super) struct FileDraft {
     pub(super) metadata: Option<Map<String, Value>>,
     pub(super) custom_id: Option<String>,
     pub(super) upload_source: &'static str,
+    /// What the bucket's store calls it.
+    pub(super) entity_tag: Option<String>,
 }
 
-/// Makes the file visible. A file that was at its path is gone from then on, and its blob garbage.
-pub(super) fn publish_file(tx: &Tx<'_>, draft: FileDraft) -> Result<File, DbError> {
+/// Makes the file visible. A file that was at its path is gone from then on, and its blob garbage, kept
+/// for as long as `keep_seconds` says. The workspace must be locked.
+pub(super) fn publish_file(
+    tx: &Tx<'_>,
+    draft: FileDraft,
+    keep_seconds: impl FnOnce(StorageKind) -> u64,
+) -> Result<File, DbError> {
     let folder = ensure_folder(tx, draft.workspace_id, &draft.folder)?;
     let path = if draft.folder.is_empty() { draft.name.clone() } else { format!("{}/{}", draft.folder, draft.name) };
     let is_duplicate = match &draft.hash {
-        Some(hash) => files::has_hash(tx, draft.workspace_id, hash)?,
-        None => false,
+        // A CRC of 64 bits is no proof that two files are the same.
+        Some(hash) if hash.starts_with("blake3:") => files::has_hash(tx, draft.workspace_id, hash)?,
+        _ => false,
     };
-    if let Some((blob_id, size_bytes)) = files::take_by_path(tx, draft.workspace_id, &path)? {
-        garbage::insert(tx, Some(draft.workspace_id), blob_id, garbage::Reason::Replaced, size_bytes)?;
+    if let Some((blob, size_bytes)) = files::take_by_path(tx, draft.workspace_id, &path)? {
+        let replaced = garbage::NewGarbage {
+            blob,
+            workspace_id: Some(draft.workspace_id),
+            reason: garbage::Reason::Replaced,
+            size_bytes,
+            keep_seconds: keep_seconds(blob.storage),
+        };
+        garbage::insert(tx, &replaced)?;
     }
     let (folder_id, folder_no) = folder.map(|folder| (folder.id, folder.folder_no)).unzip();
     let file = File {
@@ -47,7 +63,7 @@ pub(super) fn publish_file(tx: &Tx<'_>, draft: FileDraft) -> Result<File, DbErro
         folder_no,
         name: draft.name,
         path,
-        blob_id: draft.blob_id,
+        blob_id: draft.blob.id,
         size_bytes: draft.size_bytes,
         mime_type: draft.mime_type,
         format: draft.format,
@@ -60,6 +76,8 @@ pub(super) fn publish_file(tx: &Tx<'_>, draft: FileDraft) -> Result<File, DbErro
         upload_source: draft.upload_source.to_owned(),
         is_duplicate,
         created_at: Timestamp::now(),
+        storage: draft.blob.storage,
+        entity_tag: draft.entity_tag,
     };
     files::insert(tx, &file)?;
     Ok(file)

@@ -17,15 +17,15 @@ use super::upload::plan_of;
 use crate::db::blobs::{self, OwnedBlob, Owner};
 use crate::db::sessions::{self, Status};
 use crate::db::usage::{self, Usage};
-use crate::db::{Db, DbError, Durability, files, garbage, parts};
-use crate::storage::{LocalStore, Scanned, StorageError, blob_hash, part_is_intact};
+use crate::db::{Db, DbError, Durability, files, garbage, parts, workspaces};
+use crate::storage::{BlobRef, Scanned, StorageError, StorageKind, Stores, blob_hash, part_is_intact, stream_hash};
 
 /// A check of one data directory.
 pub struct Fsck {
     /// The records.
     pub db: Db,
     /// The bytes.
-    pub store: Arc<LocalStore>,
+    pub stores: Stores,
     /// Whether all bytes are read and compared with their hashes.
     pub deep: bool,
     /// Whether what can be repaired safely is.
@@ -113,9 +113,6 @@ pub enum FsckError {
     /// The storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// The directories of blobs cannot be read.
-    #[error("the blobs cannot be listed")]
-    Scan(#[from] std::io::Error),
 }
 
 /// Called with the bytes that were read since the last call.
@@ -129,13 +126,13 @@ impl Fsck {
     pub async fn run(&self, on_read: OnRead<'_>) -> Result<Report, FsckError> {
         let mut report = Report::default();
         self.check_database(&mut report).await?;
-        // The disk first: whatever is there had its row before.
+        // The bytes first: whatever is there had its row before.
         let found = self.scan(&mut report).await?;
         let owned = self.db.read(blobs::list).await?;
         report.blobs = found.len() as u64;
-        let known: HashSet<Uuid> = owned.iter().map(|blob| blob.blob_id).collect();
-        for blob_id in found.difference(&known) {
-            self.check_orphan(*blob_id, &mut report).await?;
+        let known: HashSet<BlobRef> = owned.iter().map(|blob| blob.blob).collect();
+        for blob in found.difference(&known) {
+            self.check_orphan(*blob, &mut report).await?;
         }
         for blob in owned {
             match blob.owner {
@@ -164,28 +161,33 @@ impl Fsck {
         Ok(())
     }
 
-    async fn scan(&self, report: &mut Report) -> Result<HashSet<Uuid>, FsckError> {
-        let store = Arc::clone(&self.store);
-        let scanned = blocking(move || {
-            let (mut found, mut others) = (HashSet::new(), Vec::new());
-            store.scan(|entry| match entry {
-                Scanned::Blob(id) => {
-                    found.insert(id);
+    async fn scan(&self, report: &mut Report) -> Result<HashSet<BlobRef>, FsckError> {
+        let mut found = HashSet::new();
+        for store in self.stores.all() {
+            for entry in store.list_blobs().await? {
+                match entry {
+                    Scanned::Blob(id) => {
+                        found.insert(BlobRef { storage: store.kind(), id });
+                    }
+                    Scanned::Foreign(path) => {
+                        let detail = "not made by Partway; it is left alone".to_owned();
+                        report.add(Problem::Foreign, path, detail, Outcome::Left);
+                    }
+                    Scanned::Unreadable(path, error) => {
+                        report.add(Problem::Unreadable, path, error, Outcome::Left);
+                    }
                 }
-                other => others.push(other),
-            })?;
-            Ok::<_, std::io::Error>((found, others))
-        });
-        let (found, others) = scanned.await??;
-        for other in others {
-            match other {
-                Scanned::Blob(_) => {}
-                Scanned::Foreign(path) => {
-                    let detail = "not made by Partway; it is left alone".to_owned();
-                    report.add(Problem::Foreign, path.display(), detail, Outcome::Left);
-                }
-                Scanned::Unreadable(path, error) => {
-                    report.add(Problem::Unreadable, path.display(), error.to_string(), Outcome::Left);
+            }
+        }
+        if let Ok(bucket) = self.stores.s3() {
+            for upload in bucket.list_uploads(None).await? {
+                let blob_id = upload.blob_id;
+                let is_known = self.db.read(move |tx| {
+                    Ok(sessions::find_by_blob(tx, blob_id)?.is_some() || blobs::has_owner(tx, blob_id)?)
+                });
+                if !is_known.await? {
+                    let detail = "an unfinished upload that no record knows; it is left alone".to_owned();
+                    report.add(Problem::Foreign, format!("upload of {blob_id} in the bucket"), detail, Outcome::Left);
                 }
             }
         }
@@ -193,27 +195,35 @@ impl Fsck {
     }
 
     /// Size of a blob, if it is there. One that cannot be looked at is a finding, and `None`.
-    async fn size_of(&self, blob_id: Uuid, report: &mut Report) -> Result<Option<Option<u64>>, FsckError> {
-        let store = Arc::clone(&self.store);
-        match blocking(move || store.size_bytes(blob_id)).await? {
-            Ok(size) => Ok(Some(size)),
+    async fn size_of(&self, blob: BlobRef, report: &mut Report) -> Result<Option<Option<u64>>, FsckError> {
+        match self.stores.get(blob.storage)?.find_blob(blob.id).await {
+            Ok(found) => Ok(Some(found.map(|found| found.size_bytes))),
             Err(error) => {
-                report.add(Problem::Unreadable, format!("blob {blob_id}"), crate::error::chain(&error), Outcome::Left);
+                let detail = crate::error::chain(&error);
+                report.add(Problem::Unreadable, format!("blob {}", blob.id), detail, Outcome::Left);
                 Ok(None)
             }
         }
     }
 
-    async fn check_orphan(&self, blob_id: Uuid, report: &mut Report) -> Result<(), FsckError> {
+    async fn check_orphan(&self, blob: BlobRef, report: &mut Report) -> Result<(), FsckError> {
+        let blob_id = blob.id;
         if self.db.read(move |tx| blobs::has_owner(tx, blob_id)).await? {
             return Ok(());
         }
-        let Some(Some(size_bytes)) = self.size_of(blob_id, report).await? else { return Ok(()) };
+        let Some(Some(size_bytes)) = self.size_of(blob, report).await? else { return Ok(()) };
         let mut outcome = Outcome::Repairable;
         if self.repair {
             let handed_over = self.db.write(Durability::PowerLoss, move |tx| {
                 if !blobs::has_owner(tx, blob_id)? {
-                    garbage::insert(tx, None, blob_id, garbage::Reason::Orphan, size_bytes)?;
+                    let orphan = garbage::NewGarbage {
+                        blob,
+                        workspace_id: None,
+                        reason: garbage::Reason::Orphan,
+                        size_bytes,
+                        keep_seconds: 0,
+                    };
+                    garbage::insert(tx, &orphan)?;
                 }
                 Ok(())
             });
@@ -232,7 +242,7 @@ impl Fsck {
         report: &mut Report,
         on_read: OnRead<'_>,
     ) -> Result<(), FsckError> {
-        let Some(size) = self.size_of(blob.blob_id, report).await? else { return Ok(()) };
+        let Some(size) = self.size_of(blob.blob, report).await? else { return Ok(()) };
         let (problem, detail) = match size {
             None => (Problem::FileMissing, "its blob is not there".to_owned()),
             Some(size) if size != blob.size_bytes => {
@@ -246,6 +256,10 @@ impl Fsck {
         };
         // Replaced or deleted meanwhile, perhaps.
         let Some(file) = self.db.read(move |tx| files::find_stored(tx, id)).await? else { return Ok(()) };
+        if file.blob_id != blob.blob.id {
+            // Moved to another storage.
+            return Ok(());
+        }
         report.add(problem, format!("file {}/{}", file.workspace_no, file.path), detail, Outcome::Left);
         Ok(())
     }
@@ -261,8 +275,17 @@ impl Fsck {
         let Some(hash) = self.db.read(move |tx| files::find_stored(tx, id)).await?.and_then(|file| file.hash) else {
             return Ok(None);
         };
-        let (store, blob_id, size_bytes) = (Arc::clone(&self.store), blob.blob_id, blob.size_bytes);
-        let read = blocking(move || blob_hash(&store.open_for_reading(blob_id)?, size_bytes)).await?;
+        if !hash.starts_with("blake3:") {
+            return Ok(None);
+        }
+        let (blob, size_bytes) = (blob.blob, blob.size_bytes);
+        let read = match blob.storage {
+            StorageKind::Local => {
+                let store = Arc::clone(self.stores.local()?);
+                blocking(move || blob_hash(&store.open_for_reading(blob.id)?, size_bytes)).await?
+            }
+            StorageKind::S3 => stream_hash(self.stores.get(blob.storage)?.as_ref(), blob.id, size_bytes).await,
+        };
         on_read(size_bytes);
         report.bytes_verified += size_bytes;
         Ok(match read {
@@ -283,10 +306,16 @@ impl Fsck {
         let (Some(session), recorded) = found else { return Ok(()) };
         // A session that is being started may not have its blob yet; without parts, nothing is lost. One without trust
         // was repaired: its parts are verified before anybody uses them.
-        if session.status != Status::Uploading || recorded.is_empty() || session.trusted_boot_id.is_empty() {
+        // The store alone knows the parts of its sessions.
+        let is_elsewhere = session.storage == StorageKind::S3;
+        if session.status != Status::Uploading
+            || recorded.is_empty()
+            || session.trusted_boot_id.is_empty()
+            || is_elsewhere
+        {
             return Ok(());
         }
-        let Some(size) = self.size_of(blob.blob_id, report).await? else { return Ok(()) };
+        let Some(size) = self.size_of(blob.blob, report).await? else { return Ok(()) };
         let mut problems = Vec::new();
         if size.is_none_or(|size| size < blob.size_bytes) {
             let was = size.map_or_else(|| "is not there".to_owned(), |size| format!("has {size} bytes"));
@@ -337,8 +366,8 @@ impl Fsck {
         blob: &OwnedBlob,
     ) -> Result<bool, FsckError> {
         loop {
-            let (store, part, values) = (Arc::clone(&self.store), part.clone(), subtrees.clone());
-            let (blob_id, size_bytes) = (blob.blob_id, blob.size_bytes);
+            let (store, part, values) = (Arc::clone(self.stores.local()?), part.clone(), subtrees.clone());
+            let (blob_id, size_bytes) = (blob.blob.id, blob.size_bytes);
             let intact =
                 blocking(move || part_is_intact(&store.open_for_reading(blob_id)?, &part, size_bytes, &values)).await?;
             if intact.unwrap_or(false) {
@@ -362,6 +391,7 @@ impl Fsck {
         // Once more, with nothing in between.
         let repair = self.repair;
         let compared = self.db.write(Durability::PowerLoss, move |tx| {
+            workspaces::lock(tx, id)?;
             let counted = usage::find(tx, id)?.map(|usage| (usage.files, usage.sessions));
             let real = usage::add_up(tx, id)?;
             let differ = counted.filter(|counted| *counted != real);

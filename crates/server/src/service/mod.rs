@@ -6,6 +6,7 @@ pub mod file;
 mod folder;
 pub mod fsck;
 pub mod key;
+pub mod move_files;
 mod number;
 pub mod upload;
 pub mod urls;

@@ -11,11 +11,11 @@ use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::{Blob, StorageError};
+use super::{Blob, Scanned, StorageError};
 use crate::failpoint;
 
 /// The blobs of one data directory. All methods block.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct LocalStore {
     root: PathBuf,
     reserve: bool,
@@ -176,7 +176,7 @@ impl LocalStore {
         for shard in fs::read_dir(&self.root)? {
             let shard = shard?;
             if !shard.file_type()?.is_dir() {
-                found(Scanned::Foreign(shard.path()));
+                found(Scanned::Foreign(shard.path().display().to_string()));
                 continue;
             }
             let scanned = fs::read_dir(shard.path()).and_then(|mut entries| {
@@ -186,7 +186,7 @@ impl LocalStore {
                 })
             });
             if let Err(error) = scanned {
-                found(Scanned::Unreadable(shard.path(), error));
+                found(Scanned::Unreadable(shard.path().display().to_string(), error.to_string()));
             }
         }
         Ok(())
@@ -198,7 +198,7 @@ impl LocalStore {
         let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
         match id.filter(|id| is_file && self.path(*id) == entry.path()) {
             Some(id) => Scanned::Blob(id),
-            None => Scanned::Foreign(entry.path()),
+            None => Scanned::Foreign(entry.path().display().to_string()),
         }
     }
 
@@ -218,7 +218,7 @@ impl LocalStore {
     ///
     /// # Errors
     /// What the system said.
-    pub fn check(&self) -> io::Result<()> {
+    pub fn check_root(&self) -> io::Result<()> {
         fs::metadata(&self.root).map(drop)
     }
 }
@@ -238,17 +238,6 @@ fn can_reserve(root: &Path) -> io::Result<bool> {
         // A disk that is full now is no reason to do without.
         _ => Ok(true),
     }
-}
-
-/// What is found where blobs are.
-#[derive(Debug)]
-pub enum Scanned {
-    /// A blob.
-    Blob(Uuid),
-    /// Something that this store has not made.
-    Foreign(PathBuf),
-    /// A directory that cannot be read.
-    Unreadable(PathBuf, io::Error),
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {

@@ -1,25 +1,35 @@
-//! Where the bytes are. A blob is one file of bytes with an opaque id; it never moves and is never renamed.
+//! Where the bytes are. A blob is bytes under an opaque id, never changed once it is whole, never renamed.
 //!
-//! [`LocalStore`] keeps blobs in the data directory. [`PartWriter`] brings one part into its place in a
+//! [`BlobStore`] is what every storage can do. [`LocalStore`] keeps blobs in the data directory, [`S3Store`] in a bucket;
+//! [`Stores`] has those of a server. [`PartWriter`] brings one part into its place in a
 //! blob and hashes it on the way, [`PartDigests`] compares it with what its sender says of it; [`presign`] makes and
 //! checks the URLs that permit sending a part. What hashes of parts make the hash of the file is partway-hash.
 
 mod blob;
+mod blob_store;
 mod database_reserve;
 mod digests;
 mod error;
+mod kind;
 mod local;
+mod local_blobs;
 mod part_writer;
 pub mod presign;
+mod s3;
+mod stores;
 mod verify;
 mod write_gate;
 mod writeback;
 
 pub use blob::{Blob, BlobReader};
+pub use blob_store::{BlobHeaders, BlobStore, ByteSource, ByteStream, Scanned, StoredBlob};
 pub use database_reserve::DatabaseReserve;
 pub use digests::{DigestAlgorithm, DigestMismatch, PartDigests};
 pub use error::StorageError;
-pub use local::{LocalStore, Scanned};
+pub use kind::{BlobRef, StorageKind};
+pub use local::LocalStore;
 pub use part_writer::{PartWriter, WrittenPart};
-pub use verify::{blob_hash, part_is_intact};
+pub use s3::{ObjectReader, PartInStore, S3Settings, S3Store, StoreClock, StoreUpload};
+pub use stores::Stores;
+pub use verify::{blob_hash, part_is_intact, stream_hash};
 pub use write_gate::WriteGate;

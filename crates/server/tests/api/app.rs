@@ -7,14 +7,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use partway_server::service::bootstrap::FirstRun;
+use partway_server::storage::StorageKind;
 use partway_server::{App, Config};
 use reqwest::{Method, RequestBuilder, Response};
-use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use crate::services::{Database, Services};
 
 pub const MIB: u64 = 1024 * 1024;
 
@@ -29,6 +31,8 @@ pub struct TestApp {
     pub workspace_no: String,
     pub http: reqwest::Client,
     pub directory: TempDir,
+    /// The database, as seen from outside.
+    pub database: Database,
     pub stop: CancellationToken,
     pub running: Option<JoinHandle<()>>,
 }
@@ -38,10 +42,25 @@ impl TestApp {
         Self::start_with(|_| {}).await
     }
 
+    /// Where the server itself receives the parts, whatever storage the other tests run on.
+    pub async fn start_local() -> Self {
+        Self::start_local_with(|_| {}).await
+    }
+
     pub async fn start_with(configure: impl FnOnce(&mut Config)) -> Self {
+        Self::start_on(Services::of_this_run(), configure).await
+    }
+
+    pub async fn start_local_with(configure: impl FnOnce(&mut Config)) -> Self {
+        Self::start_on(Services { s3: false, ..Services::of_this_run() }, configure).await
+    }
+
+    /// On these services.
+    pub async fn start_on(services: Services, configure: impl FnOnce(&mut Config)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut config = Config::with_data_dir(directory.path());
         config.storage.reserve = false;
+        let database = services.configure(&mut config, directory.path());
         configure(&mut config);
         let (app, address, stop, running, first_run) = launch(config.clone()).await;
         let FirstRun { workspace, private_key, public_key } = first_run.expect("the directory is new");
@@ -54,6 +73,7 @@ impl TestApp {
             workspace_no: workspace.workspace_no,
             http: client(),
             directory,
+            database,
             stop,
             running: Some(running),
         }
@@ -116,7 +136,27 @@ impl TestApp {
 
     /// A look at the database from outside.
     pub fn count(&self, table_and_condition: &str) -> i64 {
-        count(self.directory.path(), table_and_condition)
+        self.database.number(&format!("SELECT count(*) FROM {table_and_condition}"))
+    }
+
+    /// Whether the server itself receives the parts.
+    pub fn is_local(&self) -> bool {
+        self.app().stores.primary == StorageKind::Local
+    }
+
+    /// Where a record says that the file is.
+    pub fn url_of(&self, record: &Value) -> String {
+        record["url"].as_str().unwrap().to_owned()
+    }
+
+    /// The record's file has exactly these bytes, and its hash says so where the bytes passed the server.
+    pub async fn assert_bytes(&self, record: &Value, bytes: &[u8]) {
+        let hash = if self.is_local() { json!(format!("blake3:{}", blake3::hash(bytes))) } else { Value::Null };
+        assert_eq!(record["hash"], hash, "{record}");
+        assert_eq!(record["size"], bytes.len());
+        let served = self.get(&self.url_of(record)).await;
+        assert_eq!(served.status(), 200);
+        assert!(served.bytes().await.unwrap() == bytes, "other bytes are served");
     }
 
     /// Nothing was left of what was refused.
@@ -124,17 +164,26 @@ impl TestApp {
         for table in ["sessions", "parts", "files", "folders", "garbage"] {
             assert_eq!(self.count(table), 0, "rows of {table}");
         }
-        assert_eq!(blobs(self.directory.path()), BTreeSet::new());
+        assert_eq!(self.blobs(), BTreeSet::new());
     }
 
     /// Whether the blobs on the disk are this many.
     pub fn has_blobs(&self, number: usize) -> bool {
-        blobs(self.directory.path()).len() == number
+        self.blobs().len() == number
+    }
+
+    /// What is where blobs are: files of the data directory, objects and unfinished uploads of the bucket.
+    fn blobs(&self) -> BTreeSet<String> {
+        let mut blobs = blobs(self.directory.path());
+        if let Some(bucket) = self.config.storage.s3() {
+            blobs.extend(crate::services::blobs_in(&bucket));
+        }
+        blobs
     }
 
     /// Text from the database.
     pub fn text(&self, query: &str) -> String {
-        database(self.directory.path()).query_row(query, [], |row| row.get(0)).unwrap()
+        self.database.text(query)
     }
 
     /// Starts again with other settings.
@@ -145,9 +194,7 @@ impl TestApp {
 
     /// Changes the database behind the server's back.
     pub fn sql(&self, statement: &str) {
-        let database = Connection::open(self.directory.path().join("partway.db")).unwrap();
-        database.busy_timeout(Duration::from_secs(10)).unwrap();
-        database.execute(statement, []).unwrap();
+        self.database.execute(statement);
     }
 
     /// Waits until `ready` is true; fails after ten seconds.
@@ -179,10 +226,61 @@ impl TestApp {
     }
 }
 
+/// Another server on the same database and bucket.
+pub struct Node {
+    app: App,
+    address: SocketAddr,
+    stop: CancellationToken,
+    running: JoinHandle<()>,
+}
+
+impl TestApp {
+    pub async fn another_node(&self) -> Node {
+        let (app, address, stop, running, first_run) = launch(self.config.clone()).await;
+        assert!(first_run.is_none());
+        Node { app, address, stop, running }
+    }
+
+    /// Starts an upload at another node; the path of its session.
+    pub async fn upload_on(&self, node: &Node, size: u64) -> String {
+        let body = json!({"file_name": "elsewhere", "size": size, "format": "bin"});
+        let (status, started) = node.call(self, Method::POST, "/api/v1/multipart/start", Some(&body)).await;
+        assert_eq!(status, 201, "{started}");
+        format!("/api/v1/multipart/{}", started["session_id"].as_str().unwrap())
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+}
+
+impl Node {
+    /// A request of the API: status and answer.
+    pub async fn call(&self, app: &TestApp, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
+        let mut request =
+            app.http.request(method, format!("http://{}{path}", self.address)).bearer_auth(&app.private_key);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or(Value::Null))
+    }
+
+    pub fn id(&self) -> String {
+        self.app.node.to_string()
+    }
+
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.running.await.unwrap();
+    }
+}
+
 impl Drop for TestApp {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            assert_accounted(self.directory.path());
+            self.assert_accounted();
         }
     }
 }
@@ -221,38 +319,28 @@ pub fn read_available(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-fn database(directory: &Path) -> Connection {
-    Connection::open_with_flags(directory.join("partway.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
-}
-
-fn count(directory: &Path, table_and_condition: &str) -> i64 {
-    database(directory).query_row(&format!("SELECT count(*) FROM {table_and_condition}"), [], |row| row.get(0)).unwrap()
-}
-
 fn blobs(directory: &Path) -> BTreeSet<String> {
-    let shards = std::fs::read_dir(directory.join("blobs")).unwrap();
+    let shards = std::fs::read_dir(directory.join("blobs")).into_iter().flatten();
     let files = shards.flat_map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap());
     files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-/// Every blob has an owner, and every owner its blob.
-fn assert_accounted(directory: &Path) {
-    let database = database(directory);
-    let mut statement = database
-        .prepare(
+impl TestApp {
+    /// Every blob has an owner, and every owner its blob.
+    fn assert_accounted(&self) {
+        // What is there now had its row before.
+        let stored = self.blobs();
+        let owned = self.database.texts(
             "SELECT blob_id FROM files UNION SELECT blob_id FROM sessions WHERE status = 'uploading' \
              UNION SELECT blob_id FROM garbage",
-        )
-        .unwrap();
-    let owned: BTreeSet<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-    let mut garbage = database.prepare("SELECT blob_id FROM garbage").unwrap();
-    let garbage: BTreeSet<String> = garbage.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-    let stored = blobs(directory);
-    let orphans: Vec<_> = stored.difference(&owned).collect();
-    assert!(orphans.is_empty(), "blobs that nobody owns: {orphans:?}");
-    // Garbage may be deleted already while its row still waits to go.
-    let lost: Vec<_> = owned.difference(&stored).filter(|id| !garbage.contains(*id)).collect();
-    assert!(lost.is_empty(), "owners without a blob: {lost:?}");
+        );
+        let garbage = self.database.texts("SELECT blob_id FROM garbage");
+        let orphans: Vec<_> = stored.difference(&owned).collect();
+        assert!(orphans.is_empty(), "blobs that nobody owns: {orphans:?}");
+        // Garbage may be deleted already while its row still waits to go.
+        let lost: Vec<_> = owned.difference(&stored).filter(|id| !garbage.contains(*id)).collect();
+        assert!(lost.is_empty(), "owners without a blob: {lost:?}");
+    }
 }
 
 /// A session as start answered it.

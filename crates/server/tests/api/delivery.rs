@@ -30,7 +30,10 @@ async fn a_file_comes_back_byte_for_byte_with_its_headers() {
         let header = |name: &str| headers[name].to_str().unwrap();
         assert_eq!(header("content-length"), data.len().to_string());
         assert_eq!(header("content-type"), "application/octet-stream");
-        assert_eq!(header("etag"), format!("\"{}\"", blake3::hash(&data)));
+        match app.is_local() {
+            true => assert_eq!(header("etag"), format!("\"{}\"", blake3::hash(&data))),
+            false => assert!(header("etag").starts_with('"') && header("etag").ends_with("-1\""), "{}", header("etag")),
+        }
         assert_eq!(header("accept-ranges"), "bytes");
         assert_eq!(header("cache-control"), "public, no-cache");
         assert_eq!(header("x-content-type-options"), "nosniff");
@@ -202,12 +205,12 @@ async fn a_reader_in_the_middle_of_a_file_keeps_its_bytes_when_it_is_replaced() 
 
 #[tokio::test]
 async fn the_last_bytes_of_a_tebibyte_come_at_once_and_memory_stays_small() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_local().await;
     let size_bytes = 1024 * 1024 * MIB;
     let record = app.upload_whole(b"x", json!({"file_name": "small"})).await;
     let workspace_id: Uuid = record["workspace_id"].as_str().unwrap().parse().unwrap();
     let blob_id = Uuid::now_v7();
-    let blob = app.app().store.create(blob_id, size_bytes).unwrap();
+    let blob = app.app().stores.local().unwrap().create(blob_id, size_bytes).unwrap();
     blob.write_all_at(b"0123456789", size_bytes - 10).unwrap();
     let file = File {
         id: Uuid::now_v7(),
@@ -229,6 +232,8 @@ async fn the_last_bytes_of_a_tebibyte_come_at_once_and_memory_stays_small() {
         custom_id: None,
         upload_source: "api".into(),
         is_duplicate: false,
+        storage: partway_server::storage::StorageKind::Local,
+        entity_tag: None,
         created_at: Timestamp::now(),
     };
     app.app().db.write(Durability::Process, move |tx| files::insert(tx, &file)).await.unwrap();

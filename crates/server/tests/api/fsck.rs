@@ -1,22 +1,13 @@
 //! Checking the data directory, beside the server.
 
-use std::sync::Arc;
-
 use partway_server::service::fsck::{Fsck, Outcome, Problem, Report};
-use partway_server::storage::LocalStore;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::app::{MIB, TestApp, bytes};
 
 pub async fn check(app: &TestApp, deep: bool, repair: bool, alone: bool) -> Report {
-    let fsck = Fsck {
-        db: app.app().db.clone(),
-        store: Arc::new(LocalStore::existing(app.directory.path())),
-        deep,
-        repair,
-        alone,
-    };
+    let fsck = Fsck { db: app.app().db.clone(), stores: app.app().stores.clone(), deep, repair, alone };
     fsck.run(&|_| {}).await.unwrap()
 }
 
@@ -26,7 +17,7 @@ fn problems(report: &Report) -> Vec<(Problem, Outcome)> {
 
 #[tokio::test]
 async fn a_healthy_directory_has_no_finding_also_while_the_server_works() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_local().await;
     let data = bytes(1, 12 * MIB);
     app.upload_whole(&data, json!({"file_name": "a"})).await;
     let open = app.upload(data.len() as u64, json!({"file_name": "b"})).await;
@@ -56,7 +47,7 @@ async fn a_healthy_directory_has_no_finding_also_while_the_server_works() {
 
 #[tokio::test]
 async fn a_blob_that_nobody_owns_is_freed_by_repair_and_only_then() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_local().await;
     let (orphan, foreign) = (Uuid::now_v7(), app.directory.path().join("blobs/00/notes.txt"));
     let shard = app.directory.path().join(format!("blobs/{:02x}", orphan.as_bytes()[15]));
     let path = shard.join(orphan.to_string());
@@ -85,7 +76,7 @@ async fn a_blob_that_nobody_owns_is_freed_by_repair_and_only_then() {
 #[tokio::test]
 async fn files_whose_bytes_are_gone_or_wrong_are_told_and_left() {
     use std::os::unix::fs::FileExt;
-    let app = TestApp::start().await;
+    let app = TestApp::start_local().await;
     let mut blobs = Vec::new();
     for name in ["gone", "short", "wrong", "good"] {
         app.upload_whole(&bytes(1, 100_000), json!({"file_name": name, "folder": "d"})).await;
@@ -112,7 +103,7 @@ async fn files_whose_bytes_are_gone_or_wrong_are_told_and_left() {
 #[tokio::test]
 async fn damaged_parts_are_found_and_a_repaired_session_says_that_they_are_missing() {
     use std::os::unix::fs::FileExt;
-    let mut app = TestApp::start().await;
+    let mut app = TestApp::start_local().await;
     let data = bytes(1, 25 * MIB);
     let session = app.upload(data.len() as u64, json!({})).await;
     session.put_all(&app, &data).await;
@@ -133,7 +124,7 @@ async fn damaged_parts_are_found_and_a_repaired_session_says_that_they_are_missi
 
 #[tokio::test]
 async fn a_session_whose_blob_is_gone_is_found_only_if_it_had_parts() {
-    let mut app = TestApp::start().await;
+    let mut app = TestApp::start_local().await;
     let data = bytes(1, 1000);
     let (with, without) = (app.upload(1000, json!({})).await, app.upload(1000, json!({"file_name": "n"})).await);
     with.put_all(&app, &data).await;
@@ -152,7 +143,7 @@ async fn a_session_whose_blob_is_gone_is_found_only_if_it_had_parts() {
 
 #[tokio::test]
 async fn counters_are_counted_anew() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_local().await;
     app.upload_whole(&bytes(1, 100), json!({})).await;
     app.sql("UPDATE workspaces SET files_bytes = 7, sessions_count = -3");
     assert_eq!(problems(&check(&app, false, false, false).await), [(Problem::Counters, Outcome::Repairable)]);

@@ -24,7 +24,7 @@ fn the_documents_are_up_to_date() {
 
 #[tokio::test]
 async fn the_server_serves_its_contract() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_local().await;
     let served: serde_json::Value = app.get(&app.url("/openapi.json")).await.json().await.unwrap();
     assert_eq!(served, serde_json::from_str::<serde_json::Value>(&in_repository("openapi.json")).unwrap());
     let paths: Vec<_> = served["paths"].as_object().unwrap().keys().map(String::as_str).collect();
@@ -47,7 +47,7 @@ async fn the_server_serves_its_contract() {
 
 #[tokio::test]
 async fn a_server_whose_storage_is_gone_is_alive_but_not_ready() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_local().await;
     let (blobs, aside) = (app.directory.path().join("blobs"), app.directory.path().join("aside"));
     std::fs::rename(&blobs, &aside).unwrap();
     assert_eq!(app.get(&app.url("/healthz")).await.status(), 200);

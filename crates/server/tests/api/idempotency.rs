@@ -78,7 +78,7 @@ async fn many_at_once_start_one_session() {
 
 #[tokio::test]
 async fn a_refused_start_leaves_its_key_free() {
-    let app = TestApp::start_with(|config| {
+    let app = TestApp::start_local_with(|config| {
         config.storage.reserve = true;
         config.limits.max_file_size.0 = 1 << 50;
     })

@@ -21,7 +21,7 @@ const SHA512: &str =
 
 #[tokio::test]
 async fn parts_with_the_digest_sent_along_are_taken() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_local().await;
     let both = format!("{SHA256}, {SHA512}");
     for headers in [
         &[("Content-MD5", MD5)][..],
@@ -41,7 +41,7 @@ async fn parts_with_the_digest_sent_along_are_taken() {
 
 #[tokio::test]
 async fn a_part_of_other_bytes_stays_missing_even_if_it_was_there() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_local().await;
     let wrong_last = format!("{SHA256}, sha-512=:{}==:", "A".repeat(86));
     for headers in [
         &[("Content-MD5", MD5)][..],
@@ -64,7 +64,7 @@ async fn a_part_of_other_bytes_stays_missing_even_if_it_was_there() {
 
 #[tokio::test]
 async fn digests_that_are_none_are_refused_before_a_byte_is_read() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_local().await;
     let session = app.upload(5, json!({})).await;
     session.put_all(&app, b"hello").await;
     for (name, value) in [
@@ -90,7 +90,7 @@ async fn digests_that_are_none_are_refused_before_a_byte_is_read() {
 async fn a_digest_covers_the_whole_part_however_it_comes() {
     use base64::Engine;
     use sha2::{Digest, Sha256};
-    let app = TestApp::start().await;
+    let app = TestApp::start_local().await;
     let data = bytes(1, 10 * MIB);
     let session = app.upload(data.len() as u64, json!({})).await;
     let digest = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(&data));
@@ -104,7 +104,7 @@ async fn a_digest_covers_the_whole_part_however_it_comes() {
 
 #[tokio::test]
 async fn a_file_other_than_the_one_announced_is_not_completed() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_local().await;
     let data = bytes(1, 12 * MIB);
     let hash = format!("blake3:{}", blake3::hash(&data));
     let before = app.upload_whole(b"before", json!({"file_name": "f"})).await;
@@ -126,7 +126,7 @@ async fn a_file_other_than_the_one_announced_is_not_completed() {
 
 #[tokio::test]
 async fn the_hash_may_come_with_complete_and_is_compared_on_repetition_too() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_local().await;
     let session = app.upload(5, json!({})).await;
     session.put_all(&app, b"hello").await;
     let complete = |hash: String| {
@@ -144,7 +144,7 @@ async fn the_hash_may_come_with_complete_and_is_compared_on_repetition_too() {
 
 #[tokio::test]
 async fn hashes_that_are_none_are_refused() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_local().await;
     for hash in [
         json!(""),
         json!("0"),

@@ -89,7 +89,7 @@ async fn a_workspaces_own_limit_outranks_the_settings() {
 
 #[tokio::test]
 async fn a_start_that_would_leave_too_little_of_the_disk_is_refused() {
-    let app = TestApp::start_with(|config| {
+    let app = TestApp::start_local_with(|config| {
         config.storage.reserve = true;
         config.storage.min_free.0 = 1 << 52;
     })
@@ -102,7 +102,7 @@ async fn a_start_that_would_leave_too_little_of_the_disk_is_refused() {
 
 #[tokio::test]
 async fn sparse_parts_that_would_leave_too_little_of_the_disk_are_refused_before_their_body() {
-    let mut app = TestApp::start().await;
+    let mut app = TestApp::start_local().await;
     let data = bytes(1, 1000);
     let session = app.upload(1000, json!({})).await;
     let old_address = app.address.to_string();

@@ -1,9 +1,11 @@
 //! The wire contract, promise by promise, against real servers on real ports, each with a data directory of its own.
+//! `services.rs` says on which database and storage.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod abort;
 mod app;
 mod auth;
+mod bucket;
 mod complete;
 mod concurrency;
 mod delivery;
@@ -16,8 +18,10 @@ mod list;
 mod part;
 mod resign;
 mod restart;
+mod services;
 mod start;
 mod state_machine;
 mod status;
 mod stopping;
+mod storage;
 mod urls;

@@ -16,7 +16,7 @@ fn head(app: &TestApp, session: &Session, headers: &str) -> String {
 
 #[tokio::test]
 async fn parts_come_in_any_order_and_again_and_the_last_one_counts() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_local().await;
     let data = bytes(1, 25 * MIB);
     let session = app.upload(data.len() as u64, json!({})).await;
     let other = bytes(2, 25 * MIB);
@@ -27,13 +27,13 @@ async fn parts_come_in_any_order_and_again_and_the_last_one_counts() {
         session.put_part(&app, &data, index).await;
     }
     let record: serde_json::Value = session.complete(&app).await.json().await.unwrap();
-    assert_eq!(record["hash"], format!("blake3:{}", blake3::hash(&data)));
+    app.assert_bytes(&record, &data).await;
     assert!(app.get(record["url"].as_str().unwrap()).await.bytes().await.unwrap() == data);
 }
 
 #[tokio::test]
 async fn a_part_needs_no_key_and_answers_an_entity_tag() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_local().await;
     let session = app.upload(3, json!({})).await;
     let request = app.http.put(session.part_url(0)).bearer_auth("sk_nonsense").body("abc");
     let response = request.send().await.unwrap();
@@ -44,7 +44,7 @@ async fn a_part_needs_no_key_and_answers_an_entity_tag() {
 
 #[tokio::test]
 async fn a_changed_url_permits_nothing() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_local().await;
     let session = app.upload(25 * MIB, json!({})).await;
     let url = session.part_url(1);
     let (path, query) = url.split_once('?').unwrap();
@@ -75,7 +75,7 @@ async fn a_changed_url_permits_nothing() {
 
 #[tokio::test]
 async fn an_expired_url_says_so_and_a_signed_one_of_no_session_finds_none() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_local().await;
     let session = app.upload(3, json!({"ttl_seconds": 1})).await;
     tokio::time::sleep(Duration::from_millis(1100)).await;
     assert_error(app.put(session.part_url(0), b"abc").await, 403, "URL_EXPIRED", &["`expires`"]).await;
@@ -93,7 +93,7 @@ async fn an_expired_url_says_so_and_a_signed_one_of_no_session_finds_none() {
 
 #[tokio::test]
 async fn a_finished_session_takes_no_part() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_local().await;
     let session = app.upload(3, json!({})).await;
     session.put_all(&app, b"abc").await;
     let record: serde_json::Value = session.complete(&app).await.json().await.unwrap();
@@ -103,7 +103,7 @@ async fn a_finished_session_takes_no_part() {
 
 #[tokio::test]
 async fn a_body_of_another_length_is_refused_and_the_part_stays_missing() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_local().await;
     let session = app.upload(1000, json!({})).await;
     for length in [0, 999, 1001, 2000] {
         let response = app.put(session.part_url(0), &vec![7; length]).await;
@@ -115,7 +115,7 @@ async fn a_body_of_another_length_is_refused_and_the_part_stays_missing() {
 
 #[tokio::test]
 async fn a_body_without_length_is_counted() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_local().await;
     let session = app.upload(1000, json!({})).await;
     let chunked = |length: usize| {
         let head = head(&app, &session, "Transfer-Encoding: chunked\r\nConnection: close\r\n");
@@ -134,7 +134,7 @@ async fn a_body_without_length_is_counted() {
 
 #[tokio::test]
 async fn a_body_cut_in_the_middle_leaves_the_part_missing_even_if_it_was_there() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_local().await;
     let data = bytes(3, MIB);
     let session = app.upload(MIB, json!({})).await;
     session.put_all(&app, &data).await;
@@ -153,12 +153,12 @@ async fn a_body_cut_in_the_middle_leaves_the_part_missing_even_if_it_was_there()
     assert_error(session.complete(&app).await, 400, "PARTS_MISSING", &[]).await;
     session.put_all(&app, &data).await;
     let record: serde_json::Value = session.complete(&app).await.json().await.unwrap();
-    assert_eq!(record["hash"], format!("blake3:{}", blake3::hash(&data)));
+    app.assert_bytes(&record, &data).await;
 }
 
 #[tokio::test]
 async fn a_request_refused_before_its_body_does_not_touch_the_part() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_local().await;
     let session = app.upload(1000, json!({})).await;
     let data = bytes(4, 1000);
     session.put_all(&app, &data).await;
@@ -166,12 +166,12 @@ async fn a_request_refused_before_its_body_does_not_touch_the_part() {
     let empty = head(&app, &session, "Transfer-Encoding: chunked\r\nConnection: close\r\n") + "0\r\n\r\n";
     assert!(app.raw(empty).await.contains("PART_SIZE_MISMATCH"));
     let record: serde_json::Value = session.complete(&app).await.json().await.unwrap();
-    assert_eq!(record["hash"], format!("blake3:{}", blake3::hash(&data)));
+    app.assert_bytes(&record, &data).await;
 }
 
 #[tokio::test]
 async fn expect_continue_gets_its_100_only_after_the_checks() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_local().await;
     let session = app.upload(1000, json!({})).await;
     let good = head(&app, &session, "Content-Length: 1000\r\nExpect: 100-continue\r\n");
     assert!(app.raw(good.clone()).await.starts_with("HTTP/1.1 100 Continue\r\n"));
@@ -187,7 +187,7 @@ async fn expect_continue_gets_its_100_only_after_the_checks() {
 
 #[tokio::test]
 async fn a_client_that_sends_on_after_a_refusal_still_gets_the_answer() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_local().await;
     let session = app.upload(9 * MIB, json!({})).await;
     // Far more than the socket buffers hold: without a lingering close this ends in a reset.
     for _ in 0..5 {
@@ -199,7 +199,7 @@ async fn a_client_that_sends_on_after_a_refusal_still_gets_the_answer() {
 #[tokio::test]
 async fn a_stalled_body_is_ended_and_a_slow_one_is_not() {
     let config = Config::read(Source::default().with_flag("", "http.stall_timeout_seconds", Some("1".into()))).unwrap();
-    let app = TestApp::start_with(|test| test.http.stall_timeout = config.http.stall_timeout).await;
+    let app = TestApp::start_local_with(|test| test.http.stall_timeout = config.http.stall_timeout).await;
     let session = app.upload(6, json!({})).await;
     let head = head(&app, &session, "Content-Length: 6\r\nConnection: close\r\n");
     let send = |pauses: [u64; 5]| {
@@ -225,7 +225,7 @@ async fn a_stalled_body_is_ended_and_a_slow_one_is_not() {
 
 #[tokio::test]
 async fn browsers_of_any_origin_may_put_and_read_the_tag() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_local().await;
     let session = app.upload(3, json!({})).await;
     let preflight = app
         .http

@@ -37,7 +37,7 @@ async fn urls_are_for_what_is_missing_or_what_is_named() {
         assert_eq!(response.status(), 200);
     }
     let record: Value = session.complete(&app).await.json().await.unwrap();
-    assert_eq!(record["hash"], format!("blake3:{}", blake3::hash(&data)));
+    app.assert_bytes(&record, &data).await;
 }
 
 #[tokio::test]
@@ -64,7 +64,11 @@ async fn an_extended_session_is_not_ended_when_its_first_life_is_over() {
     let old_life = std::time::Duration::from_millis(2100);
     tokio::time::sleep(old_life).await;
     // The first URL has expired, the session has not.
-    assert_error(app.put(session.part_url(0), b"abc").await, 403, "URL_EXPIRED", &[]).await;
+    let expired = app.put(session.part_url(0), b"abc").await;
+    match app.is_local() {
+        true => drop(assert_error(expired, 403, "URL_EXPIRED", &[]).await),
+        false => assert!(expired.status().is_client_error(), "{}", expired.status()),
+    }
     app.app().uploads.expire_overdue().await.unwrap();
     assert_eq!(app.put(fresh["parts"][0]["url"].as_str().unwrap(), b"abc").await.status(), 200);
     assert_eq!(session.complete(&app).await.status(), 201);

@@ -12,7 +12,7 @@ fn follow(session: &mut Session, old_address: &str, app: &TestApp) {
 
 #[tokio::test]
 async fn an_upload_goes_on_after_a_restart() {
-    let mut app = TestApp::start().await;
+    let mut app = TestApp::start_local().await;
     let data = bytes(1, 25 * MIB);
     let mut session = app.upload(data.len() as u64, json!({})).await;
     session.put_part(&app, &data, 1).await;
@@ -25,15 +25,14 @@ async fn an_upload_goes_on_after_a_restart() {
     session.put_part(&app, &data, 0).await;
     session.put_part(&app, &data, 2).await;
     let record: Value = session.complete(&app).await.json().await.unwrap();
-    assert_eq!(record["hash"], format!("blake3:{}", blake3::hash(&data)));
+    app.assert_bytes(&record, &data).await;
     let url = completed["url"].as_str().unwrap().replace(&old_address, &app.address.to_string());
     assert_eq!(app.get(&url).await.text().await.unwrap(), "before");
 }
 
 /// What a reboot leaves: the parts were recorded in another boot of the machine.
 fn pretend_reboot(app: &TestApp) {
-    let database = rusqlite::Connection::open(app.directory.path().join("partway.db")).unwrap();
-    database.execute("UPDATE sessions SET trusted_boot_id = 'another'", []).unwrap();
+    app.sql("UPDATE sessions SET trusted_boot_id = 'another'");
 }
 
 fn only_blob(app: &TestApp) -> std::path::PathBuf {
@@ -45,7 +44,7 @@ fn only_blob(app: &TestApp) -> std::path::PathBuf {
 #[tokio::test]
 async fn after_a_reboot_parts_are_verified_and_exactly_the_damaged_ones_are_missing() {
     use std::os::unix::fs::FileExt;
-    let mut app = TestApp::start().await;
+    let mut app = TestApp::start_local().await;
     let data = bytes(1, 45 * MIB);
     let mut session = app.upload(data.len() as u64, json!({})).await;
     for index in [0, 1, 2, 4] {
@@ -64,13 +63,13 @@ async fn after_a_reboot_parts_are_verified_and_exactly_the_damaged_ones_are_miss
         session.put_part(&app, &data, index).await;
     }
     let record: Value = session.complete(&app).await.json().await.unwrap();
-    assert_eq!(record["hash"], format!("blake3:{}", blake3::hash(&data)));
+    app.assert_bytes(&record, &data).await;
     assert!(std::fs::read(only_blob(&app)).unwrap() == data);
 }
 
 #[tokio::test]
 async fn a_blob_that_a_power_cut_took_is_made_again_and_its_parts_are_missing() {
-    let mut app = TestApp::start().await;
+    let mut app = TestApp::start_local().await;
     let data = bytes(2, 15 * MIB);
     let mut session = app.upload(data.len() as u64, json!({})).await;
     session.put_all(&app, &data).await;
@@ -82,12 +81,12 @@ async fn a_blob_that_a_power_cut_took_is_made_again_and_its_parts_are_missing() 
     assert_eq!(error["missing_parts"], json!([0, 1]), "{error}");
     session.put_all(&app, &data).await;
     let record: Value = session.complete(&app).await.json().await.unwrap();
-    assert_eq!(record["hash"], format!("blake3:{}", blake3::hash(&data)));
+    app.assert_bytes(&record, &data).await;
 }
 
 #[tokio::test]
 async fn a_second_server_on_the_same_directory_refuses() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_local().await;
     let config = partway_server::Config::with_data_dir(app.directory.path());
     let Err(refused) = partway_server::App::open(config, app.address).await else { panic!("it started") };
     assert!(refused.to_string().contains("is using the data directory"), "{refused}");

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 
 use crate::app::{MIB, Session, TestApp, bytes};
+use crate::services::Services;
 
 /// Parts of every file: one of 10 MiB and a short one.
 const PARTS: usize = 2;
@@ -117,7 +118,8 @@ impl ReferenceStateMachine for Model {
             2 => start,
             8 => (sessions.clone(), 0..PARTS, 0..2_usize)
                 .prop_map(|(session, part, version)| Step::Put { session, part, version }),
-            2 => (sessions.clone(), 0..PARTS)
+            // What becomes of a part that was sent wrong is the store's own affair, where parts go to one.
+            if Services::of_this_run().s3 { 0 } else { 2 } => (sessions.clone(), 0..PARTS)
                 .prop_map(|(session, part)| Step::PutOtherBytesThanAnnounced { session, part }),
             2 => sessions.clone().prop_map(|session| Step::Resign { session }),
             6 => (sessions.clone(), prop::bool::weighted(0.2))
@@ -181,7 +183,10 @@ impl Server {
     async fn put(&self, session: usize, part: usize, bytes: &[u8], announced: &[u8]) -> Response {
         let digest = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(announced));
         // The port is another one after each restart.
-        let url = self.app.url(self.sessions[session].part_path(part));
+        let url = match self.app.is_local() {
+            true => self.app.url(self.sessions[session].part_path(part)),
+            false => self.sessions[session].part_url(part).to_owned(),
+        };
         let request = self.app.http.put(url).header("Content-Digest", format!("sha-256=:{digest}:"));
         request.body(bytes.to_vec()).send().await.unwrap()
     }
@@ -208,8 +213,11 @@ impl StateMachineTest for Server {
             }
             Step::Put { session, part, version } => {
                 let bytes = part_of(version, part);
-                let status = handle.block_on(server.put(session, part, bytes, bytes)).status();
-                assert_eq!(status, model(session).refusal().unwrap_or(200));
+                // A store does not know at once that the session has ended, and then breaks off in its own way.
+                if server.app.is_local() || model(session).status == Status::Uploading {
+                    let status = handle.block_on(server.put(session, part, bytes, bytes)).status();
+                    assert_eq!(status, model(session).refusal().unwrap_or(200));
+                }
             }
             Step::PutOtherBytesThanAnnounced { session, part } => {
                 let status = handle.block_on(server.put(session, part, part_of(0, part), part_of(1, part))).status();
@@ -263,7 +271,9 @@ impl StateMachineTest for Server {
         }
         assert_eq!(server.app.count("files"), model.files.len() as i64);
         for (name, hash) in &model.files {
-            assert_eq!(server.app.text(&format!("SELECT hash FROM files WHERE name = '{name}'")), *hash);
+            if server.app.is_local() {
+                assert_eq!(server.app.text(&format!("SELECT hash FROM files WHERE name = '{name}'")), *hash);
+            }
         }
     }
 
@@ -299,13 +309,14 @@ fn complete(
     let status = response.status().as_u16();
     let answer: Value = handle.block_on(response.json()).unwrap();
     if status == 201 {
-        assert_eq!(answer["hash"], expected.hash());
+        assert_eq!(answer["hash"], if server.app.is_local() { json!(expected.hash()) } else { Value::Null });
         let first = server.records.entry(session).or_insert_with(|| answer.clone());
         assert_eq!((&first["id"], &first["file_no"]), (&answer["id"], &answer["file_no"]));
     } else if answer["errorCode"] == "PARTS_MISSING" {
         assert_eq!(answer["missing_parts"], json!(expected.missing()));
     } else if expected.status == Status::Uploading {
-        assert!(wrong_hash && answer["errorCode"] == "CHECKSUM_MISMATCH", "{answer}");
+        let refused = if server.app.is_local() { "CHECKSUM_MISMATCH" } else { "INVALID_PARAMETER" };
+        assert!(wrong_hash && answer["errorCode"] == refused, "{answer}");
     }
     status
 }

@@ -39,7 +39,7 @@ async fn the_session_says_what_is_there_and_what_is_missing() {
 #[tokio::test]
 async fn a_part_that_is_being_sent_again_is_missing_meanwhile() {
     use std::io::Write;
-    let app = TestApp::start().await;
+    let app = TestApp::start_local().await;
     let session = app.upload(1000, json!({})).await;
     session.put_all(&app, &bytes(1, 1000)).await;
     let mut again = std::net::TcpStream::connect(app.address).unwrap();
@@ -94,7 +94,7 @@ async fn a_public_key_does_all_it_may_with_its_own_uploads() {
 
 #[tokio::test]
 async fn what_a_stranger_asks_for_is_not_even_opened() {
-    let mut app = TestApp::start().await;
+    let mut app = TestApp::start_local().await;
     let session = app.upload(3, json!({})).await;
     let id = app.text("SELECT blob_id FROM sessions");
     let blob = app.directory.path().join(format!("blobs/{}/{id}", &id[34..]));

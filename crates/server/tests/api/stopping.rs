@@ -19,7 +19,7 @@ fn send_half(app: &TestApp, path: &str, data: &[u8]) -> TcpStream {
 
 #[tokio::test]
 async fn running_requests_finish_and_new_ones_are_not_taken() {
-    let mut app = TestApp::start().await;
+    let mut app = TestApp::start_local().await;
     let data = bytes(1, 4 * MIB);
     let session = app.upload(data.len() as u64, json!({})).await;
     let mut running = send_half(&app, session.part_path(0), &data);
@@ -38,7 +38,8 @@ async fn running_requests_finish_and_new_ones_are_not_taken() {
 async fn a_request_that_does_not_end_is_cut_off_in_time() {
     let settings =
         Config::read(Source::default().with_flag("", "http.shutdown_timeout_seconds", Some("1".into()))).unwrap();
-    let mut app = TestApp::start_with(|config| config.http.shutdown_timeout = settings.http.shutdown_timeout).await;
+    let mut app =
+        TestApp::start_local_with(|config| config.http.shutdown_timeout = settings.http.shutdown_timeout).await;
     let data = bytes(1, 4 * MIB);
     let session = app.upload(data.len() as u64, json!({})).await;
     let stuck = send_half(&app, session.part_path(0), &data);

@@ -11,7 +11,7 @@ async fn app_with(settings: &[(&str, &str)]) -> TestApp {
         .iter()
         .fold(Source::default(), |source, (key, value)| source.with_flag("", key, Some((*value).to_owned())));
     let http = Config::read(source).unwrap().http;
-    TestApp::start_with(|config| config.http = http).await
+    TestApp::start_local_with(|config| config.http = http).await
 }
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn parts_and_files_may_have_hosts_of_their_own() {
 
 #[tokio::test]
 async fn what_a_request_says_of_its_host_changes_no_url() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_local().await;
     let request = app
         .request(reqwest::Method::POST, "/api/v1/multipart/start")
         .header("host", "evil.example.com")

@@ -10,6 +10,7 @@ use crate::error::ApiError;
 use crate::input::{InvalidInput, shown};
 use crate::middleware::{Parameters, PrivateCaller};
 use crate::service::upload::Uploads;
+use crate::storage::StorageKind;
 
 /// List upload sessions
 #[utoipa::path(
@@ -52,9 +53,11 @@ fn summary(listed: ListedSession, uploads: &Uploads) -> SessionSummary {
     let plan = PartPlan::from_stored(session.size_bytes, session.part_size_bytes);
     let parts_total = plan.map_or(0, |plan| plan.parts());
     let (parts_uploaded, bytes_uploaded) = match session.status {
-        Status::Completed => (parts_total, session.size_bytes),
+        Status::Completed => (Some(parts_total), Some(session.size_bytes)),
         // Their parts are gone, or about to be.
-        Status::Aborted | Status::Expired => (0, 0),
+        Status::Aborted | Status::Expired => (Some(0), Some(0)),
+        // The store knows; a list does not ask it once per row.
+        Status::Uploading if session.storage == StorageKind::S3 => (None, None),
         Status::Uploading => {
             let has_last = last_recorded_part.is_some_and(|index| index + 1 == parts_total);
             // All parts but the last are equal.
@@ -63,7 +66,7 @@ fn summary(listed: ListedSession, uploads: &Uploads) -> SessionSummary {
             } else {
                 session.size_bytes.saturating_sub(u64::from(recorded_parts) * session.part_size_bytes)
             };
-            (recorded_parts, session.size_bytes - not_there)
+            (Some(recorded_parts), Some(session.size_bytes - not_there))
         }
     };
     SessionSummary {

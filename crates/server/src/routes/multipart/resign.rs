@@ -35,13 +35,10 @@ pub async fn resign_multipart(
 ) -> Result<Json<ResignResponse>, ApiError> {
     let ResignParts { parts, ttl_seconds } = ResignParts::read(&body)?;
     let resigned = app.uploads.resign(&identity, &session_id, parts, ttl_seconds).await?;
-    let url = |index: u32| PartUrl {
-        index,
-        url: part_url(&app.urls, resigned.session_id, &resigned.plan, index, resigned.expires_at),
-    };
-    Ok(Json(ResignResponse {
-        part_size: resigned.plan.part_size_bytes(),
-        parts: resigned.parts.iter().copied().map(url).collect(),
-        expire_at: resigned.expires_at.unix_seconds(),
-    }))
+    let (id, plan, expires_at) = (resigned.session_id, resigned.plan, resigned.expires_at);
+    let urls = resigned.store_urls.unwrap_or_else(|| {
+        resigned.parts.iter().map(|index| part_url(&app.urls, id, &plan, *index, expires_at)).collect()
+    });
+    let parts = resigned.parts.into_iter().zip(urls).map(|(index, url)| PartUrl { index, url }).collect();
+    Ok(Json(ResignResponse { part_size: plan.part_size_bytes(), parts, expire_at: expires_at.unix_seconds() }))
 }

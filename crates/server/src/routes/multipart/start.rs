@@ -10,7 +10,7 @@ use super::part_url;
 use crate::app::App;
 use crate::db::api_keys::KeyKind;
 use crate::error::ApiError;
-use crate::input::{IdempotencyKey, StartUpload};
+use crate::input::{HashKind, IdempotencyKey, StartUpload};
 use crate::middleware::{ApiJson, Caller};
 use crate::service::key::public_key;
 use crate::service::upload::{Idempotency, Started};
@@ -51,17 +51,19 @@ pub async fn start_multipart(
 }
 
 fn response(app: &App, started: Started, public_key: String) -> StartResponse {
-    let Started { session, plan, .. } = started;
+    let Started { session, plan, store_urls, .. } = started;
     let url = |part_index| part_url(&app.urls, session.id, &plan, part_index, session.expires_at);
+    let parts = store_urls.unwrap_or_else(|| (0..plan.parts()).map(url).collect());
     StartResponse {
         session_id: session.id.to_string(),
         part_size: plan.part_size_bytes(),
-        parts: (0..plan.parts()).map(url).collect(),
+        parts,
         uuid: session.file_id.to_string(),
         min_part_size: MIN_PART_SIZE_BYTES,
         expire_at: session.expires_at.unix_seconds(),
         public_key,
         workspace_id: session.workspace_id.to_string(),
+        hash_algorithm: HashKind::of(session.storage).name().to_owned(),
         policy: Policy {
             folder: session.folder,
             tags: session.tags,

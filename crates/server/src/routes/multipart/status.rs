@@ -6,6 +6,7 @@ use partway_api::{ErrorBody, SessionResponse};
 
 use crate::app::App;
 use crate::error::ApiError;
+use crate::input::HashKind;
 use crate::middleware::Caller;
 use crate::routes::record::file_record;
 
@@ -46,6 +47,7 @@ pub async fn get_multipart(
         bytes_uploaded,
         created_at: session.created_at.to_iso8601(),
         expire_at: state.expires_at.unix_seconds(),
+        hash_algorithm: HashKind::of(session.storage).name().to_owned(),
         file: session.completed_file.map(|file| file_record(file, &identity.workspace_no, &app.urls)),
     }))
 }

@@ -1,20 +1,17 @@
 //! Completing a session: the file becomes visible, exactly once.
 
-use std::sync::Arc;
-
 use uuid::Uuid;
 
-use super::live::LiveSession;
-use super::registry::Found;
-use super::{UploadError, Uploads, blocking, to_its_end};
+use super::room::Records;
+use super::status::Found;
+use super::{UploadError, Uploads, to_its_end};
 use crate::db::files::File;
 use crate::db::sessions::{self, Session, Status};
-use crate::db::{DbError, Durability, Timestamp, parts};
-use crate::failpoint;
-use crate::input::{FileHash, MediaType};
-use crate::media;
+use crate::db::{DbError, Durability, parts, workspaces};
+use crate::input::{FileHash, HashKind, MediaType};
 use crate::service::file::{FileDraft, publish_file};
 use crate::service::key::Identity;
+use crate::storage::StorageKind;
 
 /// How files that come by multipart upload say where they came from.
 const UPLOAD_SOURCE: &str = "api";
@@ -36,7 +33,15 @@ impl Uploads {
         match self.find(identity, session_id).await? {
             Found::Live(live) => {
                 check_uuid(&live.session, uuid)?;
-                to_its_end(complete_live(self.clone(), live, hash)).await
+                check_hash_kind(hash.as_ref(), StorageKind::Local)?;
+                let local = self.local()?.clone();
+                to_its_end(async move { local.complete(live, hash).await }).await
+            }
+            Found::InStore(session) => {
+                check_uuid(&session, uuid)?;
+                check_hash_kind(hash.as_ref(), StorageKind::S3)?;
+                let s3 = self.s3()?.clone();
+                to_its_end(async move { s3.complete(session.id, hash).await }).await
             }
             Found::Ended(session) => {
                 check_uuid(&session, uuid)?;
@@ -55,10 +60,21 @@ fn check_uuid(session: &Session, uuid: Option<&str>) -> Result<(), UploadError> 
     }
 }
 
+/// Whether a hash of this kind can be compared with what arrives in the storage. One that cannot is refused: whoever
+/// names it wants it compared.
+pub(super) fn check_hash_kind(hash: Option<&FileHash>, storage: StorageKind) -> Result<(), UploadError> {
+    let known = HashKind::of(storage);
+    match hash.filter(|hash| hash.kind() != known) {
+        Some(hash) => Err(UploadError::HashKind { declared: hash.as_str().to_owned(), known }),
+        None => Ok(()),
+    }
+}
+
 /// The answer that completing the session gave.
-fn completed_file(session: Session, hash: Option<&FileHash>) -> Result<File, UploadError> {
+pub(super) fn completed_file(session: Session, hash: Option<&FileHash>) -> Result<File, UploadError> {
     match (session.status, session.completed_file) {
         (Status::Completed, Some(file)) => {
+            check_hash_kind(hash, session.storage)?;
             check_hash(hash.map(FileHash::as_str), file.hash.as_deref())?;
             Ok(file)
         }
@@ -71,7 +87,7 @@ fn completed_file(session: Session, hash: Option<&FileHash>) -> Result<File, Upl
 }
 
 /// What the client says of the whole file, against what came.
-fn check_hash(declared: Option<&str>, received: Option<&str>) -> Result<(), UploadError> {
+pub(super) fn check_hash(declared: Option<&str>, received: Option<&str>) -> Result<(), UploadError> {
     match (declared, received) {
         (Some(declared), Some(received)) if declared != received => {
             Err(UploadError::HashMismatch { declared: declared.to_owned(), received: received.to_owned() })
@@ -80,83 +96,58 @@ fn check_hash(declared: Option<&str>, received: Option<&str>) -> Result<(), Uplo
     }
 }
 
-async fn complete_live(uploads: Uploads, live: Arc<LiveSession>, hash: Option<FileHash>) -> Result<File, UploadError> {
-    let session_id = live.session.id;
-    let deciding = live.ending.lock().await;
-    if live.ended() == Some(Status::Completed) {
-        // Another request completed it while this one waited.
-        let session = uploads.db.read(move |tx| sessions::find(tx, session_id)).await?;
-        return session.map_or(Err(UploadError::SessionNotFound(session_id.to_string())), |session| {
-            completed_file(session, hash.as_ref())
-        });
+/// What a session's file is to be.
+pub(super) fn draft(session: &Session, hash: Option<String>, dimensions: Option<(u32, u32)>) -> FileDraft {
+    let mime = MediaType::parse(&session.mime_type).ok();
+    FileDraft {
+        id: session.file_id,
+        workspace_id: session.workspace_id,
+        folder: session.folder.clone(),
+        name: session.file_name.clone(),
+        blob: session.blob(),
+        size_bytes: session.size_bytes,
+        mime_type: session.mime_type.clone(),
+        format: mime.map(|mime| mime.extension(&session.file_name)).unwrap_or_default(),
+        dimensions,
+        hash,
+        tags: session.tags.clone(),
+        metadata: session.metadata.clone(),
+        custom_id: session.custom_id.clone(),
+        upload_source: UPLOAD_SOURCE,
+        entity_tag: None,
     }
-    if live.expires_at() <= Timestamp::now() {
-        return Err(UploadError::SessionExpired(session_id));
-    }
-    let guard = live.begin_ending()?;
-    let received = live.hash().map(|hash| format!("blake3:{hash}"));
-    check_hash(live.session.declared_hash.as_deref(), received.as_deref())?;
-    check_hash(hash.as_ref().map(FileHash::as_str), received.as_deref())?;
-    failpoint::pass("complete.before_sync");
-    uploads.sync(&live).await?;
-    failpoint::pass("complete.after_sync");
-    let draft = describe(&uploads, &live, received).await?;
-    failpoint::pass("complete.before_commit");
-    let published = uploads.db.write(Durability::PowerLoss, move |tx| {
-        let Some(session) = sessions::find(tx, session_id)? else { return Ok(Err(None)) };
-        if session.status != Status::Uploading {
-            return Ok(Err(Some(session.status)));
-        }
-        let file = publish_file(tx, draft)?;
-        sessions::complete(tx, &session, &file)?;
-        parts::forget_later(tx, session_id)?;
-        Ok(Ok(file))
-    });
-    let file = match published.await? {
-        Ok(file) => file,
-        // It was ended before this process opened it.
-        Err(ended) => return Err(UploadError::ended_or_gone(session_id, ended)),
-    };
-    failpoint::pass("complete.after_commit");
-    guard.completed();
-    uploads.registry.remove(session_id);
-    drop(deciding);
-    uploads.garbage_bell.notify_one();
-    Ok(file)
 }
 
-/// Brings the blob's name onto the disk, and says what is to be published. No byte is copied, and but for the header
-/// of an image or a video none is read.
-async fn describe(uploads: &Uploads, live: &Arc<LiveSession>, hash: Option<String>) -> Result<FileDraft, UploadError> {
-    let (store, live) = (Arc::clone(&uploads.store), Arc::clone(live));
-    let described = blocking(move || {
-        let session = &live.session;
-        store.sync_name(session.blob_id)?;
-        let mime = MediaType::parse(&session.mime_type).ok();
-        Ok(FileDraft {
-            id: session.file_id,
-            workspace_id: session.workspace_id,
-            folder: session.folder.clone(),
-            name: session.file_name.clone(),
-            blob_id: session.blob_id,
-            size_bytes: session.size_bytes,
-            mime_type: session.mime_type.clone(),
-            format: mime.map(|mime| mime.extension(&session.file_name)).unwrap_or_default(),
-            dimensions: media::dimensions(&session.mime_type, &live.blob),
-            hash,
-            tags: session.tags.clone(),
-            metadata: session.metadata.clone(),
-            custom_id: session.custom_id.clone(),
-            upload_source: UPLOAD_SOURCE,
-        })
-    });
-    let draft = described.await?;
-    if draft.hash.is_none() {
-        return Err(DbError::Corrupt {
-            table: "parts",
-            problem: format!("those of {} do not make its file", draft.id),
-        }
-        .into());
+/// What came of publishing.
+pub(super) enum Published {
+    /// The file is visible from now on.
+    Now(Box<File>),
+    /// The session had ended before, here or on another node.
+    Ended(Box<Session>),
+    /// The session began anew with another blob, on another node.
+    Changed,
+}
+
+impl Records {
+    /// Makes the session's file visible and completes the session, in one transaction, unless it has ended.
+    pub(super) async fn publish(&self, session_id: Uuid, draft: FileDraft) -> Result<Published, UploadError> {
+        let grace_seconds = self.grace_seconds;
+        let published = self.db.write(Durability::PowerLoss, move |tx| {
+            let Some(session) = sessions::find_locked(tx, session_id)? else { return Ok(None) };
+            if session.status != Status::Uploading {
+                return Ok(Some(Published::Ended(Box::new(session))));
+            }
+            if session.blob_id != draft.blob.id {
+                return Ok(Some(Published::Changed));
+            }
+            workspaces::lock(tx, session.workspace_id)?;
+            let file = publish_file(tx, draft, |storage| Records::keep_seconds(grace_seconds, storage))?;
+            sessions::complete(tx, &session, &file)?;
+            if session.storage == StorageKind::Local {
+                parts::forget_later(tx, session_id)?;
+            }
+            Ok(Some(Published::Now(Box::new(file))))
+        });
+        published.await?.ok_or_else(|| UploadError::SessionNotFound(session_id.to_string()))
     }
-    Ok(draft)
 }

@@ -4,9 +4,10 @@ use uuid::Uuid;
 
 use super::{UploadError, Uploads, to_its_end};
 use crate::db::sessions::{self, Session, Status};
-use crate::db::{DbError, Durability, Timestamp, Tx, garbage, parts};
+use crate::db::{DbError, Timestamp, Tx, garbage, parts};
 use crate::failpoint;
 use crate::service::key::Identity;
+use crate::storage::StorageKind;
 
 /// Sessions ended in one round.
 const ROUND: u32 = 100;
@@ -25,10 +26,14 @@ impl Uploads {
 
     async fn abort_session(&self, session: Session) -> Result<(), UploadError> {
         let id = session.id;
-        self.end(id, Status::Aborted, |_| true).await?;
+        if session.status == Status::Uploading {
+            match session.storage {
+                StorageKind::Local => self.local()?.end(id, Status::Aborted, |_, _| true).await?,
+                StorageKind::S3 => self.s3()?.end(id, Status::Aborted, |_, _| true).await?,
+            }
+        }
         self.garbage_bell.notify_one();
-        let ended = self.db.read(move |tx| sessions::find(tx, id)).await?;
-        match ended.map(|session| session.status) {
+        match self.records.find(id).await?.map(|session| session.status) {
             Some(Status::Completed) => Err(UploadError::SessionCompleted(id)),
             _ => Ok(()),
         }
@@ -42,12 +47,11 @@ impl Uploads {
     pub async fn expire_overdue(&self) -> Result<(), UploadError> {
         let mut last = Uuid::nil();
         loop {
-            let overdue = self.db.read(move |tx| sessions::list_overdue(tx, Timestamp::now(), last, ROUND)).await?;
-            let Some(next) = overdue.last().copied() else { return Ok(()) };
+            let overdue = self.records.db.read(move |tx| sessions::list_overdue(tx, last, ROUND)).await?;
+            let Some((next, _)) = overdue.last().copied() else { return Ok(()) };
             last = next;
-            for id in overdue {
-                let is_overdue = |session: &Session| session.expires_at <= Timestamp::now();
-                if let Err(error) = self.end(id, Status::Expired, is_overdue).await {
+            for (id, storage) in overdue {
+                if let Err(error) = self.expire(id, storage).await {
                     tracing::error!(session_id = %id, error = %crate::error::chain(&error), "a session cannot be ended");
                 }
                 failpoint::pass("cleaner.after_expire");
@@ -55,40 +59,17 @@ impl Uploads {
         }
     }
 
-    /// Ends the session as `status`, if it takes parts and `applies`. True when it did.
-    async fn end(
-        &self,
-        id: Uuid,
-        status: Status,
-        applies: impl Fn(&Session) -> bool + Clone + Send + 'static,
-    ) -> Result<bool, UploadError> {
-        // Not opened for this: that may mean reading all its parts. Whoever is verifying it finds that it has ended.
-        let _door = self.registry.shut_door(id).await;
-        let live = self.registry.find_open(id);
-        let deciding = match &live {
-            Some(live) => Some(live.ending.lock().await),
-            None => None,
-        };
-        failpoint::pass("end.before_commit");
-        let ended = self.write_to_free(Durability::PowerLoss, move |tx| match sessions::find(tx, id)? {
-            Some(session) if applies(&session) => end_session(tx, &session, status),
-            _ => Ok(false),
-        });
-        let ended = ended.await?;
-        failpoint::pass("end.after_commit");
-        if ended {
-            // Verified in the very moment, perhaps.
-            if let Some(live) = live.as_ref().or(self.registry.find_open(id).as_ref()) {
-                live.end(status);
-            }
-            self.registry.remove(id);
+    async fn expire(&self, id: Uuid, storage: StorageKind) -> Result<(), UploadError> {
+        let is_overdue = |session: &Session, now: Timestamp| session.expires_at <= now;
+        match storage {
+            StorageKind::Local => self.local()?.end(id, Status::Expired, is_overdue).await,
+            StorageKind::S3 => self.s3()?.end(id, Status::Expired, is_overdue).await,
         }
-        drop(deciding);
-        Ok(ended)
     }
 }
 
-fn end_session(tx: &Tx<'_>, session: &Session, status: Status) -> Result<bool, DbError> {
+/// Ends the session without a file; its blob is garbage from then on. False when it was not uploading.
+pub(super) fn end_session(tx: &Tx<'_>, session: &Session, status: Status) -> Result<bool, DbError> {
     if !sessions::end(tx, session, status)? {
         return Ok(false);
     }
@@ -96,7 +77,17 @@ fn end_session(tx: &Tx<'_>, session: &Session, status: Status) -> Result<bool, D
         Status::Aborted => garbage::Reason::Aborted,
         Status::Uploading | Status::Completed | Status::Expired => garbage::Reason::Expired,
     };
-    parts::forget_later(tx, session.id)?;
-    garbage::insert(tx, Some(session.workspace_id), session.blob_id, reason, session.size_bytes)?;
+    if session.storage == StorageKind::Local {
+        parts::forget_later(tx, session.id)?;
+    }
+    let dead = garbage::NewGarbage {
+        blob: session.blob(),
+        workspace_id: Some(session.workspace_id),
+        reason,
+        size_bytes: session.size_bytes,
+        // Nobody reads what never was a file.
+        keep_seconds: 0,
+    };
+    garbage::insert(tx, &dead)?;
     Ok(true)
 }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::db::DbError;
 use crate::db::sessions::Status;
+use crate::input::HashKind;
 use crate::mac::to_hex;
 use crate::storage::{DigestMismatch, StorageError};
 
@@ -76,6 +77,21 @@ pub enum UploadError {
         /// What came.
         received: String,
     },
+    /// The whole file's hash is of a kind that cannot be compared.
+    #[error(
+        "`hash` is {declared}; allowed here: {}…, or none{}",
+        known.prefix(),
+        if *known == HashKind::Crc64Nvme { " (parts go to an S3 store, which keeps no other hash)" } else { "" }
+    )]
+    HashKind {
+        /// What the client said.
+        declared: String,
+        /// What would be compared.
+        known: HashKind,
+    },
+    /// Another request is ending the session, and takes long.
+    #[error("session {0} is being completed or aborted by another request; come again in a few seconds")]
+    Ending(Uuid),
     /// The part is not the one that its sender sent.
     #[error(
         "the {} of part {part_index} is {}; it was sent as {}",
@@ -163,8 +179,8 @@ impl UploadError {
             Self::PartsMissing { .. } => ErrorCode::PartsMissing,
             Self::IdempotencyKeyReused(_) => ErrorCode::IdempotencyKeyReused,
             Self::StorageLimitExceeded { .. } => ErrorCode::StorageLimitExceeded,
-            Self::Opening(_) => ErrorCode::ServiceUnavailable,
-            Self::NoSuchPart { .. } => ErrorCode::InvalidParameter,
+            Self::Opening(_) | Self::Ending(_) => ErrorCode::ServiceUnavailable,
+            Self::NoSuchPart { .. } | Self::HashKind { .. } => ErrorCode::InvalidParameter,
             Self::HashMismatch { .. } | Self::DigestMismatch { .. } => ErrorCode::ChecksumMismatch,
             Self::PartTooShort { .. } | Self::PartTooLong { .. } | Self::BodyBroken(_) => ErrorCode::PartSizeMismatch,
             Self::Stalled(_) => ErrorCode::RequestTimeout,
@@ -172,10 +188,22 @@ impl UploadError {
             // Not a code that SDKs retry: the retry would end the request that took this one's place.
             Self::Superseded(_) => ErrorCode::InvalidParameter,
             Self::Db(error) => db_code(error),
-            Self::Storage(StorageError::Full { .. }) => ErrorCode::InsufficientStorage,
-            Self::Storage(StorageError::Io { .. }) => ErrorCode::Internal,
-            Self::Storage(StorageError::Stopped) => ErrorCode::ServiceUnavailable,
+            Self::Storage(error) => storage_code(error),
         }
+    }
+}
+
+fn storage_code(error: &StorageError) -> ErrorCode {
+    match error {
+        StorageError::Full { .. } => ErrorCode::InsufficientStorage,
+        StorageError::Stopped => ErrorCode::ServiceUnavailable,
+        passing if passing.may_pass() => ErrorCode::ServiceUnavailable,
+        StorageError::Io { .. }
+        | StorageError::DataDir(_)
+        | StorageError::Unavailable { .. }
+        | StorageError::Answer { .. }
+        | StorageError::Store { .. }
+        | StorageError::NotConfigured(_) => ErrorCode::Internal,
     }
 }
 
@@ -183,12 +211,13 @@ impl UploadError {
 pub(crate) fn db_code(error: &DbError) -> ErrorCode {
     match error {
         DbError::Full(_) => ErrorCode::InsufficientStorage,
-        DbError::Locked(_) | DbError::Stopped => ErrorCode::ServiceUnavailable,
-        DbError::Corrupt { .. }
+        DbError::Locked(_) | DbError::Unavailable(_) | DbError::Stopped => ErrorCode::ServiceUnavailable,
+        DbError::NotEmpty
+        | DbError::Corrupt { .. }
         | DbError::TooNew { .. }
         | DbError::TooOld { .. }
         | DbError::Commit(_)
-        | DbError::Sqlite(_)
+        | DbError::Engine(_)
         | DbError::Io { .. } => ErrorCode::Internal,
     }
 }

@@ -8,34 +8,36 @@
 //!                     ├────────▶ aborted        (its client gave it up)
 //!                     └────────▶ expired        (its time ran out)
 //! ```
-//! The database is the truth. While a session takes parts, a `LiveSession` in memory keeps its open blob
-//! and knows which parts are there; there is never more than one for a session, which is what lets two requests
-//! for the same part, or a part and a complete, see each other.
+//! The database is the truth. How parts come differs by storage, and so does who may end a session:
+//! - `local/` receives them itself. One process has the data directory; it keeps a session that takes parts in memory.
+//! - `s3/` leaves them to the store. Any node serves any request, keeps nothing, and whoever ends a session claims it in
+//!   the database first.
+//!
+//! The files here are what both share, and what decides which of them is asked.
 
 mod complete;
 mod end;
 mod error;
-mod live;
-mod receive;
-mod registry;
-mod reopen;
+mod local;
 mod resign;
 mod room;
+mod s3;
 mod start;
 mod status;
-mod sync;
 mod turns;
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::Stream;
 use partway_api::PartPlan;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use error::UploadError;
 pub(crate) use error::db_code;
-pub use receive::BodyError;
+pub use local::BodyError;
 pub use resign::Resigned;
 pub use start::{Idempotency, Started};
 pub use status::{SessionPage, SessionState};
@@ -46,79 +48,125 @@ use crate::db::sessions::{Session, Status};
 use crate::db::{Db, DbError};
 use crate::input::IdempotencyKey;
 use crate::service::key::Identity;
-use crate::storage::{DatabaseReserve, LocalStore, WriteGate};
-use registry::Registry;
-use reopen::Opener;
+use crate::storage::{DatabaseReserve, PartDigests, StorageError, StorageKind, Stores, WriteGate};
+use local::LocalUploads;
+use room::Records;
+use s3::S3Uploads;
 use turns::Turns;
-
-/// Parts whose writing is being started at once. Each takes a blocking thread for a moment, on a slow disk for longer.
-const WRITEBACKS: usize = 4;
-/// Sessions that rest and are synced at once: nobody waits for them.
-const IDLE_SYNCS: usize = 2;
-/// Between two tries of what must not be left undone.
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// The uploads of one server.
 #[derive(Clone)]
 pub struct Uploads {
-    db: Db,
-    store: Arc<LocalStore>,
-    gate: Arc<WriteGate>,
-    registry: Arc<Registry>,
-    /// Room for the records without which nothing can be freed.
-    reserve: Arc<DatabaseReserve>,
-    /// What parts must have been received under to be trusted as they are: this boot of the machine, this directory.
-    trust: Arc<str>,
+    records: Records,
+    /// Where the bytes of new sessions go.
+    primary: StorageKind,
+    local: Option<LocalUploads>,
+    s3: Option<S3Uploads>,
     /// Starts that are under way, by the names that their clients gave them.
     starts: Arc<Turns<(Uuid, IdempotencyKey)>>,
     /// Most bytes of a workspace that has no limit of its own.
     storage_limit: Option<u64>,
-    /// How long a body may bring nothing.
-    stall_timeout: Duration,
-    /// Permits to start writing a part back; none where parts do not go to the disk as they come.
-    writebacks: Arc<Semaphore>,
-    /// Permits to sync a session that rests.
-    idle_syncs: Arc<Semaphore>,
     /// Rings when there is garbage.
     garbage_bell: Arc<Notify>,
 }
 
+/// What the uploads of local storage need of the process.
+pub struct LocalParts {
+    /// Decides where writes run.
+    pub gate: Arc<WriteGate>,
+    /// Differs after whatever may have lost unsynced bytes.
+    pub trust: Arc<str>,
+}
+
 impl Uploads {
-    /// `gate` is shared by all that write to `store`. `trust` differs after whatever may have lost unsynced bytes.
+    /// `local` where `stores` has local storage; `reserve` where the database is on the same disk.
     pub fn new(
         db: Db,
-        store: Arc<LocalStore>,
-        gate: Arc<WriteGate>,
-        reserve: Arc<DatabaseReserve>,
-        trust: Arc<str>,
+        stores: &Stores,
+        local: Option<LocalParts>,
+        reserve: Option<Arc<DatabaseReserve>>,
         config: &Config,
     ) -> Self {
-        let opener = Opener::new(db.clone(), Arc::clone(&store), Arc::clone(&trust));
-        let registry = Arc::new(Registry::new(opener));
+        let grace_seconds = config.storage.url_lifetime.0.as_secs();
+        let records = Records { db, reserve, grace_seconds };
+        let garbage_bell = Arc::<Notify>::default();
+        let local = stores.local.clone().zip(local).map(|(store, LocalParts { gate, trust })| {
+            LocalUploads::new(records.clone(), store, gate, trust, Arc::clone(&garbage_bell), config)
+        });
+        let s3 = stores.s3.clone().map(|store| S3Uploads::new(records.clone(), store, Arc::clone(&garbage_bell)));
         Self {
-            db,
-            store,
-            gate,
-            registry,
-            reserve,
-            trust,
+            records,
+            primary: stores.primary,
+            local,
+            s3,
             starts: Arc::default(),
             storage_limit: config.limits.workspace_storage.map(|limit| limit.0),
-            stall_timeout: config.http.stall_timeout.0,
-            writebacks: Arc::new(Semaphore::new(if config.storage.early_writeback { WRITEBACKS } else { 0 })),
-            idle_syncs: Arc::new(Semaphore::new(IDLE_SYNCS)),
-            garbage_bell: Arc::default(),
+            garbage_bell,
         }
+    }
+
+    fn local(&self) -> Result<&LocalUploads, StorageError> {
+        self.local.as_ref().ok_or(StorageError::NotConfigured(StorageKind::Local))
+    }
+
+    fn s3(&self) -> Result<&S3Uploads, StorageError> {
+        self.s3.as_ref().ok_or(StorageError::NotConfigured(StorageKind::S3))
     }
 
     /// Whether the session's parts have to be verified before they are trusted.
     pub fn needs_verification(&self, session: &Session) -> bool {
-        session.status == Status::Uploading && session.trusted_boot_id != *self.trust
+        session.storage == StorageKind::Local
+            && session.status == Status::Uploading
+            && self.local.as_ref().is_some_and(|local| !local.trusts(session))
     }
 
     /// Rings when there is garbage, so that its bytes are freed soon.
     pub fn garbage_bell(&self) -> Arc<Notify> {
         Arc::clone(&self.garbage_bell)
+    }
+
+    /// Receives part `part_index` of a session, which must have `digests`. The caller has checked that the sender may
+    /// send it. Returns the part's entity tag.
+    ///
+    /// # Errors
+    /// When the session takes no parts here, the body is not exactly the part, or something failed.
+    pub async fn receive_part(
+        &self,
+        session_id: Uuid,
+        part_index: u32,
+        digests: PartDigests,
+        body: impl Stream<Item = Result<Bytes, BodyError>>,
+    ) -> Result<String, UploadError> {
+        self.local()?.receive_part(session_id, part_index, digests, body).await
+    }
+
+    /// Closes sessions of local storage that rest.
+    pub fn close_idle(&self) {
+        if let Some(local) = &self.local {
+            local.close_idle();
+        }
+    }
+
+    /// Verifies all sessions of local storage that need it, one after the other, until `stop`.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub async fn verify_untrusted(&self, stop: &CancellationToken) -> Result<(), UploadError> {
+        match &self.local {
+            Some(local) => local.verify_untrusted(stop).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Gives up multipart uploads of the bucket that the records know as dead.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub async fn sweep(&self) -> Result<(), UploadError> {
+        match &self.s3 {
+            Some(s3) => s3.sweep().await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -144,15 +192,15 @@ pub(super) fn plan_of(session: &Session) -> Result<PartPlan, UploadError> {
 
 /// Runs storage work, which blocks, off the async threads.
 async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, crate::storage::StorageError> + Send + 'static,
+    work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
 ) -> Result<T, UploadError> {
     let result = tokio::task::spawn_blocking(work).await;
-    Ok(result.map_err(|_| crate::storage::StorageError::Stopped)??)
+    Ok(result.map_err(|_| StorageError::Stopped)??)
 }
 
 /// Runs `work` to its end even when the request that wants its result goes away.
 async fn to_its_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, UploadError>> + Send + 'static,
 ) -> Result<T, UploadError> {
-    tokio::spawn(work).await.unwrap_or(Err(UploadError::Storage(crate::storage::StorageError::Stopped)))
+    tokio::spawn(work).await.unwrap_or(Err(UploadError::Storage(StorageError::Stopped)))
 }

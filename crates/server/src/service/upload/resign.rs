@@ -3,7 +3,8 @@
 use partway_api::PartPlan;
 use uuid::Uuid;
 
-use super::registry::Found;
+use super::room::Records;
+use super::status::Found;
 use super::{UploadError, Uploads};
 use crate::db::{Durability, Timestamp, sessions};
 use crate::service::key::Identity;
@@ -19,6 +20,8 @@ pub struct Resigned {
     pub parts: Vec<u32>,
     /// Until when the URLs are to be good.
     pub expires_at: Timestamp,
+    /// The store's URLs of these parts, where they go to the store.
+    pub store_urls: Option<Vec<String>>,
 }
 
 impl Uploads {
@@ -34,41 +37,39 @@ impl Uploads {
         wanted: Option<Vec<u32>>,
         ttl_seconds: u64,
     ) -> Result<Resigned, UploadError> {
-        let live = match self.find(identity, session_id).await? {
-            Found::Live(live) => live,
-            Found::Ended(session) => return Err(UploadError::ended(session.id, session.status)),
-        };
-        let id = live.session.id;
-        let parts = match wanted {
-            Some(mut parts) => {
-                parts.sort_unstable();
-                parts.dedup();
-                match parts.last() {
-                    Some(last) if *last >= live.plan.parts() => {
-                        return Err(UploadError::NoSuchPart { part_index: *last, total: live.plan.parts() });
-                    }
-                    _ => parts,
-                }
-            }
-            None => live.parts().1,
-        };
-        let _deciding = live.ending.lock().await;
-        if let Some(status) = live.ended() {
-            return Err(UploadError::ended(id, status));
+        match self.find(identity, session_id).await? {
+            Found::Live(live) => self.local()?.resign(live, wanted, ttl_seconds).await,
+            Found::InStore(session) => self.s3()?.resign(*session, wanted, ttl_seconds).await,
+            Found::Ended(session) => Err(UploadError::ended(session.id, session.status)),
         }
-        let now = Timestamp::now();
-        if live.expires_at() <= now {
-            return Err(UploadError::SessionExpired(id));
-        }
-        let expires_at = now.plus_seconds(ttl_seconds);
+    }
+}
+
+/// The parts that are asked for, ascending and each once.
+pub(super) fn choose(
+    wanted: Option<Vec<u32>>,
+    missing: impl FnOnce() -> Vec<u32>,
+    plan: &PartPlan,
+) -> Result<Vec<u32>, UploadError> {
+    let Some(mut parts) = wanted else { return Ok(missing()) };
+    parts.sort_unstable();
+    parts.dedup();
+    match parts.last() {
+        Some(last) if *last >= plan.parts() => Err(UploadError::NoSuchPart { part_index: *last, total: plan.parts() }),
+        _ => Ok(parts),
+    }
+}
+
+impl Records {
+    /// Has the session live until `expires_at`, if that is later than it would.
+    pub(super) async fn extend(&self, id: Uuid, expires_at: Timestamp) -> Result<(), UploadError> {
         let extended = self.db.write(Durability::PowerLoss, move |tx| match sessions::extend(tx, id, expires_at)? {
             true => Ok(None),
             false => Ok(Some(sessions::find(tx, id)?.map(|session| session.status))),
         });
-        if let Some(ended) = extended.await? {
-            return Err(UploadError::ended_or_gone(id, ended));
+        match extended.await? {
+            None => Ok(()),
+            Some(ended) => Err(UploadError::ended_or_gone(id, ended)),
         }
-        live.extend(expires_at);
-        Ok(Resigned { session_id: id, plan: live.plan, parts, expires_at })
     }
 }

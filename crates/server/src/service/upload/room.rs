@@ -1,11 +1,22 @@
-//! Room on a full disk for the records without which nothing can be freed.
+//! The records, and room on a full disk for those without which nothing can be freed.
 
 use std::sync::Arc;
 
-use super::Uploads;
-use crate::db::{DbError, Durability, Tx};
+use crate::db::sessions::Session;
+use crate::db::{Db, DbError, Durability, Tx};
+use crate::storage::{DatabaseReserve, StorageKind};
 
-impl Uploads {
+/// The database, as all uploads use it. Clones share it.
+#[derive(Clone)]
+pub(super) struct Records {
+    pub(super) db: Db,
+    /// Where the database is a file: room on its disk.
+    pub(super) reserve: Option<Arc<DatabaseReserve>>,
+    /// How long a bucket keeps what was replaced, in seconds.
+    pub(super) grace_seconds: u64,
+}
+
+impl Records {
     /// A write that frees something. On a full disk it gets the room that is kept for that.
     pub(super) async fn write_to_free<T: Send + 'static>(
         &self,
@@ -22,8 +33,21 @@ impl Uploads {
     }
 
     async fn give_up_reserve(&self) -> bool {
-        let reserve = Arc::clone(&self.reserve);
+        let Some(reserve) = self.reserve.clone() else { return false };
         let given_up = tokio::task::spawn_blocking(move || reserve.give_up()).await;
         given_up.is_ok_and(|given_up| given_up.unwrap_or(false))
+    }
+
+    /// How long the bytes of a file that goes now are kept. A reader has a local file open; one of the bucket holds a URL.
+    pub(super) fn keep_seconds(grace_seconds: u64, storage: StorageKind) -> u64 {
+        match storage {
+            StorageKind::Local => 0,
+            StorageKind::S3 => grace_seconds,
+        }
+    }
+
+    /// The session, whatever has become of it.
+    pub(super) async fn find(&self, id: uuid::Uuid) -> Result<Option<Session>, DbError> {
+        self.db.read(move |tx| crate::db::sessions::find(tx, id)).await
     }
 }

@@ -1,20 +1,18 @@
-//! Starting a session: a row first, then the room on the disk. Bytes that exist thus always have an owner,
+//! Starting a session: a row first, then the room for its bytes. Bytes that exist thus always have an owner,
 //! whenever the process ends.
-
-use std::sync::Arc;
 
 use partway_api::PartPlan;
 use partway_api::limits::IDEMPOTENCY_SECONDS;
 use uuid::Uuid;
 
-use super::live::LiveSession;
-use super::{UploadError, Uploads, blocking, plan_of, to_its_end};
+use super::complete::check_hash_kind;
+use super::{UploadError, Uploads, to_its_end};
 use crate::db::idempotency::{self, Used};
 use crate::db::sessions::{self, Session, Status};
-use crate::db::{DbError, Durability, Timestamp, Tx, api_keys, usage};
-use crate::failpoint;
+use crate::db::{Db, DbError, Durability, Timestamp, Tx, api_keys, usage, workspaces};
 use crate::input::{IdempotencyKey, StartUpload};
 use crate::service::key::Identity;
+use crate::storage::StorageKind;
 
 /// A session that was just started.
 #[derive(Debug, Clone)]
@@ -25,6 +23,8 @@ pub struct Started {
     pub plan: PartPlan,
     /// A public key of the workspace that may be shown, by its id.
     pub public_key_id: Option<Uuid>,
+    /// The store's URLs of the parts, where they go to the store.
+    pub store_urls: Option<Vec<String>>,
 }
 
 /// How a request names itself, so that repeating it answers the same session.
@@ -44,26 +44,8 @@ enum Stored {
     Refused(UploadError),
 }
 
-impl Uploads {
-    /// Starts a session. When this returns, the session survives a power cut and, unless reserving is off, the
-    /// file's full size is set aside on the disk. Once begun it goes on to its end, even when the request goes away.
-    ///
-    /// # Errors
-    /// [`UploadError::Storage`] with `Full` when there is no room; nothing is left of the session then.
-    pub async fn start(
-        &self,
-        identity: &Identity,
-        upload: StartUpload,
-        idempotency: Option<Idempotency>,
-    ) -> Result<Started, UploadError> {
-        let plan = PartPlan::for_size(upload.size_bytes);
-        let session = new_session(identity, upload, plan, &self.trust);
-        to_its_end(start_session(self.clone(), session, plan, idempotency)).await
-    }
-}
-
 /// Why there is no new session.
-enum NotStarted {
+pub(super) enum NotStarted {
     Repeated(Box<Session>),
     Failed(UploadError),
 }
@@ -74,109 +56,141 @@ impl<E: Into<UploadError>> From<E> for NotStarted {
     }
 }
 
-async fn start_session(
-    uploads: Uploads,
-    session: Session,
-    plan: PartPlan,
-    idempotency: Option<Idempotency>,
-) -> Result<Started, UploadError> {
-    // A repetition must not be answered while it is not known whether the first one succeeds.
-    let _turn = match &idempotency {
-        Some(idempotency) => Some(uploads.starts.take_turn((session.api_key_id, idempotency.key.clone())).await),
-        None => None,
-    };
-    let mut public_key_id = None;
-    let made = make(&uploads, session.clone(), plan, idempotency, &mut public_key_id);
-    let started = uploads.registry.start(session.id, made).await;
-    let (session, plan) = match started {
-        Ok(()) => (session, plan),
-        Err(NotStarted::Failed(error)) => return Err(error),
-        Err(NotStarted::Repeated(first)) => {
-            // The process may have ended before the first one had its blob: then it is made now, or there is no room.
-            uploads.registry.find(first.id).await?;
-            let plan = plan_of(&first)?;
-            (*first, plan)
+impl Uploads {
+    /// Starts a session. When this returns, the session survives a power cut and, unless reserving is off, the
+    /// file's full size is set aside on the local disk. Once begun it goes on to its end, even when the request goes away.
+    ///
+    /// # Errors
+    /// [`UploadError::Storage`] with `Full` when there is no room; nothing is left of the session then.
+    pub async fn start(
+        &self,
+        identity: &Identity,
+        upload: StartUpload,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Started, UploadError> {
+        check_hash_kind(upload.hash.as_ref(), self.primary)?;
+        let plan = PartPlan::for_size(upload.size_bytes);
+        let mut session = new_session(identity, upload, plan, self.primary);
+        if let Some(local) = &self.local {
+            session.trusted_boot_id = local.trust().to_owned();
         }
-    };
-    Ok(Started { session, plan, public_key_id })
-}
-
-/// The row, then the blob. Also finds a public key that may be shown.
-async fn make(
-    uploads: &Uploads,
-    session: Session,
-    plan: PartPlan,
-    idempotency: Option<Idempotency>,
-    public_key_id: &mut Option<Uuid>,
-) -> Result<LiveSession, NotStarted> {
-    let (stored, named, limit) = (session.clone(), idempotency.clone(), uploads.storage_limit);
-    let written = uploads.db.write(Durability::PowerLoss, move |tx| {
-        let public_key = api_keys::first_public(tx, stored.workspace_id)?;
-        Ok((store(tx, &stored, named.as_ref(), limit)?, public_key.map(|key| key.id)))
-    });
-    let stored;
-    (stored, *public_key_id) = written.await?;
-    match stored {
-        Stored::New => {}
-        Stored::Repeated(first) => return Err(NotStarted::Repeated(first)),
-        Stored::Refused(error) => return Err(NotStarted::Failed(error)),
+        let new = NewSession { session, plan, idempotency, storage_limit: self.storage_limit };
+        let uploads = self.clone();
+        to_its_end(async move { uploads.start_session(new).await }).await
     }
-    failpoint::pass("start.after_row");
-    let (store, blob_id, size_bytes) = (Arc::clone(&uploads.store), session.blob_id, session.size_bytes);
-    match blocking(move || store.create(blob_id, size_bytes)).await {
-        Ok(blob) => {
-            failpoint::pass("start.after_reserve");
-            Ok(LiveSession::fresh(session, plan, blob))
-        }
-        Err(error) => {
-            let take_back = move |tx: &Tx<'_>| {
-                if let Some(idempotency) = &idempotency {
-                    idempotency::delete(tx, session.api_key_id, idempotency.key.as_str())?;
-                }
-                sessions::delete(tx, &session)
-            };
-            uploads.write_to_free(Durability::Process, take_back).await?;
-            Err(NotStarted::Failed(error))
-        }
-    }
-}
 
-fn store(
-    tx: &Tx<'_>,
-    session: &Session,
-    idempotency: Option<&Idempotency>,
-    default_limit: Option<u64>,
-) -> Result<Stored, DbError> {
-    if let Some(Idempotency { key, request_sha256 }) = idempotency {
-        let since = Timestamp::now().minus_seconds(IDEMPOTENCY_SECONDS);
-        if let Some(used) = idempotency::find(tx, session.api_key_id, key.as_str(), since)? {
-            if used.request_sha256 != *request_sha256 {
-                return Ok(Stored::Refused(UploadError::IdempotencyKeyReused(key.as_str().to_owned())));
+    async fn start_session(&self, new: NewSession) -> Result<Started, UploadError> {
+        // A repetition must not be answered while it is not known whether the first one succeeds.
+        let _turn = match &new.idempotency {
+            Some(named) => Some(self.starts.take_turn((new.session.api_key_id, named.key.clone())).await),
+            None => None,
+        };
+        let mut public_key_id = None;
+        let (session, plan) = (new.session.clone(), new.plan);
+        let started = match session.storage {
+            StorageKind::Local => self.local()?.start(new, &mut public_key_id).await.map(|()| session),
+            StorageKind::S3 => self.s3()?.start(new, &mut public_key_id).await,
+        };
+        let (session, plan) = match started {
+            Ok(session) => (session, plan),
+            Err(NotStarted::Failed(error)) => return Err(error),
+            Err(NotStarted::Repeated(first)) => (self.make_whole(*first.clone()).await?, super::plan_of(&first)?),
+        };
+        let store_urls = match session.storage {
+            StorageKind::Local => None,
+            StorageKind::S3 => {
+                Some(self.s3()?.part_urls(&session, (0..plan.parts()).collect(), session.expires_at).await?)
             }
-            let first = sessions::find(tx, used.session_id)?;
-            return first.map(|first| Stored::Repeated(Box::new(first))).ok_or_else(|| DbError::Corrupt {
-                table: "idempotency_keys",
-                problem: format!("session {} does not exist", used.session_id),
-            });
+        };
+        Ok(Started { session, plan, public_key_id, store_urls })
+    }
+
+    /// The process that answered a start first may have ended before the session had its place for bytes: then that is
+    /// made now, or there is no room.
+    async fn make_whole(&self, first: Session) -> Result<Session, UploadError> {
+        match (first.status, first.storage) {
+            (Status::Uploading, StorageKind::Local) => {
+                self.local()?.open(first.id).await?;
+                Ok(first)
+            }
+            (Status::Uploading, StorageKind::S3) => self.s3()?.with_upload(first).await,
+            _ => Ok(first),
         }
     }
-    if let Some(usage) = usage::find(tx, session.workspace_id)? {
-        let counted_bytes = usage.counted_bytes();
-        let limit = usage.storage_limit_bytes.or(default_limit);
-        if let Some(limit_bytes) = limit.filter(|limit| counted_bytes.saturating_add(session.size_bytes) > *limit) {
-            let size_bytes = session.size_bytes;
-            return Ok(Stored::Refused(UploadError::StorageLimitExceeded { size_bytes, counted_bytes, limit_bytes }));
-        }
-    }
-    sessions::insert(tx, session)?;
-    if let Some(Idempotency { key, request_sha256 }) = idempotency {
-        let used = Used { request_sha256: *request_sha256, session_id: session.id };
-        idempotency::insert(tx, session.api_key_id, key.as_str(), &used)?;
-    }
-    Ok(Stored::New)
 }
 
-fn new_session(identity: &Identity, upload: StartUpload, plan: PartPlan, trust: &str) -> Session {
+/// A session that is to be.
+#[derive(Clone)]
+pub(super) struct NewSession {
+    pub(super) session: Session,
+    pub(super) plan: PartPlan,
+    pub(super) idempotency: Option<Idempotency>,
+    pub(super) storage_limit: Option<u64>,
+}
+
+impl NewSession {
+    /// Brings its row into the database. Also finds a public key that may be shown.
+    pub(super) async fn store(&self, db: &Db, public_key_id: &mut Option<Uuid>) -> Result<(), NotStarted> {
+        let new = self.clone();
+        let written = db.write(Durability::PowerLoss, move |tx| {
+            let public_key = api_keys::first_public(tx, new.session.workspace_id)?;
+            Ok((new.insert(tx)?, public_key.map(|key| key.id)))
+        });
+        let stored;
+        (stored, *public_key_id) = written.await?;
+        match stored {
+            Stored::New => Ok(()),
+            Stored::Repeated(first) => Err(NotStarted::Repeated(first)),
+            Stored::Refused(error) => Err(NotStarted::Failed(error)),
+        }
+    }
+
+    fn insert(&self, tx: &Tx<'_>) -> Result<Stored, DbError> {
+        let Self { session, idempotency, storage_limit, .. } = self;
+        workspaces::lock(tx, session.workspace_id)?;
+        if let Some(Idempotency { key, request_sha256 }) = idempotency {
+            let since = Timestamp::now().minus_seconds(IDEMPOTENCY_SECONDS);
+            if let Some(used) = idempotency::find(tx, session.api_key_id, key.as_str(), since)? {
+                if used.request_sha256 != *request_sha256 {
+                    return Ok(Stored::Refused(UploadError::IdempotencyKeyReused(key.as_str().to_owned())));
+                }
+                let first = sessions::find(tx, used.session_id)?;
+                return first.map(|first| Stored::Repeated(Box::new(first))).ok_or_else(|| DbError::Corrupt {
+                    table: "idempotency_keys",
+                    problem: format!("session {} does not exist", used.session_id),
+                });
+            }
+        }
+        if let Some(usage) = usage::find(tx, session.workspace_id)? {
+            let counted_bytes = usage.counted_bytes();
+            let limit = usage.storage_limit_bytes.or(*storage_limit);
+            if let Some(limit_bytes) = limit.filter(|limit| counted_bytes.saturating_add(session.size_bytes) > *limit) {
+                let size_bytes = session.size_bytes;
+                return Ok(Stored::Refused(UploadError::StorageLimitExceeded {
+                    size_bytes,
+                    counted_bytes,
+                    limit_bytes,
+                }));
+            }
+        }
+        sessions::insert(tx, session)?;
+        if let Some(Idempotency { key, request_sha256 }) = idempotency {
+            let used = Used { request_sha256: *request_sha256, session_id: session.id };
+            idempotency::insert(tx, session.api_key_id, key.as_str(), &used)?;
+        }
+        Ok(Stored::New)
+    }
+
+    /// The name of the request is free again: its session could not be started.
+    pub(super) fn free_name(&self, tx: &Tx<'_>) -> Result<(), DbError> {
+        match &self.idempotency {
+            Some(named) => idempotency::delete(tx, self.session.api_key_id, named.key.as_str()),
+            None => Ok(()),
+        }
+    }
+}
+
+fn new_session(identity: &Identity, upload: StartUpload, plan: PartPlan, storage: StorageKind) -> Session {
     let created_at = Timestamp::now();
     Session {
         id: Uuid::new_v4(),
@@ -195,8 +209,10 @@ fn new_session(identity: &Identity, upload: StartUpload, plan: PartPlan, trust: 
         custom_id: upload.custom_id.map(crate::input::CustomId::into_inner),
         created_at,
         expires_at: created_at.plus_seconds(upload.ttl_seconds),
-        trusted_boot_id: trust.to_owned(),
+        trusted_boot_id: String::new(),
         declared_hash: upload.hash.map(crate::input::FileHash::into_inner),
         completed_file: None,
+        storage,
+        store_upload_id: None,
     }
 }

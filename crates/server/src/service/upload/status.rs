@@ -1,12 +1,15 @@
 //! How far sessions are, for whoever wants to go on with them.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
-use super::registry::Found;
+use super::local::LiveSession;
 use super::{UploadError, Uploads, authorize};
 use crate::db::Timestamp;
 use crate::db::sessions::{self, ListedSession, Session, Status};
 use crate::service::key::Identity;
+use crate::storage::StorageKind;
 use partway_api::PartPlan;
 
 /// How far a session is.
@@ -29,6 +32,16 @@ impl SessionState {
     pub fn bytes_uploaded(&self) -> u64 {
         self.uploaded.iter().filter_map(|index| self.plan.part_len(*index)).sum()
     }
+}
+
+/// What there is of a session.
+pub(super) enum Found {
+    /// It takes parts, here.
+    Live(Arc<LiveSession>),
+    /// It takes parts, at the store.
+    InStore(Box<Session>),
+    /// It has ended.
+    Ended(Box<Session>),
 }
 
 /// A page of sessions.
@@ -57,6 +70,7 @@ impl Uploads {
                 }
                 Ok(SessionState { session, plan: live.plan, expires_at, uploaded, missing })
             }
+            Found::InStore(session) => self.s3()?.state(*session).await,
             Found::Ended(session) => {
                 let plan = super::plan_of(&session)?;
                 let all = (0..plan.parts()).collect();
@@ -80,29 +94,35 @@ impl Uploads {
     ) -> Result<SessionPage, UploadError> {
         let workspace_id = identity.workspace_id;
         let offset = u64::from(page.saturating_sub(1)) * u64::from(limit);
-        let listed = self.db.read(move |tx| {
+        let listed = self.records.db.read(move |tx| {
             let sessions = sessions::list(tx, workspace_id, status, limit, offset)?;
             Ok(SessionPage { sessions, total: sessions::count(tx, workspace_id, status)? })
         });
         Ok(listed.await?)
     }
 
-    /// The session, if the caller may see it. Nothing is opened for somebody who may not.
+    /// The session, if the caller may see it.
     pub(super) async fn find(&self, identity: &Identity, session_id: &str) -> Result<Found, UploadError> {
         let not_found = || UploadError::SessionNotFound(session_id.to_owned());
         let id = Uuid::try_parse(session_id).map_err(|_| not_found())?;
-        match self.registry.find_open(id) {
-            Some(live) => authorize(&live.session, identity)?,
-            None => drop(self.stored_session(identity, session_id).await?),
+        // Memory is asked first. Nothing is opened for somebody who may not see it.
+        if let Some(live) = self.local.as_ref().and_then(|local| local.find_open(id)) {
+            authorize(&live.session, identity)?;
+            return self.local()?.open(id).await?.ok_or_else(not_found);
         }
-        self.registry.find(id).await?.ok_or_else(not_found)
+        let session = self.stored_session(identity, session_id).await?;
+        match (session.status, session.storage) {
+            (Status::Uploading, StorageKind::Local) => self.local()?.open(id).await?.ok_or_else(not_found),
+            (Status::Uploading, StorageKind::S3) => Ok(Found::InStore(Box::new(session))),
+            _ => Ok(Found::Ended(Box::new(session))),
+        }
     }
 
     /// The session as it is stored, if the caller may see it.
     pub(super) async fn stored_session(&self, identity: &Identity, session_id: &str) -> Result<Session, UploadError> {
         let not_found = || UploadError::SessionNotFound(session_id.to_owned());
         let id = Uuid::try_parse(session_id).map_err(|_| not_found())?;
-        let session = self.db.read(move |tx| sessions::find(tx, id)).await?.ok_or_else(not_found)?;
+        let session = self.records.find(id).await?.ok_or_else(not_found)?;
         authorize(&session, identity)?;
         Ok(session)
     }

@@ -9,8 +9,8 @@ use futures_util::{Stream, StreamExt};
 use uuid::Uuid;
 
 use super::live::{BegunPart, LiveSession};
-use super::registry::Found;
-use super::{UploadError, Uploads, to_its_end};
+use super::{Found, LocalUploads, UploadError, to_its_end};
+use crate::db::sessions::Status;
 use crate::db::{Durability, parts, sessions};
 use crate::failpoint;
 use crate::storage::{PartDigests, PartWriter, WrittenPart};
@@ -23,7 +23,7 @@ const MIN_WRITEBACK_BYTES: u64 = 1024 * 1024;
 #[error("{0}")]
 pub struct BodyError(pub String);
 
-impl Uploads {
+impl LocalUploads {
     /// Receives part `part_index` of a session, which must have `digests`. The caller has checked that the sender may
     /// send it.
     ///
@@ -32,7 +32,7 @@ impl Uploads {
     ///
     /// # Errors
     /// When the session takes no parts, the body is not exactly the part, or something failed.
-    pub async fn receive_part(
+    pub(in super::super) async fn receive_part(
         &self,
         session_id: Uuid,
         part_index: u32,
@@ -42,7 +42,7 @@ impl Uploads {
         let live = match self.registry.find(session_id).await? {
             Some(Found::Live(live)) => live,
             Some(Found::Ended(session)) => return Err(UploadError::ended(session_id, session.status)),
-            None => return Err(UploadError::SessionNotFound(session_id.to_string())),
+            Some(Found::InStore(_)) | None => return Err(UploadError::SessionNotFound(session_id.to_string())),
         };
         let lease = live.take_turn(part_index).await?;
         tokio::select! {
@@ -133,7 +133,18 @@ impl Uploads {
         let begun = live.begin_part(part_index).await?;
         if begun.maybe_recorded {
             let session_id = live.session.id;
-            self.db.write(Durability::Process, move |tx| parts::delete(tx, session_id, part_index)).await?;
+            let forgotten = self.records.db.write(Durability::Process, move |tx| {
+                let status = sessions::find_locked(tx, session_id)?.map(|session| session.status);
+                if status == Some(Status::Uploading) {
+                    parts::delete(tx, session_id, part_index)?;
+                }
+                Ok(status)
+            });
+            // Its end may not have been told to this process: then the bytes are a file's.
+            match forgotten.await? {
+                Some(Status::Uploading) => {}
+                ended => return Err(UploadError::ended_or_gone(session_id, ended)),
+            }
             live.set_maybe_recorded(part_index, false);
         }
         Ok(begun)
@@ -142,7 +153,7 @@ impl Uploads {
 
 /// After the last byte of a part is written, its record comes. Only then may the next request for it write.
 async fn record_part(
-    uploads: Uploads,
+    uploads: LocalUploads,
     live: Arc<LiveSession>,
     part_index: u32,
     begun: BegunPart,
@@ -152,7 +163,7 @@ async fn record_part(
     let session_id = live.session.id;
     let stored = subtrees.clone();
     live.set_maybe_recorded(part_index, true);
-    let recorded = uploads.db.write(Durability::Process, move |tx| {
+    let recorded = uploads.records.db.write(Durability::Process, move |tx| {
         if parts::record(tx, session_id, part_index, &stored)? {
             return Ok(None);
         }

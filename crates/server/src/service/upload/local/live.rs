@@ -18,10 +18,10 @@ const IDLE_TURNS: usize = 64;
 
 /// A session while it takes parts. At most one exists for a session.
 #[derive(Debug)]
-pub(super) struct LiveSession {
+pub(in super::super) struct LiveSession {
     /// What it was started with. Its status and its end are not looked at here: the table has both.
-    pub(super) session: Session,
-    pub(super) plan: PartPlan,
+    pub(in super::super) session: Session,
+    pub(in super::super) plan: PartPlan,
     pub(super) blob: Arc<Blob>,
     /// Held while the session's end is being decided.
     pub(super) ending: tokio::sync::Mutex<()>,
@@ -249,12 +249,12 @@ impl LiveSession {
     }
 
     /// Indices of the parts that are there, and of those that are not.
-    pub(super) fn parts(&self) -> (Vec<u32>, Vec<u32>) {
+    pub(in super::super) fn parts(&self) -> (Vec<u32>, Vec<u32>) {
         self.table().parts()
     }
 
     /// When the session ends by itself.
-    pub(super) fn expires_at(&self) -> Timestamp {
+    pub(in super::super) fn expires_at(&self) -> Timestamp {
         self.table().expires_at
     }
 
@@ -334,6 +334,8 @@ mod tests {
             trusted_boot_id: String::new(),
             declared_hash: None,
             completed_file: None,
+            storage: crate::storage::StorageKind::Local,
+            store_upload_id: None,
         };
         let blob = store.create(session.blob_id, plan.size_bytes()).unwrap();
         LiveSession::fresh(session, plan, blob)

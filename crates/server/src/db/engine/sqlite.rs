@@ -1,4 +1,4 @@
-//! Runs queries on SQLite: one writer thread that commits many requests at once, and a few readers.
+//! SQLite: one writer thread that commits many requests at once, and a few readers.
 //!
 //! SQLite takes one writer at a time and waits for the disk at every durable commit. The writer therefore
 //! takes all writes that are waiting, runs each in a savepoint of its own, and commits them together: one
@@ -13,10 +13,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags, Row, ToSql};
+use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 
-use super::{DbError, migrate};
+use super::super::value::Value;
+use super::super::{DbError, Tx, migrate};
+use super::Durability;
 
 /// Connections for reading. Reads are point lookups of microseconds; two keep one slow listing from
 /// delaying every request's key check.
@@ -30,18 +32,9 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 /// Page cache of one connection, in KiB. The working set is indexes' upper levels.
 const CACHE_KIB: i32 = 2048;
 
-/// What a write must survive once it is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// The end of the process, `kill -9` included. Reaches the disk within about a second.
-    Process,
-    /// A power cut.
-    PowerLoss,
-}
-
-/// The database. Clones share it; it stops when the last one is dropped.
+/// A database file. Clones share it; it stops when the last one is dropped.
 #[derive(Clone)]
-pub struct Db {
+pub struct Sqlite {
     writer: mpsc::Sender<Write>,
     readers: mpsc::Sender<Read>,
 }
@@ -77,13 +70,13 @@ impl<T: Send, F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send> Job for Pending<T
     }
 
     fn failure(&self) -> Option<DbError> {
-        self.outcome.as_ref().and_then(|outcome| outcome.as_ref().err()).map(commit_error)
+        self.outcome.as_ref().and_then(|outcome| outcome.as_ref().err()).map(DbError::share)
     }
 
     fn reply(self: Box<Self>, committed: Result<(), &DbError>) {
         let _ = self.sender.send(match (self.outcome, committed) {
             (Some(Err(error)), _) => Err(error),
-            (_, Err(error)) => Err(commit_error(error)),
+            (_, Err(error)) => Err(error.share()),
             (Some(Ok(value)), Ok(())) => Ok(value),
             (None, Ok(())) => Err(DbError::Stopped),
         });
@@ -92,15 +85,15 @@ impl<T: Send, F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send> Job for Pending<T
 
 type Read = Box<dyn FnOnce(&Tx<'_>) + Send>;
 
-impl Db {
+impl Sqlite {
     /// Opens the database file, making it if need be, brings its schema up to date, and starts the threads.
     ///
     /// # Errors
     /// When the file cannot be opened, is no database, or was written by a newer version. Blocks.
-    pub fn open(path: &Path) -> Result<Self, DbError> {
-        let mut writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+    pub(super) fn open(path: &Path) -> Result<Self, DbError> {
+        let writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
         writer.pragma_update(None, "journal_mode", "WAL")?;
-        migrate::run(&mut writer)?;
+        migrate_file(&writer)?;
         Self::start(writer, path)
     }
 
@@ -108,9 +101,9 @@ impl Db {
     ///
     /// # Errors
     /// Also when its schema is not the one this program knows. Blocks.
-    pub fn open_existing(path: &Path) -> Result<Self, DbError> {
+    pub(super) fn open_existing(path: &Path) -> Result<Self, DbError> {
         let writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        migrate::check(&writer)?;
+        migrate::check(&Tx::sqlite(&writer))?;
         Self::start(writer, path)
     }
 
@@ -132,7 +125,7 @@ impl Db {
     ///
     /// # Errors
     /// What `query` returned, or why the commit failed.
-    pub async fn write<T, F>(&self, durability: Durability, query: F) -> Result<T, DbError>
+    pub(super) async fn write<T, F>(&self, durability: Durability, query: F) -> Result<T, DbError>
     where
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
@@ -147,7 +140,7 @@ impl Db {
     ///
     /// # Errors
     /// What `query` returned.
-    pub async fn read<T, F>(&self, query: F) -> Result<T, DbError>
+    pub(super) async fn read<T, F>(&self, query: F) -> Result<T, DbError>
     where
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
@@ -161,18 +154,32 @@ impl Db {
     }
 }
 
-/// The error of one commit, told to each of the writes that shared it.
-fn commit_error(error: &DbError) -> DbError {
-    match error {
-        DbError::Full(source) => DbError::Full(copy_of(source)),
-        DbError::Locked(source) => DbError::Locked(copy_of(source)),
-        other => DbError::Commit(other.to_string()),
+/// A value as it stands in a row.
+pub fn sqlite_value(value: rusqlite::types::ValueRef<'_>) -> Value<'_> {
+    use rusqlite::types::ValueRef;
+    match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(number) => Value::Integer(number),
+        // No column of ours holds fractions.
+        ValueRef::Real(number) => Value::Text(number.to_string().into()),
+        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text)),
+        ValueRef::Blob(bytes) => Value::Blob(bytes.into()),
     }
 }
 
-fn copy_of(error: &rusqlite::Error) -> rusqlite::Error {
-    let code = error.sqlite_error().copied().unwrap_or(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ERROR));
-    rusqlite::Error::SqliteFailure(code, Some(error.to_string()))
+/// Each version in a transaction of its own. Two processes that start at once take turns.
+fn migrate_file(connection: &Connection) -> Result<(), DbError> {
+    for version in migrate::VERSIONS {
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        match migrate::to_version(&Tx::sqlite(connection), version) {
+            Ok(()) => connection.execute_batch("COMMIT")?,
+            Err(error) => {
+                connection.execute_batch("ROLLBACK")?;
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, DbError> {
@@ -197,7 +204,7 @@ fn run_reads(connection: &Connection, jobs: &Mutex<mpsc::Receiver<Read>>) {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
         // A panicking query drops its sender, so its request gets `Stopped`; the thread goes on.
-        let _ = catch_unwind(AssertUnwindSafe(|| job(&Tx { connection })));
+        let _ = catch_unwind(AssertUnwindSafe(|| job(&Tx::sqlite(connection))));
     }
 }
 
@@ -257,7 +264,7 @@ impl Writer {
         self.execute("BEGIN IMMEDIATE")?;
         for write in batch {
             self.execute("SAVEPOINT request")?;
-            if !write.job.run(&Tx { connection: &self.connection }) {
+            if !write.job.run(&Tx::sqlite(&self.connection)) {
                 if self.connection.is_autocommit() {
                     // SQLite has undone the whole transaction by itself, as it does on a full disk.
                     return Err(write.job.failure().unwrap_or(DbError::Stopped));
@@ -304,54 +311,5 @@ impl Writer {
     fn execute(&self, sql: &'static str) -> Result<(), DbError> {
         self.connection.prepare_cached(sql)?.execute([])?;
         Ok(())
-    }
-}
-
-/// What queries run on: the statements of one transaction, or of one read.
-pub struct Tx<'c> {
-    connection: &'c Connection,
-}
-
-impl Tx<'_> {
-    pub(super) fn execute(&self, sql: &'static str, parameters: &[&dyn ToSql]) -> Result<usize, DbError> {
-        Ok(self.connection.prepare_cached(sql)?.execute(parameters)?)
-    }
-
-    pub(super) fn optional<T>(
-        &self,
-        sql: &'static str,
-        parameters: &[&dyn ToSql],
-        row: impl FnOnce(&Row<'_>) -> Result<T, DbError>,
-    ) -> Result<Option<T>, DbError> {
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query(parameters)?;
-        rows.next()?.map(row).transpose()
-    }
-
-    pub(super) fn all<T>(
-        &self,
-        sql: &'static str,
-        parameters: &[&dyn ToSql],
-        mut row: impl FnMut(&Row<'_>) -> Result<T, DbError>,
-    ) -> Result<Vec<T>, DbError> {
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query(parameters)?;
-        let mut found = Vec::new();
-        while let Some(next) = rows.next()? {
-            found.push(row(next)?);
-        }
-        Ok(found)
-    }
-
-    /// What is wrong with the database file itself; `deep` compares indexes with their tables as well.
-    pub(crate) fn integrity_problems(&self, deep: bool) -> Result<Vec<String>, DbError> {
-        let sql = if deep { "PRAGMA integrity_check" } else { "PRAGMA quick_check" };
-        let mut problems = self.all(sql, &[], |row| Ok(row.get::<_, String>(0)?))?;
-        problems.retain(|problem| problem != "ok");
-        Ok(problems)
-    }
-
-    pub(super) fn exists(&self, sql: &'static str, parameters: &[&dyn ToSql]) -> Result<bool, DbError> {
-        Ok(self.optional(sql, parameters, |_| Ok(()))?.is_some())
     }
 }

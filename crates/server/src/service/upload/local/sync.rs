@@ -5,13 +5,13 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::live::LiveSession;
-use super::{UploadError, Uploads, blocking};
+use super::{LocalUploads, UploadError, blocking};
 use crate::db::{DbError, Durability, Tx, parts};
 
-impl Uploads {
+impl LocalUploads {
     /// Closes sessions that nobody has used for a while, and has those synced first that need it: a sync that fails is
     /// told to the first who asks only, and to nobody once the file is closed.
-    pub fn close_idle(&self) {
+    pub(in super::super) fn close_idle(&self) {
         for live in self.registry.idle_unsynced() {
             let uploads = self.clone();
             tokio::spawn(async move {
@@ -55,7 +55,7 @@ impl Uploads {
         session_id: Uuid,
         query: impl Fn(&Tx<'_>) -> Result<(), DbError> + Clone + Send + 'static,
     ) {
-        while let Err(error) = self.write_to_free(Durability::Process, query.clone()).await {
+        while let Err(error) = self.records.write_to_free(Durability::Process, query.clone()).await {
             tracing::error!(%session_id, error = %crate::error::chain(&error), "parts that were lost are still recorded");
             tokio::time::sleep(super::RETRY_PAUSE).await;
         }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::live::LiveSession;
 use super::registry::NotOpened;
 use super::turns::Turns;
-use super::{UploadError, Uploads, blocking, plan_of};
+use super::{LocalUploads, UploadError, blocking, plan_of};
 use crate::db::sessions::{self, Session, Status};
 use crate::db::{Db, Durability, parts};
 use crate::failpoint;
@@ -97,7 +97,7 @@ impl Opener {
         failpoint::pass("verify.before_commit");
         let trust = Arc::clone(&self.trust);
         let noted = self.db.write(Durability::Process, move |tx| {
-            let now = sessions::find(tx, session_id)?;
+            let now = sessions::find_locked(tx, session_id)?;
             if now.as_ref().is_some_and(|now| now.status == Status::Uploading) {
                 damaged.iter().try_for_each(|index| parts::delete(tx, session_id, *index))?;
                 sessions::set_trusted_boot(tx, session_id, &trust)?;
@@ -136,17 +136,17 @@ fn verify(session_id: Uuid, blob: Blob, plan: PartPlan, recorded: Vec<Recorded>)
     verified
 }
 
-impl Uploads {
+impl LocalUploads {
     /// Verifies all sessions that need it, one after the other, until `stop`. One that cannot be verified is logged;
     /// whoever uses it has it tried again.
     ///
     /// # Errors
     /// When the sessions cannot be listed.
-    pub async fn verify_untrusted(&self, stop: &CancellationToken) -> Result<(), UploadError> {
+    pub(in super::super) async fn verify_untrusted(&self, stop: &CancellationToken) -> Result<(), UploadError> {
         let mut last = Uuid::nil();
         loop {
             let trust = Arc::clone(&self.trust);
-            let found = self.db.read(move |tx| sessions::list_untrusted(tx, &trust, last, ROUND)).await?;
+            let found = self.records.db.read(move |tx| sessions::list_untrusted(tx, &trust, last, ROUND)).await?;
             let Some(next) = found.last().copied() else { return Ok(()) };
             last = next;
             for id in found {

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-use super::UploadError;
 use super::live::LiveSession;
 use super::reopen::Opener;
 use super::turns::TurnGuard;
+use super::{Found, UploadError};
 use crate::db::DbError;
 use crate::db::sessions::Session;
 use crate::storage::StorageError;
@@ -33,14 +33,6 @@ struct Entry {
     /// Whether a task of its own opens it, however long that takes.
     is_claimed: bool,
     used: Instant,
-}
-
-/// What there is of a session.
-pub(super) enum Found {
-    /// It takes parts.
-    Live(Arc<LiveSession>),
-    /// It has ended.
-    Ended(Box<Session>),
 }
 
 impl Registry {

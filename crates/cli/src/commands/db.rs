@@ -1,0 +1,87 @@
+//! `partway db migrate`
+
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use partway_server::config::DatabaseUrl;
+use partway_server::data_dir::DataDir;
+use partway_server::db::{DatabaseLocation, Db};
+use serde_json::json;
+
+use crate::settings::StoreArgs;
+use crate::{Failure, table};
+
+/// What can be done with the database itself.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DbCommand {
+    /// Copy all records from the SQLite file of the data directory to an empty PostgreSQL database. The server must be
+    /// stopped.
+    Migrate(MigrateArgs),
+}
+
+/// What `partway db migrate` takes.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "All records are copied in one transaction and compared by counts and checksums before it ends. Then the \
+                  SQLite file gets another name, so that no server starts with it by mistake. Nothing else of the data \
+                  directory changes: with local storage its files stay where they are."
+)]
+pub(crate) struct MigrateArgs {
+    /// The empty database: `postgres://user:password@host/database`. Without it: `database.url` of the settings.
+    #[arg(long, value_name = "URL")]
+    to: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// Runs the command.
+pub(crate) fn db(command: DbCommand) -> Result<(), Failure> {
+    let DbCommand::Migrate(args) = command;
+    let config = args.store.config()?;
+    let url = args.to.or_else(|| config.database.url.as_ref().map(|DatabaseUrl(url)| url.clone()));
+    let url = url.ok_or("--to is missing, and database.url is not set: where are the records to go?")?;
+    let data_dir = &config.storage.data_dir;
+    let file = DataDir::existing_database(data_dir)?;
+    // Held until the file has its other name: no server may write to it meanwhile.
+    let _lock = DataDir::lock(data_dir)?;
+    // Brings the file to this version, and what its log holds into it.
+    drop(Db::open(&DatabaseLocation::Sqlite(file.clone()))?);
+    let target = DatabaseLocation::Postgres { url, max_connections: 2 };
+    let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::no_length() };
+    bar.set_style(ProgressStyle::with_template("{spinner} {human_pos} rows {msg}")?);
+    let (shown, source) = (bar.clone(), file.clone());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let copied = runtime.block_on(async {
+        let target = Db::open(&target).map_err(|error| {
+            format!("the database {target} cannot be used: {}", partway_server::error_chain(&error))
+        })?;
+        let copy = target.copy_from(source, move |table, rows| {
+            shown.inc(rows as u64);
+            shown.set_message(table);
+        });
+        Ok::<_, Failure>(copy.await?)
+    })?;
+    bar.finish_and_clear();
+    let kept = file.with_extension("db-migrated");
+    std::fs::rename(&file, &kept)?;
+    for log in ["db-wal", "db-shm"] {
+        let _ = std::fs::remove_file(file.with_extension(log));
+    }
+    if args.json {
+        let tables: Vec<_> = copied
+            .iter()
+            .map(|content| json!({"table": content.table, "rows": content.rows, "checksum": content.checksum}))
+            .collect();
+        println!("{}", json!({"tables": tables, "kept": kept.display().to_string()}));
+        return Ok(());
+    }
+    let rows: Vec<_> = copied
+        .iter()
+        .map(|content| [content.table.to_owned(), content.rows.to_string(), content.checksum[..16].to_owned()])
+        .collect();
+    table::print(["TABLE", "ROWS", "CHECKSUM, THE SAME ON BOTH SIDES"], &rows);
+    println!("\nThe SQLite file is kept as {}. Start the server with `database.url`.", kept.display());
+    Ok(())
+}

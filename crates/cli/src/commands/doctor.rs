@@ -1,0 +1,297 @@
+//! `partway doctor`: tries what a server with these settings would need, and says what to change.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::Args;
+use http::HeaderMap;
+use partway_server::Config;
+use partway_server::db::{Db, workspaces};
+use partway_server::storage::{BlobHeaders, BlobStore, LocalStore, S3Store, StorageError, StorageKind};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::settings::StoreArgs;
+
+/// Clocks that differ by more make signatures look wrong (15 minutes, S3 documentation); this much is worth a word.
+const SKEW: Duration = Duration::from_secs(60);
+const MOST_SKEW: Duration = Duration::from_secs(900);
+/// How long the URLs of the trial are good.
+const TRIAL_SECONDS: u64 = 300;
+
+/// What `partway doctor` takes.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit code: 0 when all is well, 1 when something has to be changed. Writes and deletes one small object."
+)]
+pub(crate) struct DoctorArgs {
+    /// Set the bucket's CORS rules, in the place of those it has, so that browsers may send parts.
+    #[arg(long)]
+    fix_cors: bool,
+    /// Print JSON, one object per check.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// How one thing is.
+enum Health {
+    Well(String),
+    /// It works, but.
+    Doubtful(String),
+    /// It does not: what is wrong, and what to change.
+    Ill {
+        problem: String,
+        change: &'static str,
+    },
+}
+
+struct Doctor {
+    json: bool,
+    ill: bool,
+}
+
+impl Doctor {
+    fn tell(&mut self, check: &str, health: Health) {
+        let (state, text, change) = match health {
+            Health::Well(text) => ("ok", text, None),
+            Health::Doubtful(text) => ("warning", text, None),
+            Health::Ill { problem, change } => {
+                self.ill = true;
+                ("problem", problem, Some(change))
+            }
+        };
+        if self.json {
+            println!("{}", json!({"check": check, "state": state, "detail": text, "change": change}));
+            return;
+        }
+        println!("{state:8} {check:16} {text}");
+        if let Some(change) = change {
+            println!("{:25} change: {change}", "");
+        }
+    }
+}
+
+/// Examines the settings and what they name.
+pub(crate) fn doctor(args: &DoctorArgs) -> ExitCode {
+    let examined = args.store.config().and_then(|config| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let mut doctor = Doctor { json: args.json, ill: false };
+        runtime.block_on(examine(&mut doctor, &config, args.fix_cors));
+        Ok(doctor.ill)
+    });
+    match examined {
+        Ok(false) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("partway: {}", partway_server::error_chain(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn examine(doctor: &mut Doctor, config: &Config, fix_cors: bool) {
+    doctor.tell("settings", Health::Well("all are allowed".to_owned()));
+    let database = examine_database(config).await;
+    doctor.tell("database", database);
+    examine_urls(doctor, config);
+    match config.storage.kind {
+        StorageKind::Local => {
+            let local = examine_disk(config);
+            doctor.tell("data directory", local);
+            if config.database.url.is_some() && !config.storage.single_node {
+                doctor.tell(
+                    "storage",
+                    Health::Ill {
+                        problem: "local storage with a PostgreSQL database, which other nodes could share".to_owned(),
+                        change: "storage.kind = \"s3\", or storage.single_node = true when this is the only node",
+                    },
+                );
+            }
+        }
+        StorageKind::S3 => match config.storage.s3().map(|bucket| S3Store::new(&bucket)) {
+            Some(Ok(store)) => examine_bucket(doctor, &store, fix_cors).await,
+            Some(Err(error)) => doctor.tell("bucket", ill(&error, "storage.endpoint and storage.public_endpoint")),
+            None => {}
+        },
+    }
+}
+
+fn ill(error: &(dyn std::error::Error + 'static), change: &'static str) -> Health {
+    Health::Ill { problem: partway_server::error_chain(error), change }
+}
+
+async fn examine_database(config: &Config) -> Health {
+    let location = config.database();
+    let is_new = config.database.url.is_none() && !config.storage.data_dir.join("partway.db").exists();
+    if is_new {
+        return Health::Well(format!("{location} will be made by the first start"));
+    }
+    let opened = Db::open_existing(&location);
+    let read = match opened {
+        Ok(db) => db.read(workspaces::list).await,
+        Err(error) => Err(error),
+    };
+    match read {
+        Ok(workspaces) => Health::Well(format!("{location} answers, {} workspace(s)", workspaces.len())),
+        Err(partway_server::db::DbError::TooOld { found, .. }) => {
+            Health::Well(format!("{location} answers; the first start brings its schema (version {found}) up to date"))
+        }
+        Err(error) if config.database.url.is_none() => ill(&error, "data_dir, or who may read it"),
+        Err(error) => ill(&error, "database.url: host, port, user, password, name; is the server running?"),
+    }
+}
+
+fn examine_urls(doctor: &mut Doctor, config: &Config) {
+    let health = match (&config.http.public_url, config.http.listen.ip().is_unspecified()) {
+        (Some(url), _) => Health::Well(format!("URLs begin with {url}")),
+        (None, true) => Health::Ill {
+            problem: format!("listening on {}, and no public_url: returned URLs begin with that", config.http.listen),
+            change: "public_url, the address by which clients know this server",
+        },
+        (None, false) => Health::Well(format!("URLs begin with http://{}", config.http.listen)),
+    };
+    doctor.tell("public_url", health);
+}
+
+fn examine_disk(config: &Config) -> Health {
+    let data_dir = &config.storage.data_dir;
+    if !data_dir.is_dir() {
+        return Health::Well(format!("{} will be made by the first start", data_dir.display()));
+    }
+    match LocalStore::existing(data_dir).free_bytes() {
+        Ok(free) if free <= config.storage.min_free.0 => Health::Ill {
+            problem: format!(
+                "{free} bytes are free, {} are kept free: nothing can be uploaded",
+                config.storage.min_free.0
+            ),
+            change: "make room, or storage.min_free_bytes",
+        },
+        Ok(free) => Health::Well(format!("{}, {free} bytes free", data_dir.display())),
+        Err(error) => ill(&error, "data_dir"),
+    }
+}
+
+async fn examine_bucket(doctor: &mut Doctor, store: &S3Store, fix_cors: bool) {
+    match S3Store::check(store).await {
+        Ok(clock) => {
+            doctor.tell("bucket", Health::Well("is there, and the keys open it".to_owned()));
+            if let Some(clock) = clock {
+                let skew = clock.store.duration_since(clock.ours).unwrap_or_else(|earlier| earlier.duration());
+                doctor.tell("clock", skew_of(skew));
+            }
+        }
+        Err(error) => {
+            if error.is_code("RequestTimeTooSkewed") {
+                doctor
+                    .tell("clock", ill(&error, "this machine's clock: it differs from the store's by over 15 minutes"));
+            }
+            return doctor.tell("bucket", bucket_problem(&error));
+        }
+    }
+    if fix_cors {
+        match store.set_cors().await {
+            Ok(()) => doctor.tell("fix CORS", Health::Well("the bucket's rules are set".to_owned())),
+            Err(error) => doctor.tell("fix CORS", ill(&error, "the key's permission to change the bucket (owner)")),
+        }
+    }
+    let blob_id = Uuid::now_v7();
+    let tried = try_upload(doctor, store, blob_id).await;
+    if let Err(error) = tried {
+        doctor.tell("trial upload", ill(&error, "the key's permission to read, write and list the bucket"));
+    }
+    if let Err(error) = store.delete_blob(blob_id).await {
+        doctor.tell("trial deletion", ill(&error, "the key's permission to delete objects and abort uploads"));
+    }
+}
+
+fn skew_of(skew: Duration) -> Health {
+    let seconds = skew.as_secs();
+    match skew {
+        skew if skew >= MOST_SKEW => Health::Ill {
+            problem: format!("differs from the store's by {seconds} s: signatures are refused"),
+            change: "this machine's clock, by NTP",
+        },
+        skew if skew >= SKEW => Health::Doubtful(format!("differs from the store's by {seconds} s; set it by NTP")),
+        _ => Health::Well("agrees with the store's".to_owned()),
+    }
+}
+
+fn bucket_problem(error: &StorageError) -> Health {
+    let change = match error {
+        StorageError::Unavailable { .. } => "storage.endpoint: nothing answers there",
+        error if error.is_code("NoSuchBucket") => "storage.bucket, or make the bucket",
+        error if error.is_code("SignatureDoesNotMatch") => "storage.secret_access_key, or storage.region",
+        error if error.is_code("AuthorizationHeaderMalformed") => "storage.region",
+        error if error.is_code("InvalidAccessKeyId") || error.is_code("AccessDenied") => {
+            "storage.access_key_id and secret_access_key, storage.region, or the key's permissions for the bucket"
+        }
+        _ => "storage.endpoint, storage.region, storage.bucket and the keys",
+    };
+    ill(error, change)
+}
+
+/// An upload as a browser would make it: by presigned URLs, from a page of another origin.
+async fn try_upload(doctor: &mut Doctor, store: &S3Store, blob_id: Uuid) -> Result<(), StorageError> {
+    let headers = BlobHeaders { content_type: "text/plain".to_owned(), content_disposition: "inline".to_owned() };
+    let upload_id = store.create_upload(blob_id, &headers).await?;
+    let url = store.presign_parts(blob_id, &upload_id, &[0], TRIAL_SECONDS)?.remove(0);
+    let change = "storage.public_endpoint: the address by which clients reach the store";
+    let (status, answer) = match store.send_as_browser(&url, Bytes::from_static(b"partway doctor")).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            doctor.tell("public endpoint", ill(&error, change));
+            return Ok(());
+        }
+    };
+    if status != 200 {
+        let problem = format!("answers {status} to a part that was sent to a URL signed for it");
+        doctor.tell("public endpoint", Health::Ill { problem, change });
+        return Ok(());
+    }
+    doctor.tell("public endpoint", Health::Well("takes parts by presigned URLs".to_owned()));
+    let preflight = store.preflight(&url, "PUT").await?;
+    doctor.tell("CORS", cors(&preflight, &answer));
+    let parts = store.list_parts(blob_id, &upload_id).await?.unwrap_or_default();
+    store.complete_upload(blob_id, &upload_id, &parts).await?;
+    let object = store.find_blob(blob_id).await?;
+    let has_checksum = object.as_ref().is_some_and(|object| object.crc64nvme.is_some());
+    doctor.tell(
+        "upload",
+        match object {
+            Some(object) if object.size_bytes == 14 => Health::Well("opened, listed, completed".to_owned()),
+            other => Health::Ill {
+                problem: format!("was completed, and the object is {other:?}"),
+                change: "the store: is it S3-compatible?",
+            },
+        },
+    );
+    doctor.tell(
+        "checksum",
+        match has_checksum {
+            true => {
+                Health::Well("the store keeps the CRC-64/NVME of whole objects: `hash` is set and compared".to_owned())
+            }
+            false => Health::Well("the store keeps none of whole objects: `hash` is null".to_owned()),
+        },
+    );
+    Ok(())
+}
+
+fn cors(preflight: &HeaderMap, answer: &HeaderMap) -> Health {
+    let text = |headers: &HeaderMap, name: &str| {
+        headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_ascii_lowercase()
+    };
+    let methods = text(preflight, "access-control-allow-methods");
+    let exposed = text(answer, "access-control-expose-headers");
+    let change = "`partway doctor --fix-cors` sets rules that allow it";
+    let missing = match () {
+        () if text(preflight, "access-control-allow-origin").is_empty() => "pages of other origins may not ask",
+        () if !methods.contains("put") && methods != "*" => "PUT is not allowed",
+        () if !exposed.contains("etag") && exposed != "*" => "ETag is not exposed",
+        () => return Health::Well("pages of any origin may PUT, and see ETag".to_owned()),
+    };
+    Health::Ill { problem: format!("{missing}: browsers cannot upload"), change }
+}

@@ -1,0 +1,113 @@
+//! `partway storage migrate`
+
+use std::os::unix::fs::DirBuilderExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use clap::{Args, Subcommand, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use partway_server::config::Config;
+use partway_server::db::Db;
+use partway_server::service::move_files::{MoveFiles, Moved};
+use partway_server::storage::{LocalStore, S3Store, StorageKind, Stores};
+
+use super::database::open_existing;
+use crate::settings::StoreArgs;
+use crate::{Failure, table};
+
+/// What can be done with storages.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StorageCommand {
+    /// Move all files to the other storage, also while servers run. Run it again to move what is left.
+    Migrate(MigrateArgs),
+}
+
+/// What `partway storage migrate` takes.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Every running server must serve both storages before this begins: to move to s3, restart it with the \
+                  bucket's settings; to move to local, with storage.kind = \"local\" as well. Each file is copied, read back and compared with its hash, and then switched; until \
+                  then it is served from where it was. Open uploads end where they began: run it again after them."
+)]
+pub(crate) struct MigrateArgs {
+    /// Where the files are to be.
+    #[arg(long)]
+    to: Kind,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    Local,
+    S3,
+}
+
+/// Runs the command.
+pub(crate) fn storage(command: StorageCommand) -> Result<(), Failure> {
+    let StorageCommand::Migrate(args) = command;
+    let config = args.store.config()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let db = open_existing(&config)?;
+    let moved = runtime.block_on(migrate(&config, db, &args))?;
+    if args.json {
+        println!("{}", serde_json::to_value(&moved)?);
+    } else {
+        println!("Moved {} files, {} bytes.", moved.files, moved.bytes);
+        if moved.gone > 0 {
+            println!("{} were replaced or deleted meanwhile.", moved.gone);
+        }
+        if !moved.failed.is_empty() {
+            let rows: Vec<_> = moved.failed.iter().map(|(path, why)| [path.clone(), why.clone()]).collect();
+            table::print(["NOT MOVED", "WHY"], &rows);
+        }
+    }
+    match moved.failed.len() {
+        0 => Ok(()),
+        failed => Err(format!("{failed} files were not moved; run the command again").into()),
+    }
+}
+
+async fn migrate(config: &Config, db: Db, args: &MigrateArgs) -> Result<Moved, Failure> {
+    let to = match args.to {
+        Kind::Local => StorageKind::Local,
+        Kind::S3 => StorageKind::S3,
+    };
+    let bucket = config.storage.s3().ok_or("storage.endpoint, storage.bucket and keys are not all set")?;
+    let settings = &config.storage;
+    if to == StorageKind::S3 && !settings.data_dir.is_dir() {
+        return Err(format!("{} is not there; is it the data_dir of the server?", settings.data_dir.display()).into());
+    }
+    if to == StorageKind::Local && db.is_shared() && !settings.single_node {
+        return Err(
+            "the database is a PostgreSQL server, which other nodes could share, and they could not serve what is on \
+                    this disk; allowed: storage.single_node = true when this node is the only one"
+                .into(),
+        );
+    }
+    if to == StorageKind::Local && settings.kind != StorageKind::Local {
+        return Err("storage.kind is \"s3\": a server with it does not serve local files; set storage.kind = \"local\", restart \
+                    the server, and run this again"
+            .into());
+    }
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&settings.data_dir)?;
+    let local = LocalStore::open(&settings.data_dir, settings.reserve, settings.min_free.0)?;
+    let stores = Stores { primary: to, local: Some(Arc::new(local)), s3: Some(Arc::new(S3Store::new(&bucket)?)) };
+    let moving = MoveFiles { db, stores, to, grace_seconds: settings.url_lifetime.0.as_secs() };
+    let (files, bytes) = moving.left().await?;
+    let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new(bytes) };
+    let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {msg} eta {eta}");
+    bar.set_style(style?);
+    let arrived = AtomicU64::new(0);
+    let on_moved = |bytes, has_arrived| {
+        bar.inc(bytes);
+        let done = arrived.fetch_add(u64::from(has_arrived), Ordering::Relaxed);
+        bar.set_message(format!("{} of {files} files", done + u64::from(has_arrived)));
+    };
+    let moved = moving.run(&on_moved).await?;
+    bar.finish_and_clear();
+    Ok(moved)
+}

@@ -1,0 +1,158 @@
+//! What runs queries: SQLite in a file of the data directory, or a PostgreSQL server.
+//!
+//! Invariant: a write that returned `Ok` is in the database for every later read, survives the end of the
+//! process, and, when it asked for [`Durability::PowerLoss`], survives a power cut. A write that returned an
+//! error has changed nothing, except for one whose commit was sent to PostgreSQL and never answered.
+
+mod postgres;
+mod sqlite;
+
+use std::path::PathBuf;
+
+use self::postgres::Postgres;
+pub(super) use self::postgres::PostgresConnection;
+use self::sqlite::Sqlite;
+pub(super) use self::sqlite::sqlite_value;
+use super::transfer::{self, Content};
+use super::{DbError, Tx};
+
+/// What a write must survive once it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// The end of the process, `kill -9` included. Reaches the disk within about a second.
+    Process,
+    /// A power cut. All that PostgreSQL answers does.
+    PowerLoss,
+}
+
+/// Where the database is.
+#[derive(Clone)]
+pub enum DatabaseLocation {
+    /// A file.
+    Sqlite(PathBuf),
+    /// A server.
+    Postgres {
+        /// `postgres://…`, with the password.
+        url: String,
+        /// Most connections of this process.
+        max_connections: u32,
+    },
+}
+
+impl std::fmt::Display for DatabaseLocation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "{}", path.display()),
+            Self::Postgres { url, .. } => f.write_str(&postgres::without_password(url)),
+        }
+    }
+}
+
+/// The database. Clones share it; it stops when the last one is dropped.
+#[derive(Clone)]
+pub struct Db(Engine);
+
+#[derive(Clone)]
+enum Engine {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
+}
+
+impl Db {
+    /// Opens the database, making the file if need be, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// When it cannot be opened, is no database, or was written by a newer version. Blocks.
+    pub fn open(location: &DatabaseLocation) -> Result<Self, DbError> {
+        Ok(Self(match location {
+            DatabaseLocation::Sqlite(path) => Engine::Sqlite(Sqlite::open(path)?),
+            DatabaseLocation::Postgres { url, max_connections } => {
+                Engine::Postgres(Postgres::open(url, *max_connections, true)?)
+            }
+        }))
+    }
+
+    /// Opens the database as it is, for commands beside a server that may be of another version.
+    ///
+    /// # Errors
+    /// Also when its schema is not the one this program knows. Blocks.
+    pub fn open_existing(location: &DatabaseLocation) -> Result<Self, DbError> {
+        Ok(Self(match location {
+            DatabaseLocation::Sqlite(path) => Engine::Sqlite(Sqlite::open_existing(path)?),
+            DatabaseLocation::Postgres { url, .. } => Engine::Postgres(Postgres::open(url, 2, false)?),
+        }))
+    }
+
+    /// Runs `query` as one transaction; an `Err` from it undoes all it did. On PostgreSQL transactions run at the same
+    /// time: what `query` reads and others may change, it locks.
+    ///
+    /// # Errors
+    /// What `query` returned, or why the commit failed.
+    pub async fn write<T, F>(&self, durability: Durability, query: F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
+    {
+        match &self.0 {
+            Engine::Sqlite(sqlite) => sqlite.write(durability, query).await,
+            Engine::Postgres(postgres) => postgres.write(query).await,
+        }
+    }
+
+    /// Runs `query` on a reading connection: it sees everything committed before.
+    ///
+    /// # Errors
+    /// What `query` returned.
+    pub async fn read<T, F>(&self, query: F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
+    {
+        match &self.0 {
+            Engine::Sqlite(sqlite) => sqlite.read(query).await,
+            Engine::Postgres(postgres) => postgres.read(query).await,
+        }
+    }
+
+    /// Copies the records of an SQLite file, which no server uses meanwhile, into this empty database and compares them;
+    /// into one that has exactly these records nothing is copied. `copied` hears of table and rows.
+    ///
+    /// # Errors
+    /// [`DbError::NotEmpty`] when the database has other records, [`DbError::Corrupt`] when what was copied differs;
+    /// nothing has changed then.
+    pub async fn copy_from(
+        &self,
+        file: PathBuf,
+        copied: impl Fn(&'static str, usize) + Send + 'static,
+    ) -> Result<Vec<Content>, DbError> {
+        let Engine::Postgres(postgres) = &self.0 else { return Err(DbError::NotEmpty) };
+        postgres
+            .write_at_length(move |to| {
+                let connection =
+                    rusqlite::Connection::open_with_flags(file, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+                let from = Tx::sqlite(&connection);
+                super::migrate::check(&from)?;
+                // The file is read at length in between.
+                to.without_timeouts()?;
+                let is_empty = transfer::is_empty(to)?;
+                if is_empty {
+                    transfer::copy_all(&from, to, &copied)?;
+                }
+                let (wanted, there) = (transfer::contents(&from)?, transfer::contents(to)?);
+                match wanted.iter().zip(&there).find(|(wanted, there)| wanted != there) {
+                    None => Ok(there),
+                    Some((wanted, _)) if is_empty => Err(DbError::Corrupt {
+                        table: wanted.table,
+                        problem: "what was copied is not what was read".to_owned(),
+                    }),
+                    Some(_) => Err(DbError::NotEmpty),
+                }
+            })
+            .await
+    }
+
+    /// Whether other nodes may use the same database.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.0, Engine::Postgres(_))
+    }
+}

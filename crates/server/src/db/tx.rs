@@ -1,0 +1,171 @@
+//! What queries run on.
+
+use std::cell::RefCell;
+
+use super::engine::PostgresConnection;
+use super::value::{Parameter, Row, Value};
+use super::{DbError, Timestamp, dialect};
+
+/// The statements of one transaction, or of one read.
+pub struct Tx<'c>(Connection<'c>);
+
+enum Connection<'c> {
+    Sqlite(&'c rusqlite::Connection),
+    Postgres(RefCell<&'c mut PostgresConnection>),
+}
+
+impl<'c> Tx<'c> {
+    pub(super) fn sqlite(connection: &'c rusqlite::Connection) -> Self {
+        Self(Connection::Sqlite(connection))
+    }
+
+    pub(super) fn postgres(connection: &'c mut PostgresConnection) -> Self {
+        Self(Connection::Postgres(RefCell::new(connection)))
+    }
+
+    /// Runs a statement and tells how many rows it changed.
+    pub(super) fn execute(&self, sql: &'static str, parameters: &[&dyn Parameter]) -> Result<usize, DbError> {
+        match &self.0 {
+            Connection::Sqlite(connection) => {
+                let parameters = rusqlite::params_from_iter(parameters.iter().map(|parameter| parameter.to_value()));
+                Ok(connection.prepare_cached(sql)?.execute(parameters)?)
+            }
+            Connection::Postgres(connection) => connection.borrow_mut().execute(sql, parameters),
+        }
+    }
+
+    /// The first row, if there is one.
+    pub(super) fn optional<T>(
+        &self,
+        sql: &'static str,
+        parameters: &[&dyn Parameter],
+        row: impl FnOnce(&Row<'_>) -> Result<T, DbError>,
+    ) -> Result<Option<T>, DbError> {
+        match &self.0 {
+            Connection::Sqlite(connection) => {
+                let mut statement = connection.prepare_cached(sql)?;
+                let values = parameters.iter().map(|parameter| parameter.to_value());
+                let mut rows = statement.query(rusqlite::params_from_iter(values))?;
+                rows.next()?.map(|found| row(&Row::sqlite(found))).transpose()
+            }
+            Connection::Postgres(connection) => {
+                let rows = connection.borrow_mut().query(sql, parameters)?;
+                rows.first().map(|found| row(&Row::postgres(found))).transpose()
+            }
+        }
+    }
+
+    /// All rows.
+    pub(super) fn all<T>(
+        &self,
+        sql: &'static str,
+        parameters: &[&dyn Parameter],
+        mut row: impl FnMut(&Row<'_>) -> Result<T, DbError>,
+    ) -> Result<Vec<T>, DbError> {
+        match &self.0 {
+            Connection::Sqlite(connection) => {
+                let mut statement = connection.prepare_cached(sql)?;
+                let values = parameters.iter().map(|parameter| parameter.to_value());
+                let mut rows = statement.query(rusqlite::params_from_iter(values))?;
+                let mut found = Vec::new();
+                while let Some(next) = rows.next()? {
+                    found.push(row(&Row::sqlite(next))?);
+                }
+                Ok(found)
+            }
+            Connection::Postgres(connection) => {
+                let rows = connection.borrow_mut().query(sql, parameters)?;
+                rows.iter().map(|found| row(&Row::postgres(found))).collect()
+            }
+        }
+    }
+
+    pub(super) fn exists(&self, sql: &'static str, parameters: &[&dyn Parameter]) -> Result<bool, DbError> {
+        Ok(self.optional(sql, parameters, |_| Ok(()))?.is_some())
+    }
+
+    /// The present, by the database's clock: the same for all nodes that share it.
+    pub(crate) fn now(&self) -> Result<Timestamp, DbError> {
+        match &self.0 {
+            Connection::Sqlite(_) => Ok(Timestamp::now()),
+            Connection::Postgres(_) => {
+                let sql = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)";
+                Ok(self.optional(sql, &[], |row| row.get(0))?.unwrap_or_else(Timestamp::now))
+            }
+        }
+    }
+
+    /// What is wrong with the database file itself; `deep` compares indexes with their tables as well. A server of
+    /// PostgreSQL looks after its own files.
+    pub(crate) fn integrity_problems(&self, deep: bool) -> Result<Vec<String>, DbError> {
+        if let Connection::Postgres(_) = self.0 {
+            return Ok(Vec::new());
+        }
+        let sql = if deep { "PRAGMA integrity_check" } else { "PRAGMA quick_check" };
+        let mut problems = self.all(sql, &[], |row| row.get::<String>(0))?;
+        problems.retain(|problem| problem != "ok");
+        Ok(problems)
+    }
+
+    /// This transaction may take as long as it takes, and so may whoever it waits for.
+    pub(super) fn without_timeouts(&self) -> Result<(), DbError> {
+        let sql = "SELECT set_config('lock_timeout', '0', true), set_config('statement_timeout', '0', true), \
+                   set_config('idle_in_transaction_session_timeout', '0', true)";
+        match &self.0 {
+            Connection::Sqlite(_) => Ok(()),
+            Connection::Postgres(_) => self.exists(sql, &[]).map(drop),
+        }
+    }
+
+    /// Runs the statements of a migration.
+    pub(super) fn run_schema(&self, sql: &str) -> Result<(), DbError> {
+        match &self.0 {
+            Connection::Sqlite(connection) => Ok(connection.execute_batch(sql)?),
+            Connection::Postgres(connection) => connection.borrow_mut().run(&dialect::schema(sql)),
+        }
+    }
+}
+
+/// Where each engine keeps the version: SQLite in the file's header, PostgreSQL in a table of one row.
+impl Tx<'_> {
+    /// 0 where there is no schema yet.
+    pub(super) fn schema_version(&self) -> Result<i64, DbError> {
+        let sql = match &self.0 {
+            Connection::Sqlite(_) => "PRAGMA user_version",
+            Connection::Postgres(_) => {
+                let there = "SELECT 1 FROM information_schema.tables \
+                             WHERE table_name = 'schema_version' AND table_schema = current_schema()";
+                if !self.exists(there, &[])? {
+                    return Ok(0);
+                }
+                "SELECT version FROM schema_version"
+            }
+        };
+        Ok(self.optional(sql, &[], |row| row.get(0))?.unwrap_or_default())
+    }
+
+    pub(super) fn set_schema_version(&self, version: i64) -> Result<(), DbError> {
+        match &self.0 {
+            Connection::Sqlite(connection) => Ok(connection.pragma_update(None, "user_version", version)?),
+            Connection::Postgres(connection) => {
+                connection.borrow_mut().run("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)")?;
+                self.execute("DELETE FROM schema_version", &[])?;
+                self.execute("INSERT INTO schema_version (version) VALUES (?1)", &[&version])?;
+                Ok(())
+            }
+        }
+    }
+}
+
+impl rusqlite::ToSql for Value<'_> {
+    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+        use rusqlite::types::{ToSqlOutput, Value as Owned, ValueRef};
+        Ok(match self {
+            Self::Null => ToSqlOutput::Owned(Owned::Null),
+            Self::Integer(number) => ToSqlOutput::Owned(Owned::Integer(*number)),
+            Self::Boolean(is) => ToSqlOutput::Owned(Owned::Integer(i64::from(*is))),
+            Self::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+            Self::Blob(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
+        })
+    }
+}

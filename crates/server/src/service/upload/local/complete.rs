@@ -1,0 +1,79 @@
+//! Completing a session of local storage: no byte is copied, moved or read again.
+
+use std::sync::Arc;
+
+use super::super::complete::{Published, check_hash, completed_file, draft};
+use super::live::LiveSession;
+use super::{LocalUploads, UploadError, blocking};
+use crate::db::files::File;
+use crate::db::sessions::Status;
+use crate::db::{DbError, Timestamp};
+use crate::failpoint;
+use crate::input::FileHash;
+use crate::media;
+use crate::service::file::FileDraft;
+
+impl LocalUploads {
+    /// Completes the session, or tells what another request made of it.
+    pub(in super::super) async fn complete(
+        &self,
+        live: Arc<LiveSession>,
+        hash: Option<FileHash>,
+    ) -> Result<File, UploadError> {
+        let session_id = live.session.id;
+        let deciding = live.ending.lock().await;
+        if live.ended() == Some(Status::Completed) {
+            // Another request completed it while this one waited.
+            let session = self.records.find(session_id).await?;
+            return session.map_or(Err(UploadError::SessionNotFound(session_id.to_string())), |session| {
+                completed_file(session, hash.as_ref())
+            });
+        }
+        if live.expires_at() <= Timestamp::now() {
+            return Err(UploadError::SessionExpired(session_id));
+        }
+        let guard = live.begin_ending()?;
+        let received = live.hash().map(|hash| format!("blake3:{hash}"));
+        check_hash(live.session.declared_hash.as_deref(), received.as_deref())?;
+        check_hash(hash.as_ref().map(FileHash::as_str), received.as_deref())?;
+        failpoint::pass("complete.before_sync");
+        self.sync(&live).await?;
+        failpoint::pass("complete.after_sync");
+        let draft = self.describe(&live, received).await?;
+        failpoint::pass("complete.before_commit");
+        let file = match self.records.publish(session_id, draft).await? {
+            Published::Now(file) => *file,
+            // Sessions of local storage never begin anew.
+            Published::Changed => return Err(UploadError::Ending(session_id)),
+            Published::Ended(session) => {
+                // Its end was not told to this process: the answer of the commit was lost.
+                self.registry.remove(session_id);
+                return completed_file(*session, hash.as_ref());
+            }
+        };
+        failpoint::pass("complete.after_commit");
+        guard.completed();
+        self.registry.remove(session_id);
+        drop(deciding);
+        self.garbage_bell.notify_one();
+        Ok(file)
+    }
+
+    /// Brings the blob's name onto the disk, and says what is to be published. But for the header of an image or a video
+    /// no byte is read.
+    async fn describe(&self, live: &Arc<LiveSession>, hash: Option<String>) -> Result<FileDraft, UploadError> {
+        let (store, live) = (Arc::clone(&self.store), Arc::clone(live));
+        let described = blocking(move || {
+            let session = &live.session;
+            store.sync_name(session.blob_id)?;
+            let dimensions = media::dimensions(&session.mime_type, || live.blob.reader(media::MAX_READS).ok());
+            Ok(draft(session, hash, dimensions))
+        });
+        let draft = described.await?;
+        if draft.hash.is_none() {
+            let problem = format!("those of {} do not make its file", draft.id);
+            return Err(DbError::Corrupt { table: "parts", problem }.into());
+        }
+        Ok(draft)
+    }
+}

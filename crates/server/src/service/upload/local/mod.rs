@@ -1,0 +1,108 @@
+//! Uploads whose parts this process receives, into blobs of its data directory.
+//!
+//! While a session takes parts, a `LiveSession` in memory keeps its open blob and knows which parts are there; there is
+//! never more than one for a session, which is what lets two requests for the same part, or a part and a complete, see
+//! each other.
+
+mod complete;
+mod end;
+mod live;
+mod receive;
+mod registry;
+mod reopen;
+mod resign;
+mod start;
+mod sync;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore};
+use uuid::Uuid;
+
+pub(super) use live::LiveSession;
+pub use receive::BodyError;
+
+use super::room::Records;
+use super::status::Found;
+use super::turns;
+use super::{UploadError, blocking, plan_of, to_its_end};
+use crate::config::Config;
+use crate::db::sessions::Session;
+use crate::storage::{LocalStore, WriteGate};
+use registry::Registry;
+use reopen::Opener;
+
+/// Parts whose writing is being started at once. Each takes a blocking thread for a moment, on a slow disk for longer.
+const WRITEBACKS: usize = 4;
+/// Sessions that rest and are synced at once: nobody waits for them.
+const IDLE_SYNCS: usize = 2;
+/// Between two tries of what must not be left undone.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// The uploads of one data directory. Clones share them.
+#[derive(Clone)]
+pub(super) struct LocalUploads {
+    records: Records,
+    store: Arc<LocalStore>,
+    gate: Arc<WriteGate>,
+    registry: Arc<Registry>,
+    /// What parts must have been received under to be trusted as they are: this boot of the machine, this directory.
+    trust: Arc<str>,
+    /// How long a body may bring nothing.
+    stall_timeout: Duration,
+    /// Permits to start writing a part back; none where parts do not go to the disk as they come.
+    writebacks: Arc<Semaphore>,
+    /// Permits to sync a session that rests.
+    idle_syncs: Arc<Semaphore>,
+    /// Rings when there is garbage.
+    garbage_bell: Arc<Notify>,
+}
+
+impl LocalUploads {
+    /// `gate` is shared by all that write to `store`. `trust` differs after whatever may have lost unsynced bytes.
+    pub(super) fn new(
+        records: Records,
+        store: Arc<LocalStore>,
+        gate: Arc<WriteGate>,
+        trust: Arc<str>,
+        garbage_bell: Arc<Notify>,
+        config: &Config,
+    ) -> Self {
+        let opener = Opener::new(records.db.clone(), Arc::clone(&store), Arc::clone(&trust));
+        Self {
+            records,
+            store,
+            gate,
+            registry: Arc::new(Registry::new(opener)),
+            trust,
+            stall_timeout: config.http.stall_timeout.0,
+            writebacks: Arc::new(Semaphore::new(if config.storage.early_writeback { WRITEBACKS } else { 0 })),
+            idle_syncs: Arc::new(Semaphore::new(IDLE_SYNCS)),
+            garbage_bell,
+        }
+    }
+
+    /// The circumstances that parts received now have.
+    pub(super) fn trust(&self) -> &str {
+        &self.trust
+    }
+
+    /// Whether the session's parts need no verification.
+    pub(super) fn trusts(&self, session: &Session) -> bool {
+        session.trusted_boot_id == *self.trust
+    }
+
+    /// The session, if it is open in memory.
+    pub(super) fn find_open(&self, id: Uuid) -> Option<Arc<LiveSession>> {
+        self.registry.find_open(id)
+    }
+
+    /// The session, opened if it takes parts. `None` when there is none.
+    ///
+    /// # Errors
+    /// [`UploadError::Opening`] when that takes long.
+    pub(super) async fn open(&self, id: Uuid) -> Result<Option<Found>, UploadError> {
+        self.registry.find(id).await
+    }
+}

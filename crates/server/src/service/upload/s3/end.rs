@@ -1,0 +1,39 @@
+//! Ending a session whose parts the store has: the row says so, the cleaner tells the store.
+
+use uuid::Uuid;
+
+use super::super::end::end_session;
+use super::claim::{Claimed, Patience};
+use super::{S3Uploads, UploadError};
+use crate::db::sessions::{self, Session, Status};
+use crate::db::{Durability, Timestamp};
+use crate::failpoint;
+
+impl S3Uploads {
+    /// Ends the session as `status`, if it takes parts and `applies`. One that is being completed for longer than a
+    /// request waits is [`UploadError::Ending`].
+    pub(in super::super) async fn end(
+        &self,
+        id: Uuid,
+        status: Status,
+        applies: impl Fn(&Session, Timestamp) -> bool + Clone + Send + 'static,
+    ) -> Result<(), UploadError> {
+        let patience = if status == Status::Expired { Patience::None } else { Patience::Request };
+        let guard = match self.claim(id, patience).await {
+            Ok(Claimed::Taken(_, guard)) => guard,
+            Ok(Claimed::Ended(_)) => return Ok(()),
+            // Whoever completes it decides; the next round looks again.
+            Err(UploadError::Ending(_)) if patience == Patience::None => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        failpoint::pass("end.before_commit");
+        let ended = self.records.write_to_free(Durability::PowerLoss, move |tx| match sessions::find_locked(tx, id)? {
+            Some(session) if applies(&session, tx.now()?) => end_session(tx, &session, status),
+            _ => Ok(false),
+        });
+        let ended = ended.await.map(drop);
+        failpoint::pass("end.after_commit");
+        guard.release().await;
+        Ok(ended?)
+    }
+}

@@ -1,0 +1,100 @@
+//! Which parts the store has, and URLs for those it does not.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use partway_api::PartPlan;
+
+use super::super::resign::{Resigned, choose};
+use super::super::status::SessionState;
+use super::{S3Uploads, UploadError, blocking, plan_of};
+use crate::db::Timestamp;
+use crate::db::sessions::{Session, Status};
+use crate::storage::{BlobStore, PartInStore, StoredBlob};
+
+/// What the store has of a session.
+pub(super) enum InStore {
+    /// Its upload is open and has these parts.
+    Open(Vec<PartInStore>),
+    /// It is an object already: completing it was not finished.
+    Whole(StoredBlob),
+    /// There is no upload: it was never opened, or somebody else gave it up.
+    Nothing,
+}
+
+impl InStore {
+    /// Indices of the parts that are there, and of those that are not. A part of another size is as good as none.
+    pub(super) fn parts(&self, plan: &PartPlan) -> (Vec<u32>, Vec<u32>) {
+        let sizes: HashMap<u32, u64> = match self {
+            Self::Whole(_) => return ((0..plan.parts()).collect(), Vec::new()),
+            Self::Nothing => HashMap::new(),
+            Self::Open(parts) => parts.iter().map(|part| (part.index, part.size_bytes)).collect(),
+        };
+        (0..plan.parts()).partition(|index| sizes.get(index).copied() == plan.part_len(*index))
+    }
+}
+
+impl S3Uploads {
+    /// Asks the store.
+    pub(super) async fn look(&self, session: &Session) -> Result<InStore, UploadError> {
+        let blob_id = session.blob_id;
+        let Some(upload_id) = &session.store_upload_id else { return Ok(InStore::Nothing) };
+        if let Some(parts) = self.store.list_parts(blob_id, upload_id).await? {
+            return Ok(InStore::Open(parts));
+        }
+        let found = self.store.find_blob(blob_id).await?.filter(|found| found.size_bytes == session.size_bytes);
+        Ok(found.map_or(InStore::Nothing, InStore::Whole))
+    }
+
+    /// How far the session is.
+    pub(in super::super) async fn state(&self, mut session: Session) -> Result<SessionState, UploadError> {
+        let plan = plan_of(&session)?;
+        let (uploaded, missing) = self.look(&session).await?.parts(&plan);
+        if session.expires_at <= Timestamp::now() {
+            // The cleaner has not come to it yet.
+            session.status = Status::Expired;
+        }
+        Ok(SessionState { expires_at: session.expires_at, session, plan, uploaded, missing })
+    }
+
+    /// Lets the session live longer, and signs URLs of parts. An upload that has gone is opened anew: all of its parts
+    /// are missing.
+    pub(in super::super) async fn resign(
+        &self,
+        mut session: Session,
+        wanted: Option<Vec<u32>>,
+        ttl_seconds: u64,
+    ) -> Result<Resigned, UploadError> {
+        let (id, plan) = (session.id, plan_of(&session)?);
+        let now = Timestamp::now();
+        if session.expires_at <= now {
+            return Err(UploadError::SessionExpired(id));
+        }
+        let there = self.look(&session).await?;
+        let mut parts = choose(wanted, || there.parts(&plan).1, &plan)?;
+        match there {
+            InStore::Open(_) => {}
+            InStore::Nothing => session = self.replace_upload(session).await?,
+            // No part can be sent any more; completing goes on.
+            InStore::Whole(_) => parts.clear(),
+        }
+        let expires_at = now.plus_seconds(ttl_seconds);
+        self.records.extend(id, expires_at).await?;
+        let urls = self.part_urls(&session, parts.clone(), expires_at).await?;
+        Ok(Resigned { session_id: id, plan, parts, expires_at, store_urls: Some(urls) })
+    }
+
+    /// URLs of these parts, good until then. Signing 10,000 takes long enough to be done elsewhere.
+    pub(in super::super) async fn part_urls(
+        &self,
+        session: &Session,
+        parts: Vec<u32>,
+        expires_at: Timestamp,
+    ) -> Result<Vec<String>, UploadError> {
+        let Some(upload_id) = session.store_upload_id.clone() else { return Ok(Vec::new()) };
+        let (store, blob_id) = (Arc::clone(&self.store), session.blob_id);
+        let seconds = expires_at.unix_seconds() - Timestamp::now().unix_seconds();
+        let seconds = u64::try_from(seconds).unwrap_or(0).max(1);
+        blocking(move || store.presign_parts(blob_id, &upload_id, &parts, seconds)).await
+    }
+}

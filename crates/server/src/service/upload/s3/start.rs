@@ -1,0 +1,72 @@
+//! The store's multipart upload of a new session: opened after the row, and named in it.
+
+use uuid::Uuid;
+
+use super::super::end::end_session;
+use super::super::start::{NewSession, NotStarted};
+use super::{S3Uploads, UploadError};
+use crate::db::sessions::{self, Session, Status};
+use crate::db::{Durability, Tx};
+use crate::delivery::headers_at_store;
+use crate::failpoint;
+
+impl S3Uploads {
+    /// The row, then the upload.
+    pub(in super::super) async fn start(
+        &self,
+        new: NewSession,
+        public_key_id: &mut Option<Uuid>,
+    ) -> Result<Session, NotStarted> {
+        new.store(&self.records.db, public_key_id).await?;
+        failpoint::pass("start.after_row");
+        match self.with_upload(new.session.clone()).await {
+            Ok(session) => Ok(session),
+            Err(error) => {
+                // The row stays, as one that was aborted: the store may have opened an upload all the same, and what is
+                // found under its key is known to be dead.
+                let take_back = move |tx: &Tx<'_>| match sessions::find_locked(tx, new.session.id)? {
+                    // Another node may have answered the same request meanwhile.
+                    Some(session) if session.store_upload_id.is_none() => {
+                        new.free_name(tx)?;
+                        end_session(tx, &session, Status::Aborted)
+                    }
+                    _ => Ok(false),
+                };
+                if let Err(error) = self.records.write_to_free(Durability::Process, take_back).await {
+                    tracing::warn!(error = %crate::error::chain(&error), "a session that was not started stays until it expires");
+                }
+                self.garbage_bell.notify_one();
+                Err(NotStarted::Failed(error))
+            }
+        }
+    }
+
+    /// The session, with an upload at the store. Two nodes may open one at once: the first that is noted counts.
+    pub(in super::super) async fn with_upload(&self, session: Session) -> Result<Session, UploadError> {
+        if session.store_upload_id.is_some() { Ok(session) } else { self.replace_upload(session).await }
+    }
+
+    /// Opens an upload in the place of the one that the session names, which is not there any more.
+    pub(super) async fn replace_upload(&self, session: Session) -> Result<Session, UploadError> {
+        let (id, blob_id, before) = (session.id, session.blob_id, session.store_upload_id.clone());
+        let headers = headers_at_store(&session.file_name, &session.mime_type);
+        let upload_id = self.store.create_upload(blob_id, &headers).await?;
+        failpoint::pass("start.after_reserve");
+        let noted_id = upload_id.clone();
+        let noted = self.records.db.write(Durability::PowerLoss, move |tx| {
+            let is_noted = sessions::set_store_upload(tx, id, blob_id, before.as_deref(), &noted_id)?;
+            Ok((is_noted, sessions::find(tx, id)?))
+        });
+        let (is_noted, now) = noted.await?;
+        failpoint::pass("start.after_upload");
+        let now = now.ok_or_else(|| UploadError::SessionNotFound(id.to_string()))?;
+        if !is_noted {
+            // Another node was faster, or the session has ended. If this fails the sweep finds it.
+            let _ = self.store.abort_upload(blob_id, &upload_id).await;
+        }
+        if now.status != Status::Uploading {
+            return Err(UploadError::ended(id, now.status));
+        }
+        Ok(now)
+    }
+}

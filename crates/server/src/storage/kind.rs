@@ -1,0 +1,48 @@
+//! The kinds of storage.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Where bytes are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StorageKind {
+    /// Files of the data directory.
+    #[default]
+    Local,
+    /// Objects of a bucket.
+    S3,
+}
+
+impl StorageKind {
+    /// The kind as it is stored and written in settings.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::S3 => "s3",
+        }
+    }
+
+    /// Every kind.
+    pub const ALL: [Self; 2] = [Self::Local, Self::S3];
+
+    /// The kind that is stored and written as `text`.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+impl std::fmt::Display for StorageKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A blob and where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BlobRef {
+    /// In which storage.
+    pub storage: StorageKind,
+    /// Its id there.
+    pub id: Uuid,
+}

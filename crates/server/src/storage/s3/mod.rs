@@ -1,0 +1,112 @@
+//! Blobs as objects of a bucket: `<prefix><id>`.
+//!
+//! Parts never pass Partway: clients send them to the store by the URLs that it presigns, and Partway asks the store
+//! what has come. An object's key is its blob's id, used once: whatever is under a key was put there for that blob.
+//!
+//! Calls that the store did not answer, or answered with a failure of its own, are tried again. All of them may be: the
+//! one that is not idempotent, making a multipart upload, can leave one too many, which [`S3Store::list_uploads`] finds.
+
+mod blobs;
+mod client;
+mod cors;
+mod multipart;
+mod reader;
+mod xml;
+
+use std::time::Duration;
+
+use rusty_s3::{Bucket, Credentials, UrlStyle};
+use url::Url;
+use uuid::Uuid;
+
+pub use client::StoreClock;
+pub use multipart::{PartInStore, StoreUpload};
+pub use reader::ObjectReader;
+
+use super::StorageError;
+
+/// A store that cannot be connected to in this time is away.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where the bucket is, and who may use it.
+#[derive(Clone)]
+pub struct S3Settings {
+    /// The store, as Partway reaches it.
+    pub endpoint: Url,
+    /// The store, as clients reach it.
+    pub public_endpoint: Url,
+    /// Region that signatures name.
+    pub region: String,
+    /// Name of the bucket.
+    pub bucket: String,
+    /// What every key begins with: nothing else under it is touched.
+    pub prefix: String,
+    /// Whether the bucket's name is in the path of URLs instead of the host.
+    pub path_style: bool,
+    /// Id of the access key.
+    pub access_key_id: String,
+    /// The access key's secret.
+    pub secret_access_key: String,
+}
+
+/// A bucket.
+pub struct S3Store {
+    http: reqwest::Client,
+    bucket: Bucket,
+    /// The same bucket, as clients reach it.
+    public_bucket: Bucket,
+    credentials: Credentials,
+    prefix: String,
+}
+
+impl std::fmt::Debug for S3Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("S3Store").field("bucket", &self.bucket.name()).finish_non_exhaustive()
+    }
+}
+
+impl S3Store {
+    /// Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When an endpoint is no http or https URL with a host.
+    pub fn new(settings: &S3Settings) -> Result<Self, StorageError> {
+        let style = if settings.path_style { UrlStyle::Path } else { UrlStyle::VirtualHost };
+        let bucket = |endpoint: &Url| {
+            Bucket::new(endpoint.clone(), style, settings.bucket.clone(), settings.region.clone())
+                .map_err(|error| StorageError::store("use", format!("{endpoint}: {error}")))
+        };
+        // Another part of the program may have chosen a provider already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = || {
+            reqwest::Client::builder()
+                .user_agent(concat!("partway/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(CONNECT_TIMEOUT)
+                .redirect(reqwest::redirect::Policy::none())
+                .tcp_nodelay(true)
+        };
+        let http = match builder().build() {
+            // A machine without any root certificate, which plain http does not need.
+            Err(_) if settings.endpoint.scheme() == "http" => builder().tls_certs_only([]).build(),
+            built => built,
+        };
+        Ok(Self {
+            http: http.map_err(|error| StorageError::http("use", error))?,
+            bucket: bucket(&settings.endpoint)?,
+            public_bucket: bucket(&settings.public_endpoint)?,
+            credentials: Credentials::new(settings.access_key_id.clone(), settings.secret_access_key.clone()),
+            prefix: settings.prefix.clone(),
+        })
+    }
+
+    /// The key of a blob.
+    fn key(&self, blob_id: Uuid) -> String {
+        format!("{}{blob_id}", self.prefix)
+    }
+
+    /// The blob of a key; `None` when it is not exactly one that this store would make.
+    fn blob_id(&self, key: &str) -> Option<Uuid> {
+        let id = Uuid::try_parse(key.strip_prefix(&self.prefix)?).ok()?;
+        (self.key(id) == key).then_some(id)
+    }
+}

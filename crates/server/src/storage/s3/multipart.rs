@@ -1,0 +1,234 @@
+//! Multipart uploads of the store.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::Method;
+use uuid::Uuid;
+
+use super::S3Store;
+use super::client::Call;
+use super::xml::{self, PartsPage, UploadMade, UploadsPage};
+use crate::storage::{BlobHeaders, StorageError};
+
+/// Completing may take the store this long; some send blanks meanwhile.
+const COMPLETE_TIMEOUT: Duration = Duration::from_secs(600);
+/// How often completing is tried when the store says 200 and then that it failed.
+const LATE_ERROR_TRIES: u32 = 3;
+/// More pages than 10,000 parts have: a store whose pages do not end is not followed for ever.
+const MAX_PAGES: usize = 10_000;
+
+/// A part that the store has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartInStore {
+    /// Its index, from 0.
+    pub index: u32,
+    /// Its size.
+    pub size_bytes: u64,
+    /// What the store calls its content.
+    pub entity_tag: String,
+}
+
+/// A multipart upload that the store keeps open.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct StoreUpload {
+    /// The blob it would become.
+    pub blob_id: Uuid,
+    /// Its id.
+    pub upload_id: String,
+}
+
+impl S3Store {
+    /// Opens a multipart upload for the blob; the object will have these headers. Two may be open for one blob: when this is
+    /// tried again, or two nodes do it at once.
+    ///
+    /// # Errors
+    /// What the store said.
+    pub async fn create_upload(&self, blob_id: Uuid, blob_headers: &BlobHeaders) -> Result<String, StorageError> {
+        let key = self.key(blob_id);
+        let mut call = Call::new("open an upload in", Method::POST, Some(&key));
+        let headers = blob_headers.signed();
+        (call.query, call.headers) = (&[("uploads", "")], &headers);
+        let text = self.text(&call).await?;
+        Ok(xml::read::<UploadMade>(call.doing, &text)?.upload_id)
+    }
+
+    /// The URLs that permit sending these parts (from 0) for so long.
+    ///
+    /// # Errors
+    /// Never, with the settings that were checked at the start.
+    pub fn presign_parts(
+        &self,
+        blob_id: Uuid,
+        upload_id: &str,
+        parts: &[u32],
+        seconds: u64,
+    ) -> Result<Vec<String>, StorageError> {
+        let key = self.key(blob_id);
+        let url = |index: &u32| {
+            let number = (index + 1).to_string();
+            let query = [("partNumber", number.as_str()), ("uploadId", upload_id)];
+            Ok(self.presign(&Method::PUT, Some(&key), &query, &[], seconds, true)?.into())
+        };
+        parts.iter().map(url).collect()
+    }
+
+    /// The parts that have come, ascending; `None` when there is no such upload: it was completed or aborted.
+    ///
+    /// # Errors
+    /// What the store said.
+    pub async fn list_parts(&self, blob_id: Uuid, upload_id: &str) -> Result<Option<Vec<PartInStore>>, StorageError> {
+        let key = self.key(blob_id);
+        let mut found = Vec::new();
+        let mut marker = String::from("0");
+        for _ in 0..MAX_PAGES {
+            let mut call = Call::new("list the parts in", Method::GET, Some(&key));
+            let query = [("max-parts", "1000"), ("part-number-marker", marker.as_str()), ("uploadId", upload_id)];
+            call.query = &query;
+            let text = match self.text(&call).await {
+                Err(error) if error.is_code("NoSuchUpload") => return Ok(None),
+                text => text?,
+            };
+            let page: PartsPage = xml::read(call.doing, &text)?;
+            found.extend(page.part.into_iter().filter(|part| part.part_number > 0).map(|part| PartInStore {
+                index: part.part_number - 1,
+                size_bytes: part.size,
+                entity_tag: part.etag,
+            }));
+            match page.next_part_number_marker.filter(|_| page.is_truncated) {
+                Some(next) if next != marker => marker = next,
+                _ => break,
+            }
+        }
+        found.sort_by_key(|part| part.index);
+        Ok(Some(found))
+    }
+
+    /// Makes the object of these parts, in this order. False when there is no such upload: perhaps an earlier call did
+    /// it, whose answer was lost. The object tells.
+    ///
+    /// # Errors
+    /// What the store said, also when it said so under a 200.
+    pub async fn complete_upload(
+        &self,
+        blob_id: Uuid,
+        upload_id: &str,
+        parts: &[PartInStore],
+    ) -> Result<bool, StorageError> {
+        let key = self.key(blob_id);
+        let query = [("uploadId", upload_id)];
+        let body = xml::complete_body(parts.iter().map(|part| (part.index + 1, part.entity_tag.as_str())), None);
+        let mut call = Call::new("complete an upload in", Method::POST, Some(&key));
+        (call.query, call.body, call.timeout) = (&query, Bytes::from(body), COMPLETE_TIMEOUT);
+        let mut tries_left = LATE_ERROR_TRIES;
+        loop {
+            tries_left -= 1;
+            let text = match self.text(&call).await {
+                Err(error) if error.is_code("NoSuchUpload") => return Ok(false),
+                text => text?,
+            };
+            match xml::read_late_error(call.doing, &text) {
+                Ok(()) => return Ok(true),
+                Err(error) if error.is_code("NoSuchUpload") => return Ok(false),
+                Err(error) if error.may_pass() && tries_left > 0 => {
+                    tracing::debug!(%blob_id, error = %crate::error::chain(&error), "completing again");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The first part that the store lists and yet refuses to take: Garage does so when the part was sent again and that
+    /// broke off. `None` when it would take them all.
+    ///
+    /// A call with all parts, one of which has a checksum that it cannot have, completes nothing and tells whether one
+    /// before it is refused. A store that does not look at the checksum completes the upload with all of its parts, which
+    /// is what was wanted.
+    ///
+    /// # Errors
+    /// What the store said.
+    pub async fn find_refused_part(
+        &self,
+        blob_id: Uuid,
+        upload_id: &str,
+        parts: &[PartInStore],
+    ) -> Result<Option<u32>, StorageError> {
+        let (mut good, mut refused) = (0, parts.len());
+        while good < refused {
+            // Whether one of the parts up to and with this one is refused.
+            let middle = good + (refused - good) / 2;
+            match self.try_to_complete(blob_id, upload_id, parts, middle).await {
+                Err(error) if error.is_code("InvalidPart") => refused = middle,
+                Err(error) if error.is_code("InvalidDigest") || error.is_code("BadDigest") => good = middle + 1,
+                Err(error) => return Err(error),
+                Ok(()) => return Ok(None),
+            }
+        }
+        Ok(parts.get(refused).map(|part| part.index))
+    }
+
+    async fn try_to_complete(
+        &self,
+        blob_id: Uuid,
+        upload_id: &str,
+        parts: &[PartInStore],
+        wrong: usize,
+    ) -> Result<(), StorageError> {
+        let key = self.key(blob_id);
+        let query = [("uploadId", upload_id)];
+        let mut call = Call::new("look for a refused part in", Method::POST, Some(&key));
+        let body = xml::complete_body(parts.iter().map(|part| (part.index + 1, part.entity_tag.as_str())), Some(wrong));
+        (call.query, call.body, call.timeout) = (&query, Bytes::from(body), COMPLETE_TIMEOUT);
+        let text = self.text(&call).await?;
+        xml::read_late_error(call.doing, &text)
+    }
+
+    /// Gives an upload up. One that is not there counts as given up.
+    ///
+    /// # Errors
+    /// What the store said.
+    pub async fn abort_upload(&self, blob_id: Uuid, upload_id: &str) -> Result<(), StorageError> {
+        let key = self.key(blob_id);
+        let query = [("uploadId", upload_id)];
+        let mut call = Call::new("abort an upload in", Method::DELETE, Some(&key));
+        call.query = &query;
+        match self.call(&call).await {
+            Err(error) if !error.is_code("NoSuchUpload") && !error.is_missing() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// The open uploads of one blob, or of all blobs. What else is in the bucket is not told of.
+    ///
+    /// # Errors
+    /// What the store said.
+    pub async fn list_uploads(&self, blob_id: Option<Uuid>) -> Result<Vec<StoreUpload>, StorageError> {
+        let prefix = blob_id.map_or_else(|| self.prefix.clone(), |id| self.key(id));
+        let (mut key_marker, mut id_marker) = (String::new(), String::new());
+        let mut found = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let mut query = Vec::with_capacity(5);
+            if !key_marker.is_empty() {
+                query.push(("key-marker", key_marker.as_str()));
+            }
+            query.extend([("max-uploads", "1000"), ("prefix", prefix.as_str())]);
+            if !id_marker.is_empty() {
+                query.push(("upload-id-marker", id_marker.as_str()));
+            }
+            query.push(("uploads", ""));
+            let mut call = Call::new("list the uploads in", Method::GET, None);
+            call.query = &query;
+            let page: UploadsPage = xml::read(call.doing, &self.text(&call).await?)?;
+            let uploads = page.upload.into_iter().filter_map(|upload| {
+                Some(StoreUpload { blob_id: self.blob_id(&upload.key)?, upload_id: upload.upload_id })
+            });
+            found.extend(uploads);
+            let next = (page.next_key_marker.unwrap_or_default(), page.next_upload_id_marker.unwrap_or_default());
+            if !page.is_truncated || (&next.0, &next.1) == (&key_marker, &id_marker) {
+                break;
+            }
+            (key_marker, id_marker) = next;
+        }
+        Ok(found)
+    }
+}

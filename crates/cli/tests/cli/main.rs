@@ -1,9 +1,12 @@
 //! The real binary, as a person, a script or another tool would use it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod backup;
+mod cluster;
 mod crash;
 mod keys;
 mod media;
+mod proxies;
 mod readme;
 mod sdk;
 mod serve;

@@ -55,6 +55,21 @@ impl Api {
         answer(request.send().await.map_err(|error| error.to_string())?).await
     }
 
+    /// A start, once: `None` when there was no answer.
+    pub async fn named_once(&self, body: &Value, idempotency_key: &str) -> Option<Value> {
+        let answer = self.named(Method::POST, "/start", Some(body), Some(idempotency_key)).await.ok()?;
+        (answer.0 == 201).then_some(answer.1)
+    }
+
+    /// A POST: status, `Retry-After`, and answer. A connection that breaks fails the test.
+    pub async fn with_retry_after(&self, path: &str, body: &Value) -> (u16, Option<String>, Value) {
+        let request = self.http.post(format!("{}/api/v1/multipart{path}", self.base)).bearer_auth(&self.key);
+        let response = request.json(body).send().await.unwrap();
+        let retry_after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+        let (status, answer) = answer(response).await.unwrap();
+        (status, retry_after, answer)
+    }
+
     /// The answer of whichever process gives one.
     pub async fn until_answered(&self, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
         persistently(|| self.once(method.clone(), path, body)).await

@@ -7,6 +7,7 @@
 mod server;
 
 mod api;
+mod cluster;
 mod disk_errors;
 mod full_disk;
 mod kills;
@@ -14,4 +15,5 @@ mod memory;
 mod network;
 mod power_cut;
 mod proxy;
+mod store_proxy;
 mod verification;

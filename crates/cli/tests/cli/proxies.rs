@@ -1,0 +1,373 @@
+//! The files of deploy/nginx and deploy/caddy in front of a real server. They run as they are, but for what everybody
+//! changes in them: addresses, the path, where the log is, and the settings whose effect is shown.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::server::{Server, bytes, curl, free_address, fresh, partway, post, run, start, text};
+
+/// How long a proxy may take until it listens.
+const STARTS_WITHIN: Duration = Duration::from_secs(20);
+/// Two whole parts and a piece.
+const FILE_BYTES: usize = 25_000_000;
+
+/// A change to the line of a configuration file that begins so, spaces aside: what it is instead.
+type Change<'c> = (&'c str, &'c str);
+
+/// What nginx is told beside deploy/nginx: where it may write, and what Debian's nginx.conf sets that matters here.
+const NGINX_MAIN: &str = "
+daemon off;
+master_process off;
+pid nginx.pid;
+error_log error.log info;
+events {}
+http {
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+    gzip on;
+    include partway.conf;
+}
+";
+/// What Caddy is told beside deploy/caddy.
+const CADDY_MAIN: &str = "{
+	admin off
+}
+";
+const CADDY_LIMIT: &str = "handle /* {\nrequest_body {\nmax_size 1MB\n}";
+
+/// A proxy's process. Dropping it ends it.
+struct Proxy {
+    process: Child,
+    directory: TempDir,
+}
+
+impl Proxy {
+    /// nginx at `address`, with the files of deploy/nginx.
+    fn nginx(address: &str, server: &str, changes: &[Change<'_>]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let (listen, upstream) = (format!("listen {address};"), format!("server {server};"));
+        let own = [
+            ("listen 80;", listen.as_str()),
+            ("server 127.0.0.1:8080;", &upstream),
+            ("access_log /var/log/nginx/partway.log partway;", "access_log access.log partway;"),
+        ];
+        // Each setting is in one of the two files.
+        let changes = |file: &str| -> Vec<Change<'_>> {
+            own.iter().chain(changes).copied().filter(|(line, _)| has_line(file, line)).collect()
+        };
+        let (site, settings) = (deployed("nginx/partway.conf"), deployed("nginx/partway-proxy.conf"));
+        write(&directory, "nginx.conf", NGINX_MAIN);
+        write(&directory, "partway.conf", &changed(&site, &changes(&site)));
+        write(&directory, "snippets/partway-proxy.conf", &changed(&settings, &changes(&settings)));
+        let path = directory.path();
+        let mut command = Command::new("nginx");
+        command.arg("-p").arg(path).arg("-c").arg(path.join("nginx.conf")).arg("-e").arg(path.join("error.log"));
+        Self::start(command, directory, address)
+    }
+
+    /// Caddy at `address`, with the file of deploy/caddy.
+    fn caddy(address: &str, server: &str, changes: &[Change<'_>]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let (site, upstream) = (format!("http://{address} {{\nbind 127.0.0.1"), format!("reverse_proxy {server} {{"));
+        let own = [("files.example.com {", site.as_str()), ("reverse_proxy 127.0.0.1:8080 {", &upstream)];
+        let changes: Vec<_> = own.iter().chain(changes).copied().collect();
+        write(&directory, "Caddyfile", &format!("{CADDY_MAIN}{}", changed(&deployed("caddy/Caddyfile"), &changes)));
+        let mut command = Command::new("caddy");
+        command.args(["run", "--adapter", "caddyfile", "--config"]).arg(directory.path().join("Caddyfile"));
+        Self::start(command, directory, address)
+    }
+
+    fn start(mut command: Command, directory: TempDir, address: &str) -> Self {
+        let output = std::fs::File::create(directory.path().join("output")).unwrap();
+        let path = format!("{}:/usr/sbin", std::env::var("PATH").unwrap());
+        command.env_clear().env("PATH", path).env("HOME", directory.path()).current_dir(directory.path());
+        command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+        let process = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}; scripts/test installs what the tests need"));
+        let mut proxy = Self { process, directory };
+        let begin = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            let is_alive = proxy.process.try_wait().unwrap().is_none();
+            assert!(is_alive && begin.elapsed() < STARTS_WITHIN, "it does not listen: {}", proxy.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        proxy
+    }
+
+    /// Everything that it said.
+    fn log(&self) -> String {
+        let read = |name: &str| std::fs::read_to_string(self.directory.path().join(name)).unwrap_or_default();
+        ["output", "error.log", "access.log"].map(read).concat()
+    }
+
+    fn end(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn deployed(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn write(directory: &TempDir, name: &str, content: &str) {
+    let path = directory.path().join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, content).unwrap();
+}
+
+fn has_line(file: &str, begin: &str) -> bool {
+    file.lines().any(|line| line.trim_start().starts_with(begin))
+}
+
+/// The file with each change made. Each changes exactly one line, so a file that is changed and a test that is not
+/// do not go unnoticed.
+fn changed(file: &str, changes: &[Change<'_>]) -> String {
+    let mut lines: Vec<&str> = file.lines().collect();
+    for (begin, instead) in changes {
+        let mut found = lines.iter_mut().filter(|line| line.trim_start().starts_with(begin));
+        *found.next().unwrap_or_else(|| panic!("no line begins with {begin:?} in {file}")) = instead;
+        assert!(found.next().is_none(), "several lines begin with {begin:?} in {file}");
+    }
+    lines.join("\n")
+}
+
+/// A server, and what its clients see of it: a proxy in front.
+struct Proxied {
+    proxy: Proxy,
+    server: Server,
+    key: String,
+    /// Where the proxy listens, and the server behind it.
+    addresses: [String; 2],
+    directory: TempDir,
+}
+
+/// `path` is the path of the public URL: empty, or such as `/files`.
+fn proxied(proxy: fn(&str, &str, &[Change<'_>]) -> Proxy, path: &str, changes: &[Change<'_>]) -> Proxied {
+    let (directory, data_dir) = fresh();
+    let addresses = [free_address(), free_address()];
+    let url = format!("http://{}{path}", addresses[0]);
+    let arguments = ["--listen", &addresses[1], "--public-url", &url];
+    let server = Server::start_with(&data_dir, &arguments, &[("PARTWAY_HTTP_STALL_TIMEOUT_SECONDS", "2")]);
+    let (key, proxy) = (server.private_key(), proxy(&addresses[0], &addresses[1], changes));
+    Proxied { proxy, server, key, addresses, directory }
+}
+
+impl Proxied {
+    fn file(&self, name: &str, seed: u64, length: usize) -> (PathBuf, Vec<u8>) {
+        let (path, data) = (self.directory.path().join(name), bytes(seed, length));
+        std::fs::write(&path, &data).unwrap();
+        (path, data)
+    }
+
+    /// `partway upload`, to the public URL.
+    fn upload(&self, file: &Path) -> Output {
+        partway()
+            .arg("upload")
+            .arg(file)
+            .args(["--json", "--url", &self.server.url, "--key", &self.key])
+            .output()
+            .unwrap()
+    }
+
+    /// Fetches a URL of the server's into a file, and gives what was fetched.
+    fn fetch(&self, url: &Value, arguments: &[&str]) -> (String, Vec<u8>) {
+        let (url, copy) = (self.public(url), self.directory.path().join("copy"));
+        let fetched = run(Command::new("curl")
+            .args(["--silent", "--dump-header", "-", "--output"])
+            .arg(&copy)
+            .args(arguments)
+            .arg(url));
+        (text(&fetched.stdout).to_ascii_lowercase(), std::fs::read(copy).unwrap())
+    }
+
+    /// The URL, which must be below the public one.
+    fn public<'u>(&self, url: &'u Value) -> &'u str {
+        let url = url.as_str().unwrap();
+        assert!(url.starts_with(&format!("{}/", self.server.url)), "{url} is not below {}", self.server.url);
+        url
+    }
+}
+
+/// Uploads by the command line and by curl, and what comes back, whole and in ranges.
+fn files_go_up_and_come_back(proxied: &Proxied) {
+    let (file, data) = proxied.file("by cli.bin", 1, FILE_BYTES);
+    let output = proxied.upload(&file);
+    assert!(output.status.success(), "{}{}", text(&output.stderr), proxied.proxy.log());
+    let record: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(record["hash"], format!("blake3:{}", blake3::hash(&data)));
+    let (head, fetched) = proxied.fetch(&record["url"], &[]);
+    assert!(head.starts_with("http/1.1 200") && fetched == data, "{head}");
+    // Over the border of two parts.
+    let (head, fetched) = proxied.fetch(&record["url"], &["--range", "10485750-10485769"]);
+    assert!(head.starts_with("http/1.1 206"), "{head}");
+    assert!(head.contains(&format!("content-range: bytes 10485750-10485769/{FILE_BYTES}")), "{head}");
+    assert_eq!(fetched, &data[10_485_750..10_485_770]);
+
+    let (_, data) = proxied.file("by curl.bin", 2, FILE_BYTES);
+    let session = start(&proxied.server, &proxied.key, "by-curl.bin", FILE_BYTES);
+    let part_size = usize::try_from(session["part_size"].as_u64().unwrap()).unwrap();
+    let parts = session["parts"].as_array().unwrap();
+    for (url, part) in parts.iter().zip(data.chunks(part_size)) {
+        let file = proxied.directory.path().join("part");
+        std::fs::write(&file, part).unwrap();
+        // A proxy that left `Expect` to nobody would make curl wait longer than it may.
+        let patience = ["--header", "Expect: 100-continue", "--expect100-timeout", "60", "--max-time", "30"];
+        let arguments = ["--upload-file", file.to_str().unwrap(), proxied.public(url)];
+        assert_eq!(curl(&[&patience[..], &arguments].concat()), (200, String::new()));
+    }
+    let session_id = session["session_id"].as_str().unwrap();
+    let (_, resigned) = post(&proxied.server, &proxied.key, &format!("{session_id}/parts"), r#"{"parts":[0]}"#);
+    let resigned: Value = serde_json::from_str(&resigned).unwrap();
+    proxied.public(&resigned["parts"][0]["url"]);
+    let (status, record) =
+        post(&proxied.server, &proxied.key, "complete", &json!({"session_id": session_id}).to_string());
+    assert_eq!(status, 201, "{record}");
+    let record: Value = serde_json::from_str(&record).unwrap();
+    assert_eq!(proxied.fetch(&record["url"], &[]).1, data);
+}
+
+#[test]
+fn an_upload_through_nginx_comes_back_as_it_was() {
+    let proxied = proxied(Proxy::nginx, "", &[]);
+    files_go_up_and_come_back(&proxied);
+}
+
+#[test]
+fn an_upload_through_nginx_with_a_path_prefix_gives_urls_that_work() {
+    let proxied = proxied(Proxy::nginx, "/files", &[("location / {", "location /files/ {")]);
+    files_go_up_and_come_back(&proxied);
+}
+
+#[test]
+fn an_upload_through_nginx_that_buffers_requests_comes_back_as_it_was() {
+    let proxied = proxied(Proxy::nginx, "", &[("proxy_request_buffering off;", "proxy_request_buffering on;")]);
+    files_go_up_and_come_back(&proxied);
+    assert!(proxied.proxy.log().contains("a client request body is buffered to a temporary file"));
+}
+
+#[test]
+fn an_upload_through_caddy_comes_back_as_it_was() {
+    let proxied = proxied(Proxy::caddy, "", &[]);
+    files_go_up_and_come_back(&proxied);
+}
+
+#[test]
+fn an_upload_through_caddy_with_a_path_prefix_gives_urls_that_work() {
+    let proxied = proxied(Proxy::caddy, "/files", &[("handle /* {", "handle /files/* {")]);
+    files_go_up_and_come_back(&proxied);
+}
+
+#[test]
+fn nginx_keeps_no_byte_of_a_part_or_a_download_on_its_disk_and_no_signature_in_its_log() {
+    let proxied = proxied(Proxy::nginx, "", &[]);
+    let (file, data) = proxied.file("f.bin", 3, FILE_BYTES);
+    let record: Value = serde_json::from_slice(&proxied.upload(&file).stdout).unwrap();
+    // Slow enough that nginx would have to put the rest somewhere.
+    let (_, fetched) = proxied.fetch(&record["url"], &["--limit-rate", "20M"]);
+    assert_eq!(fetched, data);
+    let log = proxied.proxy.log();
+    assert!(log.contains("\"PUT /api/v1/multipart/") && log.contains("/parts/2\" 200"), "{log}");
+    assert!(!log.contains("temporary file") && !log.contains("signature="), "{log}");
+}
+
+#[test]
+fn nginx_that_compresses_leaves_files_as_they_are() {
+    let proxied = proxied(Proxy::nginx, "", &[]);
+    let file = proxied.directory.path().join("page.html");
+    std::fs::write(&file, "<p>hello</p>".repeat(1000)).unwrap();
+    let record: Value = serde_json::from_slice(&proxied.upload(&file).stdout).unwrap();
+    let (head, fetched) = proxied.fetch(&record["url"], &["--header", "Accept-Encoding: gzip"]);
+    assert_eq!(fetched.len(), 12_000);
+    assert!(head.contains("etag: \"") && head.contains("content-length: 12000"), "{head}");
+}
+
+#[test]
+fn what_partway_says_of_a_bad_part_arrives_through_each_proxy() {
+    for proxy in [Proxy::nginx, Proxy::caddy] {
+        let proxied = proxied(proxy, "", &[]);
+        let session = start(&proxied.server, &proxied.key, "f.bin", 5_000_000);
+        let url = proxied.public(&session["parts"][0]);
+        let (file, _) = proxied.file("longer.bin", 4, 20_000_000);
+        // Not with `Expect`: Caddy then breaks one connection in twenty before the answer has gone.
+        let put = |url: &str| curl(&["--header", "Expect:", "--upload-file", file.to_str().unwrap(), url]);
+        let (status, answer) = put(url);
+        assert!(status == 400 && answer.contains("PART_SIZE_MISMATCH"), "{status} {answer}");
+        let (status, answer) = put(&url.replace("signature=", "signature=0"));
+        assert!(status == 403 && answer.contains("SIGNATURE_INVALID"), "{status} {answer}");
+        // The connections between the two are still good for others.
+        assert_eq!(curl(&[&format!("{}/readyz", proxied.server.url)]).0, 200);
+        // This one is the proxy's own answer.
+        let (status, answer) = curl(&[&format!("{}/metrics", proxied.server.url)]);
+        assert!(status == 404 && !answer.contains("errorCode"), "{answer}");
+    }
+}
+
+#[test]
+fn a_stalled_part_is_ended_by_partway_behind_nginx() {
+    let proxied = proxied(Proxy::nginx, "", &[]);
+    let session = start(&proxied.server, &proxied.key, "f.bin", 5_000_000);
+    let path = proxied.public(&session["parts"][0]).strip_prefix(&proxied.server.url).unwrap();
+    let mut connection = TcpStream::connect(&proxied.addresses[0]).unwrap();
+    connection.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(connection, "PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000000\r\n\r\n").unwrap();
+    connection.write_all(&[0; 1_000_000]).unwrap();
+    let mut answer = vec![0; 4096];
+    let read = connection.read(&mut answer).unwrap();
+    let answer = text(&answer[..read]);
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("x-request-id"), "{answer}");
+}
+
+/// A proxy that limits bodies to 1 MB, and the same without the limit.
+fn a_limit_is_named_and_the_upload_goes_on_without_it(
+    proxy: fn(&str, &str, &[Change<'_>]) -> Proxy,
+    limit: Change<'_>,
+    setting: &str,
+) {
+    let mut proxied = proxied(proxy, "", &[limit]);
+    let (file, data) = proxied.file("f.bin", 5, FILE_BYTES);
+    let output = proxied.upload(&file);
+    let errors = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    for part in ["a proxy in front of the server", "413", setting, "partway upload --resume"] {
+        assert!(errors.contains(part), "{part:?} is not in {errors}");
+    }
+    assert!(!errors.contains("trying again") && !errors.contains("<html>"), "{errors}");
+
+    let [address, server] = proxied.addresses.clone();
+    proxied.proxy.end();
+    proxied.proxy = proxy(&address, &server, &[]);
+    let output = proxied.upload(&file);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let record: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(proxied.fetch(&record["url"], &[]).1, data);
+}
+
+#[test]
+fn a_body_limit_of_nginx_is_named_and_the_same_command_goes_on_once_it_is_lifted() {
+    let limit = ("client_max_body_size 0;", "client_max_body_size 1m;");
+    a_limit_is_named_and_the_upload_goes_on_without_it(Proxy::nginx, limit, "client_max_body_size");
+}
+
+#[test]
+fn a_body_limit_of_caddy_is_named_and_the_same_command_goes_on_once_it_is_lifted() {
+    let limit = ("handle /* {", CADDY_LIMIT);
+    a_limit_is_named_and_the_upload_goes_on_without_it(Proxy::caddy, limit, "max_size");
+}

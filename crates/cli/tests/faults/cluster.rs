@@ -1,0 +1,466 @@
+//! PostgreSQL and the store go away, fail, lie about what they did; nodes are killed at every step. In the end every
+//! acknowledged file has its bytes, and nothing is left in the bucket or the database that nobody owns.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use partway_testing::{Garage, Postgres};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::api::Api;
+use crate::server::{Server, bytes, free_address, fresh, partway, text};
+use crate::store_proxy::{Plan, StoreFault, StoreProxy};
+
+const PART: usize = 10 * 1024 * 1024;
+
+/// Settings as a process's environment has them.
+#[derive(Clone)]
+struct Settings(Vec<(String, String)>);
+
+impl Settings {
+    /// A bucket of `garage`, reached by the server at `endpoint` and by clients at node 0.
+    fn bucket(garage: &Garage, bucket: &str, endpoint: &str) -> Self {
+        let public_endpoint = garage.endpoint(0);
+        Self::of(&[
+            ("STORAGE_KIND", "s3"),
+            ("STORAGE_ENDPOINT", endpoint),
+            ("STORAGE_PUBLIC_ENDPOINT", &public_endpoint),
+            ("STORAGE_REGION", garage.region()),
+            ("STORAGE_BUCKET", bucket),
+            ("STORAGE_PREFIX", "partway/"),
+            ("STORAGE_ACCESS_KEY_ID", garage.access_key_id()),
+            ("STORAGE_SECRET_ACCESS_KEY", garage.secret_access_key()),
+            ("STORAGE_SWEEP_SECONDS", "1"),
+            ("STORAGE_URL_SECONDS", "6"),
+        ])
+    }
+
+    fn of(pairs: &[(&str, &str)]) -> Self {
+        Self(pairs.iter().map(|(name, value)| (format!("PARTWAY_{name}"), (*value).to_owned())).collect())
+    }
+
+    fn and(mut self, name: &str, value: &str) -> Self {
+        self.0.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn start(&self, data_dir: &Path, address: &str) -> Server {
+        let environment: Vec<_> = self.0.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        Server::start_with(data_dir, &["--listen", address], &environment)
+    }
+
+    fn command(&self, data_dir: &Path, arguments: &[&str]) -> Command {
+        let mut command = partway();
+        command.envs(self.0.iter().map(|(name, value)| (name, value))).args(arguments).arg("--data-dir").arg(data_dir);
+        command
+    }
+
+    /// Waits until nothing is left that nobody owns: no garbage, no unknown object, no dead upload.
+    fn assert_nothing_left(&self, data_dir: &Path, garage: &Garage, bucket: &str, open_uploads: usize) {
+        let began = Instant::now();
+        loop {
+            let output = self.command(data_dir, &["fsck", "--deep", "--json"]).output().unwrap();
+            let report: Value = serde_json::from_slice(&output.stdout)
+                .unwrap_or_else(|error| panic!("{error}: {}", text(&output.stderr)));
+            let uploads = uploads(garage, bucket);
+            if report["findings"] == json!([]) && report["garbage"] == 0 && uploads == open_uploads {
+                return;
+            }
+            assert!(began.elapsed() < Duration::from_secs(90), "{report}, {uploads} uploads are open");
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    }
+}
+
+/// How many multipart uploads are open in the bucket.
+fn uploads(garage: &Garage, bucket: &str) -> usize {
+    use partway_server::storage::{S3Settings, S3Store};
+    let endpoint: url::Url = garage.endpoint(0).parse().unwrap();
+    let settings = S3Settings {
+        public_endpoint: endpoint.clone(),
+        endpoint,
+        region: garage.region().to_owned(),
+        bucket: bucket.to_owned(),
+        prefix: "partway/".to_owned(),
+        path_style: true,
+        access_key_id: garage.access_key_id().to_owned(),
+        secret_access_key: garage.secret_access_key().to_owned(),
+    };
+    let store = S3Store::new(&settings).unwrap();
+    std::thread::scope(|scope| {
+        let listing = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(store.list_uploads(None)).unwrap().len()
+        });
+        listing.join().unwrap()
+    })
+}
+
+fn start_body(name: &str, size: usize) -> Value {
+    json!({"file_name": name, "size": size, "format": "bin"})
+}
+
+/// Uploads a file whatever happens to the server: starts it once, sends what is missing, completes.
+async fn upload(api: &Api, name: &str, data: &[u8]) -> Value {
+    let started = api.start(&start_body(name, data.len()), name).await;
+    let id = started["session_id"].as_str().unwrap().to_owned();
+    for _ in 0..20 {
+        let (status, signed) = api.until_answered(Method::POST, &format!("/{id}/parts"), Some(&json!({}))).await;
+        if status == 200 {
+            for part in signed["parts"].as_array().unwrap() {
+                let index = part["index"].as_u64().unwrap() as usize;
+                // One that fails is missing, and sent again.
+                let _ = api.put(part["url"].as_str().unwrap(), data.chunks(PART).nth(index).unwrap()).await;
+            }
+        }
+        let (status, answer) = api.complete(&id).await;
+        match (status, answer["errorCode"].as_str()) {
+            (201, _) => return answer,
+            (400, Some("PARTS_MISSING")) => {}
+            other => panic!("{other:?}: {answer}"),
+        }
+    }
+    panic!("{name} was not completed in 20 rounds");
+}
+
+/// The file of a record, whichever process serves it now, is `data`.
+async fn assert_served(api: &Api, record: &Value, data: &[u8]) {
+    let served = api.fetch(record["url"].as_str().unwrap()).await;
+    assert!(served == data, "{}: {} bytes instead of {}", record["name"], served.len(), data.len());
+}
+
+const BEFORE_AND_AFTER: [StoreFault; 5] = [
+    StoreFault::RefuseBefore,
+    StoreFault::CutBefore,
+    StoreFault::RefuseAfter,
+    StoreFault::CutAfter,
+    StoreFault::CutInside,
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_fails_before_or_after_it_did_the_work_loses_and_leaves_nothing() {
+    let garage = Garage::start(1);
+    let bucket = garage.create_bucket();
+    let proxy = StoreProxy::start(garage.endpoint(0).trim_start_matches("http://"));
+    let (_directory, data_dir) = fresh();
+    let settings = Settings::bucket(&garage, &bucket, &proxy.url);
+    let address = free_address();
+    let server = settings.start(&data_dir, &address);
+    let api = Api::new(&server.url, &server.private_key());
+    // Create, list parts, complete, look at the object; and what the cleaner does.
+    let calls: [(&'static [&'static str], &'static str); 6] = [
+        (&["POST ", "uploads="], ""),
+        (&["GET ", "part-number-marker="], ""),
+        (&["POST ", "uploadId="], ""),
+        (&["HEAD "], ""),
+        (&["DELETE ", "uploadId="], ""),
+        (&["DELETE "], "uploadId="),
+    ];
+    let mut number = 0;
+    for (calls, not) in calls {
+        let mut faults = BEFORE_AND_AFTER.to_vec();
+        if calls == ["POST ", "uploadId="] {
+            faults.push(StoreFault::ErrorUnder200);
+        }
+        for fault in faults {
+            // Within what the server tries by itself, and beyond: then its client comes again.
+            for times in [1, 6] {
+                number += 1;
+                proxy.plan(Plan { calls, not, fault, times });
+                let data = bytes(number, 2000);
+                let name = format!("{}", number % 3);
+                let key = format!("{name}-{number}");
+                let started = api.start(&start_body(&name, data.len()), &key).await;
+                let id = started["session_id"].as_str().unwrap().to_owned();
+                let aborted = api.start(&start_body("aborted", 100), &format!("a{number}")).await;
+                let path = format!("/{}", aborted["session_id"].as_str().unwrap());
+                assert_eq!(api.until_answered(Method::DELETE, &path, None).await.0, 204);
+                let record = loop {
+                    let (_, signed) = api.until_answered(Method::POST, &format!("/{id}/parts"), Some(&json!({}))).await;
+                    for part in signed["parts"].as_array().into_iter().flatten() {
+                        assert_eq!(api.put(part["url"].as_str().unwrap(), &data).await.unwrap().0, 200);
+                    }
+                    let (status, answer) = api.complete(&id).await;
+                    if status == 201 {
+                        break answer;
+                    }
+                    assert_eq!(answer["errorCode"], "PARTS_MISSING", "{calls:?} {fault:?}: {answer}");
+                };
+                // The cleaner comes every second or two.
+                let began = Instant::now();
+                while proxy.failed() == 0 && calls[0] == "DELETE " && began.elapsed() < Duration::from_secs(20) {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                assert!(proxy.heal() > 0, "{calls:?} {fault:?}: no such call was made");
+                assert_served(&api, &record, &data).await;
+            }
+        }
+    }
+    settings.assert_nothing_left(&data_dir, &garage, &bucket, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_of_one_node_that_is_killed_costs_503_and_nothing_else() {
+    let garage = Garage::start(1);
+    let bucket = garage.create_bucket();
+    let (_directory, data_dir) = fresh();
+    let settings = Settings::bucket(&garage, &bucket, &garage.endpoint(0));
+    let server = settings.start(&data_dir, "127.0.0.1:0");
+    let api = Api::new(&server.url, &server.private_key());
+    let data = bytes(1, PART + 1000);
+    let open = api.start(&start_body("open", data.len()), "open").await;
+    let id = open["session_id"].as_str().unwrap();
+    assert_eq!(api.put(open["parts"][0].as_str().unwrap(), &data[..PART]).await.unwrap().0, 200);
+    garage.kill(0);
+    for (method, path, body) in [
+        (Method::POST, "/start".to_owned(), Some(start_body("new", 10))),
+        (Method::GET, format!("/{id}"), None),
+        (Method::POST, "/complete".to_owned(), Some(json!({"session_id": id}))),
+    ] {
+        let (status, answer) = api.once(method, &path, body.as_ref()).await.unwrap();
+        assert_eq!((status, &answer["errorCode"]), (503, &json!("SERVICE_UNAVAILABLE")), "{path}");
+    }
+    garage.start_node(0);
+    assert_eq!(api.status(id).await["uploaded_parts"], json!([0]));
+    assert_eq!(api.put(open["parts"][1].as_str().unwrap(), &data[PART..]).await.unwrap().0, 200);
+    let (status, record) = api.complete(id).await;
+    assert_eq!(status, 201, "{record}");
+    assert_served(&api, &record, &data).await;
+    settings.assert_nothing_left(&data_dir, &garage, &bucket, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_go_on_when_one_of_three_nodes_of_the_store_is_killed() {
+    let garage = Garage::start(3);
+    let bucket = garage.create_bucket();
+    let (_directory, data_dir) = fresh();
+    let settings = Settings::bucket(&garage, &bucket, &garage.endpoint(0));
+    let server = settings.start(&data_dir, "127.0.0.1:0");
+    let api = Api::new(&server.url, &server.private_key());
+    let mut stored = Vec::new();
+    for round in 0..12_u64 {
+        match round {
+            3 => garage.kill(2),
+            7 => garage.start_node(2),
+            8 => garage.kill(1),
+            _ => {}
+        }
+        let data = bytes(round, 300_000);
+        let record = upload(&api, &format!("file-{round}"), &data).await;
+        stored.push((record, data));
+    }
+    for (record, data) in &stored {
+        assert_served(&api, record, data).await;
+    }
+    garage.start_node(1);
+    settings.assert_nothing_left(&data_dir, &garage, &bucket, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_of_postgresql_under_load_costs_503_for_its_duration_and_nothing_else() {
+    let (garage, postgres) = (Garage::start(1), Postgres::start_durable());
+    let bucket = garage.create_bucket();
+    let (_directory, data_dir) = fresh();
+    let url = postgres.create_database();
+    let settings = Settings::bucket(&garage, &bucket, &garage.endpoint(0)).and("PARTWAY_DATABASE_URL", &url);
+    let server = settings.start(&data_dir, "127.0.0.1:0");
+    let api = Api::new(&server.url, &server.private_key());
+    let stop = tokio_util::sync::CancellationToken::new();
+    let clients: Vec<_> = (0..6_u64)
+        .map(|client| {
+            let (api, stop) = (api.clone(), stop.clone());
+            tokio::spawn(async move {
+                let (mut statuses, mut stored) = (Vec::new(), Vec::new());
+                for round in 0.. {
+                    if stop.is_cancelled() {
+                        break;
+                    }
+                    let (name, data) = (format!("{client}-{round}"), bytes(client * 10_000 + round, 500));
+                    let body = start_body(&name, data.len());
+                    let (status, started) = noted(&api, &mut statuses, "/start", &body).await;
+                    if status != 201 {
+                        continue;
+                    }
+                    assert_eq!(api.put(started["parts"][0].as_str().unwrap(), &data).await.unwrap().0, 200);
+                    loop {
+                        let body = json!({"session_id": started["session_id"]});
+                        let (status, record) = noted(&api, &mut statuses, "/complete", &body).await;
+                        if status == 201 {
+                            stored.push((record, data));
+                            break;
+                        }
+                    }
+                }
+                (statuses, stored)
+            })
+        })
+        .collect();
+    let pause = |milliseconds| tokio::time::sleep(Duration::from_millis(milliseconds));
+    pause(1500).await;
+    let mut away = Vec::new();
+    for _ in 0..2 {
+        let began = Instant::now();
+        postgres.stop();
+        pause(2000).await;
+        postgres.start_again();
+        away.push((began, Instant::now()));
+        pause(3000).await;
+    }
+    stop.cancel();
+    let (mut refused, mut files) = (0, 0);
+    for client in clients {
+        let (statuses, stored) = client.await.unwrap();
+        for (at, status) in statuses {
+            if status == 201 {
+                continue;
+            }
+            assert_eq!(status, 503);
+            refused += 1;
+            // A second for connections that were found broken only afterwards.
+            let is_excused = away.iter().any(|(from, until)| (*from..*until + Duration::from_secs(1)).contains(&at));
+            assert!(is_excused, "503 although PostgreSQL was there");
+        }
+        for (record, data) in &stored {
+            assert_served(&api, record, data).await;
+            files += 1;
+        }
+    }
+    assert!(refused > 0 && files > 50, "{refused} refused, {files} files");
+    assert!(!server.log().contains("panicked"), "{}", server.log());
+}
+
+/// One request, its status and when it was answered. 503 says when to come again.
+async fn noted(api: &Api, statuses: &mut Vec<(Instant, u16)>, path: &str, body: &Value) -> (u16, Value) {
+    let (status, retry_after, answer) = api.with_retry_after(path, body).await;
+    assert!(status != 503 || retry_after.is_some(), "a 503 without Retry-After");
+    statuses.push((Instant::now(), status));
+    if status == 503 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    (status, answer)
+}
+
+/// Where a node ends itself.
+const STEPS: [&str; 13] = [
+    "start.after_row",
+    "start.after_reserve",
+    "start.after_upload",
+    "complete.before_store",
+    "complete.after_store",
+    "complete.before_commit",
+    "complete.after_commit",
+    "end.before_commit",
+    "end.after_commit",
+    "cleaner.after_expire",
+    "cleaner.before_delete",
+    "cleaner.after_delete",
+    "cleaner.after_forget",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_killed_at_any_step_loses_nothing_and_leaves_nothing() {
+    let (garage, postgres) = (Garage::start(1), Postgres::start());
+    let bucket = garage.create_bucket();
+    let (_directory, data_dir) = fresh();
+    let url = postgres.create_database();
+    let settings = Settings::bucket(&garage, &bucket, &garage.endpoint(0)).and("PARTWAY_DATABASE_URL", &url);
+    let (first_address, second_address) = (free_address(), free_address());
+    let first = settings.start(&data_dir, &first_address);
+    let key = first.private_key();
+    drop(first);
+    let survivor = settings.start(&data_dir.with_extension("second"), &second_address);
+    let api = Api::new(&survivor.url, &key);
+    let mut kept: Option<(Value, Vec<u8>)> = None;
+    for (number, step) in (1..).zip(STEPS) {
+        // What belongs to the cleaner is done by whoever has the lease: the other one is held meanwhile.
+        survivor.signal("STOP");
+        let mut database = connect(&url);
+        execute(&mut database, "UPDATE leases SET expires_at = 1");
+        let armed = settings.clone().and("FAILPOINTS", &format!("{step}=kill@1"));
+        let mut dying = armed.start(&data_dir, &first_address);
+        let at_dying = Api::new(&dying.url, &key);
+        let data = bytes(number, 3000);
+        // Work that comes by every step: a file that replaces the last one, one that is given up, one that expires.
+        let replaced = start_body("kept", data.len());
+        let work = async {
+            let started = at_dying.named_once(&replaced, &format!("k{number}")).await?;
+            let id = started["session_id"].as_str()?.to_owned();
+            at_dying.put(started["parts"][0].as_str()?, &data).await.ok()?;
+            at_dying.once(Method::POST, "/complete", Some(&json!({"session_id": id}))).await.ok()?;
+            let given_up = at_dying.named_once(&start_body("given up", 10), &format!("g{number}")).await?;
+            at_dying.once(Method::DELETE, &format!("/{}", given_up["session_id"].as_str()?), None).await.ok()?;
+            let overdue = at_dying.named_once(&start_body("overdue", 10), &format!("o{number}")).await?;
+            Some(overdue["session_id"].as_str()?.to_owned())
+        };
+        if let Some(overdue) = work.await {
+            execute(&mut database, &format!("UPDATE sessions SET expires_at = 1 WHERE id = '{overdue}'"));
+        }
+        let began = Instant::now();
+        while !dying.has_ended() {
+            assert!(began.elapsed() < Duration::from_secs(60), "{step} was not reached");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        survivor.signal("CONT");
+        // What the dead node had claimed runs out in 30 seconds; the test need not wait for each.
+        if number > 5 {
+            execute(&mut database, "UPDATE sessions SET claimed_until = 0");
+        }
+        execute(&mut database, "UPDATE leases SET expires_at = 1");
+        // Its client goes on at the other node.
+        let started = api.start(&replaced, &format!("k{number}")).await;
+        let id = started["session_id"].as_str().unwrap();
+        let record = loop {
+            let (_, signed) = api.until_answered(Method::POST, &format!("/{id}/parts"), Some(&json!({}))).await;
+            for part in signed["parts"].as_array().into_iter().flatten() {
+                assert_eq!(api.put(part["url"].as_str().unwrap(), &data).await.unwrap().0, 200);
+            }
+            let (status, answer) = api.complete(id).await;
+            if status == 201 {
+                break answer;
+            }
+            assert_eq!(answer["errorCode"], "PARTS_MISSING", "{step}: {answer}");
+        };
+        assert_served(&api, &record, &data).await;
+        kept = Some((record, data));
+    }
+    let mut database = connect(&url);
+    execute(&mut database, "UPDATE sessions SET expires_at = 1, claimed_until = 0 WHERE status = 'uploading'");
+    settings.assert_nothing_left(&data_dir, &garage, &bucket, 0);
+    let (record, data) = kept.unwrap();
+    assert_served(&api, &record, &data).await;
+    assert_eq!(count(&mut database, "SELECT count(*) FROM files"), 1);
+}
+
+/// A connection that may be used inside a runtime.
+struct Database(Option<postgres::Client>);
+
+fn connect(url: &str) -> Database {
+    let url = url.to_owned();
+    Database(Some(
+        std::thread::spawn(move || postgres::Client::connect(&url, postgres::NoTls).unwrap()).join().unwrap(),
+    ))
+}
+
+impl Database {
+    fn with<T: Send>(&mut self, work: impl FnOnce(&mut postgres::Client) -> T + Send) -> T {
+        let client = self.0.as_mut().unwrap();
+        std::thread::scope(|scope| scope.spawn(|| work(client)).join().unwrap())
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let client = self.0.take();
+        let _ = std::thread::spawn(move || drop(client)).join();
+    }
+}
+
+fn execute(database: &mut Database, statement: &str) {
+    database.with(|client| client.batch_execute(statement).unwrap());
+}
+
+fn count(database: &mut Database, query: &str) -> i64 {
+    database.with(|client| client.query_one(query, &[]).unwrap().get(0))
+}

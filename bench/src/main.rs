@@ -5,10 +5,12 @@
 
 mod completion;
 mod http;
+mod partway;
 mod payload;
 mod process;
 mod report;
 mod run;
+mod start;
 mod targets;
 
 use std::process::ExitCode;
@@ -33,8 +35,10 @@ enum Command {
     Files(run::FilesArgs),
     /// Start and complete of one file of 10,000 parts, without sending a byte: what completing costs beyond the sync.
     Completion(completion::CompletionArgs),
+    /// Start of an upload of 10,000 parts, which is then aborted: a row of a table.
+    Start(start::StartArgs),
     /// Makes one table of the JSON lines on standard input.
-    Table,
+    Table(report::TableArgs),
 }
 
 /// The server that is measured.
@@ -68,7 +72,8 @@ fn main() -> ExitCode {
         Command::Parts(args) => run::parts(&args),
         Command::Files(args) => run::files(&args),
         Command::Completion(args) => completion::completion(&args),
-        Command::Table => report::table(),
+        Command::Start(args) => start::start(&args),
+        Command::Table(args) => report::table(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,9 +2,17 @@
 
 use std::io::BufRead;
 
+use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::Failure;
+
+#[derive(Debug, Args)]
+pub(crate) struct TableArgs {
+    /// A row's label: below the table stands what the other rows of the same load are of it.
+    #[arg(long)]
+    base: Option<String>,
+}
 
 /// One run.
 #[derive(Debug, Serialize, Deserialize)]
@@ -32,7 +40,7 @@ pub(crate) fn print(row: &Row) -> Result<(), Failure> {
 }
 
 /// Medians of the runs with the same label and load, as a table.
-pub(crate) fn table() -> Result<(), Failure> {
+pub(crate) fn table(args: &TableArgs) -> Result<(), Failure> {
     let mut groups: Vec<Vec<Row>> = Vec::new();
     for line in std::io::stdin().lock().lines() {
         let row: Row = serde_json::from_str(&line?)?;
@@ -64,7 +72,32 @@ pub(crate) fn table() -> Result<(), Failure> {
             column(|row| row.peak_mib, 0),
         );
     }
+    if let Some(base) = &args.base {
+        print_ratios(&groups, base);
+    }
     Ok(())
+}
+
+/// The ratios of the medians.
+fn print_ratios(groups: &[Vec<Row>], base_label: &str) {
+    type Measure = (&'static str, fn(&Row) -> f64);
+    const MEASURES: [Measure; 3] = [
+        ("upload MiB/s", |row| row.upload_mib_s),
+        ("whole MiB/s", |row| row.whole_mib_s),
+        ("files/s", |row| row.files_s),
+    ];
+    println!();
+    for base in groups.iter().filter(|group| group[0].label == base_label) {
+        let others = groups.iter().filter(|group| group[0].load == base[0].load && group[0].label != base_label);
+        for group in others {
+            for (name, value) in MEASURES {
+                let (ours, theirs) = (median(group.iter().map(value)), median(base.iter().map(value)));
+                if theirs > 0.0 {
+                    println!("{name}: {} has {:.3} × {base_label}", group[0].label, ours / theirs);
+                }
+            }
+        }
+    }
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {

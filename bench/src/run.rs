@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use clap::Args;
 
-use crate::http::Connection;
+use crate::http::{Connections, Place};
 use crate::payload::Payload;
 use crate::report::{self, Row};
-use crate::targets::{Target, Upload};
+use crate::targets::{Stored, Target, Upload};
 use crate::{Failure, ServerArgs, process};
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -17,12 +17,17 @@ const GIB: f64 = 1024.0 * MIB;
 
 #[derive(Debug, Args)]
 pub(crate) struct PartsArgs {
+    /// Keep the file of the run before: a store that deletes what is replaced would do so during the next run, which may be
+    /// another server's.
+    #[arg(long)]
+    keep: bool,
     #[command(flatten)]
     server: ServerArgs,
     /// Size of the file in MiB.
     #[arg(long, default_value_t = 1024)]
     size_mib: u64,
-    /// Compare the hash that the server answers with that of the bytes sent.
+    /// Compare the hash that the server answers with that of the bytes sent. Where it answers no BLAKE3, the file is
+    /// downloaded and hashed, over one redirect if there is one.
     #[arg(long)]
     verify: bool,
 }
@@ -44,23 +49,23 @@ fn on_connections(
     server: &ServerArgs,
     items: u64,
     payload: &Payload,
-    work: impl Fn(&mut Connection, &mut Payload, u64) -> Result<(), Failure> + Sync,
+    work: impl Fn(&mut Connections, &mut Payload, u64) -> Result<(), Failure> + Sync,
 ) -> Result<(), Failure> {
     let next = AtomicU64::new(0);
     let failure = Mutex::new(None);
     std::thread::scope(|scope| {
         for _ in 0..server.connections {
             scope.spawn(|| {
-                let mut payload = payload.clone();
-                let outcome = Connection::open(server.address).and_then(|mut connection| {
-                    loop {
-                        let item = next.fetch_add(1, Ordering::Relaxed);
-                        if item >= items {
-                            return Ok(());
-                        }
-                        work(&mut connection, &mut payload, item)?;
+                let (mut connections, mut payload) = (Connections::default(), payload.clone());
+                let outcome = loop {
+                    let item = next.fetch_add(1, Ordering::Relaxed);
+                    if item >= items {
+                        break Ok(());
                     }
-                });
+                    if let Err(error) = work(&mut connections, &mut payload, item) {
+                        break Err(error);
+                    }
+                };
                 if let Err(error) = outcome {
                     next.store(items, Ordering::Relaxed);
                     if let Ok(mut failure) = failure.lock() {
@@ -83,28 +88,30 @@ pub(crate) fn parts(args: &PartsArgs) -> Result<(), Failure> {
     let target = Target::new(server)?;
     let size = args.size_mib * 1024 * 1024;
     let mut payload = Payload::new(server.seed);
-    let mut control = Connection::open(server.address)?;
+    let mut control = Connections::default();
+    control.connect(&Place::at(server.address, "/"))?;
     process::warm_memory();
     process::reset_peak(&server.pids);
     let cpu_before = process::cpu_seconds(&server.pids);
 
     let began = Instant::now();
-    // Always the same name: every run replaces the file of the one before, so that the disk and the page cache do not
-    // fill up with what was measured already.
-    let upload = target.start(&mut control, "bench.bin", size)?;
+    // The same name unless told otherwise: every run replaces the file of the one before, so that the disk and the page
+    // cache do not fill up with what was measured already.
+    let name = if args.keep { format!("bench-{}.bin", server.seed) } else { "bench.bin".to_owned() };
+    let upload = target.start(&mut control, &name, size)?;
     let started = began.elapsed();
     let tags: Vec<Mutex<String>> = upload.parts().iter().map(|_| Mutex::default()).collect();
-    on_connections(server, upload.parts().len() as u64, &payload, |connection, payload, index| {
-        send_part(&upload, connection, payload, index, 0, &tags)
+    on_connections(server, upload.parts().len() as u64, &payload, |connections, payload, index| {
+        send_part(&upload, connections, payload, index, 0, &tags)
     })?;
     let uploaded = began.elapsed();
     let tags: Vec<String> = tags.into_iter().map(|tag| tag.into_inner().unwrap_or_default()).collect();
-    let hash = target.complete(&mut control, &upload, &tags)?;
+    let stored = target.complete(&mut control, &upload, &tags)?;
     let completed = began.elapsed();
 
     let cpu = process::cpu_seconds(&server.pids) - cpu_before;
-    if args.verify && hash != Some(format!("blake3:{}", payload.hash(0, size)?)) {
-        return Err(format!("the server answered the hash {hash:?}, which is not that of the bytes sent").into());
+    if args.verify {
+        verify(&mut control, &stored, payload.hash(0, size)?)?;
     }
     report::print(&Row {
         label: server.label.clone(),
@@ -121,14 +128,14 @@ pub(crate) fn parts(args: &PartsArgs) -> Result<(), Failure> {
 
 fn send_part(
     upload: &Upload,
-    connection: &mut Connection,
+    connections: &mut Connections,
     payload: &mut Payload,
     index: u64,
     payload_offset: u64,
     tags: &[Mutex<String>],
 ) -> Result<(), Failure> {
     let part = &upload.parts()[usize::try_from(index)?];
-    let answer = connection.put(&part.path, payload, payload_offset + part.offset, part.length)?;
+    let answer = connections.put(&part.place, payload, payload_offset + part.offset, part.length)?;
     // nginx answers 201 for a new file.
     if !matches!(answer.status, 200 | 201) {
         answer.expect(200)?;
@@ -140,6 +147,34 @@ fn send_part(
     Ok(())
 }
 
+/// Whether the server has what was sent, by the hash that it answered or by what it gives back.
+fn verify(connections: &mut Connections, stored: &Stored, sent: blake3::Hash) -> Result<(), Failure> {
+    let answered = stored.hash.as_deref().and_then(|hash| hash.strip_prefix("blake3:"));
+    let received = match (answered, &stored.url) {
+        (Some(hash), _) => hash.to_owned(),
+        (None, Some(url)) => downloaded_hash(connections, url)?.to_string(),
+        (None, None) => return Err("--verify: this target tells neither a hash nor a URL of the file".into()),
+    };
+    if received == sent.to_string() {
+        return Ok(());
+    }
+    Err(format!("the server has the hash {received}, the bytes sent have {sent}").into())
+}
+
+/// The BLAKE3 of the file at a URL, or at the one that it redirects to.
+fn downloaded_hash(connections: &mut Connections, url: &str) -> Result<blake3::Hash, Failure> {
+    let mut hasher = blake3::Hasher::new();
+    let mut take = |bytes: &[u8]| {
+        hasher.update(bytes);
+    };
+    let mut answer = connections.fetch(&Place::parse(url)?, &mut take)?;
+    if answer.status == 302 {
+        answer = connections.fetch(&Place::parse(&answer.location)?, &mut take)?;
+    }
+    answer.expect(200)?;
+    Ok(hasher.finalize())
+}
+
 /// Many small files.
 pub(crate) fn files(args: &FilesArgs) -> Result<(), Failure> {
     let server = &args.server;
@@ -149,13 +184,13 @@ pub(crate) fn files(args: &FilesArgs) -> Result<(), Failure> {
     process::reset_peak(&server.pids);
     let cpu_before = process::cpu_seconds(&server.pids);
     let began = Instant::now();
-    on_connections(server, args.count, &payload, |connection, payload, item| {
-        let upload = target.start(connection, &format!("bench-{}-{item}.bin", server.seed), size)?;
+    on_connections(server, args.count, &payload, |connections, payload, item| {
+        let upload = target.start(connections, &format!("bench-{}-{item}.bin", server.seed), size)?;
         let tags = [Mutex::default()];
         // A MiB apart, so that every file has a stamp of its own.
-        send_part(&upload, connection, payload, 0, item * 1024 * 1024, &tags)?;
+        send_part(&upload, connections, payload, 0, item * 1024 * 1024, &tags)?;
         let [tag] = tags;
-        target.complete(connection, &upload, &[tag.into_inner().unwrap_or_default()])?;
+        target.complete(connections, &upload, &[tag.into_inner().unwrap_or_default()])?;
         Ok(())
     })?;
     let took = began.elapsed().as_secs_f64();

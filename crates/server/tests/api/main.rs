@@ -9,6 +9,7 @@ mod bucket;
 mod complete;
 mod concurrency;
 mod delivery;
+mod encryption;
 mod fsck;
 mod generated_docs;
 mod idempotency;

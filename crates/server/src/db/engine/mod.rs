@@ -4,6 +4,7 @@
 //! process, and, when it asked for [`Durability::PowerLoss`], survives a power cut. A write that returned an
 //! error has changed nothing, except for one whose commit was sent to PostgreSQL and never answered.
 
+mod encryption;
 mod postgres;
 mod sqlite;
 

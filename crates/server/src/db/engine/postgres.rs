@@ -12,12 +12,11 @@ use std::time::{Duration, Instant};
 
 use postgres::types::{FromSql, IsNull, ToSql, Type};
 use postgres::{Client, Config, Statement};
-use rustls::ClientConfig;
 use tokio::sync::oneshot;
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::super::value::{Parameter, Value};
 use super::super::{DbError, Tx, dialect, migrate};
+use super::encryption::encryption;
 
 /// A server that takes longer to connect to is away.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -179,17 +178,6 @@ pub(super) fn without_password(url: &str) -> String {
     }
 }
 
-/// Root certificates of the system; encryption is used as `sslmode` in the URL says.
-fn encryption() -> MakeRustlsConnect {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    #[expect(clippy::expect_used, reason = "ring has cipher suites for the default versions")]
-    let config = builder.expect("ring knows TLS").with_root_certificates(roots).with_no_client_auth();
-    MakeRustlsConnect::new(config)
-}
-
 struct Worker {
     config: Config,
     health: Arc<Health>,
@@ -262,7 +250,7 @@ pub struct PostgresConnection {
 
 impl PostgresConnection {
     fn open(config: &Config, breaks: u64) -> Result<Self, DbError> {
-        let mut client = config.connect(encryption())?;
+        let mut client = config.connect(encryption(config.get_ssl_mode()))?;
         client.batch_execute(SETTINGS)?;
         Ok(Self { client, statements: HashMap::new(), breaks, used_at: Instant::now() })
     }

@@ -78,6 +78,8 @@ fn a_copy_made_while_files_come_and_go_restores_those_that_were_there() {
     // Elsewhere, as a restore is: the copy still shares its files with the original.
     let restored = directory.path().join("restored");
     run(Command::new("cp").arg("--recursive").arg(&copy).arg(&restored));
+    // No first start: nothing is greeted.
+    std::fs::write(restored.with_extension("seen"), "").unwrap();
     let fsck = |more: &[&str]| {
         partway().args(["fsck", "--deep", "--json", "--data-dir"]).arg(&restored).args(more).output().unwrap()
     };

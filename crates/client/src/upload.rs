@@ -449,6 +449,8 @@ impl<'t> Transfer<'t> {
             let outcome = self.watch(request, &sent).await;
             refused = match &outcome {
                 Err(error) if error.code() == Some(ErrorCode::UrlExpired) || error.is_refused_url() => Some(url),
+                // A store that refuses a URL before it has read the body may be seen only as a connection that breaks.
+                Err(Error::Connection(_)) if !self.session.compares_blake3 => Some(url),
                 _ => None,
             };
             if outcome.as_ref().is_err_and(Error::is_refused_url) {

@@ -20,10 +20,12 @@ async fn aborting_frees_the_bytes_and_repeating_it_changes_nothing() {
     }
     app.until("the bytes are freed", |app| app.has_blobs(0) && app.count("parts") == 0).await;
     assert_error(session.complete(&app).await, 410, "SESSION_ABORTED", &[session.id()]).await;
-    let late = app.put(session.part_url(1), &data[..2 * MIB as usize]).await;
-    match app.is_local() {
-        true => drop(assert_error(late, 410, "SESSION_ABORTED", &[]).await),
-        false => assert_eq!(late.status(), 404),
+    if app.is_local() {
+        let late = app.put(session.part_url(1), &data[..2 * MIB as usize]).await;
+        assert_error(late, 410, "SESSION_ABORTED", &[]).await;
+    } else {
+        // The store refuses before it has read more, which a client may see as a connection that breaks.
+        assert_eq!(app.put(session.part_url(1), b"x").await.status(), 404);
     }
     let state = session.status(&app).await;
     assert_eq!((&state["status"], &state["uploaded_parts"]), (&json!("aborted"), &json!([])));

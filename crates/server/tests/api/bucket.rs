@@ -156,7 +156,8 @@ async fn an_upload_that_somebody_gave_up_at_the_store_begins_anew_with_new_urls(
     assert_eq!(session.status(&app).await["missing_parts"], json!([0, 1]));
     let error = assert_error(session.complete(&app).await, 400, "PARTS_MISSING", &[]).await;
     assert_eq!(error["missing_parts"], json!([0, 1]));
-    assert_eq!(app.put(session.part_url(1), session.part(&data, 1)).await.status(), 404);
+    // One byte: the store refuses before it has read more, which a client may see as a connection that breaks.
+    assert_eq!(app.put(session.part_url(1), b"x").await.status(), 404);
     let resigned: Value = session.resign(&app, &json!({})).await.json().await.unwrap();
     for part in resigned["parts"].as_array().unwrap() {
         let index = part["index"].as_u64().unwrap() as usize;

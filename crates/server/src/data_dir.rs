@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
+/// Extension of a database file whose records are elsewhere now.
+const SET_ASIDE: &str = "db-migrated";
+
 /// A data directory that this process alone serves. The lock goes with the process, however it ends.
 #[derive(Debug)]
 pub struct DataDir {
@@ -99,10 +102,25 @@ impl DataDir {
         self.lock.sync_all()
     }
 
+    /// The records were moved to a database server: their file gets another name, so that no server starts with it. Nobody
+    /// may have it open. Says what it is called now.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn set_database_aside(&self) -> io::Result<PathBuf> {
+        let database = Self::database_in(&self.path);
+        let aside = database.with_extension(SET_ASIDE);
+        fs::rename(&database, &aside)?;
+        for log in ["db-wal", "db-shm"] {
+            let _ = fs::remove_file(database.with_extension(log));
+        }
+        Ok(aside)
+    }
+
     /// Whether the records of a data directory were moved to a database server, and nothing came in their place.
     pub fn is_migrated(data_dir: &Path) -> bool {
         let database = Self::database_in(data_dir);
-        !database.exists() && database.with_extension("db-migrated").exists()
+        !database.exists() && database.with_extension(SET_ASIDE).exists()
     }
 
     /// The database file of a data directory.

@@ -34,6 +34,11 @@ pub(super) fn open_existing(config: &Config) -> Result<Db, Failure> {
     if let DatabaseLocation::Sqlite(_) = location {
         DataDir::existing_database(&config.storage.data_dir)?;
     }
-    Ok(Db::open_existing(&location)
+    usable(Db::open_existing(&location), &location)
+}
+
+/// The database, or which one cannot be used and why.
+pub(super) fn usable(opened: Result<Db, DbError>, location: &DatabaseLocation) -> Result<Db, Failure> {
+    Ok(opened
         .map_err(|error| format!("the database {location} cannot be used: {}", partway_server::error_chain(&error)))?)
 }

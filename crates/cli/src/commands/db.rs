@@ -7,6 +7,7 @@ use partway_server::data_dir::DataDir;
 use partway_server::db::{DatabaseLocation, Db};
 use serde_json::json;
 
+use super::database::usable;
 use crate::settings::StoreArgs;
 use crate::{Failure, table};
 
@@ -45,7 +46,7 @@ pub(crate) fn db(command: DbCommand) -> Result<(), Failure> {
     let data_dir = &config.storage.data_dir;
     let file = DataDir::existing_database(data_dir)?;
     // Held until the file has its other name: no server may write to it meanwhile.
-    let _lock = DataDir::lock(data_dir)?;
+    let lock = DataDir::lock(data_dir)?;
     // Brings the file to this version, and what its log holds into it.
     drop(Db::open(&DatabaseLocation::Sqlite(file.clone()))?);
     let target = DatabaseLocation::Postgres { url, max_connections: 2 };
@@ -54,9 +55,7 @@ pub(crate) fn db(command: DbCommand) -> Result<(), Failure> {
     let (shown, source) = (bar.clone(), file.clone());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let copied = runtime.block_on(async {
-        let target = Db::open(&target).map_err(|error| {
-            format!("the database {target} cannot be used: {}", partway_server::error_chain(&error))
-        })?;
+        let target = usable(Db::open(&target), &target)?;
         let copy = target.copy_from(source, move |table, rows| {
             shown.inc(rows as u64);
             shown.set_message(table);
@@ -64,11 +63,7 @@ pub(crate) fn db(command: DbCommand) -> Result<(), Failure> {
         Ok::<_, Failure>(copy.await?)
     })?;
     bar.finish_and_clear();
-    let kept = file.with_extension("db-migrated");
-    std::fs::rename(&file, &kept)?;
-    for log in ["db-wal", "db-shm"] {
-        let _ = std::fs::remove_file(file.with_extension(log));
-    }
+    let kept = lock.set_database_aside()?;
     if args.json {
         let tables: Vec<_> = copied
             .iter()

@@ -13,7 +13,7 @@ fn corrupt(table: &'static str, problem: impl std::fmt::Display) -> DbError {
 
 /// A UUID in text form.
 pub(super) fn uuid(table: &'static str, row: &Row<'_>, column: usize) -> Result<Uuid, DbError> {
-    let text: String = row.get(column)?;
+    let text = row.text(column)?;
     Uuid::try_parse(&text).map_err(|error| corrupt(table, error))
 }
 
@@ -24,7 +24,7 @@ pub(super) fn size(table: &'static str, row: &Row<'_>, column: usize) -> Result<
 
 /// JSON in text form.
 pub(super) fn json<T: DeserializeOwned>(table: &'static str, row: &Row<'_>, column: usize) -> Result<T, DbError> {
-    let text: String = row.get(column)?;
+    let text = row.text(column)?;
     serde_json::from_str(&text).map_err(|error| corrupt(table, error))
 }
 
@@ -47,7 +47,7 @@ pub(super) fn to_json<T: serde::Serialize>(table: &'static str, value: &T) -> Re
 
 /// The kind of storage.
 pub(super) fn storage(table: &'static str, row: &Row<'_>, column: usize) -> Result<StorageKind, DbError> {
-    let text: String = row.get(column)?;
+    let text = row.text(column)?;
     StorageKind::parse(&text).ok_or_else(|| corrupt(table, format!("storage {text:?}")))
 }
 

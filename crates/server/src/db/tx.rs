@@ -84,6 +84,14 @@ impl<'c> Tx<'c> {
         Ok(self.optional(sql, parameters, |_| Ok(()))?.is_some())
     }
 
+    /// Runs a query that is there for its row lock alone. SQLite has one writer: nothing is asked.
+    pub(super) fn lock(&self, sql: &'static str, parameters: &[&dyn Parameter]) -> Result<(), DbError> {
+        match &self.0 {
+            Connection::Sqlite(_) => Ok(()),
+            Connection::Postgres(_) => self.exists(sql, parameters).map(drop),
+        }
+    }
+
     /// The present, by the database's clock: the same for all nodes that share it.
     pub(crate) fn now(&self) -> Result<Timestamp, DbError> {
         match &self.0 {
@@ -111,10 +119,7 @@ impl<'c> Tx<'c> {
     pub(super) fn without_timeouts(&self) -> Result<(), DbError> {
         let sql = "SELECT set_config('lock_timeout', '0', true), set_config('statement_timeout', '0', true), \
                    set_config('idle_in_transaction_session_timeout', '0', true)";
-        match &self.0 {
-            Connection::Sqlite(_) => Ok(()),
-            Connection::Postgres(_) => self.exists(sql, &[]).map(drop),
-        }
+        self.lock(sql, &[])
     }
 
     /// Runs the statements of a migration.

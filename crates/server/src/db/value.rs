@@ -192,11 +192,20 @@ impl<'r> Row<'r> {
         }
     }
 
+    /// The text of a column, where it stands in the row.
+    pub(super) fn text(&self, column: usize) -> Result<Cow<'r, str>, DbError> {
+        match self.value(column)? {
+            Value::Text(text) => Ok(text),
+            _ => Err(not_a(column, "text")),
+        }
+    }
+
     /// The value of a column, counted from 0, as what it is to be.
     pub(super) fn get<T: Column>(&self, column: usize) -> Result<T, DbError> {
-        T::from_value(self.value(column)?).ok_or_else(|| DbError::Corrupt {
-            table: "an answer",
-            problem: format!("column {column} is not {}", std::any::type_name::<T>()),
-        })
+        T::from_value(self.value(column)?).ok_or_else(|| not_a(column, std::any::type_name::<T>()))
     }
+}
+
+fn not_a(column: usize, wanted: &str) -> DbError {
+    DbError::Corrupt { table: "an answer", problem: format!("column {column} is not {wanted}") }
 }

@@ -40,8 +40,7 @@ pub fn insert(tx: &Tx<'_>, workspace: &Workspace) -> Result<(), DbError> {
 
 /// Nobody else changes what the workspace holds until this transaction ends: its counters, folders and paths.
 pub fn lock(tx: &Tx<'_>, id: Uuid) -> Result<(), DbError> {
-    tx.exists("SELECT 1 FROM workspaces WHERE id = ?1 /*FOR NO KEY UPDATE*/", &[&id.to_string()])?;
-    Ok(())
+    tx.lock("SELECT 1 FROM workspaces WHERE id = ?1 /*FOR NO KEY UPDATE*/", &[&id.to_string()])
 }
 
 /// All workspaces, oldest first.

@@ -93,12 +93,17 @@ impl io::Read for BlobReader<'_> {
 
 impl io::Seek for BlobReader<'_> {
     fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
-        let target = match to {
-            io::SeekFrom::Start(offset) => Some(offset),
-            io::SeekFrom::Current(delta) => self.position.checked_add_signed(delta),
-            io::SeekFrom::End(delta) => self.size_bytes.checked_add_signed(delta),
-        };
-        self.position = target.ok_or(io::ErrorKind::InvalidInput)?;
+        self.position = seek(self.position, self.size_bytes, to)?;
         Ok(self.position)
     }
+}
+
+/// Where a reader of `size_bytes` comes from `position`. Behind the end is allowed, before the beginning is not.
+pub(super) fn seek(position: u64, size_bytes: u64, to: io::SeekFrom) -> io::Result<u64> {
+    let target = match to {
+        io::SeekFrom::Start(offset) => Some(offset),
+        io::SeekFrom::Current(delta) => position.checked_add_signed(delta),
+        io::SeekFrom::End(delta) => size_bytes.checked_add_signed(delta),
+    };
+    target.ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use postgres::types::{FromSql, IsNull, ToSql, Type};
 use postgres::{Client, Config, Statement};
 use tokio::sync::oneshot;
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::super::value::{Parameter, Value};
 use super::super::{DbError, Tx, dialect, migrate};
@@ -67,9 +68,10 @@ impl Postgres {
         let (sender, receiver) = mpsc::channel();
         let receiver = Arc::new(Mutex::new(receiver));
         let health = Arc::new(Health::default());
+        let encryption = encryption(config.get_ssl_mode());
         for _ in 0..max_connections.max(1) {
             let (config, jobs, health) = (config.clone(), Arc::clone(&receiver), Arc::clone(&health));
-            let worker = Worker { config, health, connection: None };
+            let worker = Worker { config, encryption: encryption.clone(), health, connection: None };
             std::thread::Builder::new()
                 .name("db-postgres".to_owned())
                 .spawn(move || worker.run(&jobs))
@@ -108,13 +110,9 @@ impl Postgres {
         &self,
         work: impl FnOnce(&mut PostgresConnection) -> Result<T, DbError> + Send + 'static,
     ) -> Result<T, DbError> {
-        let (sender, receiver) = oneshot::channel();
-        self.send(move |connection| {
-            let _ = sender.send(connection.and_then(work));
-        })?;
         // A server that took the query and says nothing more.
-        match tokio::time::timeout(MAX_ANSWER, receiver).await {
-            Ok(answer) => answer.unwrap_or(Err(DbError::Stopped)),
+        match tokio::time::timeout(MAX_ANSWER, self.ask(work)).await {
+            Ok(answer) => answer,
             Err(_) => Err(DbError::Unavailable("no answer came in time".into())),
         }
     }
@@ -125,9 +123,16 @@ impl Postgres {
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
     {
+        self.ask(move |connection| connection.transaction(query)).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut PostgresConnection) -> Result<T, DbError> + Send + 'static,
+    ) -> Result<T, DbError> {
         let (sender, receiver) = oneshot::channel();
         self.send(move |connection| {
-            let _ = sender.send(connection.and_then(|connection| connection.transaction(query)));
+            let _ = sender.send(connection.and_then(work));
         })?;
         receiver.await.unwrap_or(Err(DbError::Stopped))
     }
@@ -180,6 +185,7 @@ pub(super) fn without_password(url: &str) -> String {
 
 struct Worker {
     config: Config,
+    encryption: MakeRustlsConnect,
     health: Arc<Health>,
     connection: Option<PostgresConnection>,
 }
@@ -226,7 +232,7 @@ impl Worker {
             return Err(error.share());
         }
         drop(failed);
-        match PostgresConnection::open(&self.config, breaks) {
+        match PostgresConnection::open(&self.config, self.encryption.clone(), breaks) {
             Ok(connection) => {
                 self.connection = Some(connection);
                 Ok(())
@@ -249,8 +255,8 @@ pub struct PostgresConnection {
 }
 
 impl PostgresConnection {
-    fn open(config: &Config, breaks: u64) -> Result<Self, DbError> {
-        let mut client = config.connect(encryption(config.get_ssl_mode()))?;
+    fn open(config: &Config, encryption: MakeRustlsConnect, breaks: u64) -> Result<Self, DbError> {
+        let mut client = config.connect(encryption)?;
         client.batch_execute(SETTINGS)?;
         Ok(Self { client, statements: HashMap::new(), breaks, used_at: Instant::now() })
     }

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use super::S3Store;
-use crate::storage::{BlobStore, StorageError};
+use crate::storage::{BlobStore, StorageError, blob};
 
 /// Fetched at once: most headers are in the first piece.
 const PIECE_BYTES: u64 = 64 * 1024;
@@ -70,12 +70,7 @@ impl io::Read for ObjectReader {
 
 impl io::Seek for ObjectReader {
     fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
-        let target = match to {
-            io::SeekFrom::Start(offset) => Some(offset),
-            io::SeekFrom::Current(delta) => self.position.checked_add_signed(delta),
-            io::SeekFrom::End(delta) => self.size_bytes.checked_add_signed(delta),
-        };
-        self.position = target.ok_or(io::ErrorKind::InvalidInput)?;
+        self.position = blob::seek(self.position, self.size_bytes, to)?;
         Ok(self.position)
     }
 }

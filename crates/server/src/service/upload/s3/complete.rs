@@ -78,20 +78,15 @@ impl S3Uploads {
         for round in 1..=ROUNDS {
             let there = self.look(session).await?;
             let (_, missing) = there.parts(&plan);
-            if !missing.is_empty() {
-                return Err(UploadError::PartsMissing { missing, total: plan.parts() });
-            }
-            let (parts, upload_id) = match (there, &session.store_upload_id) {
-                (InStore::Whole(object), _) => return Ok(object),
-                (InStore::Open(parts), Some(upload_id)) => (parts, upload_id),
-                _ => {
-                    return Err(UploadError::PartsMissing {
-                        missing: (0..plan.parts()).collect(),
-                        total: plan.parts(),
-                    });
+            let (upload_id, parts) = match there {
+                InStore::Whole(object) => return Ok(object),
+                InStore::Open { upload_id, parts } if missing.is_empty() => (upload_id, parts),
+                // Without an upload they all are.
+                InStore::Open { .. } | InStore::Nothing => {
+                    return Err(UploadError::PartsMissing { missing, total: plan.parts() });
                 }
             };
-            match self.store.complete_upload(session.blob_id, upload_id, &parts).await {
+            match self.store.complete_upload(session.blob_id, &upload_id, &parts).await {
                 Ok(_) => {
                     // Whether this call did it or an earlier one: the object tells.
                     let object = self.store.find_blob(session.blob_id).await?;
@@ -101,7 +96,7 @@ impl S3Uploads {
                 }
                 Err(error) if error.is_code("InvalidPart") && round < ROUNDS => {}
                 Err(error) if error.is_code("InvalidPart") => {
-                    let refused = self.store.find_refused_part(session.blob_id, upload_id, &parts).await?;
+                    let refused = self.store.find_refused_part(session.blob_id, &upload_id, &parts).await?;
                     let missing = refused.into_iter().collect::<Vec<_>>();
                     if !missing.is_empty() {
                         return Err(UploadError::PartsMissing { missing, total: plan.parts() });

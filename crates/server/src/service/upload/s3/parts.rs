@@ -15,7 +15,12 @@ use crate::storage::{BlobStore, PartInStore, StoredBlob};
 /// What the store has of a session.
 pub(super) enum InStore {
     /// Its upload is open and has these parts.
-    Open(Vec<PartInStore>),
+    Open {
+        /// The upload.
+        upload_id: String,
+        /// Its parts.
+        parts: Vec<PartInStore>,
+    },
     /// It is an object already: completing it was not finished.
     Whole(StoredBlob),
     /// There is no upload: it was never opened, or somebody else gave it up.
@@ -28,7 +33,7 @@ impl InStore {
         let sizes: HashMap<u32, u64> = match self {
             Self::Whole(_) => return ((0..plan.parts()).collect(), Vec::new()),
             Self::Nothing => HashMap::new(),
-            Self::Open(parts) => parts.iter().map(|part| (part.index, part.size_bytes)).collect(),
+            Self::Open { parts, .. } => parts.iter().map(|part| (part.index, part.size_bytes)).collect(),
         };
         (0..plan.parts()).partition(|index| sizes.get(index).copied() == plan.part_len(*index))
     }
@@ -40,7 +45,7 @@ impl S3Uploads {
         let blob_id = session.blob_id;
         let Some(upload_id) = &session.store_upload_id else { return Ok(InStore::Nothing) };
         if let Some(parts) = self.store.list_parts(blob_id, upload_id).await? {
-            return Ok(InStore::Open(parts));
+            return Ok(InStore::Open { upload_id: upload_id.clone(), parts });
         }
         let found = self.store.find_blob(blob_id).await?.filter(|found| found.size_bytes == session.size_bytes);
         Ok(found.map_or(InStore::Nothing, InStore::Whole))
@@ -73,7 +78,7 @@ impl S3Uploads {
         let there = self.look(&session).await?;
         let mut parts = choose(wanted, || there.parts(&plan).1, &plan)?;
         match there {
-            InStore::Open(_) => {}
+            InStore::Open { .. } => {}
             InStore::Nothing => session = self.replace_upload(session).await?,
             // No part can be sent any more; completing goes on.
             InStore::Whole(_) => parts.clear(),

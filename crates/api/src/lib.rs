@@ -4,6 +4,8 @@
 //! This crate depends on serde alone, so that a client pays for nothing it does not use.
 
 pub mod error;
+pub mod files;
+pub mod folders;
 pub mod limits;
 pub mod multipart;
 pub mod page;
@@ -11,6 +13,10 @@ pub mod part_plan;
 pub mod record;
 
 pub use error::{ErrorBody, ErrorCode};
+pub use files::{
+    DeleteFilePreview, FileList, FileResponse, FileRow, RemoteUploadRequest, RenameFileRequest, UpdateFileRequest,
+};
+pub use folders::{CreateFolderRequest, DeleteFolderPreview, DeletedFolder, Folder, FolderList, RenameFolderRequest};
 pub use multipart::{
     CompleteRequest, PartUrl, Policy, ResignRequest, ResignResponse, SessionList, SessionResponse, SessionSummary,
     StartRequest, StartResponse,

@@ -40,6 +40,9 @@ pub struct StartRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 604800))]
     pub ttl_seconds: Option<u64>,
+    /// Where to tell what becomes of the upload: `file.created`, `file.replaced` or `upload.expired`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_url: Option<String>,
     /// The hash of the whole file, if the client knows it: complete refuses another one. `blake3:` and hexadecimal digits;
     /// where the parts go to an S3 store, `crc64nvme:` and base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]

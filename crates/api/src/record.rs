@@ -29,8 +29,11 @@ pub struct FileRecord {
     pub size: u64,
     /// File extension that goes with the MIME type.
     pub format: String,
-    /// MIME type.
+    /// MIME type: what the bytes are.
     pub mime_type: String,
+    /// The MIME type that the uploader named.
+    #[serde(default)]
+    pub declared_type: Option<String>,
     /// `blake3:` and the hash of the whole file in hexadecimal.
     pub hash: Option<String>,
     /// Tags.
@@ -48,7 +51,7 @@ pub struct FileRecord {
     pub is_duplicate: bool,
     /// When the file became visible, ISO 8601 with milliseconds.
     pub created_at: String,
-    /// How the file came in: `api`.
+    /// How the file came in: `api`, `remote`.
     pub upload_source: String,
     /// Always empty: Partway makes no thumbnails.
     pub thumbnail: String,

@@ -1,0 +1,150 @@
+//! Files of a workspace: listing, changing, renaming, deleting.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::page::PageMeta;
+
+/// A file of a workspace, as lists and single look-ups show it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FileRow {
+    /// Id of the file.
+    pub id: String,
+    /// Number of the file: 10 characters.
+    pub file_no: String,
+    /// Name of the file, without its folder.
+    pub name: String,
+    /// Folder and name.
+    pub path: String,
+    /// Where the file is served.
+    pub url: String,
+    /// Always empty: Partway makes no thumbnails.
+    pub thumbnail: String,
+    /// Width in pixels.
+    pub width: Option<u32>,
+    /// Height in pixels.
+    pub height: Option<u32>,
+    /// Size in bytes.
+    pub size: u64,
+    /// The same.
+    pub file_size: u64,
+    /// File extension that goes with the MIME type.
+    pub format: String,
+    /// MIME type: what the bytes are.
+    pub mime_type: String,
+    /// The MIME type that the uploader named.
+    #[serde(default)]
+    pub declared_type: Option<String>,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// The client's own object.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
+    pub metadata: Option<Map<String, Value>>,
+    /// The client's own id of the file.
+    pub custom_id: Option<String>,
+    /// Number of the folder, or null for the workspace's root.
+    pub folder_no: Option<String>,
+    /// Name of the folder, or null for the workspace's root.
+    pub folder_name: Option<String>,
+    /// Number of the workspace.
+    pub workspace_no: String,
+    /// How the file came in: `api`, `remote`.
+    pub source: String,
+    /// Category: image, video, audio, document or other.
+    pub extension: String,
+    /// `blake3:` and the hash of the whole file in hexadecimal.
+    pub hash: Option<String>,
+    /// When the file became visible, ISO 8601 with milliseconds.
+    pub created_at: String,
+    /// When its record was last changed.
+    pub updated_at: String,
+}
+
+/// Answer of `GET /api/v1/files`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FileList {
+    /// The files of this page.
+    pub files: Vec<FileRow>,
+    /// Where the page is in the list.
+    pub meta: PageMeta,
+}
+
+/// One file, as `GET` and `PATCH /api/v1/files/{file_no}` and renaming answer it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FileResponse {
+    /// Always true.
+    pub success: bool,
+    /// The file.
+    pub data: FileRow,
+}
+
+/// Body of `PATCH /api/v1/files/{file_no}`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UpdateFileRequest {
+    /// Tags to add; a file has at most 50. A list, or one comma-separated string.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub add_tags: Option<Vec<String>>,
+    /// Tags to take away. A list, or one comma-separated string.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remove_tags: Option<Vec<String>>,
+    /// Members to set; null removes one. Those not named stay. The whole has at most 16 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
+    pub metadata: Option<Map<String, Value>>,
+}
+
+/// Body of `PATCH /api/v1/files/{file_no}/rename`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RenameFileRequest {
+    /// The new name, without separators. The file's extension is kept, and added where the name does not end with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The folder to move the file to; it is created if it is not there. Empty: the workspace's root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
+}
+
+/// Answer of `DELETE /api/v1/files/{file_no}?dry_run=true`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DeleteFilePreview {
+    /// Always true: nothing was deleted.
+    pub dry_run: bool,
+    /// The file that would be.
+    pub would_delete: FileRow,
+}
+
+/// Body of `POST /api/v1/uploads/remote`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RemoteUploadRequest {
+    /// Where the file is: an http or https URL of a globally reachable host, without user and password.
+    pub remote_url: String,
+    /// Name of the file. If none is given: what the other side calls it, or the last segment of its URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_name: Option<String>,
+    /// Folder in the workspace; it is created if it is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
+    /// At most 50 tags of at most 128 characters; one comma-separated string is taken as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// A JSON object of at most 16 KiB, or its text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
+    pub metadata: Option<Map<String, Value>>,
+    /// The client's own id of the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custom_id: Option<String>,
+    /// Store as `<8 random characters>-<file_name>`.
+    #[serde(default)]
+    pub random_prefix: bool,
+    /// Where to tell that the file is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_url: Option<String>,
+}

@@ -1,0 +1,78 @@
+//! Folders of a workspace.
+
+use serde::{Deserialize, Serialize};
+
+/// A folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Folder {
+    /// Id of the folder.
+    pub id: String,
+    /// Number of the folder: 10 characters.
+    pub folder_no: String,
+    /// Its name, the last segment of its path.
+    pub name: String,
+    /// Its path in the workspace.
+    pub path: String,
+    /// Number of the folder it is in, or null at the workspace's root.
+    pub parent_folder_no: Option<String>,
+    /// When it was made, ISO 8601 with milliseconds.
+    pub created_at: String,
+    /// When it was last renamed.
+    pub updated_at: String,
+    /// Files in it and in all folders below it.
+    pub total_items: u64,
+    /// Their bytes.
+    pub total_size: u64,
+}
+
+/// Answer of `GET /api/v1/folders`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FolderList {
+    /// The folders.
+    pub folders: Vec<Folder>,
+}
+
+/// Body of `POST /api/v1/folders`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CreateFolderRequest {
+    /// 1 to 100 characters, no slash.
+    pub name: String,
+    /// The folder to make it in; none: the workspace's root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_folder_no: Option<String>,
+}
+
+/// Body of `POST /api/v1/folders/rename/{folder_no}`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RenameFolderRequest {
+    /// 1 to 100 characters, no slash. The paths of everything below follow.
+    pub name: String,
+}
+
+/// Answer of `DELETE /api/v1/folders/{folder_no}?dry_run=true`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DeleteFolderPreview {
+    /// Always true: nothing was deleted.
+    pub dry_run: bool,
+    /// What would be.
+    pub would_delete: DeletedFolder,
+}
+
+/// A folder with everything below it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DeletedFolder {
+    /// The folder.
+    pub folder: Folder,
+    /// Folders below it.
+    pub folders: u64,
+    /// Files in it and below it.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}

@@ -57,20 +57,20 @@ error_codes! {
     PartsMissing = "PARTS_MISSING", 400, "Parts missing", "Not every part has arrived. `missing_parts` lists them: send those and complete again; nothing is lost.";
     PartSizeMismatch = "PART_SIZE_MISMATCH", 400, "Part size mismatch", "The body is not exactly as long as the part its URL was signed for. The part is missing; send it again.";
     ChecksumMismatch = "CHECKSUM_MISMATCH", 400, "Checksum mismatch", "The bytes received do not have the digest sent along: the part is missing, send it again. On complete: the file is not the one that `hash` names; the parts stay, send the wrong ones again.";
-    FileRequired = "FILE_REQUIRED", 400, "File required", "The form has no file.";
+    FileRequired = "FILE_REQUIRED", 400, "File required", "The form has no `file`.";
     InvalidRemoteUrl = "INVALID_REMOTE_URL", 400, "Invalid remote URL", "The URL is not an http or https URL of a globally reachable host.";
     RemoteFetchFailed = "REMOTE_FETCH_FAILED", 400, "Remote fetch failed", "The remote server did not deliver the file.";
     Unauthorized = "UNAUTHORIZED", 401, "Unauthorized", "There is no API key, or it is unknown or revoked.";
     Forbidden = "FORBIDDEN", 403, "Forbidden", "The key is valid but may not do this: a public key may only work on the uploads it started.";
     UrlExpired = "URL_EXPIRED", 403, "URL expired", "The presigned URL was valid, but its time is over.";
     SignatureInvalid = "SIGNATURE_INVALID", 403, "Signature invalid", "The URL is not one that this server signed, or was changed since.";
-    StorageLimitExceeded = "STORAGE_LIMIT_EXCEEDED", 403, "Storage limit exceeded", "The workspace's files and open sessions leave no room for a file of this size.";
+    StorageLimitExceeded = "STORAGE_LIMIT_EXCEEDED", 403, "Storage limit exceeded", "The workspace's files and open sessions leave no room for a file of this size, or it has as many open sessions as it may.";
     NotFound = "NOT_FOUND", 404, "Not found", "There is nothing at this address.";
     SessionNotFound = "SESSION_NOT_FOUND", 404, "Session not found", "The workspace has no upload session with this id.";
     FileNotFound = "FILE_NOT_FOUND", 404, "File not found", "There is no such file.";
     FolderNotFound = "FOLDER_NOT_FOUND", 404, "Folder not found", "There is no such folder.";
     MethodNotAllowed = "METHOD_NOT_ALLOWED", 405, "Method not allowed", "The address exists, but not for this method; `Allow` lists those it has.";
-    RequestTimeout = "REQUEST_TIMEOUT", 408, "Request timeout", "The body stopped arriving. The part is missing; send it again.";
+    RequestTimeout = "REQUEST_TIMEOUT", 408, "Request timeout", "The body stopped arriving. The part, or the file, is missing; send it again.";
     SessionCompleted = "SESSION_COMPLETED", 409, "Session completed", "The upload is complete; it takes no more parts.";
     FolderExists = "FOLDER_EXISTS", 409, "Folder exists", "There is a folder of this name already.";
     FileExists = "FILE_EXISTS", 409, "File exists", "There is a file of this name already.";
@@ -78,8 +78,8 @@ error_codes! {
     SessionExpired = "SESSION_EXPIRED", 410, "Session expired", "The session's time is over and its bytes are freed; start anew.";
     SessionAborted = "SESSION_ABORTED", 410, "Session aborted", "The session was aborted and its bytes are freed; start anew.";
     FileTooLarge = "FILE_TOO_LARGE", 413, "File too large", "The file is larger than this server accepts.";
-    PayloadTooLarge = "PAYLOAD_TOO_LARGE", 413, "Payload too large", "The JSON body is larger than 64 KiB.";
-    UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", 415, "Unsupported media type", "The body must be sent as `application/json`.";
+    PayloadTooLarge = "PAYLOAD_TOO_LARGE", 413, "Payload too large", "The JSON body, or a field of a form besides the file, is larger than 64 KiB.";
+    UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", 415, "Unsupported media type", "The body must be sent as `application/json`, or, for a direct upload, as `multipart/form-data`.";
     RangeNotSatisfiable = "RANGE_NOT_SATISFIABLE", 416, "Range not satisfiable", "No byte of the file is in the requested range; `Content-Range` tells its length.";
     RateLimited = "RATE_LIMITED", 429, "Rate limited", "Too many requests; `Retry-After` says when to come again.";
     Internal = "INTERNAL", 500, "Internal error", "The server failed. The cause is in its log under the request id; the request may be retried.";
@@ -112,6 +112,9 @@ pub struct ErrorBody {
     /// With PARTS_MISSING: the indices (from 0) of the parts that have not arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing_parts: Option<Vec<u32>>,
+    /// With RATE_LIMITED: when to come again, as the header `Retry-After` says.
+    #[serde(rename = "retryAfterSeconds", default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_seconds: Option<u64>,
 }
 
 #[cfg(test)]

@@ -29,6 +29,14 @@ pub const MAX_NAME_BYTES: usize = 255;
 pub const MAX_FOLDER_BYTES: usize = 1024;
 /// Deepest folder path, in segments.
 pub const MAX_FOLDER_LEVELS: usize = 32;
+/// Longest name of a folder that is made or renamed by itself, in characters (Unicode scalar values).
+pub const MAX_FOLDER_NAME_CHARS: usize = 100;
+/// Largest field of a form besides the file, in bytes.
+pub const MAX_FORM_FIELD_BYTES: usize = 64 * 1024;
+/// Most fields of a form; the API has nine.
+pub const MAX_FORM_FIELDS: usize = 100;
+/// Longest URL of a webhook or of a remote file, in bytes: what servers and browsers in use take.
+pub const MAX_URL_BYTES: usize = 2048;
 /// Most tags of one file.
 pub const MAX_TAGS: usize = 50;
 /// Longest tag, in characters (Unicode scalar values).

@@ -31,6 +31,9 @@ enum Command {
     /// Make and list workspaces, and limit what they hold, also while the server runs.
     #[command(subcommand)]
     Workspaces(commands::workspaces::WorkspacesCommand),
+    /// Have events told to others: files that come, are replaced or go, uploads that expire.
+    #[command(subcommand)]
+    Webhooks(commands::webhooks::WebhooksCommand),
     /// Show what each workspace holds: files, open sessions, and what waits to be deleted.
     Usage(commands::usage::UsageArgs),
     /// Compare the database with what is on the disk, also while the server runs.
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Command::Upload(args) => return commands::upload::upload(args),
         Command::Keys(command) => commands::keys::keys(command),
         Command::Workspaces(command) => commands::workspaces::workspaces(command),
+        Command::Webhooks(command) => commands::webhooks::webhooks(command),
         Command::Usage(args) => commands::usage::usage(&args),
         Command::Fsck(args) => return commands::fsck::fsck(&args),
         Command::Doctor(args) => return commands::doctor::doctor(&args),

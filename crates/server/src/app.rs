@@ -9,10 +9,16 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError};
-use crate::db::{DatabaseLocation, Db, DbError, blobs};
+use crate::db::{DatabaseLocation, Db, DbError, Durability, blobs};
+use crate::outgoing::{Outgoing, OutgoingUnusable};
+use crate::rate_limits::RateLimits;
 use crate::service::bootstrap::{FirstRun, Secrets, bootstrap};
+use crate::service::event::Events;
+use crate::service::file::Files;
+use crate::service::folder::Folders;
 use crate::service::upload::{LocalParts, Uploads};
 use crate::service::urls::Urls;
+use crate::service::webhook::Signer;
 use crate::storage::presign::Presigner;
 use crate::storage::{DatabaseReserve, LocalStore, S3Store, StorageError, StorageKind, Stores, WriteGate};
 use crate::trust::{self, TrustError};
@@ -37,8 +43,20 @@ pub struct Inner {
     pub reserve: Option<Arc<DatabaseReserve>>,
     /// The upload sessions.
     pub uploads: Uploads,
+    /// The files of all workspaces.
+    pub files: Files,
+    /// Their folders.
+    pub folders: Folders,
+    /// What happens is told through it.
+    pub events: Events,
+    /// Requests to hosts that the outside named.
+    pub outgoing: Outgoing,
+    /// Signs what webhooks are sent.
+    pub signer: Signer,
+    /// What is too much in a second.
+    pub rate_limits: RateLimits,
     /// Every URL given to clients.
-    pub urls: Urls,
+    pub urls: Arc<Urls>,
     /// The server's own secrets.
     pub secrets: Secrets,
     /// Keeps other servers off the data directory, where it is used.
@@ -85,6 +103,9 @@ pub enum StartError {
     /// The bucket cannot be used.
     #[error("the bucket cannot be used; `partway doctor` says more")]
     Bucket(#[source] StorageError),
+    /// Nothing can be asked of others.
+    #[error(transparent)]
+    Outgoing(#[from] OutgoingUnusable),
     /// Several nodes could share the database, but not the disk.
     #[error(
         "storage.kind is \"local\" and database.url is a PostgreSQL database, which other nodes could share while each \
@@ -140,10 +161,34 @@ impl App {
         };
         let reserve =
             data_dir.as_ref().filter(|_| is_file).map(|data_dir| Arc::new(DatabaseReserve::new(data_dir.path())));
-        let uploads = Uploads::new(db.clone(), &stores, local, reserve.clone(), &config);
-        let urls = Urls::new(&config.http, listening_on, Presigner::new(&secrets.part_urls));
+        let urls = Arc::new(Urls::new(&config.http, listening_on, Presigner::new(&secrets.part_urls)));
+        let events = Events::new(Arc::clone(&urls));
+        let outgoing = Outgoing::new(&config.outgoing)?;
+        let uploads =
+            Uploads::new(db.clone(), &stores, local, reserve.clone(), events.clone(), outgoing.clone(), &config);
+        let grace_seconds = config.storage.url_lifetime.0.as_secs();
+        let files = Files::new(db.clone(), events.clone(), uploads.garbage_bell(), grace_seconds);
+        let folders = Folders::new(db.clone(), uploads.garbage_bell());
+        let signer = db.write(Durability::PowerLoss, Signer::open).await.map_err(db_failed)?;
+        let rate_limits = RateLimits::new(&config.limits);
         let node = Uuid::new_v4();
-        let inner = Inner { config, node, db, stores, reserve, uploads, urls, secrets, data_dir };
+        let inner = Inner {
+            config,
+            node,
+            db,
+            stores,
+            reserve,
+            uploads,
+            files,
+            folders,
+            events,
+            outgoing,
+            signer,
+            rate_limits,
+            urls,
+            secrets,
+            data_dir,
+        };
         Ok((Self { inner: Arc::new(inner) }, first_run))
     }
 }

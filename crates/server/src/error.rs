@@ -3,6 +3,8 @@
 //! A handler's error becomes a response without a body that carries an [`ErrorReport`]; the request-id
 //! middleware writes the body, because it knows the id, and logs the cause, once.
 
+use std::time::Duration;
+
 use axum::response::{IntoResponse, Response};
 use http::header::{CONNECTION, CONTENT_RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -10,11 +12,14 @@ use partway_api::{ErrorBody, ErrorCode};
 
 use crate::db::DbError;
 use crate::input::InvalidInput;
+use crate::service::error::WorkspaceError;
 use crate::service::upload::{UploadError, db_code};
 use crate::storage::StorageError;
 
 /// When to come again for what is not there now: a session that is being opened, a database that starts anew.
 const RETRY_SECONDS: &str = "5";
+/// How the published SDKs are told whether trying again is of use.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// An error as it leaves the server.
 #[derive(Debug, Clone)]
@@ -29,6 +34,7 @@ pub struct ErrorReport {
     code: ErrorCode,
     message: String,
     missing_parts: Option<Vec<u32>>,
+    retry_after_seconds: Option<u64>,
     /// Why the server failed. Never leaves it.
     cause: Option<String>,
 }
@@ -54,6 +60,7 @@ impl ErrorReport {
             error_code: self.code,
             request_id,
             missing_parts: self.missing_parts,
+            retry_after_seconds: self.retry_after_seconds,
         }
     }
 }
@@ -61,13 +68,25 @@ impl ErrorReport {
 impl ApiError {
     /// An error that the client can mend.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        let report = ErrorReport { code, message: message.into(), missing_parts: None, cause: None };
+        let message = message.into();
+        let report = ErrorReport { code, message, missing_parts: None, retry_after_seconds: None, cause: None };
         let headers = match code {
             ErrorCode::Unauthorized => vec![(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))],
             ErrorCode::ServiceUnavailable => vec![(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS))],
+            // The published SDKs retry every 409 unless they are told that it is of no use.
+            _ if code.status() == 409 => vec![(SHOULD_RETRY, HeaderValue::from_static("false"))],
             _ => Vec::new(),
         };
         Self { report, headers }
+    }
+
+    /// Too many requests; the next one is let through after so long.
+    pub fn rate_limited(whose: &str, wait: Duration) -> Self {
+        let seconds = wait.as_secs() + 1;
+        let message = format!("{whose} sends more requests than are allowed; come again in {seconds} s");
+        let mut error = Self::new(ErrorCode::RateLimited, message).with_header(RETRY_AFTER, seconds.into());
+        error.report.retry_after_seconds = Some(seconds);
+        error
     }
 
     /// A failure of the server, with its cause for the log.
@@ -128,13 +147,22 @@ impl From<UploadError> for ApiError {
         match error {
             UploadError::Db(cause) => Self::failed(code, &cause),
             UploadError::Storage(cause) => Self::failed(code, &cause),
-            UploadError::Opening(_) | UploadError::Ending(_) => Self::failed(code, &error),
+            UploadError::Opening(_) | UploadError::Ending(_) | UploadError::HeldUp => Self::failed(code, &error),
             UploadError::PartsMissing { ref missing, .. } => {
                 let mut answer = Self::new(code, error.to_string());
                 answer.report.missing_parts = Some(missing.clone());
                 answer
             }
             refused => Self::new(code, refused.to_string()),
+        }
+    }
+}
+
+impl From<WorkspaceError> for ApiError {
+    fn from(error: WorkspaceError) -> Self {
+        match error {
+            WorkspaceError::Db(cause) => cause.into(),
+            refused => Self::new(refused.code(), refused.to_string()),
         }
     }
 }

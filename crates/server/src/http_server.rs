@@ -1,6 +1,7 @@
 //! Connections: accepting them, serving HTTP/1.1 on them, and letting them end.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -25,6 +26,10 @@ const READ_BUFFER_BYTES: usize = 256 * 1024;
 /// How long to wait before accepting again when the system has no file handle left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Who has the other end of the connection that a request came by.
+#[derive(Debug, Clone, Copy)]
+pub struct PeerAddress(pub IpAddr);
+
 /// Serves until `stop`, then lets running requests finish for the time that the settings allow.
 pub async fn serve<S>(listener: TcpListener, service: S, settings: &HttpSettings, stop: CancellationToken)
 where
@@ -35,8 +40,12 @@ where
     let graceful = GracefulShutdown::new();
     let connections = TaskTracker::new();
     let abandon = CancellationToken::new();
-    while let Some(stream) = accept(&listener, &stop).await {
-        let service = service.clone().map_request(|request: http::Request<Incoming>| request.map(Body::new));
+    while let Some((stream, peer)) = accept(&listener, &stop).await {
+        let service = service.clone().map_request(move |request: http::Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(PeerAddress(peer.ip()));
+            request
+        });
         let io = TokioIo::new(Lingering::new(stream));
         let connection = graceful.watch(http.serve_connection(io, TowerToHyperService::new(service)));
         let abandoned = abandon.clone();
@@ -62,7 +71,7 @@ where
 }
 
 /// The next connection; `None` once the server is to stop.
-async fn accept(listener: &TcpListener, stop: &CancellationToken) -> Option<TcpStream> {
+async fn accept(listener: &TcpListener, stop: &CancellationToken) -> Option<(TcpStream, SocketAddr)> {
     loop {
         let accepted = tokio::select! {
             biased;
@@ -70,10 +79,10 @@ async fn accept(listener: &TcpListener, stop: &CancellationToken) -> Option<TcpS
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // Answers are written whole; waiting to fill a segment would only delay them.
                 let _ = stream.set_nodelay(true);
-                return Some(stream);
+                return Some((stream, peer));
             }
             Err(error) if is_of_the_connection(&error) => {}
             Err(error) => {

@@ -19,6 +19,8 @@ mod mac;
 mod media;
 mod middleware;
 pub mod openapi;
+pub mod outgoing;
+mod rate_limits;
 mod router;
 mod routes;
 pub mod runtime;
@@ -41,14 +43,24 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) {
         stores: app.stores.clone(),
         reserve: app.reserve.clone(),
         uploads: app.uploads.clone(),
+        files: app.files.clone(),
         sweep_interval: app.config.storage.sweep_interval.0,
     };
     let stop_jobs = CancellationToken::new();
     let cleaning = tokio::spawn(cleaner.run(stop_jobs.clone()));
+    let messenger = jobs::Messenger {
+        node: app.node,
+        db: app.db.clone(),
+        outgoing: app.outgoing.clone(),
+        signer: app.signer.clone(),
+        bell: app.events.bell(),
+        settings: app.config.webhooks.clone(),
+    };
+    let telling = tokio::spawn(messenger.run(stop_jobs.clone()));
     let verifying = tokio::spawn(jobs::verify_untrusted(app.uploads.clone(), stop_jobs.clone()));
     http_server::serve(listener, router::router(&app), &app.config.http, stop).await;
     stop_jobs.cancel();
-    for ended in [cleaning.await, verifying.await] {
+    for ended in [cleaning.await, telling.await, verifying.await] {
         if let Err(error) = ended {
             tracing::error!(%error, "a job ended badly");
         }

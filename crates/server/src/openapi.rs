@@ -12,6 +12,9 @@ use crate::routes::delivery;
     modifiers(&Security),
     tags(
         (name = "multipart", description = "Uploads in parts"),
+        (name = "uploads", description = "Uploads of whole files"),
+        (name = "files", description = "Files of the workspace"),
+        (name = "folders", description = "Folders of the workspace"),
         (name = "delivery", description = "Serving files"),
         (name = "service", description = "The server itself"),
     )

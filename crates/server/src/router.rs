@@ -14,7 +14,7 @@ use crate::error::ApiError;
 use crate::middleware;
 use crate::openapi::ApiDocument;
 use crate::routes::openapi_document::OpenApiJson;
-use crate::routes::{delivery, health, multipart, openapi_document};
+use crate::routes::{delivery, files, folders, health, multipart, openapi_document, uploads};
 
 /// All routes, with what every request passes before them.
 pub fn router(
@@ -45,6 +45,14 @@ pub(crate) fn documented() -> OpenApiRouter<App> {
         .routes(routes!(multipart::list::list_multipart))
         .routes(routes!(multipart::status::get_multipart, multipart::abort::abort_multipart))
         .routes(routes!(multipart::resign::resign_multipart))
+        .routes(routes!(uploads::direct::create_upload))
+        .routes(routes!(uploads::remote::create_remote_upload))
+        .routes(routes!(files::list::list_files))
+        .routes(routes!(files::get::get_file, files::update::update_file, files::delete::delete_file))
+        .routes(routes!(files::rename::rename_file))
+        .routes(routes!(folders::list::list_folders, folders::create::create_folder))
+        .routes(routes!(folders::rename::rename_folder))
+        .routes(routes!(folders::delete::delete_folder))
         .routes(routes!(health::get_health))
         .routes(routes!(health::get_readiness))
 }

@@ -2,11 +2,11 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use partway_server::db::api_keys::{self, ApiKey, KeyKind};
-use partway_server::db::workspaces::{self, Workspace};
 use partway_server::service::key;
 use serde_json::json;
 
 use super::database::{read, write};
+use super::workspace::choose;
 use crate::settings::StoreArgs;
 use crate::{Failure, table};
 
@@ -72,7 +72,7 @@ fn create(args: CreateArgs) -> Result<(), Failure> {
         Kind::Public => KeyKind::Public,
     };
     let wanted = args.workspace;
-    let made = write(&config, move |tx| match choose(workspaces::list(tx)?, wanted.as_deref()) {
+    let made = write(&config, move |tx| match choose(tx, wanted.as_deref())? {
         Ok(workspace) => key::create_key(tx, &workspace, kind).map(Ok),
         Err(problem) => Ok(Err(problem)),
     })??;
@@ -88,17 +88,6 @@ fn create(args: CreateArgs) -> Result<(), Failure> {
         eprintln!("This {} key of workspace {} is shown only now.", stored.kind.as_str(), stored.workspace_no);
     }
     Ok(())
-}
-
-/// The workspace with this number, or the only one.
-fn choose(all: Vec<Workspace>, wanted: Option<&str>) -> Result<Workspace, String> {
-    let numbers = all.iter().map(|workspace| workspace.workspace_no.as_str()).collect::<Vec<_>>().join(", ");
-    let mut fitting = all.into_iter().filter(|workspace| wanted.is_none_or(|wanted| wanted == workspace.workspace_no));
-    match (fitting.next(), fitting.next()) {
-        (Some(only), None) => Ok(only),
-        (None, _) => Err(format!("--workspace is {:?}; there are: {numbers}", wanted.unwrap_or_default())),
-        (Some(_), Some(_)) => Err(format!("there are several workspaces; say which with --workspace: {numbers}")),
-    }
 }
 
 fn list(args: &ListArgs) -> Result<(), Failure> {

@@ -10,4 +10,6 @@ pub(crate) mod serve;
 pub(crate) mod storage;
 pub(crate) mod upload;
 pub(crate) mod usage;
+pub(crate) mod webhooks;
+mod workspace;
 pub(crate) mod workspaces;

@@ -34,7 +34,7 @@ pub(crate) fn usage(args: &UsageArgs) -> Result<(), Failure> {
     let (workspaces, mut garbage) = read(&config, |tx| Ok((usage::list(tx)?, garbage::amounts(tx)?)))?;
     let mut rows: Vec<Row> = Vec::new();
     for mut workspace in workspaces {
-        workspace.storage_limit_bytes = workspace.storage_limit_bytes.or(default_limit);
+        workspace.limits.storage_bytes = workspace.limits.storage_bytes.or(default_limit);
         let own = garbage.iter().position(|(id, _)| *id == Some(workspace.workspace_id));
         let garbage = own.map(|at| garbage.swap_remove(at).1).unwrap_or_default();
         rows.push(Row { workspace: Some(workspace), garbage });
@@ -59,7 +59,7 @@ fn print_json(row: &Row) {
             "files": amount(workspace.map(|usage| usage.files).unwrap_or_default()),
             "sessions": amount(workspace.map(|usage| usage.sessions).unwrap_or_default()),
             "garbage": amount(row.garbage),
-            "storage_limit_bytes": workspace.and_then(|usage| usage.storage_limit_bytes),
+            "storage_limit_bytes": workspace.and_then(|usage| usage.limits.storage_bytes),
         })
     );
 }
@@ -73,7 +73,7 @@ fn print(rows: &[Row]) {
             let Some(usage) = &row.workspace else {
                 return ["-".into(), "found by fsck".into(), "-".into(), "-".into(), garbage, "-".into()];
             };
-            let limit = usage.storage_limit_bytes.map_or_else(|| "-".into(), |limit| HumanBytes(limit).to_string());
+            let limit = usage.limits.storage_bytes.map_or_else(|| "-".into(), |limit| HumanBytes(limit).to_string());
             let (files, sessions) = (shown(usage.files), shown(usage.sessions));
             [usage.workspace_no.clone(), usage.name.clone(), files, sessions, garbage, limit]
         })

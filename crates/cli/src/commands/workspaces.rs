@@ -1,7 +1,7 @@
 //! `partway workspaces create|list|limit`
 
 use clap::{Args, Subcommand};
-use partway_server::db::usage;
+use partway_server::db::usage::{self, WorkspaceLimits};
 use partway_server::db::workspaces::{self, Workspace};
 use partway_server::service::workspace::create_workspace;
 use serde_json::json;
@@ -17,25 +17,50 @@ pub(crate) enum WorkspacesCommand {
     Create(CreateArgs),
     /// List all workspaces.
     List(OutputArgs),
-    /// Set how much a workspace may hold, files and open sessions together.
+    /// Limit what a workspace may hold and ask for, or show its limits.
     Limit(LimitArgs),
 }
 
 #[derive(Debug, Args)]
+#[group(id = "limits", multiple = true, args = ["limit", "max_file", "open_sessions", "requests_per_second"])]
 pub(crate) struct LimitArgs {
     /// Number of the workspace.
     workspace: String,
-    /// Bytes, also with KiB, MiB, GiB or TiB behind them; `default` for what the settings say.
-    #[arg(value_name = "SIZE", value_parser = parse_limit)]
-    limit: Limit,
+    /// How much it may hold, files and open sessions together: bytes, also with KiB, MiB, GiB or TiB behind them; `default`
+    /// for what the settings say. The same goes for the others.
+    #[arg(value_name = "SIZE", value_parser = parse_size)]
+    limit: Option<Limit>,
+    /// Largest file that may be uploaded.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    max_file: Option<Limit>,
+    /// Most open upload sessions.
+    #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
+    open_sessions: Option<Limit>,
+    /// Most requests in a second with one key.
+    #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
+    requests_per_second: Option<Limit>,
     #[command(flatten)]
     output: OutputArgs,
 }
 
+/// A limit of the workspace's own, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Limit(Option<u64>);
 
-fn parse_limit(text: &str) -> Result<Limit, String> {
+impl LimitArgs {
+    /// The limits that there were, with those given in their place.
+    fn apply(&self, limits: WorkspaceLimits) -> WorkspaceLimits {
+        let or = |given: Option<Limit>, before: Option<u64>| given.map_or(before, |Limit(limit)| limit);
+        WorkspaceLimits {
+            storage_bytes: or(self.limit, limits.storage_bytes),
+            max_file_bytes: or(self.max_file, limits.max_file_bytes),
+            max_open_sessions: or(self.open_sessions, limits.max_open_sessions),
+            requests_per_second: or(self.requests_per_second, limits.requests_per_second),
+        }
+    }
+}
+
+fn parse_size(text: &str) -> Result<Limit, String> {
     if text == "default" {
         return Ok(Limit(None));
     }
@@ -52,6 +77,14 @@ fn parse_limit(text: &str) -> Result<Limit, String> {
     let bytes = digits.parse().ok().zip(factor).and_then(|(number, factor): (u64, u64)| number.checked_mul(factor));
     let bytes = bytes.filter(|bytes| *bytes <= 9_007_199_254_740_991);
     bytes.map(|bytes| Limit(Some(bytes))).ok_or_else(|| "must be bytes, such as 500GiB, or `default`".to_owned())
+}
+
+fn parse_count(text: &str) -> Result<Limit, String> {
+    if text == "default" {
+        return Ok(Limit(None));
+    }
+    let count = text.parse().ok().filter(|count| (1..=1_000_000).contains(count));
+    count.map(|count| Limit(Some(count))).ok_or_else(|| "must be a number from 1 to 1000000, or `default`".to_owned())
 }
 
 #[derive(Debug, Args)]
@@ -79,26 +112,40 @@ pub(crate) fn workspaces(command: WorkspacesCommand) -> Result<(), Failure> {
             let workspace = write(&args.output.store.config()?, move |tx| create_workspace(tx, &name))?;
             print(&[workspace], args.output.json);
         }
-        WorkspacesCommand::Limit(args) => {
-            let (number, Limit(limit)) = (args.workspace.clone(), args.limit);
-            let changed = write(&args.output.store.config()?, move |tx| {
-                let found = workspaces::find_by_no(tx, &number)?;
-                if let Some(workspace) = &found {
-                    usage::set_limit(tx, workspace.id, limit)?;
-                }
-                Ok(found)
-            })?;
-            let workspace = changed.ok_or_else(|| format!("there is no workspace {}", args.workspace))?;
-            match limit {
-                _ if args.output.json => {
-                    println!("{}", json!({"workspace_no": workspace.workspace_no, "storage_limit_bytes": limit}));
-                }
-                Some(limit) => println!("Workspace {} may hold {limit} bytes.", workspace.workspace_no),
-                None => println!("Workspace {} may hold what the settings say.", workspace.workspace_no),
-            }
-        }
+        WorkspacesCommand::Limit(args) => limit(args)?,
         WorkspacesCommand::List(args) => print(&read(&args.store.config()?, workspaces::list)?, args.json),
     }
+    Ok(())
+}
+
+/// Changes the limits that are given, if any are, and shows all.
+fn limit(args: LimitArgs) -> Result<(), Failure> {
+    let (config, as_json, number) = (args.output.store.config()?, args.output.json, args.workspace.clone());
+    let changed = write(&config, move |tx| {
+        let Some(workspace) = workspaces::find_by_no(tx, &args.workspace)? else { return Ok(None) };
+        workspaces::lock(tx, workspace.id)?;
+        let before = usage::find(tx, workspace.id)?.map(|usage| usage.limits).unwrap_or_default();
+        let limits = args.apply(before);
+        usage::set_limits(tx, workspace.id, limits)?;
+        Ok(Some(limits))
+    })?;
+    let limits = changed.ok_or_else(|| format!("there is no workspace {number}"))?;
+    if as_json {
+        println!(
+            "{}",
+            json!({"workspace_no": number, "storage_limit_bytes": limits.storage_bytes, "max_file_bytes": limits.max_file_bytes,
+                   "max_open_sessions": limits.max_open_sessions, "requests_per_second": limits.requests_per_second})
+        );
+        return Ok(());
+    }
+    let shown = |limit: Option<u64>| limit.map_or_else(|| "as the settings say".to_owned(), |limit| limit.to_string());
+    let rows = [
+        ["bytes of files and open sessions".to_owned(), shown(limits.storage_bytes)],
+        ["bytes of one file".to_owned(), shown(limits.max_file_bytes)],
+        ["open sessions".to_owned(), shown(limits.max_open_sessions)],
+        ["requests a second with one key".to_owned(), shown(limits.requests_per_second)],
+    ];
+    table::print([&format!("LIMIT OF {number}"), "AT MOST"], &rows);
     Ok(())
 }
 
@@ -126,12 +173,12 @@ mod tests {
 
     #[test]
     fn limits_are_read_with_and_without_units() {
-        assert_eq!(parse_limit("default"), Ok(Limit(None)));
-        assert_eq!(parse_limit("10"), Ok(Limit(Some(10))));
-        assert_eq!(parse_limit("500GiB"), Ok(Limit(Some(500 << 30))));
-        assert_eq!(parse_limit("1 TiB"), Ok(Limit(Some(1 << 40))));
+        assert_eq!(parse_size("default"), Ok(Limit(None)));
+        assert_eq!(parse_size("10"), Ok(Limit(Some(10))));
+        assert_eq!(parse_size("500GiB"), Ok(Limit(Some(500 << 30))));
+        assert_eq!(parse_size("1 TiB"), Ok(Limit(Some(1 << 40))));
         for bad in ["", "GiB", "-1", "1.5GiB", "1GB", "1GiBs", "99999999999999999999", "9000000TiB"] {
-            assert!(parse_limit(bad).is_err(), "{bad}");
+            assert!(parse_size(bad).is_err(), "{bad}");
         }
     }
 }

@@ -9,10 +9,12 @@ mod delivery;
 mod http;
 mod limits;
 mod log;
+mod outgoing;
 mod section;
 mod source;
 mod storage;
 mod value;
+mod webhooks;
 
 use std::path::PathBuf;
 
@@ -24,10 +26,13 @@ pub use delivery::DeliverySettings;
 pub use http::HttpSettings;
 pub use limits::LimitSettings;
 pub use log::{LogFormat, LogSettings};
+pub use outgoing::OutgoingSettings;
 pub use section::SettingDoc;
 pub use source::{ConfigError, Problem, Source};
 pub use storage::{S3Delivery, StorageSettings};
-pub use value::{BaseUrl, Bytes, Connections, DatabaseUrl, Endpoint, KeyPrefix, Seconds, Secret};
+pub(crate) use value::Setting;
+pub use value::{BaseUrl, Bytes, Connections, Count, DatabaseUrl, Endpoint, KeyPrefix, Networks, Seconds, Secret};
+pub use webhooks::WebhookSettings;
 
 /// Everything a server can be told. Cheap to clone next to what it configures.
 #[derive(Debug, Clone)]
@@ -40,6 +45,10 @@ pub struct Config {
     pub storage: StorageSettings,
     /// What is too much.
     pub limits: LimitSettings,
+    /// What the server asks of others.
+    pub outgoing: OutgoingSettings,
+    /// How events are told.
+    pub webhooks: WebhookSettings,
     /// How files are served.
     pub delivery: DeliverySettings,
     /// What is written to the log.
@@ -57,6 +66,8 @@ impl Config {
             database: DatabaseSettings::read(&mut source),
             storage: StorageSettings::read(&mut source),
             limits: LimitSettings::read(&mut source),
+            outgoing: OutgoingSettings::read(&mut source),
+            webhooks: WebhookSettings::read(&mut source),
             delivery: DeliverySettings::read(&mut source),
             log: LogSettings::read(&mut source),
         };
@@ -73,18 +84,22 @@ impl Config {
             database: DatabaseSettings::default(),
             storage: StorageSettings { data_dir: data_dir.into(), ..StorageSettings::default() },
             limits: LimitSettings::default(),
+            outgoing: OutgoingSettings::default(),
+            webhooks: WebhookSettings::default(),
             delivery: DeliverySettings::default(),
             log: LogSettings::default(),
         }
     }
 
     /// The documentation of every setting, by concern, in the order of docs/CONFIG.md.
-    pub fn documentation() -> [(&'static str, &'static [SettingDoc]); 6] {
+    pub fn documentation() -> [(&'static str, &'static [SettingDoc]); 8] {
         [
             (HttpSettings::ABOUT, HttpSettings::SETTINGS),
             (DatabaseSettings::ABOUT, DatabaseSettings::SETTINGS),
             (StorageSettings::ABOUT, StorageSettings::SETTINGS),
             (LimitSettings::ABOUT, LimitSettings::SETTINGS),
+            (OutgoingSettings::ABOUT, OutgoingSettings::SETTINGS),
+            (WebhookSettings::ABOUT, WebhookSettings::SETTINGS),
             (DeliverySettings::ABOUT, DeliverySettings::SETTINGS),
             (LogSettings::ABOUT, LogSettings::SETTINGS),
         ]

@@ -1,10 +1,11 @@
 //! The kinds of values a setting may have, each with the sentence that says what is allowed.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderValue;
+use ipnet::IpNet;
 use url::Url;
 
 use super::storage::S3Delivery;
@@ -157,6 +158,39 @@ impl Setting for DatabaseUrl {
     fn parse(text: &str) -> Option<Self> {
         let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
         (is_url && text.parse::<postgres::Config>().is_ok()).then(|| Self(text.to_owned()))
+    }
+}
+
+/// A number of things, at least one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count(pub u32);
+
+impl Setting for Count {
+    const ALLOWED: &'static str = "a whole number from 1 to 1000000";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok().filter(|number| (1..=1_000_000).contains(number)).map(Self)
+    }
+}
+
+/// Networks, each an address with the length of its prefix.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Networks(Vec<IpNet>);
+
+impl Networks {
+    /// Whether the address is in one of them.
+    pub fn contain(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
+impl Setting for Networks {
+    const ALLOWED: &'static str = "addresses and networks, separated by commas, such as `127.0.0.1, 10.0.0.0/8`";
+
+    fn parse(text: &str) -> Option<Self> {
+        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+        let network = |item: &str| item.parse::<IpNet>().ok().or_else(|| item.parse::<IpAddr>().ok().map(IpNet::from));
+        items.map(network).collect::<Option<Vec<_>>>().map(Self)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::usage::WorkspaceLimits;
 use super::value::Row;
 use super::{DbError, Timestamp, Tx, columns};
 
@@ -43,6 +44,8 @@ pub struct ApiKey {
     pub workspace_id: Uuid,
     /// That workspace's number.
     pub workspace_no: String,
+    /// That workspace's own limits.
+    pub limits: WorkspaceLimits,
     /// What it may do.
     pub kind: KeyKind,
     /// When it was made.
@@ -54,8 +57,8 @@ pub struct ApiKey {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT k.id, k.workspace_id, w.workspace_no, k.kind, k.created_at, k.revoked_at \
-             FROM api_keys k JOIN workspaces w ON w.id = k.workspace_id ",
+            "SELECT k.id, k.workspace_id, w.workspace_no, k.kind, k.created_at, k.revoked_at, w.storage_limit_bytes, \
+             w.max_file_bytes, w.max_open_sessions, w.requests_per_second FROM api_keys k JOIN workspaces w ON w.id = k.workspace_id ",
             $rest
         )
     };
@@ -67,6 +70,7 @@ fn from_row(row: &Row<'_>) -> Result<ApiKey, DbError> {
         id: columns::uuid(TABLE, row, 0)?,
         workspace_id: columns::uuid(TABLE, row, 1)?,
         workspace_no: row.get(2)?,
+        limits: WorkspaceLimits::from_row(row, 6)?,
         kind: if kind == "public" { KeyKind::Public } else { KeyKind::Private },
         created_at: row.get(4)?,
         revoked_at: row.get(5)?,

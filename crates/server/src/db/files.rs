@@ -1,4 +1,5 @@
-//! Files: what is visible in a workspace. One row per path; a row's blob belongs to it alone.
+//! Files: what is visible in a workspace. One row per name in a folder; a row's blob belongs to it alone. A file in a folder
+//! that was deleted is there for the cleaner alone.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -6,7 +7,7 @@ use uuid::Uuid;
 
 use super::usage::{self, Counted};
 use super::value::Row;
-use super::{DbError, Timestamp, Tx, columns};
+use super::{DbError, Timestamp, Tx, columns, folded, folders};
 use crate::storage::{BlobRef, StorageKind};
 
 const TABLE: &str = "files";
@@ -24,6 +25,9 @@ pub struct File {
     pub folder_id: Option<Uuid>,
     /// Number of that folder.
     pub folder_no: Option<String>,
+    /// Name of that folder.
+    #[serde(default)]
+    pub folder_name: Option<String>,
     /// Last segment of its path.
     pub name: String,
     /// Folder and name.
@@ -32,8 +36,11 @@ pub struct File {
     pub blob_id: Uuid,
     /// How many they are.
     pub size_bytes: u64,
-    /// MIME type.
+    /// MIME type: what the bytes are.
     pub mime_type: String,
+    /// The MIME type that the uploader named.
+    #[serde(default)]
+    pub declared_type: Option<String>,
     /// File extension that goes with it.
     pub format: String,
     /// Width in pixels, of images and video.
@@ -54,12 +61,30 @@ pub struct File {
     pub is_duplicate: bool,
     /// When it became visible.
     pub created_at: Timestamp,
+    /// When its record was last changed.
+    #[serde(default)]
+    pub updated_at: Timestamp,
+    /// The first of the files that replaced each other under its name.
+    #[serde(default)]
+    pub origin_id: Uuid,
     /// Where its bytes are.
     #[serde(default)]
     pub storage: StorageKind,
     /// The entity tag that the bucket's store gave it.
     #[serde(default)]
     pub entity_tag: Option<String>,
+}
+
+impl File {
+    /// Its bytes.
+    pub fn blob(&self) -> BlobRef {
+        BlobRef { storage: self.storage, id: self.blob_id }
+    }
+
+    /// The folder it is in, which may be the root.
+    pub(super) fn folder(&self) -> Uuid {
+        self.folder_id.unwrap_or_else(|| folders::root(self.workspace_id))
+    }
 }
 
 /// What serving a file needs to know.
@@ -71,8 +96,10 @@ pub struct ServedFile {
     pub blob: BlobRef,
     /// How many they are.
     pub size_bytes: u64,
-    /// MIME type.
+    /// MIME type: what the bytes are.
     pub mime_type: String,
+    /// The MIME type that the uploader named.
+    pub declared_type: Option<String>,
     /// `blake3:` and the hash in hexadecimal.
     pub hash: Option<String>,
     /// Last segment of its path.
@@ -83,24 +110,85 @@ pub struct ServedFile {
     pub entity_tag: Option<String>,
 }
 
-/// Adds a file; its path must be free.
+/// What [`from_row`] reads, in its order, of a file `f` in a folder `d`.
+macro_rules! columns_of_file {
+    () => {
+        "f.id, f.file_no, f.workspace_id, d.id, d.folder_no, d.name, d.path, f.name, f.blob_id, f.storage, f.size_bytes, \
+         f.mime_type, f.declared_type, f.format, f.width, f.height, f.hash, f.tags, f.metadata, f.custom_id, \
+         f.upload_source, f.is_duplicate, f.created_at, f.updated_at, f.origin_id, f.entity_tag"
+    };
+}
+pub(super) use columns_of_file;
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!("SELECT ", columns_of_file!(), " FROM files f JOIN folders d ON d.id = f.folder_id ", $rest)
+    };
+}
+
+pub(super) fn from_row(row: &Row<'_>) -> Result<File, DbError> {
+    let (folder, name): (String, String) = (row.get(6)?, row.get(7)?);
+    let is_in_root = folder.is_empty();
+    let blob = blob(row, 8)?;
+    Ok(File {
+        id: columns::uuid(TABLE, row, 0)?,
+        file_no: row.get(1)?,
+        workspace_id: columns::uuid(TABLE, row, 2)?,
+        folder_id: if is_in_root { None } else { Some(columns::uuid(TABLE, row, 3)?) },
+        folder_no: if is_in_root { None } else { Some(row.get(4)?) },
+        folder_name: if is_in_root { None } else { Some(row.get(5)?) },
+        path: join(&folder, &name),
+        name,
+        blob_id: blob.id,
+        storage: blob.storage,
+        size_bytes: columns::size(TABLE, row, 10)?,
+        mime_type: row.get(11)?,
+        declared_type: row.get(12)?,
+        format: row.get(13)?,
+        width: row.get(14)?,
+        height: row.get(15)?,
+        hash: row.get(16)?,
+        tags: columns::json(TABLE, row, 17)?,
+        metadata: columns::optional_json(TABLE, row, 18)?,
+        custom_id: row.get(19)?,
+        upload_source: row.get(20)?,
+        is_duplicate: row.get(21)?,
+        created_at: row.get(22)?,
+        updated_at: row.get(23)?,
+        origin_id: columns::uuid(TABLE, row, 24)?,
+        entity_tag: row.get(25)?,
+    })
+}
+
+/// The path of a name in a folder.
+pub fn join(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+}
+
+/// The folder of a path, empty for the root, and the name.
+pub fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or(("", path))
+}
+
+/// Adds a file; its name must be free.
 pub fn insert(tx: &Tx<'_>, file: &File) -> Result<(), DbError> {
     let metadata = file.metadata.as_ref().map(|metadata| columns::to_json(TABLE, metadata)).transpose()?;
     tx.execute(
-        "INSERT INTO files (id, file_no, workspace_id, folder_id, name, path, blob_id, size_bytes, mime_type, format, \
-         width, height, hash, tags, metadata, custom_id, upload_source, is_duplicate, created_at, updated_at, storage, \
-         entity_tag) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?19, ?20, ?21)",
+        "INSERT INTO files (id, file_no, workspace_id, folder_id, name, name_folded, blob_id, size_bytes, mime_type, \
+         declared_type, format, width, height, hash, tags, metadata, custom_id, upload_source, is_duplicate, created_at, \
+         updated_at, storage, entity_tag, origin_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
+         ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)",
         &[
             &file.id.to_string(),
             &file.file_no,
             &file.workspace_id.to_string(),
-            &file.folder_id.map(|id| id.to_string()),
+            &file.folder().to_string(),
             &file.name,
-            &file.path,
+            &folded(&file.name),
             &file.blob_id.to_string(),
             &columns::size_to_sql(file.size_bytes),
             &file.mime_type,
+            &file.declared_type,
             &file.format,
             &file.width,
             &file.height,
@@ -111,11 +199,30 @@ pub fn insert(tx: &Tx<'_>, file: &File) -> Result<(), DbError> {
             &file.upload_source,
             &file.is_duplicate,
             &file.created_at,
+            &file.updated_at,
             &file.storage.as_str(),
             &file.entity_tag,
+            &file.origin_id.to_string(),
         ],
     )?;
-    usage::change(tx, file.workspace_id, Counted::File, 1, file.size_bytes)
+    insert_tags(tx, file.workspace_id, file.id, &file.tags)?;
+    count(tx, file, 1)
+}
+
+/// Counts a file that came (1) or went (-1).
+fn count(tx: &Tx<'_>, file: &File, sign: i64) -> Result<(), DbError> {
+    folders::count(tx, file.folder(), sign, file.size_bytes)?;
+    usage::change(tx, file.workspace_id, Counted::File, sign, file.size_bytes)
+}
+
+fn insert_tags(tx: &Tx<'_>, workspace_id: Uuid, id: Uuid, tags: &[String]) -> Result<(), DbError> {
+    for tag in tags {
+        tx.execute(
+            "INSERT INTO file_tags (workspace_id, tag, file_id) VALUES (?1, ?2, ?3)",
+            &[&workspace_id.to_string(), tag, &id.to_string()],
+        )?;
+    }
+    Ok(())
 }
 
 /// Whether the number is taken.
@@ -128,17 +235,82 @@ pub fn has_hash(tx: &Tx<'_>, workspace_id: Uuid, hash: &str) -> Result<bool, DbE
     tx.exists("SELECT 1 FROM files WHERE workspace_id = ?1 AND hash = ?2 LIMIT 1", &[&workspace_id.to_string(), &hash])
 }
 
-/// Takes the file of this path away and tells what bytes it had: blob and size.
-pub fn take_by_path(tx: &Tx<'_>, workspace_id: Uuid, path: &str) -> Result<Option<(BlobRef, u64)>, DbError> {
-    let taken = tx.optional(
-        "DELETE FROM files WHERE workspace_id = ?1 AND path = ?2 RETURNING blob_id, storage, size_bytes",
-        &[&workspace_id.to_string(), &path],
-        |row| Ok((blob(row, 0)?, columns::size(TABLE, row, 2)?)),
+/// The workspace's file of this number.
+pub fn find(tx: &Tx<'_>, workspace_id: Uuid, file_no: &str) -> Result<Option<File>, DbError> {
+    tx.optional(
+        select!("WHERE f.file_no = ?1 AND f.workspace_id = ?2 AND d.deleted_at IS NULL"),
+        &[&file_no, &workspace_id.to_string()],
+        from_row,
+    )
+}
+
+/// The file of this name in a folder.
+pub fn find_in(tx: &Tx<'_>, folder_id: Uuid, name: &str) -> Result<Option<File>, DbError> {
+    tx.optional(select!("WHERE f.folder_id = ?1 AND f.name = ?2"), &[&folder_id.to_string(), &name], from_row)
+}
+
+/// Takes a file away. The workspace must be locked.
+pub fn delete(tx: &Tx<'_>, file: &File) -> Result<(), DbError> {
+    tx.execute("DELETE FROM files WHERE id = ?1", &[&file.id.to_string()])?;
+    count(tx, file, -1)
+}
+
+/// At most `limit` files of folders that were deleted.
+pub fn list_deleted(tx: &Tx<'_>, limit: u32) -> Result<Vec<File>, DbError> {
+    tx.all(
+        select!("WHERE f.folder_id IN (SELECT id FROM folders WHERE deleted_at IS NOT NULL) LIMIT ?1"),
+        &[&limit],
+        from_row,
+    )
+}
+
+/// Takes a file of a deleted folder away, which is counted no more.
+pub fn delete_uncounted(tx: &Tx<'_>, id: Uuid) -> Result<(), DbError> {
+    tx.execute("DELETE FROM files WHERE id = ?1", &[&id.to_string()]).map(drop)
+}
+
+/// Gives a file other tags and metadata.
+pub fn update(tx: &Tx<'_>, file: &File) -> Result<(), DbError> {
+    let metadata = file.metadata.as_ref().map(|metadata| columns::to_json(TABLE, metadata)).transpose()?;
+    let id = file.id.to_string();
+    tx.execute(
+        "UPDATE files SET tags = ?2, metadata = ?3, updated_at = ?4 WHERE id = ?1",
+        &[&id, &columns::to_json(TABLE, &file.tags)?, &metadata, &file.updated_at],
     )?;
-    if let Some((_, size_bytes)) = taken {
-        usage::change(tx, workspace_id, Counted::File, -1, size_bytes)?;
+    tx.execute("DELETE FROM file_tags WHERE file_id = ?1", &[&id])?;
+    insert_tags(tx, file.workspace_id, file.id, &file.tags)
+}
+
+/// Gives a file another name, or moves it to another folder; the name must be free there.
+pub fn rename(tx: &Tx<'_>, file: &File, to: Uuid, name: &str, format: &str, now: Timestamp) -> Result<(), DbError> {
+    tx.execute(
+        "UPDATE files SET folder_id = ?2, name = ?3, name_folded = ?4, format = ?5, updated_at = ?6 WHERE id = ?1",
+        &[&file.id.to_string(), &to.to_string(), &name, &folded(name), &format, &now],
+    )?;
+    if to != file.folder() {
+        folders::count(tx, file.folder(), -1, file.size_bytes)?;
+        folders::count(tx, to, 1, file.size_bytes)?;
     }
-    Ok(taken)
+    Ok(())
+}
+
+/// Fills what files are found by, of those that were there before it was kept.
+pub(super) fn fill_what_is_found_by(tx: &Tx<'_>) -> Result<(), DbError> {
+    loop {
+        let files =
+            tx.all("SELECT id, workspace_id, name, tags FROM files WHERE name_folded = '' LIMIT 1000", &[], |row| {
+                let tags: Vec<String> = columns::json(TABLE, row, 3)?;
+                Ok((columns::uuid(TABLE, row, 0)?, columns::uuid(TABLE, row, 1)?, row.get::<String>(2)?, tags))
+            })?;
+        if files.is_empty() {
+            return Ok(());
+        }
+        for (id, workspace_id, name, tags) in files {
+            let sql = "UPDATE files SET name_folded = ?2 WHERE id = ?1";
+            tx.execute(sql, &[&id.to_string(), &folded(&name)])?;
+            insert_tags(tx, workspace_id, id, &tags)?;
+        }
+    }
 }
 
 /// What a check needs to know of a file.
@@ -157,14 +329,15 @@ pub struct StoredFile {
 /// The file with this id.
 pub fn find_stored(tx: &Tx<'_>, id: Uuid) -> Result<Option<StoredFile>, DbError> {
     tx.optional(
-        "SELECT w.workspace_no, f.path, f.hash, f.blob_id FROM files f JOIN workspaces w ON w.id = f.workspace_id WHERE f.id = ?1",
+        "SELECT w.workspace_no, d.path, f.name, f.hash, f.blob_id FROM files f JOIN workspaces w ON w.id = f.workspace_id \
+         JOIN folders d ON d.id = f.folder_id WHERE f.id = ?1",
         &[&id.to_string()],
         |row| {
             Ok(StoredFile {
                 workspace_no: row.get(0)?,
-                path: row.get(1)?,
-                hash: row.get(2)?,
-                blob_id: columns::uuid(TABLE, row, 3)?,
+                path: join(&row.text(1)?, &row.text(2)?),
+                hash: row.get(3)?,
+                blob_id: columns::uuid(TABLE, row, 4)?,
             })
         },
     )
@@ -179,8 +352,10 @@ pub struct MovedFile {
     pub workspace_id: Uuid,
     /// How many they are.
     pub size_bytes: u64,
-    /// MIME type.
+    /// MIME type: what the bytes are.
     pub mime_type: String,
+    /// The MIME type that the uploader named.
+    pub declared_type: Option<String>,
     /// Last segment of its path.
     pub name: String,
     /// What a check needs to know of it.
@@ -190,8 +365,8 @@ pub struct MovedFile {
 /// At most `limit` files of one storage, in the order of their ids, from behind `after` on.
 pub fn list_in(tx: &Tx<'_>, storage: StorageKind, after: Uuid, limit: u32) -> Result<Vec<MovedFile>, DbError> {
     tx.all(
-        "SELECT f.id, f.workspace_id, f.blob_id, f.size_bytes, f.mime_type, f.name, w.workspace_no, f.path, f.hash \
-         FROM files f JOIN workspaces w ON w.id = f.workspace_id \
+        "SELECT f.id, f.workspace_id, f.blob_id, f.size_bytes, f.mime_type, f.name, w.workspace_no, d.path, f.hash, f.declared_type \
+         FROM files f JOIN workspaces w ON w.id = f.workspace_id JOIN folders d ON d.id = f.folder_id \
          WHERE f.storage = ?1 AND f.id > ?2 ORDER BY f.id LIMIT ?3",
         &[&storage.as_str(), &after.to_string(), &limit],
         |row| {
@@ -200,10 +375,11 @@ pub fn list_in(tx: &Tx<'_>, storage: StorageKind, after: Uuid, limit: u32) -> Re
                 workspace_id: columns::uuid(TABLE, row, 1)?,
                 size_bytes: columns::size(TABLE, row, 3)?,
                 mime_type: row.get(4)?,
+                declared_type: row.get(9)?,
                 name: row.get(5)?,
                 stored: StoredFile {
                     workspace_no: row.get(6)?,
-                    path: row.get(7)?,
+                    path: join(&row.text(7)?, &row.text(5)?),
                     hash: row.get(8)?,
                     blob_id: columns::uuid(TABLE, row, 2)?,
                 },
@@ -242,10 +418,12 @@ pub fn use_blob(
 
 /// The file at this path of the workspace with this number.
 pub fn find_served(tx: &Tx<'_>, workspace_no: &str, path: &str) -> Result<Option<ServedFile>, DbError> {
+    let (folder, name) = split(path);
     tx.optional(
-        "SELECT f.id, f.blob_id, f.storage, f.size_bytes, f.mime_type, f.hash, f.name, f.created_at, f.entity_tag \
-         FROM files f JOIN workspaces w ON w.id = f.workspace_id WHERE w.workspace_no = ?1 AND f.path = ?2",
-        &[&workspace_no, &path],
+        "SELECT f.id, f.blob_id, f.storage, f.size_bytes, f.mime_type, f.declared_type, f.hash, f.name, f.created_at, \
+         f.entity_tag FROM workspaces w JOIN folders d ON d.workspace_id = w.id AND d.path = ?2 \
+         JOIN files f ON f.folder_id = d.id AND f.name = ?3 WHERE w.workspace_no = ?1 AND d.deleted_at IS NULL",
+        &[&workspace_no, &folder, &name],
         served_from_row,
     )
 }
@@ -256,10 +434,11 @@ fn served_from_row(row: &Row<'_>) -> Result<ServedFile, DbError> {
         blob: blob(row, 1)?,
         size_bytes: columns::size(TABLE, row, 3)?,
         mime_type: row.get(4)?,
-        hash: row.get(5)?,
-        name: row.get(6)?,
-        created_at: row.get(7)?,
-        entity_tag: row.get(8)?,
+        declared_type: row.get(5)?,
+        hash: row.get(6)?,
+        name: row.get(7)?,
+        created_at: row.get(8)?,
+        entity_tag: row.get(9)?,
     })
 }
 

@@ -1,11 +1,93 @@
-//! Folders. Invariant: the parent of every folder is there, and `path` is the parent's path and the name.
+//! Folders. Invariant: the parent of every folder is there, and `path` is the parent's path and the name. Each workspace has
+//! a root folder, whose path is empty and which is never shown.
+//!
+//! Only folders have paths, so renaming and deleting one changes it and the folders below it, and no file. A folder that
+//! was deleted keeps its row, under a path that no folder can have, until the cleaner has taken its files away.
 
 use uuid::Uuid;
 
+use super::sql::{Sql, containing};
 use super::value::Row;
-use super::{DbError, Timestamp, Tx, columns};
+use super::{DbError, Timestamp, Tx, columns, folded};
 
 const TABLE: &str = "folders";
+
+/// The id of a workspace's root folder.
+pub fn root(workspace_id: Uuid) -> Uuid {
+    workspace_id
+}
+
+/// A folder that is not the root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folder {
+    /// Its id.
+    pub id: Uuid,
+    /// Its public number.
+    pub folder_no: String,
+    /// The workspace it is in.
+    pub workspace_id: Uuid,
+    /// Last segment of its path.
+    pub name: String,
+    /// All segments, joined by slashes.
+    pub path: String,
+    /// The folder it is in, which may be the root.
+    pub parent_id: Uuid,
+    /// Number of that folder, unless it is the root.
+    pub parent_folder_no: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last renamed.
+    pub updated_at: Timestamp,
+    /// Files in it and below it.
+    pub total_files: u64,
+    /// Their bytes.
+    pub total_bytes: u64,
+}
+
+/// In which order folders are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FolderOrder {
+    /// By creation instead of by name.
+    pub by_creation: bool,
+    /// The last first.
+    pub descending: bool,
+}
+
+// What is below a folder has paths between its path with a slash and its path with the character behind the slash.
+const SELECT: &str = "SELECT d.id, d.folder_no, d.workspace_id, d.name, d.path, p.id, p.folder_no, p.path, d.created_at, d.updated_at, \
+     CAST(d.files_count + coalesce((SELECT sum(s.files_count) FROM folders s WHERE s.workspace_id = d.workspace_id \
+     AND s.path > d.path || '/' AND s.path < d.path || '0'), 0) AS BIGINT), \
+     CAST(d.files_bytes + coalesce((SELECT sum(s.files_bytes) FROM folders s WHERE s.workspace_id = d.workspace_id \
+     AND s.path > d.path || '/' AND s.path < d.path || '0'), 0) AS BIGINT) \
+     FROM folders d JOIN folders p ON p.id = d.parent_id";
+
+fn from_row(row: &Row<'_>) -> Result<Folder, DbError> {
+    let is_in_root = row.text(7)?.is_empty();
+    Ok(Folder {
+        id: columns::uuid(TABLE, row, 0)?,
+        folder_no: row.get(1)?,
+        workspace_id: columns::uuid(TABLE, row, 2)?,
+        name: row.get(3)?,
+        path: row.get(4)?,
+        parent_id: columns::uuid(TABLE, row, 5)?,
+        parent_folder_no: if is_in_root { None } else { Some(row.get(6)?) },
+        created_at: row.get(8)?,
+        updated_at: row.get(9)?,
+        total_files: columns::size(TABLE, row, 10)?,
+        total_bytes: columns::size(TABLE, row, 11)?,
+    })
+}
+
+/// The root folder of a new workspace.
+pub(super) fn insert_root(tx: &Tx<'_>, workspace_id: Uuid, workspace_no: &str, now: Timestamp) -> Result<(), DbError> {
+    // The number is none that a folder can have.
+    tx.execute(
+        "INSERT INTO folders (id, folder_no, workspace_id, parent_id, name, path, created_at, updated_at) \
+         VALUES (?1, ?2, ?3, NULL, '', '', ?4, ?4)",
+        &[&root(workspace_id).to_string(), &format!("/{workspace_no}"), &workspace_id.to_string(), &now],
+    )?;
+    Ok(())
+}
 
 /// What a file needs to know of its folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,32 +96,57 @@ pub struct FolderRef {
     pub id: Uuid,
     /// Its public number.
     pub folder_no: String,
-}
-
-/// A folder to be added.
-#[derive(Debug)]
-pub struct NewFolder<'a> {
-    /// The workspace it is in.
-    pub workspace_id: Uuid,
-    /// The folder it is in, if it is not at the root.
-    pub parent_id: Option<Uuid>,
     /// Last segment of its path.
-    pub name: &'a str,
-    /// All segments, joined by slashes.
-    pub path: &'a str,
+    pub name: String,
 }
 
-fn from_row(row: &Row<'_>) -> Result<FolderRef, DbError> {
-    Ok(FolderRef { id: columns::uuid(TABLE, row, 0)?, folder_no: row.get(1)? })
-}
-
-/// The folder of this path.
+/// The folder of this path, which is not the root's.
 pub fn find_by_path(tx: &Tx<'_>, workspace_id: Uuid, path: &str) -> Result<Option<FolderRef>, DbError> {
     tx.optional(
-        "SELECT id, folder_no FROM folders WHERE workspace_id = ?1 AND path = ?2",
+        "SELECT id, folder_no, name FROM folders WHERE workspace_id = ?1 AND path = ?2 AND deleted_at IS NULL",
         &[&workspace_id.to_string(), &path],
-        from_row,
+        |row| Ok(FolderRef { id: columns::uuid(TABLE, row, 0)?, folder_no: row.get(1)?, name: row.get(2)? }),
     )
+}
+
+/// The workspace's folder of this number.
+pub fn find(tx: &Tx<'_>, workspace_id: Uuid, folder_no: &str) -> Result<Option<Folder>, DbError> {
+    let mut sql = Sql::default();
+    sql.push(SELECT, &[]).push(
+        " WHERE d.folder_no = ? AND d.workspace_id = ? AND d.deleted_at IS NULL",
+        &[&folder_no, &workspace_id.to_string()],
+    );
+    let (text, values) = sql.finish();
+    tx.optional(text, &values, from_row)
+}
+
+/// Folders of a workspace: those directly in `parent_id` if it is given, those whose name has `search` in it if that is.
+pub fn list(
+    tx: &Tx<'_>,
+    workspace_id: Uuid,
+    parent_id: Option<Uuid>,
+    search: Option<&str>,
+    order: FolderOrder,
+) -> Result<Vec<Folder>, DbError> {
+    let mut sql = Sql::default();
+    sql.push(SELECT, &[]).push(" WHERE d.workspace_id = ? AND d.deleted_at IS NULL", &[&workspace_id.to_string()]);
+    if let Some(parent_id) = parent_id {
+        sql.push(" AND d.parent_id = ?", &[&parent_id.to_string()]);
+    }
+    if let Some(search) = search {
+        sql.push(" AND d.name_folded LIKE ? ESCAPE '!'", &[&containing(&folded(search))]);
+    }
+    sql.push(
+        match (order.by_creation, order.descending) {
+            (false, false) => " ORDER BY d.name_folded, d.id",
+            (false, true) => " ORDER BY d.name_folded DESC, d.id DESC",
+            (true, false) => " ORDER BY d.created_at, d.id",
+            (true, true) => " ORDER BY d.created_at DESC, d.id DESC",
+        },
+        &[],
+    );
+    let (text, values) = sql.finish();
+    tx.all(text, &values, from_row)
 }
 
 /// Whether the number is taken.
@@ -47,20 +154,134 @@ pub fn is_folder_no_taken(tx: &Tx<'_>, folder_no: &str) -> Result<bool, DbError>
     tx.exists("SELECT 1 FROM folders WHERE folder_no = ?1", &[&folder_no])
 }
 
+/// A folder to be added.
+#[derive(Debug)]
+pub struct NewFolder<'a> {
+    /// The workspace it is in.
+    pub workspace_id: Uuid,
+    /// The folder it is in, which may be the root.
+    pub parent_id: Uuid,
+    /// All segments, joined by slashes.
+    pub path: &'a str,
+}
+
 /// Adds a folder.
 pub fn insert(tx: &Tx<'_>, folder: &FolderRef, new: &NewFolder<'_>, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
-        "INSERT INTO folders (id, folder_no, workspace_id, parent_id, name, path, created_at, updated_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",
+        "INSERT INTO folders (id, folder_no, workspace_id, parent_id, name, name_folded, path, created_at, updated_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)",
         &[
             &folder.id.to_string(),
             &folder.folder_no,
             &new.workspace_id.to_string(),
-            &new.parent_id.map(|id| id.to_string()),
-            &new.name,
+            &new.parent_id.to_string(),
+            &folder.name,
+            &folded(&folder.name),
             &new.path,
             &now,
         ],
     )?;
     Ok(())
+}
+
+/// Counts a file that came (1) or went (-1).
+pub(super) fn count(tx: &Tx<'_>, id: Uuid, sign: i64, size_bytes: u64) -> Result<(), DbError> {
+    tx.execute(
+        "UPDATE folders SET files_count = files_count + ?2, files_bytes = files_bytes + ?3 WHERE id = ?1",
+        &[&id.to_string(), &sign, &(sign * columns::size_to_sql(size_bytes))],
+    )?;
+    Ok(())
+}
+
+/// How many folders are below a folder, and the length of the longest of their paths and its own, in bytes.
+pub fn measure(tx: &Tx<'_>, folder: &Folder) -> Result<(u64, u64), DbError> {
+    let measured = tx.optional(
+        "SELECT count(*), CAST(coalesce(max(octet_length(path)), 0) AS BIGINT) FROM folders \
+         WHERE workspace_id = ?1 AND path > ?2 AND path < ?3",
+        &[&folder.workspace_id.to_string(), &format!("{}/", folder.path), &format!("{}0", folder.path)],
+        |row| Ok((columns::size(TABLE, row, 0)?, columns::size(TABLE, row, 1)?)),
+    )?;
+    let (below, longest) = measured.unwrap_or_default();
+    Ok((below, longest.max(folder.path.len() as u64)))
+}
+
+/// Gives a folder another name and path, and the folders below it theirs. The path must be free; the workspace locked.
+pub fn rename(tx: &Tx<'_>, folder: &Folder, name: &str, path: &str, now: Timestamp) -> Result<(), DbError> {
+    let characters = i64::try_from(folder.path.chars().count()).unwrap_or(i64::MAX);
+    tx.execute(
+        "UPDATE folders SET path = CAST(?4 AS TEXT) || substr(path, CAST(?5 AS INTEGER)) \
+         WHERE workspace_id = ?1 AND path > ?2 AND path < ?3",
+        &[
+            &folder.workspace_id.to_string(),
+            &format!("{}/", folder.path),
+            &format!("{}0", folder.path),
+            &path,
+            &(characters + 1),
+        ],
+    )?;
+    tx.execute(
+        "UPDATE folders SET name = ?2, name_folded = ?3, path = ?4, updated_at = ?5 WHERE id = ?1",
+        &[&folder.id.to_string(), &name, &folded(name), &path, &now],
+    )?;
+    Ok(())
+}
+
+/// Deletes a folder with everything below it: nobody sees any of it from now on, and the cleaner takes the files away. The
+/// workspace must be locked.
+pub fn delete(tx: &Tx<'_>, folder: &Folder, now: Timestamp) -> Result<(), DbError> {
+    tx.execute(
+        "UPDATE folders SET path = '//' || id, parent_id = NULL, deleted_at = ?5 \
+         WHERE workspace_id = ?1 AND (id = ?2 OR (path > ?3 AND path < ?4))",
+        &[
+            &folder.workspace_id.to_string(),
+            &folder.id.to_string(),
+            &format!("{}/", folder.path),
+            &format!("{}0", folder.path),
+            &now,
+        ],
+    )?;
+    super::usage::take_files(tx, folder.workspace_id, folder.total_files, folder.total_bytes)
+}
+
+/// Whether folders of the workspace, or of any, were deleted and are still there.
+pub fn any_deleted(tx: &Tx<'_>, workspace_id: Option<Uuid>) -> Result<bool, DbError> {
+    match workspace_id {
+        Some(id) => {
+            let sql = "SELECT 1 FROM folders WHERE workspace_id = ?1 AND deleted_at IS NOT NULL LIMIT 1";
+            tx.exists(sql, &[&id.to_string()])
+        }
+        None => tx.exists("SELECT 1 FROM folders WHERE deleted_at IS NOT NULL LIMIT 1", &[]),
+    }
+}
+
+/// Takes at most `limit` deleted folders away that have no files any more.
+pub fn forget_deleted(tx: &Tx<'_>, limit: u32) -> Result<(), DbError> {
+    tx.execute(
+        "DELETE FROM folders WHERE id IN (SELECT d.id FROM folders d WHERE d.deleted_at IS NOT NULL \
+         AND NOT EXISTS (SELECT 1 FROM files f WHERE f.folder_id = d.id) LIMIT ?1)",
+        &[&limit],
+    )?;
+    Ok(())
+}
+
+/// Files directly in a folder, as they are counted.
+pub(super) fn files_in(tx: &Tx<'_>, id: Uuid) -> Result<u64, DbError> {
+    let counted = tx.optional("SELECT files_count FROM folders WHERE id = ?1", &[&id.to_string()], |row| {
+        columns::size(TABLE, row, 0)
+    })?;
+    Ok(counted.unwrap_or_default())
+}
+
+/// Fills the folded names of folders that were there before they were kept.
+pub(super) fn fill_folded_names(tx: &Tx<'_>) -> Result<(), DbError> {
+    loop {
+        let sql = "SELECT id, name FROM folders WHERE name_folded = '' AND path <> '' LIMIT 1000";
+        let folders = tx.all(sql, &[], |row| Ok((row.get::<String>(0)?, row.get::<String>(1)?)))?;
+        if folders.is_empty() {
+            return Ok(());
+        }
+        for (id, name) in folders {
+            tx.execute("UPDATE folders SET name_folded = ?2 WHERE id = ?1", &[&id, &folded(&name)])?;
+        }
+    }
 }

@@ -14,6 +14,8 @@ const TABLE: &str = "garbage";
 pub enum Reason {
     /// A newer file took its path.
     Replaced,
+    /// Its file was deleted.
+    Deleted,
     /// Its session expired.
     Expired,
     /// Its session was aborted.
@@ -30,6 +32,7 @@ impl Reason {
     fn as_str(self) -> &'static str {
         match self {
             Self::Replaced => "replaced",
+            Self::Deleted => "deleted",
             Self::Expired => "expired",
             Self::Aborted => "aborted",
             Self::Orphan => "orphan",

@@ -1,14 +1,21 @@
-//! Brings a database's schema to the version this program knows. Versions only grow; each is one file, for both engines.
+//! Brings a database's schema to the version this program knows. Versions only grow; each is one file, for both engines,
+//! and where SQL cannot say it, a function that fills what the file made.
 
 use std::cmp::Ordering;
 use std::ops::RangeInclusive;
 
-use super::{DbError, Tx};
+use super::{DbError, Tx, files, folders};
 
-const MIGRATIONS: [&str; 3] = [
-    include_str!("migrations/0001_first.sql"),
-    include_str!("migrations/0002_sessions_as_resources.sql"),
-    include_str!("migrations/0003_several_nodes.sql"),
+struct Migration {
+    sql: &'static str,
+    fill: fn(&Tx<'_>) -> Result<(), DbError>,
+}
+
+const MIGRATIONS: [Migration; 4] = [
+    Migration { sql: include_str!("migrations/0001_first.sql"), fill: |_| Ok(()) },
+    Migration { sql: include_str!("migrations/0002_sessions_as_resources.sql"), fill: |_| Ok(()) },
+    Migration { sql: include_str!("migrations/0003_several_nodes.sql"), fill: |_| Ok(()) },
+    Migration { sql: include_str!("migrations/0004_whole_workspace.sql"), fill: fill_what_is_found_by },
 ];
 
 /// All versions, in order.
@@ -23,12 +30,20 @@ pub(super) fn to_version(tx: &Tx<'_>, version: i64) -> Result<(), DbError> {
         return Err(DbError::TooNew { found, known: KNOWN });
     }
     if found < version {
-        for (_, sql) in (1..).zip(MIGRATIONS).filter(|(number, _)| *number == version) {
-            tx.run_schema(sql)?;
+        for (_, migration) in (1..).zip(MIGRATIONS).filter(|(number, _)| *number == version) {
+            tx.run_schema(migration.sql)?;
+            (migration.fill)(tx)?;
         }
         tx.set_schema_version(version)?;
     }
     Ok(())
+}
+
+/// Folded names, and the table of tags.
+fn fill_what_is_found_by(tx: &Tx<'_>) -> Result<(), DbError> {
+    tx.without_timeouts()?;
+    folders::fill_folded_names(tx)?;
+    files::fill_what_is_found_by(tx)
 }
 
 /// Whether the database has exactly the schema that this program knows.

@@ -90,6 +90,8 @@ pub struct Session {
     pub storage: StorageKind,
     /// The store's multipart upload that takes its parts.
     pub store_upload_id: Option<String>,
+    /// Who is told what becomes of it.
+    pub webhook_url: Option<String>,
 }
 
 impl Session {
@@ -104,7 +106,7 @@ macro_rules! columns_of_session {
     () => {
         "id, workspace_id, api_key_id, status, file_id, blob_id, file_name, folder, size_bytes, part_size_bytes, \
          mime_type, tags, metadata, custom_id, created_at, expires_at, trusted_boot_id, declared_hash, completed_file, \
-         storage, store_upload_id"
+         storage, store_upload_id, webhook_url"
     };
 }
 
@@ -142,6 +144,7 @@ fn from_row(row: &Row<'_>) -> Result<Session, DbError> {
         completed_file: columns::optional_json(TABLE, row, 18)?,
         storage: columns::storage(TABLE, row, 19)?,
         store_upload_id: row.get(20)?,
+        webhook_url: row.get(21)?,
     })
 }
 
@@ -151,7 +154,7 @@ pub fn insert(tx: &Tx<'_>, session: &Session) -> Result<(), DbError> {
     tx.execute(
         "INSERT INTO sessions (id, workspace_id, api_key_id, status, file_id, blob_id, file_name, folder, size_bytes, \
          part_size_bytes, mime_type, tags, metadata, custom_id, created_at, expires_at, trusted_boot_id, declared_hash, \
-         storage) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+         storage, webhook_url) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
         &[
             &session.id.to_string(),
             &session.workspace_id.to_string(),
@@ -172,6 +175,7 @@ pub fn insert(tx: &Tx<'_>, session: &Session) -> Result<(), DbError> {
             &session.trusted_boot_id,
             &session.declared_hash,
             &session.storage.as_str(),
+            &session.webhook_url,
         ],
     )?;
     usage::change(tx, session.workspace_id, Counted::Session, 1, session.size_bytes)
@@ -323,7 +327,7 @@ pub fn list(
     };
     let offset = columns::size_to_sql(offset);
     tx.all(sql, &[&workspace_id.to_string(), &wanted, &limit, &offset], |row| {
-        Ok(ListedSession { session: from_row(row)?, recorded_parts: row.get(21)?, last_recorded_part: row.get(22)? })
+        Ok(ListedSession { session: from_row(row)?, recorded_parts: row.get(22)?, last_recorded_part: row.get(23)? })
     })
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::value::{Column, Parameter, Value};
 
 /// Unix time in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(i64);
 
@@ -31,6 +31,11 @@ impl Timestamp {
     /// Unix time in whole seconds, rounded down.
     pub fn unix_seconds(self) -> i64 {
         self.0.div_euclid(1000)
+    }
+
+    /// Unix time in milliseconds.
+    pub fn unix_milliseconds(self) -> i64 {
+        self.0
     }
 
     /// The same moment for the standard library; before 1970 becomes 1970.

@@ -36,26 +36,30 @@ macro_rules! table {
 }
 
 /// All tables, those that others refer to first.
-pub const TABLES: [Table; 12] = [
-    table!("workspaces", ("id"; "workspace_no", "name", "created_at", "files_count", "files_bytes", "sessions_count", "sessions_bytes", "storage_limit_bytes"),
-        "id > ?1", "?2", "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9"),
+pub const TABLES: [Table; 15] = [
+    table!("workspaces", ("id"; "workspace_no", "name", "created_at", "files_count", "files_bytes", "sessions_count", "sessions_bytes", "storage_limit_bytes", "max_file_bytes", "max_open_sessions", "requests_per_second", "event_sequence"),
+        "id > ?1", "?2", "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13"),
     table!("api_keys", ("id"; "workspace_id", "kind", "key_sha256", "created_at", "revoked_at"),
         "id > ?1", "?2", "?1, ?2, ?3, ?4, ?5, ?6"),
     table!("secrets", ("name"; "value"), "name > ?1", "?2", "?1, ?2"),
     table!("installation", ("name"; "value"), "name > ?1", "?2", "?1, ?2"),
     // A folder's path is longer than its parent's and begins with it.
-    table!("folders", ("workspace_id", "path"; "id", "folder_no", "parent_id", "name", "created_at", "updated_at"),
-        "(workspace_id, path) > (?1, ?2)", "?3", "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8"),
-    table!("files", ("id"; "file_no", "workspace_id", "folder_id", "name", "path", "blob_id", "size_bytes", "mime_type", "format", "width", "height", "hash", "tags", "metadata", "custom_id", "upload_source", "is_duplicate", "created_at", "updated_at", "storage", "entity_tag"),
-        "id > ?1", "?2", "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22"),
-    table!("sessions", ("id"; "workspace_id", "api_key_id", "status", "file_id", "blob_id", "file_name", "folder", "size_bytes", "part_size_bytes", "mime_type", "tags", "metadata", "custom_id", "created_at", "expires_at", "trusted_boot_id", "completed_file", "declared_hash", "storage", "store_upload_id", "claimed_by", "claimed_until"),
-        "id > ?1", "?2", "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23"),
+    table!("folders", ("workspace_id", "path"; "id", "folder_no", "parent_id", "name", "created_at", "updated_at", "files_count", "files_bytes", "name_folded", "deleted_at"),
+        "(workspace_id, path) > (?1, ?2)", "?3", "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12"),
+    table!("files", ("id"; "file_no", "workspace_id", "folder_id", "name", "name_folded", "declared_type", "origin_id", "blob_id", "size_bytes", "mime_type", "format", "width", "height", "hash", "tags", "metadata", "custom_id", "upload_source", "is_duplicate", "created_at", "updated_at", "storage", "entity_tag"),
+        "id > ?1", "?2", "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24"),
+    table!("file_tags", ("workspace_id", "tag", "file_id"; ), "(workspace_id, tag, file_id) > (?1, ?2, ?3)", "?4", "?1, ?2, ?3"),
+    table!("sessions", ("id"; "workspace_id", "api_key_id", "status", "file_id", "blob_id", "file_name", "folder", "size_bytes", "part_size_bytes", "mime_type", "tags", "metadata", "custom_id", "created_at", "expires_at", "trusted_boot_id", "completed_file", "declared_hash", "storage", "store_upload_id", "claimed_by", "claimed_until", "webhook_url"),
+        "id > ?1", "?2", "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24"),
     table!("parts", ("session_id", "part_index"; "subtrees"), "(session_id, part_index) > (?1, ?2)", "?3", "?1, ?2, ?3"),
     table!("ended_sessions", ("session_id"; ), "session_id > ?1", "?2", "?1"),
     table!("garbage", ("blob_id"; "reason", "size_bytes", "created_at", "workspace_id", "storage", "not_before"),
         "blob_id > ?1", "?2", "?1, ?2, ?3, ?4, ?5, ?6, ?7"),
     table!("idempotency_keys", ("api_key_id", "idempotency_key"; "request_sha256", "session_id", "created_at"),
         "(api_key_id, idempotency_key) > (?1, ?2)", "?3", "?1, ?2, ?3, ?4, ?5"),
+    table!("webhooks", ("id"; "workspace_id", "url", "events", "created_at"), "id > ?1", "?2", "?1, ?2, ?3, ?4, ?5"),
+    table!("deliveries", ("id"; "event_id", "workspace_id", "webhook_id", "url", "event", "subject_id", "sequence", "payload", "created_at", "attempts", "next_attempt_at", "dead_at", "last_error"),
+        "id > ?1", "?2", "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14"),
     table!("leases", ("name"; "holder", "expires_at"), "name > ?1", "?2", "?1, ?2, ?3"),
 ];
 

@@ -38,8 +38,34 @@ pub struct Usage {
     pub files: Amount,
     /// Its open sessions, each with the full size of its file.
     pub sessions: Amount,
-    /// Most bytes of both together, if it has a limit of its own.
-    pub storage_limit_bytes: Option<u64>,
+    /// Limits of its own.
+    pub limits: WorkspaceLimits,
+}
+
+/// Limits of one workspace; where there is none, that of the settings counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WorkspaceLimits {
+    /// Most bytes of files and open sessions together.
+    pub storage_bytes: Option<u64>,
+    /// Most bytes of one file.
+    pub max_file_bytes: Option<u64>,
+    /// Most open sessions.
+    pub max_open_sessions: Option<u64>,
+    /// Most requests of one key in a second.
+    pub requests_per_second: Option<u64>,
+}
+
+impl WorkspaceLimits {
+    /// From four columns.
+    pub(super) fn from_row(row: &Row<'_>, column: usize) -> Result<Self, DbError> {
+        let limit = |column| row.get::<Option<i64>>(column)?.map(|_| columns::size(TABLE, row, column)).transpose();
+        Ok(Self {
+            storage_bytes: limit(column)?,
+            max_file_bytes: limit(column + 1)?,
+            max_open_sessions: limit(column + 2)?,
+            requests_per_second: limit(column + 3)?,
+        })
+    }
 }
 
 impl Usage {
@@ -79,22 +105,21 @@ pub(super) fn change(
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, workspace_no, name, files_count, files_bytes, sessions_count, sessions_bytes, storage_limit_bytes \
-             FROM workspaces ",
+            "SELECT id, workspace_no, name, files_count, files_bytes, sessions_count, sessions_bytes, storage_limit_bytes, \
+             max_file_bytes, max_open_sessions, requests_per_second FROM workspaces ",
             $rest
         )
     };
 }
 
 fn from_row(row: &Row<'_>) -> Result<Usage, DbError> {
-    let limit = row.get::<Option<i64>>(7)?.map(|_| columns::size(TABLE, row, 7)).transpose()?;
     Ok(Usage {
         workspace_id: columns::uuid(TABLE, row, 0)?,
         workspace_no: row.get(1)?,
         name: row.get(2)?,
         files: Amount::from_row(row, 3)?,
         sessions: Amount::from_row(row, 5)?,
-        storage_limit_bytes: limit,
+        limits: WorkspaceLimits::from_row(row, 7)?,
     })
 }
 
@@ -113,7 +138,8 @@ pub fn add_up(tx: &Tx<'_>, workspace_id: Uuid) -> Result<(Amount, Amount), DbErr
     let id = workspace_id.to_string();
     let amount = |row: &Row<'_>| Amount::from_row(row, 0);
     let files = tx.optional(
-        "SELECT count(*), CAST(coalesce(sum(size_bytes), 0) AS BIGINT) FROM files WHERE workspace_id = ?1",
+        "SELECT count(*), CAST(coalesce(sum(size_bytes), 0) AS BIGINT) FROM files WHERE workspace_id = ?1 \
+         AND folder_id NOT IN (SELECT id FROM folders WHERE workspace_id = ?1 AND deleted_at IS NOT NULL)",
         &[&id],
         amount,
     )?;
@@ -138,14 +164,51 @@ pub fn recount(tx: &Tx<'_>, workspace_id: Uuid) -> Result<(), DbError> {
             &sessions.bytes,
         ],
     )?;
+    tx.execute(
+        "UPDATE folders SET \
+         files_count = (SELECT count(*) FROM files f WHERE f.folder_id = folders.id), \
+         files_bytes = (SELECT CAST(coalesce(sum(f.size_bytes), 0) AS BIGINT) FROM files f WHERE f.folder_id = folders.id) \
+         WHERE workspace_id = ?1",
+        &[&workspace_id.to_string()],
+    )?;
     Ok(())
 }
 
-/// Sets the workspace's own limit, or takes it away.
-pub fn set_limit(tx: &Tx<'_>, workspace_id: Uuid, limit_bytes: Option<u64>) -> Result<(), DbError> {
+/// The folders of a workspace whose counters are not what is in them.
+pub fn miscounted_folders(tx: &Tx<'_>, workspace_id: Uuid) -> Result<u64, DbError> {
+    let counted = tx.optional(
+        "SELECT count(*) FROM folders d LEFT JOIN (SELECT folder_id, count(*) AS files, sum(size_bytes) AS bytes FROM files \
+         WHERE workspace_id = ?1 GROUP BY folder_id) f ON f.folder_id = d.id \
+         WHERE d.workspace_id = ?1 AND d.deleted_at IS NULL \
+         AND (d.files_count <> coalesce(f.files, 0) OR d.files_bytes <> coalesce(f.bytes, 0))",
+        &[&workspace_id.to_string()],
+        |row| columns::size("folders", row, 0),
+    )?;
+    Ok(counted.unwrap_or_default())
+}
+
+/// Takes files away that nobody sees any more.
+pub(super) fn take_files(tx: &Tx<'_>, workspace_id: Uuid, files: u64, bytes: u64) -> Result<(), DbError> {
     tx.execute(
-        "UPDATE workspaces SET storage_limit_bytes = ?2 WHERE id = ?1",
-        &[&workspace_id.to_string(), &limit_bytes.map(columns::size_to_sql)],
+        "UPDATE workspaces SET files_count = files_count - ?2, files_bytes = files_bytes - ?3 WHERE id = ?1",
+        &[&workspace_id.to_string(), &columns::size_to_sql(files), &columns::size_to_sql(bytes)],
+    )?;
+    Ok(())
+}
+
+/// Sets the workspace's own limits; what is none takes one away.
+pub fn set_limits(tx: &Tx<'_>, workspace_id: Uuid, limits: WorkspaceLimits) -> Result<(), DbError> {
+    let limit = |limit: Option<u64>| limit.map(columns::size_to_sql);
+    tx.execute(
+        "UPDATE workspaces SET storage_limit_bytes = ?2, max_file_bytes = ?3, max_open_sessions = ?4, \
+         requests_per_second = ?5 WHERE id = ?1",
+        &[
+            &workspace_id.to_string(),
+            &limit(limits.storage_bytes),
+            &limit(limits.max_file_bytes),
+            &limit(limits.max_open_sessions),
+            &limit(limits.requests_per_second),
+        ],
     )?;
     Ok(())
 }

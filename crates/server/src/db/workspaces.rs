@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::value::Row;
-use super::{DbError, Timestamp, Tx, columns};
+use super::{DbError, Timestamp, Tx, columns, folders};
 
 const TABLE: &str = "workspaces";
 
@@ -29,13 +29,13 @@ fn from_row(row: &Row<'_>) -> Result<Workspace, DbError> {
     })
 }
 
-/// Adds a workspace; its number must be free.
+/// Adds a workspace with its root folder; its number must be free.
 pub fn insert(tx: &Tx<'_>, workspace: &Workspace) -> Result<(), DbError> {
     tx.execute(
         "INSERT INTO workspaces (id, workspace_no, name, created_at) VALUES (?1, ?2, ?3, ?4)",
         &[&workspace.id.to_string(), &workspace.workspace_no, &workspace.name, &workspace.created_at],
     )?;
-    Ok(())
+    folders::insert_root(tx, workspace.id, &workspace.workspace_no, workspace.created_at)
 }
 
 /// Nobody else changes what the workspace holds until this transaction ends: its counters, folders and paths.
@@ -46,6 +46,13 @@ pub fn lock(tx: &Tx<'_>, id: Uuid) -> Result<(), DbError> {
 /// All workspaces, oldest first.
 pub fn list(tx: &Tx<'_>) -> Result<Vec<Workspace>, DbError> {
     tx.all("SELECT id, workspace_no, name, created_at FROM workspaces ORDER BY created_at, id", &[], from_row)
+}
+
+/// The number of a workspace.
+pub fn number_of(tx: &Tx<'_>, id: Uuid) -> Result<String, DbError> {
+    let number =
+        tx.optional("SELECT workspace_no FROM workspaces WHERE id = ?1", &[&id.to_string()], |row| row.get(0))?;
+    number.ok_or_else(|| DbError::Corrupt { table: TABLE, problem: format!("workspace {id} is gone") })
 }
 
 /// The workspace with this number.

@@ -40,13 +40,14 @@ pub fn entity_tag(file: &ServedFile) -> String {
 /// Sets the file's type, and what keeps the file from acting as the site it is served from: browsers may not guess
 /// another type, what could run script is sandboxed, and HTML is not shown at all.
 pub fn guard_content(headers: &mut HeaderMap, file: &ServedFile) {
-    let content_type = HeaderValue::from_str(&file.mime_type);
+    let mime_type = safer_type(&file.mime_type, file.declared_type.as_deref());
+    let content_type = HeaderValue::from_str(mime_type);
     headers.insert(CONTENT_TYPE, content_type.unwrap_or(HeaderValue::from_static("application/octet-stream")));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if is_active(&file.mime_type) {
+    if is_active(mime_type) {
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
     }
-    let is_page = matches!(&*essence(&file.mime_type), "text/html" | "application/xhtml+xml");
+    let is_page = matches!(&*essence(mime_type), "text/html" | "application/xhtml+xml");
     if let Ok(value) = HeaderValue::from_str(&content_disposition(&file.name, is_page)) {
         headers.insert(CONTENT_DISPOSITION, value);
     }
@@ -58,6 +59,12 @@ pub fn headers_at_store(name: &str, mime_type: &str) -> BlobHeaders {
         content_type: mime_type.to_owned(),
         content_disposition: content_disposition(name, is_active(mime_type)),
     }
+}
+
+/// The type that a file is served as: what its bytes are, unless a browser could run something of that and nothing of what
+/// it was declared as.
+pub fn safer_type<'t>(mime_type: &'t str, declared: Option<&'t str>) -> &'t str {
+    declared.filter(|declared| is_active(mime_type) && !is_active(declared)).unwrap_or(mime_type)
 }
 
 /// Whether a browser could run something of files of this type.

@@ -8,6 +8,6 @@ mod range;
 
 pub use body::{FileBody, Piece};
 pub use conditional::{Precondition, evaluate, range_applies};
-pub use headers::{entity_tag, guard_content, headers_at_store};
+pub use headers::{entity_tag, guard_content, headers_at_store, safer_type};
 pub use object::ObjectBody;
 pub use range::{ByteRange, RangeRequest, parse_range};

@@ -44,6 +44,46 @@ impl FileName {
         Ok(Self(prefixed))
     }
 
+    /// The name with the extension of another one, unless it has that already.
+    ///
+    /// # Errors
+    /// INVALID_FILE_NAME when that makes it too long.
+    pub fn with_extension_of(&self, other: &str) -> Result<Self, InvalidInput> {
+        // A name that only begins with a dot has none.
+        let Some((_, extension)) = other.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()) else {
+            return Ok(self.clone());
+        };
+        let own = self.0.rsplit_once('.').map(|(_, extension)| extension);
+        if extension.is_empty() || own.is_some_and(|own| own.eq_ignore_ascii_case(extension)) {
+            return Ok(self.clone());
+        }
+        let name = format!("{}.{extension}", self.0);
+        if name.len() > MAX_NAME_BYTES {
+            let allowed = format!("at most {} bytes, without the extension", MAX_NAME_BYTES - extension.len() - 1);
+            return Err(InvalidInput::new(ErrorCode::InvalidFileName, "name", shown(&self.0), allowed));
+        }
+        Ok(Self(name))
+    }
+
+    /// The nearest name to what somebody else calls a file: without what a name may not have.
+    pub fn nearest(text: &str) -> Option<Self> {
+        let plain: String = text.nfc().filter(|c| !c.is_control() && !matches!(c, '/' | '\\')).collect();
+        let mut cut = plain.trim();
+        while cut.len() > MAX_NAME_BYTES {
+            cut = &cut[..cut.floor_char_boundary(MAX_NAME_BYTES)];
+        }
+        Self::parse(cut).ok()
+    }
+
+    /// Takes the new name of a file.
+    ///
+    /// # Errors
+    /// FILE_NAME_REQUIRED when it is empty, INVALID_FILE_NAME otherwise.
+    pub fn parse_new(text: &str) -> Result<Self, InvalidInput> {
+        Self::parse(text)
+            .map_err(|error| InvalidInput { message: error.message.replacen("file_name", "name", 1), ..error })
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -100,6 +140,38 @@ mod tests {
         assert!(name.as_str().ends_with("-v.mp4"));
         assert!(FileName::parse(&"x".repeat(246)).unwrap().with_random_prefix().is_ok());
         assert!(FileName::parse(&"x".repeat(247)).unwrap().with_random_prefix().is_err());
+    }
+
+    #[test]
+    fn a_renamed_file_keeps_its_extension() {
+        for (new, old, name) in [
+            ("demo", "a.png", "demo.png"),
+            ("demo.png", "a.png", "demo.png"),
+            ("demo.PNG", "a.png", "demo.PNG"),
+            ("demo.jpg", "a.png", "demo.jpg.png"),
+            ("demo", "noextension", "demo"),
+            ("demo", ".hidden", "demo"),
+            ("demo", "a.", "demo"),
+            ("v1.2", "v1.1.tar.gz", "v1.2.gz"),
+        ] {
+            assert_eq!(FileName::parse(new).unwrap().with_extension_of(old).unwrap().as_str(), name);
+        }
+        assert!(FileName::parse(&"x".repeat(252)).unwrap().with_extension_of("a.png").is_err());
+    }
+
+    #[test]
+    fn what_others_call_a_file_is_made_a_name() {
+        for (text, name) in [
+            ("a.txt", Some("a.txt")),
+            ("../../etc/passwd", Some("....etcpasswd")),
+            (" C:\\x\0.txt ", Some("C:x.txt")),
+            ("..", None),
+            ("", None),
+            ("/", None),
+        ] {
+            assert_eq!(FileName::nearest(text).map(|name| name.0).as_deref(), name);
+        }
+        assert_eq!(FileName::nearest(&"é".repeat(200)).unwrap().0.len(), 254);
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! The path of a folder in a workspace.
 
 use partway_api::ErrorCode;
-use partway_api::limits::{MAX_FOLDER_BYTES, MAX_FOLDER_LEVELS};
+use partway_api::limits::{MAX_FOLDER_BYTES, MAX_FOLDER_LEVELS, MAX_FOLDER_NAME_CHARS};
 
 use super::file_name::segment;
 use super::{InvalidInput, shown};
@@ -41,6 +41,31 @@ impl FolderPath {
     }
 
     /// The path; empty for the root.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The name of a folder that is made or renamed: 1 to 100 characters that could be a file's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FolderName(String);
+
+impl FolderName {
+    /// Takes the value of `name`.
+    ///
+    /// # Errors
+    /// INVALID_FOLDER.
+    pub fn parse(text: &str) -> Result<Self, InvalidInput> {
+        let name = segment(text).filter(|name| name.chars().count() <= MAX_FOLDER_NAME_CHARS);
+        name.map(Self).ok_or_else(|| {
+            let allowed = format!(
+                "1 to {MAX_FOLDER_NAME_CHARS} characters (and at most 255 bytes) without /, \\ and control characters, and not . or .."
+            );
+            InvalidInput::new(ErrorCode::InvalidFolder, "name", shown(text), allowed)
+        })
+    }
+
+    /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -32,6 +32,11 @@ impl JsonBody {
         }
     }
 
+    /// Of members that came otherwise.
+    pub fn of(members: Map<String, Value>) -> Self {
+        Self(members)
+    }
+
     /// SHA-256 of the object in compact form: the same for every way to write its white space.
     pub fn sha256(&self) -> [u8; 32] {
         Sha256::digest(serde_json::to_vec(&self.0).unwrap_or_default()).into()
@@ -43,7 +48,10 @@ impl JsonBody {
     }
 
     /// A member that is text.
-    pub(super) fn text(&self, field: &str, code: ErrorCode) -> Result<Option<&str>, InvalidInput> {
+    ///
+    /// # Errors
+    /// `code`.
+    pub fn text(&self, field: &str, code: ErrorCode) -> Result<Option<&str>, InvalidInput> {
         let Some(value) = self.get(field) else { return Ok(None) };
         value.as_str().map(Some).ok_or_else(|| InvalidInput::new(code, field, shown(value), "a string"))
     }

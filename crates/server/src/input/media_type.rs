@@ -63,6 +63,19 @@ impl MediaType {
         self.0.as_ref()
     }
 
+    /// Type and subtype alone.
+    pub fn essence(&self) -> &str {
+        self.0.essence_str()
+    }
+
+    /// The type of a file that says `named` of itself, if it does, and is called `file_name`: a name tells more than the
+    /// type of all that has none.
+    pub fn guess(named: Option<&str>, file_name: &str) -> Self {
+        let named = named.and_then(|text| text.parse::<Mime>().ok().filter(|_| text.len() <= MAX_FORMAT_BYTES));
+        let told = named.filter(|mime| is_concrete(mime) && mime.essence_str() != mime::APPLICATION_OCTET_STREAM);
+        Self(told.unwrap_or_else(|| mime_guess::from_path(file_name).first_or_octet_stream()))
+    }
+
     /// The file extension that goes with the type: the name's own where it fits.
     pub fn extension(&self, file_name: &str) -> String {
         let essence = self.0.essence_str();

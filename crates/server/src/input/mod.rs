@@ -13,6 +13,8 @@ mod metadata;
 mod resign_parts;
 mod start_upload;
 mod tags;
+mod upload_fields;
+mod webhook_url;
 
 use partway_api::ErrorCode;
 
@@ -20,7 +22,7 @@ pub use content_digest::content_digests;
 pub use custom_id::CustomId;
 pub use file_hash::{FileHash, HashKind};
 pub use file_name::FileName;
-pub use folder_path::FolderPath;
+pub use folder_path::{FolderName, FolderPath};
 pub use idempotency_key::IdempotencyKey;
 pub use json::JsonBody;
 pub use media_type::{MediaType, category};
@@ -28,6 +30,8 @@ pub use metadata::Metadata;
 pub use resign_parts::ResignParts;
 pub use start_upload::StartUpload;
 pub use tags::Tags;
+pub use upload_fields::UploadFields;
+pub use webhook_url::WebhookUrl;
 
 /// Input that was refused: the code, and a message with the field, what it was and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

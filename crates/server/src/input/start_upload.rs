@@ -3,7 +3,9 @@
 use partway_api::ErrorCode;
 use partway_api::limits::{DEFAULT_TTL_SECONDS, MAX_TTL_SECONDS};
 
-use super::{CustomId, FileHash, FileName, FolderPath, InvalidInput, JsonBody, MediaType, Metadata, Tags, shown};
+use super::{
+    CustomId, FileHash, FileName, FolderPath, InvalidInput, JsonBody, MediaType, Metadata, Tags, WebhookUrl, shown,
+};
 
 /// What a client wants to upload.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +28,8 @@ pub struct StartUpload {
     pub ttl_seconds: u64,
     /// Hash of the whole file, as the client knows it.
     pub hash: Option<FileHash>,
+    /// Who is told what becomes of the upload.
+    pub webhook_url: Option<WebhookUrl>,
 }
 
 impl StartUpload {
@@ -73,6 +77,7 @@ impl StartUpload {
             custom_id: body.text("custom_id", ErrorCode::InvalidCustomId)?.map(CustomId::parse).transpose()?,
             ttl_seconds: ttl_seconds(body)?,
             hash: body.optional_text("hash")?.map(FileHash::parse).transpose()?,
+            webhook_url: body.optional_text("webhook_url")?.map(WebhookUrl::parse).transpose()?,
         })
     }
 }

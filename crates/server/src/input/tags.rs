@@ -16,7 +16,15 @@ impl Tags {
     /// # Errors
     /// INVALID_TAGS.
     pub fn parse(value: &Value) -> Result<Self, InvalidInput> {
-        let refuse = |was: String, allowed: String| InvalidInput::new(ErrorCode::InvalidTags, "tags", was, allowed);
+        Self::parse_field(value, "tags")
+    }
+
+    /// The same, of a member of another name.
+    ///
+    /// # Errors
+    /// INVALID_TAGS.
+    pub fn parse_field(value: &Value, field: &str) -> Result<Self, InvalidInput> {
+        let refuse = |was: String, allowed: String| InvalidInput::new(ErrorCode::InvalidTags, field, was, allowed);
         let given: Option<Vec<&str>> = match value {
             Value::String(list) => Some(list.split(',').collect()),
             Value::Array(items) => items.iter().map(Value::as_str).collect(),
@@ -24,8 +32,25 @@ impl Tags {
         };
         let given =
             given.ok_or_else(|| refuse(shown(value), "a list of strings, or one comma-separated string".into()))?;
+        Self::of(given, field)
+    }
+
+    /// The tags of a list, which came as `field`.
+    ///
+    /// # Errors
+    /// INVALID_TAGS.
+    pub fn of<T: AsRef<str>>(given: impl IntoIterator<Item = T>, field: &str) -> Result<Self, InvalidInput> {
+        let refuse = |was: String, allowed: String| InvalidInput::new(ErrorCode::InvalidTags, field, was, allowed);
         let mut tags: Vec<String> = Vec::new();
-        for tag in given.into_iter().map(str::trim).filter(|tag| !tag.is_empty()) {
+        for tag in given {
+            let tag = tag.as_ref().trim();
+            if tag.is_empty() {
+                continue;
+            }
+            // PostgreSQL has no text with NUL in it.
+            if tag.contains('\0') {
+                return Err(refuse(shown(tag), "tags without NUL".into()));
+            }
             if tag.chars().count() > MAX_TAG_CHARS {
                 return Err(refuse(shown(tag), format!("tags of at most {MAX_TAG_CHARS} characters")));
             }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::db::{Db, DbError, Durability, Timestamp, garbage, idempotency, leases, parts};
 use crate::failpoint;
+use crate::service::file::Files;
 use crate::service::upload::{UploadError, Uploads};
 use crate::storage::{BlobStore, DatabaseReserve, StorageError, Stores};
 
@@ -43,6 +44,8 @@ pub struct Cleaner {
     pub reserve: Option<Arc<DatabaseReserve>>,
     /// The sessions.
     pub uploads: Uploads,
+    /// The files.
+    pub files: Files,
     /// Between two searches for uploads of the bucket that nobody uses.
     pub sweep_interval: Duration,
 }
@@ -103,6 +106,10 @@ impl Cleaner {
         // First what makes room without waiting for anybody.
         self.delete_garbage().await?;
         self.uploads.expire_overdue().await?;
+        while self.files.purge_deleted().await? {
+            failpoint::pass("cleaner.after_purge");
+            self.delete_garbage().await?;
+        }
         self.delete_garbage().await?;
         self.forget_ended_parts().await?;
         self.forget_idempotency_keys().await?;

@@ -1,8 +1,10 @@
-//! What goes on without a request: sessions expire, garbage is deleted, idle sessions are closed; parts are verified
-//! after the machine was started anew.
+//! What goes on without a request: sessions expire, garbage is deleted, idle sessions are closed, webhooks are told; parts
+//! are verified after the machine was started anew.
 
 mod cleaner;
 mod verifier;
+mod webhooks;
 
 pub use cleaner::Cleaner;
 pub use verifier::verify_untrusted;
+pub use webhooks::Messenger;

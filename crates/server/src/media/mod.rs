@@ -1,12 +1,15 @@
-//! Width and height of images and video, read from the file's own header.
+//! What a file says of itself: its type, and width and height of images and video, read from its own header.
 //!
 //! The file is whatever somebody sent. Readers look only at headers, never allocate by a length that the file
 //! claims, and stop after a bounded number of steps. What they cannot read has no dimensions; nothing fails.
 
 mod bounded;
+mod file_type;
 mod mp4;
 mod svg;
 mod webm;
+
+pub use file_type::{FileType, HEAD_BYTES};
 
 use std::io::{BufReader, Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};

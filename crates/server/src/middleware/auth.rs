@@ -22,7 +22,10 @@ impl FromRequestParts<App> for Caller {
         let key = key_of(parts)
             .ok_or_else(|| unauthorized("there is no API key; send `Authorization: Bearer KEY` or `x-api-key: KEY`"))?;
         let identity = key::identify(&app.db, key).await?;
-        identity.map(Self).ok_or_else(|| unauthorized("the API key is unknown or revoked"))
+        let identity = identity.ok_or_else(|| unauthorized("the API key is unknown or revoked"))?;
+        let checked = app.rate_limits.check_key(identity.api_key_id, identity.limits.requests_per_second);
+        checked.map_err(|wait| ApiError::rate_limited("this API key", wait))?;
+        Ok(Self(identity))
     }
 }
 

@@ -4,11 +4,12 @@ mod auth;
 mod base_path;
 mod json_body;
 mod parameters;
+mod rate_limit;
 mod request_id;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LOCATION, RETRY_AFTER};
 use http::{HeaderName, Method};
@@ -25,7 +26,8 @@ use crate::app::App;
 use crate::error::ApiError;
 
 /// Wraps the routes. From the outside in: the public path prefix goes, the request gets its id and its line in the
-/// log, browsers' preflights are answered, a panic becomes a 500, and only then is a route looked for.
+/// log, browsers' preflights are answered, a panic becomes a 500, an address that asks too much is told so, and only then is
+/// a route looked for.
 pub fn wrap(
     routes: Router,
     app: &App,
@@ -35,6 +37,7 @@ pub fn wrap(
         .layer(from_fn(request_id::handle))
         .layer(cors())
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(app.clone(), rate_limit::per_address))
         .service(routes);
     base_path::StripLayer::new(app.urls.path_prefixes()).layer(inner)
 }

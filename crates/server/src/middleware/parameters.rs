@@ -41,6 +41,31 @@ impl Parameters {
         Ok((self.number("page", 1, MAX_PAGE)?, self.number("limit", DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS)?))
     }
 
+    /// A parameter that is looked for in the database, which has no NUL in any text.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETER.
+    pub fn text(&self, name: &str) -> Result<Option<String>, InvalidInput> {
+        match self.get(name) {
+            Some(text) if text.contains('\0') => {
+                Err(InvalidInput::new(ErrorCode::InvalidParameter, name, shown(text), "text without NUL"))
+            }
+            text => Ok(text.map(str::to_owned)),
+        }
+    }
+
+    /// A parameter that is `true` or `false`, or its default, false.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETER.
+    pub fn boolean(&self, name: &str) -> Result<bool, InvalidInput> {
+        match self.get(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(other) => Err(InvalidInput::new(ErrorCode::InvalidParameter, name, shown(other), "true, false")),
+        }
+    }
+
     fn number(&self, name: &str, default: u32, most: u32) -> Result<u32, InvalidInput> {
         let Some(text) = self.get(name) else { return Ok(default) };
         text.parse().ok().filter(|number| (1..=most).contains(number)).ok_or_else(|| {

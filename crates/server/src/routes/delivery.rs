@@ -105,7 +105,10 @@ enum FileBytes {
 fn redirect(app: &App, store: &S3Store, file: &ServedFile) -> Result<Response, ApiError> {
     let seconds = app.config.storage.url_lifetime.0.as_secs();
     let cache_control = app.config.delivery.cache_control.to_str().unwrap_or_default();
-    let headers = delivery::headers_at_store(&file.name, &file.mime_type);
+    let headers = {
+        let mime_type = delivery::safer_type(&file.mime_type, file.declared_type.as_deref());
+        delivery::headers_at_store(&file.name, mime_type)
+    };
     let url = store.presign_get(file.blob.id, cache_control, &headers, seconds)?;
     let mut answer = Response::new(Body::empty());
     *answer.status_mut() = StatusCode::FOUND;
@@ -157,6 +160,7 @@ fn set_validators(headers: &mut HeaderMap, app: &App, entity_tag: &str, modified
 fn content(range: Option<&str>, file: &ServedFile, answer: &mut Response) -> Result<Vec<Piece>, ApiError> {
     let request = range.map_or(RangeRequest::Whole, |range| delivery::parse_range(range, file.size_bytes));
     let ranges = match request {
+        RangeRequest::Whole if file.size_bytes == 0 => return Ok(Vec::new()),
         RangeRequest::Whole => return Ok(vec![Piece::Range(ByteRange { first: 0, last: file.size_bytes - 1 })]),
         RangeRequest::Unsatisfiable => {
             return Err(ApiError::range_not_satisfiable(range.unwrap_or_default(), file.size_bytes));

@@ -1,84 +1,262 @@
-//! Files: making a blob visible under its path, and finding it to serve it.
+//! The files of a workspace: listing, looking at, changing and deleting them.
+
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use uuid::Uuid;
+use tokio::sync::Notify;
 
+use super::error::WorkspaceError;
+use super::event::Events;
 use super::folder::ensure_folder;
-use super::number::free_number;
+use super::key::Identity;
+use super::publish::discard_blob;
+use crate::db::file_list::{self, FileFilter, FileOrder, FilePage};
 use crate::db::files::{self, File};
-use crate::db::{DbError, Timestamp, Tx, garbage};
-use crate::storage::{BlobRef, StorageKind};
+use crate::db::{Db, DbError, Durability, Timestamp, Tx, folders, garbage, workspaces};
+use crate::input::{FileName, FolderPath, MediaType, Metadata, Tags};
+use crate::storage::StorageKind;
 
-/// A file whose bytes are durable and that is to become visible.
-#[derive(Debug, Clone)]
-pub(super) struct FileDraft {
-    pub(super) id: Uuid,
-    pub(super) workspace_id: Uuid,
-    pub(super) folder: String,
-    pub(super) name: String,
-    pub(super) blob: BlobRef,
-    pub(super) size_bytes: u64,
-    pub(super) mime_type: String,
-    pub(super) format: String,
-    pub(super) dimensions: Option<(u32, u32)>,
-    pub(super) hash: Option<String>,
-    pub(super) tags: Vec<String>,
-    pub(super) metadata: Option<Map<String, Value>>,
-    pub(super) custom_id: Option<String>,
-    pub(super) upload_source: &'static str,
-    /// What the bucket's store calls it.
-    pub(super) entity_tag: Option<String>,
+/// Files taken away in one transaction when a folder was deleted: some tens of milliseconds, so that uploads do not wait
+/// long behind it.
+const PURGE_STEP: u32 = 500;
+
+/// The files of all workspaces.
+#[derive(Clone)]
+pub struct Files {
+    db: Db,
+    events: Events,
+    /// Rings when there is garbage.
+    garbage_bell: Arc<Notify>,
+    /// How long a bucket keeps what was deleted, in seconds.
+    grace_seconds: u64,
 }
 
-/// Makes the file visible. A file that was at its path is gone from then on, and its blob garbage, kept
-/// for as long as `keep_seconds` says. The workspace must be locked.
-pub(super) fn publish_file(
-    tx: &Tx<'_>,
-    draft: FileDraft,
-    keep_seconds: impl FnOnce(StorageKind) -> u64,
-) -> Result<File, DbError> {
-    let folder = ensure_folder(tx, draft.workspace_id, &draft.folder)?;
-    let path = if draft.folder.is_empty() { draft.name.clone() } else { format!("{}/{}", draft.folder, draft.name) };
-    let is_duplicate = match &draft.hash {
-        // A CRC of 64 bits is no proof that two files are the same.
-        Some(hash) if hash.starts_with("blake3:") => files::has_hash(tx, draft.workspace_id, hash)?,
-        _ => false,
-    };
-    if let Some((blob, size_bytes)) = files::take_by_path(tx, draft.workspace_id, &path)? {
-        let replaced = garbage::NewGarbage {
-            blob,
-            workspace_id: Some(draft.workspace_id),
-            reason: garbage::Reason::Replaced,
-            size_bytes,
-            keep_seconds: keep_seconds(blob.storage),
-        };
-        garbage::insert(tx, &replaced)?;
+/// Which files are listed.
+#[derive(Debug, Clone, Default)]
+pub struct ListFiles {
+    /// Those directly in the folder of this number, or, with `root`, those in none.
+    pub folder_no: Option<String>,
+    /// What else they must be.
+    pub filter: FileFilter,
+}
+
+/// The value of `folder_no` that means the workspace's root.
+pub const ROOT: &str = "root";
+
+/// What is to become of a file's tags and metadata.
+#[derive(Debug, Clone, Default)]
+pub struct FileChange {
+    /// Tags to add.
+    pub add_tags: Tags,
+    /// Tags to take away.
+    pub remove_tags: Tags,
+    /// Members to set; null takes one away.
+    pub metadata: Option<Map<String, Value>>,
+}
+
+impl Files {
+    /// Of one database.
+    pub fn new(db: Db, events: Events, garbage_bell: Arc<Notify>, grace_seconds: u64) -> Self {
+        Self { db, events, garbage_bell, grace_seconds }
     }
-    let (folder_id, folder_no) = folder.map(|folder| (folder.id, folder.folder_no)).unzip();
-    let file = File {
-        id: draft.id,
-        file_no: free_number(|number| files::is_file_no_taken(tx, number))?,
-        workspace_id: draft.workspace_id,
-        folder_id,
-        folder_no,
-        name: draft.name,
-        path,
-        blob_id: draft.blob.id,
-        size_bytes: draft.size_bytes,
-        mime_type: draft.mime_type,
-        format: draft.format,
-        width: draft.dimensions.map(|(width, _)| width),
-        height: draft.dimensions.map(|(_, height)| height),
-        hash: draft.hash,
-        tags: draft.tags,
-        metadata: draft.metadata,
-        custom_id: draft.custom_id,
-        upload_source: draft.upload_source.to_owned(),
-        is_duplicate,
-        created_at: Timestamp::now(),
-        storage: draft.blob.storage,
-        entity_tag: draft.entity_tag,
-    };
-    files::insert(tx, &file)?;
-    Ok(file)
+
+    /// One page of files, counted from 1.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::FolderNotFound`].
+    pub async fn list(
+        &self,
+        identity: &Identity,
+        wanted: ListFiles,
+        order: FileOrder,
+        page: u32,
+        limit: u32,
+    ) -> Result<FilePage, WorkspaceError> {
+        let workspace_id = identity.workspace_id;
+        let offset = u64::from(page.saturating_sub(1)) * u64::from(limit);
+        let listed = self.db.read(move |tx| {
+            let ListFiles { folder_no, mut filter } = wanted;
+            filter.folder_id = match folder_no.as_deref() {
+                None => None,
+                Some(ROOT) => Some(folders::root(workspace_id)),
+                Some(number) => match folders::find(tx, workspace_id, number)? {
+                    Some(folder) => Some(folder.id),
+                    None => return Ok(Err(WorkspaceError::FolderNotFound(number.to_owned()))),
+                },
+            };
+            file_list::list(tx, workspace_id, &filter, order, limit, offset).map(Ok)
+        });
+        listed.await?
+    }
+
+    /// The file of this number.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::FileNotFound`].
+    pub async fn find(&self, identity: &Identity, file_no: String) -> Result<File, WorkspaceError> {
+        let workspace_id = identity.workspace_id;
+        let found = self.db.read(move |tx| find(tx, workspace_id, file_no));
+        found.await?
+    }
+
+    /// Changes a file's tags and metadata.
+    ///
+    /// # Errors
+    /// When the file would have too many tags or too much metadata; nothing has changed then.
+    pub async fn update(
+        &self,
+        identity: &Identity,
+        file_no: String,
+        change: FileChange,
+    ) -> Result<File, WorkspaceError> {
+        self.change(identity, file_no, move |tx, mut file| {
+            let FileChange { add_tags, remove_tags, metadata } = change;
+            let remove_tags = remove_tags.into_inner();
+            let mut tags = std::mem::take(&mut file.tags);
+            tags.retain(|tag| !remove_tags.contains(tag));
+            tags.extend(add_tags.into_inner());
+            file.tags = match Tags::of(tags, "add_tags") {
+                Ok(tags) => tags.into_inner(),
+                Err(error) => return Ok(Err(error.into())),
+            };
+            if let Some(changes) = metadata {
+                let mut merged = file.metadata.take().unwrap_or_default();
+                for (name, value) in changes {
+                    if value.is_null() {
+                        merged.shift_remove(&name);
+                    } else {
+                        merged.insert(name, value);
+                    }
+                }
+                file.metadata = match Metadata::parse(&Value::Object(merged)) {
+                    Ok(merged) => Some(merged.into_inner()),
+                    Err(error) => return Ok(Err(error.into())),
+                };
+            }
+            file.updated_at = Timestamp::now();
+            files::update(tx, &file)?;
+            Ok(Ok(file))
+        })
+        .await
+    }
+
+    /// Gives a file another name, which keeps its extension, or moves it to another folder, which is made if it is missing.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::FileExists`] when there is a file under that name; nothing has changed then.
+    pub async fn rename(
+        &self,
+        identity: &Identity,
+        file_no: String,
+        name: Option<FileName>,
+        folder: Option<FolderPath>,
+    ) -> Result<File, WorkspaceError> {
+        self.change(identity, file_no, move |tx, file| {
+            let name = match name.map(|name| name.with_extension_of(&file.name)).transpose() {
+                Ok(name) => name.map_or_else(|| file.name.clone(), |name| name.as_str().to_owned()),
+                Err(error) => return Ok(Err(error.into())),
+            };
+            let path = folder.as_ref().map_or(files::split(&file.path).0, FolderPath::as_str).to_owned();
+            let new_path = files::join(&path, &name);
+            if new_path == file.path {
+                return Ok(Ok(file));
+            }
+            // Looked for before anything is made: what is refused leaves nothing.
+            let root = folders::root(file.workspace_id);
+            let there = folders::find_by_path(tx, file.workspace_id, &path)?.map(|folder| folder.id);
+            let there = there.or(path.is_empty().then_some(root));
+            if let Some(folder_id) = there
+                && files::find_in(tx, folder_id, &name)?.is_some()
+            {
+                return Ok(Err(WorkspaceError::FileExists(new_path)));
+            }
+            let folder_id = ensure_folder(tx, file.workspace_id, &path)?.map_or(root, |folder| folder.id);
+            let format = MediaType::parse(&file.mime_type).map_or(file.format.clone(), |mime| mime.extension(&name));
+            files::rename(tx, &file, folder_id, &name, &format, Timestamp::now())?;
+            find(tx, file.workspace_id, file.file_no)
+        })
+        .await
+    }
+
+    /// Deletes a file. Its bytes go when those who are reading them have let go.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::FileNotFound`].
+    pub async fn delete(&self, identity: &Identity, file_no: String) -> Result<(), WorkspaceError> {
+        let (events, grace_seconds) = (self.events.clone(), self.grace_seconds);
+        self.change(identity, file_no, move |tx, file| {
+            files::delete(tx, &file)?;
+            discard(tx, &events, &file, grace_seconds).map(Ok)
+        })
+        .await?;
+        self.events.ring();
+        self.garbage_bell.notify_one();
+        Ok(())
+    }
+
+    /// Runs a transaction on a file; nobody else changes the workspace meanwhile.
+    async fn change<T: Send + 'static>(
+        &self,
+        identity: &Identity,
+        file_no: String,
+        change: impl FnOnce(&Tx<'_>, File) -> Result<Result<T, WorkspaceError>, DbError> + Send + 'static,
+    ) -> Result<T, WorkspaceError> {
+        let workspace_id = identity.workspace_id;
+        let changed = self.db.write(Durability::PowerLoss, move |tx| {
+            workspaces::lock(tx, workspace_id)?;
+            match find(tx, workspace_id, file_no)? {
+                // A change that is refused is refused before it has done anything.
+                Ok(file) => change(tx, file),
+                Err(error) => Ok(Err(error)),
+            }
+        });
+        changed.await?
+    }
+
+    /// Takes some of the files away that were in folders that were deleted, and such folders when they have none left.
+    /// False when there are none any more.
+    ///
+    /// # Errors
+    /// When the database fails; what was done stays done.
+    pub async fn purge_deleted(&self) -> Result<bool, DbError> {
+        if !self.db.read(|tx| folders::any_deleted(tx, None)).await? {
+            return Ok(false);
+        }
+        let (events, grace_seconds) = (self.events.clone(), self.grace_seconds);
+        let purged = self.db.write(Durability::PowerLoss, move |tx| {
+            let files = files::list_deleted(tx, PURGE_STEP)?;
+            for file in &files {
+                // Their workspaces' events are numbered.
+                workspaces::lock(tx, file.workspace_id)?;
+                files::delete_uncounted(tx, file.id)?;
+                discard(tx, &events, file, grace_seconds)?;
+            }
+            if files.is_empty() {
+                folders::forget_deleted(tx, PURGE_STEP)?;
+            }
+            Ok(files.len())
+        });
+        if purged.await? > 0 {
+            self.events.ring();
+        }
+        Ok(true)
+    }
+}
+
+fn find(tx: &Tx<'_>, workspace_id: uuid::Uuid, file_no: String) -> Result<Result<File, WorkspaceError>, DbError> {
+    Ok(files::find(tx, workspace_id, &file_no)?.ok_or(WorkspaceError::FileNotFound(file_no)))
+}
+
+/// A file is gone: its bytes go, too, and whoever wants to know is told.
+fn discard(tx: &Tx<'_>, events: &Events, file: &File, grace_seconds: u64) -> Result<(), DbError> {
+    discard_blob(tx, file, garbage::Reason::Deleted, |storage| keep_seconds(grace_seconds, storage))?;
+    events.file_deleted(tx, file)
+}
+
+/// How long the bytes of a file that goes now are kept. A reader has a local file open; one of the bucket holds a URL.
+pub(super) fn keep_seconds(grace_seconds: u64, storage: StorageKind) -> u64 {
+    match storage {
+        StorageKind::Local => 0,
+        StorageKind::S3 => grace_seconds,
+    }
 }

@@ -1,10 +1,16 @@
-//! Folders.
+//! Folders: making, listing, renaming and deleting them.
 
+use std::sync::Arc;
+
+use partway_api::limits::{MAX_FOLDER_BYTES, MAX_FOLDER_LEVELS};
 use uuid::Uuid;
 
+use super::error::WorkspaceError;
+use super::key::Identity;
 use super::number::free_number;
-use crate::db::folders::{self, FolderRef, NewFolder};
-use crate::db::{DbError, Timestamp, Tx};
+use crate::db::folders::{self, Folder, FolderOrder, FolderRef, NewFolder};
+use crate::db::{Db, DbError, Durability, Timestamp, Tx, files, workspaces};
+use crate::input::FolderName;
 
 /// The folder of `path`, made with all folders above it where they are missing. `None` for the root.
 pub(super) fn ensure_folder(tx: &Tx<'_>, workspace_id: Uuid, path: &str) -> Result<Option<FolderRef>, DbError> {
@@ -15,11 +21,194 @@ pub(super) fn ensure_folder(tx: &Tx<'_>, workspace_id: Uuid, path: &str) -> Resu
         return Ok(Some(folder));
     }
     // As deep as a path may have levels: 32.
-    let (parent_path, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let (parent_path, name) = files::split(path);
     let parent = ensure_folder(tx, workspace_id, parent_path)?;
+    let parent_id = parent.map_or_else(|| folders::root(workspace_id), |parent| parent.id);
+    insert_folder(tx, workspace_id, parent_id, name, path).map(Some)
+}
+
+fn insert_folder(
+    tx: &Tx<'_>,
+    workspace_id: Uuid,
+    parent_id: Uuid,
+    name: &str,
+    path: &str,
+) -> Result<FolderRef, DbError> {
     let folder_no = free_number(|number| folders::is_folder_no_taken(tx, number))?;
-    let folder = FolderRef { id: Uuid::now_v7(), folder_no };
-    let new = NewFolder { workspace_id, parent_id: parent.map(|parent| parent.id), name, path };
-    folders::insert(tx, &folder, &new, Timestamp::now())?;
-    Ok(Some(folder))
+    let folder = FolderRef { id: Uuid::now_v7(), folder_no, name: name.to_owned() };
+    folders::insert(tx, &folder, &NewFolder { workspace_id, parent_id, path }, Timestamp::now())?;
+    Ok(folder)
+}
+
+/// Which folders are listed.
+#[derive(Debug, Clone, Default)]
+pub struct FolderFilter {
+    /// Those directly in the folder of this number. Without it and without `search`: those at the root.
+    pub parent_folder_no: Option<String>,
+    /// Those whose name has this in it.
+    pub search: Option<String>,
+}
+
+/// The folders of all workspaces.
+#[derive(Clone)]
+pub struct Folders {
+    db: Db,
+    /// Rings when there is garbage.
+    garbage_bell: Arc<tokio::sync::Notify>,
+}
+
+/// What a folder has below it.
+#[derive(Debug, Clone)]
+pub struct Subtree {
+    /// The folder, with what is in it and below it.
+    pub folder: Folder,
+    /// Folders below it.
+    pub folders: u64,
+}
+
+impl Folders {
+    /// Of one database.
+    pub fn new(db: Db, garbage_bell: Arc<tokio::sync::Notify>) -> Self {
+        Self { db, garbage_bell }
+    }
+
+    /// The folders that the filter lets through.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::FolderNotFound`].
+    pub async fn list(
+        &self,
+        identity: &Identity,
+        filter: FolderFilter,
+        order: FolderOrder,
+    ) -> Result<Vec<Folder>, WorkspaceError> {
+        let workspace_id = identity.workspace_id;
+        let listed = self.db.read(move |tx| {
+            let FolderFilter { parent_folder_no, search } = filter;
+            let parent_id = match parent_folder_no {
+                None if search.is_some() => None,
+                None => Some(folders::root(workspace_id)),
+                Some(number) => match folders::find(tx, workspace_id, &number)? {
+                    Some(parent) => Some(parent.id),
+                    None => return Ok(Err(WorkspaceError::FolderNotFound(number))),
+                },
+            };
+            folders::list(tx, workspace_id, parent_id, search.as_deref(), order).map(Ok)
+        });
+        listed.await?
+    }
+
+    /// Makes a folder.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::FolderExists`], [`WorkspaceError::FolderNotFound`] for the one it is to be in.
+    pub async fn create(
+        &self,
+        identity: &Identity,
+        name: FolderName,
+        parent_folder_no: Option<String>,
+    ) -> Result<Folder, WorkspaceError> {
+        let workspace_id = identity.workspace_id;
+        let made = self.db.write(Durability::PowerLoss, move |tx| {
+            workspaces::lock(tx, workspace_id)?;
+            let (parent_id, parent_path) = match parent_folder_no {
+                None => (folders::root(workspace_id), String::new()),
+                Some(number) => match folders::find(tx, workspace_id, &number)? {
+                    Some(parent) => (parent.id, parent.path),
+                    None => return Ok(Err(WorkspaceError::FolderNotFound(number))),
+                },
+            };
+            let path = files::join(&parent_path, name.as_str());
+            if let Err(error) = check_path(path.len() as u64, path.split('/').count()) {
+                return Ok(Err(error));
+            }
+            if folders::find_by_path(tx, workspace_id, &path)?.is_some() {
+                return Ok(Err(WorkspaceError::FolderExists(path)));
+            }
+            let made = insert_folder(tx, workspace_id, parent_id, name.as_str(), &path)?;
+            found_again(tx, workspace_id, &made.folder_no).map(Ok)
+        });
+        made.await?
+    }
+
+    /// Gives a folder another name. The paths of everything below it follow.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::FolderExists`], [`WorkspaceError::FolderNotFound`].
+    pub async fn rename(
+        &self,
+        identity: &Identity,
+        folder_no: String,
+        name: FolderName,
+    ) -> Result<Folder, WorkspaceError> {
+        let workspace_id = identity.workspace_id;
+        let renamed = self.db.write(Durability::PowerLoss, move |tx| {
+            workspaces::lock(tx, workspace_id)?;
+            let Some(folder) = folders::find(tx, workspace_id, &folder_no)? else {
+                return Ok(Err(WorkspaceError::FolderNotFound(folder_no)));
+            };
+            let path = files::join(files::split(&folder.path).0, name.as_str());
+            if path == folder.path {
+                return Ok(Ok(folder));
+            }
+            if folders::find_by_path(tx, workspace_id, &path)?.is_some() {
+                return Ok(Err(WorkspaceError::FolderExists(path)));
+            }
+            let (_, longest) = folders::measure(tx, &folder)?;
+            let longest = longest - folder.path.len() as u64 + path.len() as u64;
+            if let Err(error) = check_path(longest, 1) {
+                return Ok(Err(error));
+            }
+            folders::rename(tx, &folder, name.as_str(), &path, Timestamp::now())?;
+            found_again(tx, workspace_id, &folder_no).map(Ok)
+        });
+        renamed.await?
+    }
+
+    /// What deleting the folder would delete.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::FolderNotFound`].
+    pub async fn subtree(&self, identity: &Identity, folder_no: String) -> Result<Subtree, WorkspaceError> {
+        let workspace_id = identity.workspace_id;
+        let found = self.db.read(move |tx| {
+            let Some(folder) = folders::find(tx, workspace_id, &folder_no)? else {
+                return Ok(Err(WorkspaceError::FolderNotFound(folder_no)));
+            };
+            let (folders, _) = folders::measure(tx, &folder)?;
+            Ok(Ok(Subtree { folder, folders }))
+        });
+        found.await?
+    }
+
+    /// Deletes a folder with everything below it. From then on nobody sees any of it; the cleaner takes the files away one
+    /// by one, with an event for each.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::FolderNotFound`].
+    pub async fn delete(&self, identity: &Identity, folder_no: String) -> Result<(), WorkspaceError> {
+        let workspace_id = identity.workspace_id;
+        let deleted = self.db.write(Durability::PowerLoss, move |tx| {
+            workspaces::lock(tx, workspace_id)?;
+            let Some(folder) = folders::find(tx, workspace_id, &folder_no)? else {
+                return Ok(Err(WorkspaceError::FolderNotFound(folder_no)));
+            };
+            folders::delete(tx, &folder, Timestamp::now()).map(Ok)
+        });
+        deleted.await??;
+        self.garbage_bell.notify_one();
+        Ok(())
+    }
+}
+
+fn found_again(tx: &Tx<'_>, workspace_id: Uuid, folder_no: &str) -> Result<Folder, DbError> {
+    folders::find(tx, workspace_id, folder_no)?
+        .ok_or_else(|| DbError::Corrupt { table: "folders", problem: format!("{folder_no} is gone") })
+}
+
+fn check_path(longest_bytes: u64, levels: usize) -> Result<(), WorkspaceError> {
+    if longest_bytes > MAX_FOLDER_BYTES as u64 || levels > MAX_FOLDER_LEVELS {
+        return Err(WorkspaceError::PathTooLong { bytes: longest_bytes, levels });
+    }
+    Ok(())
 }

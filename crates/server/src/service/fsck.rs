@@ -385,7 +385,8 @@ impl Fsck {
 
     async fn check_counters(&self, usage: Usage, report: &mut Report) -> Result<(), FsckError> {
         let id = usage.workspace_id;
-        if self.db.read(move |tx| usage::add_up(tx, id)).await? == (usage.files, usage.sessions) {
+        let looked = self.db.read(move |tx| Ok((usage::add_up(tx, id)?, usage::miscounted_folders(tx, id)?)));
+        if looked.await? == ((usage.files, usage.sessions), 0) {
             return Ok(());
         }
         // Once more, with nothing in between.
@@ -393,16 +394,16 @@ impl Fsck {
         let compared = self.db.write(Durability::PowerLoss, move |tx| {
             workspaces::lock(tx, id)?;
             let counted = usage::find(tx, id)?.map(|usage| (usage.files, usage.sessions));
-            let real = usage::add_up(tx, id)?;
-            let differ = counted.filter(|counted| *counted != real);
+            let (real, folders) = (usage::add_up(tx, id)?, usage::miscounted_folders(tx, id)?);
+            let differ = counted.filter(|counted| *counted != real || folders > 0);
             if repair && differ.is_some() {
                 usage::recount(tx, id)?;
             }
-            Ok(differ.map(|counted| (counted, real)))
+            Ok(differ.map(|counted| (counted, real, folders)))
         });
-        if let Some(((files, sessions), (real_files, real_sessions))) = compared.await? {
+        if let Some(((files, sessions), (real_files, real_sessions), folders)) = compared.await? {
             let detail = format!(
-                "counted {} files of {} bytes and {} sessions of {}; there are {} of {} and {} of {}",
+                "counted {} files of {} bytes and {} sessions of {}; there are {} of {} and {} of {}; {folders} folders are miscounted",
                 files.count,
                 files.bytes,
                 sessions.count,

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::db::api_keys::{self, ApiKey, KeyKind};
+use crate::db::usage::WorkspaceLimits;
 use crate::db::workspaces::Workspace;
 use crate::db::{Db, DbError, Timestamp, Tx, secrets};
 use crate::mac::{keyed, to_hex};
@@ -31,6 +32,8 @@ pub struct Identity {
     pub workspace_id: Uuid,
     /// That workspace's number.
     pub workspace_no: String,
+    /// That workspace's own limits.
+    pub limits: WorkspaceLimits,
     /// What it may do.
     pub kind: KeyKind,
 }
@@ -53,6 +56,7 @@ pub fn create_key(tx: &Tx<'_>, workspace: &Workspace, kind: KeyKind) -> Result<N
         id: Uuid::now_v7(),
         workspace_id: workspace.id,
         workspace_no: workspace.workspace_no.clone(),
+        limits: WorkspaceLimits::default(),
         kind,
         created_at: Timestamp::now(),
         revoked_at: None,
@@ -97,6 +101,7 @@ pub async fn identify(db: &Db, key: &str) -> Result<Option<Identity>, DbError> {
         api_key_id: key.id,
         workspace_id: key.workspace_id,
         workspace_no: key.workspace_no,
+        limits: key.limits,
         kind: key.kind,
     }))
 }

@@ -2,12 +2,18 @@
 //! storage.
 
 pub mod bootstrap;
+pub mod error;
+pub mod event;
 pub mod file;
-mod folder;
+pub mod folder;
 pub mod fsck;
 pub mod key;
 pub mod move_files;
 mod number;
+mod publish;
+pub mod record;
+mod unfinished;
 pub mod upload;
 pub mod urls;
+pub mod webhook;
 pub mod workspace;

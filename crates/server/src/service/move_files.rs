@@ -2,11 +2,11 @@
 //!
 //! Each file: its bytes are copied into a new blob, read back and compared; then one transaction has the file use the
 //! new blob and makes the old one garbage. Until then the file is served from the old one, and readers keep it for as
-//! long as they may. The new blob is listed as garbage from before its first byte, to be deleted later than it can
-//! take: whatever ends the command, nothing is left behind, and running it again moves what is left.
+//! long as they may. The new blob is an unfinished one (`unfinished.rs`) until then: whatever ends the command, nothing is
+//! left behind, and running it again moves what is left.
 
 use std::ops::Range;
-use std::time::Duration;
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
@@ -15,16 +15,14 @@ use uuid::Uuid;
 use crate::db::files::{self, MovedFile};
 use crate::db::garbage::{self, NewGarbage, Reason};
 use crate::db::{Db, DbError, Durability};
-use crate::delivery::headers_at_store;
+use crate::delivery::{headers_at_store, safer_type};
+use crate::service::unfinished::UnfinishedBlob;
 use crate::storage::{BlobRef, BlobStore, ByteSource, ByteStream, StorageError, StorageKind, Stores, stream_hash};
 
 /// Files looked up at once.
 const ROUND: u32 = 200;
 /// Files on their way at once: small ones wait for the store more than for the line.
 const AT_ONCE: usize = 8;
-/// How long an unfinished copy is kept from the cleaner, and how often that is renewed.
-const UNFINISHED_SECONDS: u64 = 600;
-const RENEWAL: Duration = Duration::from_secs(120);
 
 /// A move of all files of a database.
 pub struct MoveFiles {
@@ -139,32 +137,21 @@ impl MoveFiles {
         on_moved: OnMoved<'_>,
     ) -> Result<bool, MoveError> {
         let copy = BlobRef { storage: self.to, id: Uuid::now_v7() };
-        let unfinished = unfinished(copy, file.size_bytes);
-        self.db.write(Durability::PowerLoss, move |tx| garbage::insert(tx, &unfinished)).await?;
+        let unfinished = UnfinishedBlob::begin(&self.db, copy, None, Arc::default()).await?;
         let copied = tokio::select! {
             copied = self.copy(from, to, file, copy.id, on_moved) => copied,
-            error = self.keep_from_cleaner(copy.id) => Err(error),
+            () = unfinished.lost() => Err(MoveError::TooSlow),
         };
         let switched = match copied {
             Ok((hash, entity_tag)) => self.switch(file, copy, hash, entity_tag).await,
             Err(error) => Err(error),
         };
-        if !matches!(switched, Ok(true)) {
-            // Nobody will take it.
-            self.db.write(Durability::Process, move |tx| garbage::keep(tx, copy.id, 0)).await?;
+        if matches!(switched, Ok(true)) {
+            unfinished.claimed();
+        } else {
+            unfinished.give_up().await?;
         }
         switched
-    }
-
-    async fn keep_from_cleaner(&self, blob_id: Uuid) -> MoveError {
-        loop {
-            tokio::time::sleep(RENEWAL).await;
-            match self.db.write(Durability::Process, move |tx| garbage::keep(tx, blob_id, UNFINISHED_SECONDS)).await {
-                Ok(true) => {}
-                Ok(false) => return MoveError::TooSlow,
-                Err(error) => tracing::warn!(%blob_id, %error, "a copy could not be renewed"),
-            }
-        }
     }
 
     /// Copies the bytes and reads them back. The hash of the whole, and what the new place calls it.
@@ -178,7 +165,7 @@ impl MoveFiles {
     ) -> Result<(blake3::Hash, Option<String>), MoveError> {
         let expected = file.stored.hash.as_ref().and_then(|hash| hash.strip_prefix("blake3:")).map(str::to_owned);
         let source = Source { store: from, blob_id: file.stored.blob_id, on_moved };
-        let headers = headers_at_store(&file.name, &file.mime_type);
+        let headers = headers_at_store(&file.name, safer_type(&file.mime_type, file.declared_type.as_deref()));
         to.put_blob(blob_id, file.size_bytes, &headers, &source).await?;
         let found = stream_hash(to, blob_id, file.size_bytes).await?;
         // Files whose bytes never passed the server have no such hash: they are read once more.
@@ -210,13 +197,13 @@ impl MoveFiles {
             size_bytes: file.size_bytes,
             keep_seconds: if old.storage == StorageKind::S3 { self.grace_seconds } else { 0 },
         };
-        let (id, hash, unfinished) = (file.id, format!("blake3:{hash}"), unfinished(copy, file.size_bytes));
+        let (id, hash) = (file.id, format!("blake3:{hash}"));
         let switched = self.db.write(Durability::PowerLoss, move |tx| {
-            if !garbage::claim_finished(tx, copy.id)? {
+            if !UnfinishedBlob::claim(tx, copy)? {
                 return Ok(None);
             }
             if !files::use_blob(tx, id, old, copy, &hash, entity_tag.as_deref())? {
-                garbage::insert(tx, &unfinished)?;
+                UnfinishedBlob::list(tx, copy, None)?;
                 return Ok(Some(false));
             }
             garbage::insert(tx, &left)?;
@@ -224,12 +211,6 @@ impl MoveFiles {
         });
         switched.await?.ok_or(MoveError::TooSlow)
     }
-}
-
-/// A copy that is being made.
-fn unfinished(copy: BlobRef, size_bytes: u64) -> NewGarbage {
-    let (reason, keep_seconds) = (Reason::Unfinished, UNFINISHED_SECONDS);
-    NewGarbage { blob: copy, workspace_id: None, reason, size_bytes, keep_seconds }
 }
 
 /// A blob of the storage that is left, counted on its way.

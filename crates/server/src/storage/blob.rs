@@ -64,6 +64,25 @@ impl Blob {
         metadata.map(|metadata| metadata.len()).map_err(|source| StorageError::new("look at", self.id, source))
     }
 
+    /// How the blob begins: at most `most_bytes` bytes. Nothing when it cannot be read. Blocks.
+    pub fn head(&self, most_bytes: usize) -> Vec<u8> {
+        let mut head = vec![0; most_bytes];
+        let mut read = 0;
+        while read < most_bytes {
+            match self.file.read_at(&mut head[read..], read as u64) {
+                Ok(0) => break,
+                Ok(bytes) => read += bytes,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    read = 0;
+                    break;
+                }
+            }
+        }
+        head.truncate(read);
+        head
+    }
+
     /// Reads at a position of its own, at most `max_reads` times: for code that follows what the file says of itself.
     ///
     /// # Errors

@@ -101,10 +101,22 @@ impl LocalStore {
         if self.reserve {
             return Ok(());
         }
-        self.check_free(part_bytes).map_err(|source| StorageError::new("write to", blob_id, source))
+        self.check_room(blob_id, part_bytes)
+    }
+
+    /// Whether there is room for bytes that no reservation was made for.
+    ///
+    /// # Errors
+    /// [`StorageError::Full`].
+    pub fn check_room(&self, blob_id: Uuid, wanted_bytes: u64) -> Result<(), StorageError> {
+        self.check_free(wanted_bytes).map_err(|source| StorageError::new("write to", blob_id, source))
     }
 
     fn set_size(&self, file: &File, size_bytes: u64) -> io::Result<()> {
+        if size_bytes == 0 {
+            // Its bytes come before it is known how many they are.
+            return Ok(());
+        }
         if self.reserve {
             return Ok(rustix::fs::fallocate(file, FallocateFlags::empty(), 0, size_bytes)?);
         }

@@ -1,12 +1,14 @@
 //! Where the bytes are. A blob is bytes under an opaque id, never changed once it is whole, never renamed.
 //!
 //! [`BlobStore`] is what every storage can do. [`LocalStore`] keeps blobs in the data directory, [`S3Store`] in a bucket;
-//! [`Stores`] has those of a server. [`PartWriter`] brings one part into its place in a
+//! [`Stores`] has those of a server. [`BlobWriter`] writes a
+//! blob from front to back, [`PartWriter`] brings one part into its place in a
 //! blob and hashes it on the way, [`PartDigests`] compares it with what its sender says of it; [`presign`] makes and
 //! checks the URLs that permit sending a part. What hashes of parts make the hash of the file is partway-hash.
 
 mod blob;
 mod blob_store;
+mod blob_writer;
 mod database_reserve;
 mod digests;
 mod error;
@@ -23,13 +25,14 @@ mod writeback;
 
 pub use blob::{Blob, BlobReader};
 pub use blob_store::{BlobHeaders, BlobStore, ByteSource, ByteStream, Scanned, StoredBlob};
+pub use blob_writer::BlobWriter;
 pub use database_reserve::DatabaseReserve;
 pub use digests::{DigestAlgorithm, DigestMismatch, PartDigests};
 pub use error::StorageError;
 pub use kind::{BlobRef, StorageKind};
 pub use local::LocalStore;
 pub use part_writer::{PartWriter, WrittenPart};
-pub use s3::{ObjectReader, PartInStore, S3Settings, S3Store, StoreClock, StoreUpload};
+pub use s3::{MAX_STREAM_BYTES, ObjectReader, PartInStore, S3Settings, S3Store, StoreClock, StoreUpload};
 pub use stores::Stores;
 pub use verify::{blob_hash, part_is_intact, stream_hash};
 pub use write_gate::WriteGate;

@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use partway_hash::PartHasher;
@@ -66,20 +65,8 @@ impl<H: Any + Send> PartWriter<H> {
     /// # Errors
     /// When the storage fails; the part is not whole then and the writer of no more use.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), StorageError> {
-        let mut position = self.position.take().ok_or(StorageError::Stopped)?;
-        if let Some(_in_place) = self.gate.enter() {
-            position.write(&bytes)?;
-            self.position = Some(position);
-            return Ok(());
-        }
-        let gate = Arc::clone(&self.gate);
-        let written = tokio::task::spawn_blocking(move || {
-            let began = Instant::now();
-            let written = position.write(&bytes);
-            gate.report(began.elapsed());
-            written.map(|()| position)
-        });
-        self.position = Some(written.await.map_err(|_| StorageError::Stopped)??);
+        let position = self.position.take().ok_or(StorageError::Stopped)?;
+        self.position = Some(self.gate.run(position, move |position| position.write(&bytes)).await?);
         Ok(())
     }
 

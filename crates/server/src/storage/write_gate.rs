@@ -5,8 +5,11 @@
 //! makes writers wait, and a waiting worker serves nobody. So writes run in place only while the last ones
 //! were fast, and at most as many at once as leave one worker free.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+
+use super::StorageError;
 
 /// A write this slow did not just fill the page cache: the kernel made it wait for the disk.
 const SLOW_WRITE: Duration = Duration::from_millis(5);
@@ -29,8 +32,32 @@ impl WriteGate {
         Self { opened: Instant::now(), free_slots: AtomicUsize::new(slots), cautious_until_ms: AtomicU64::new(0) }
     }
 
+    /// Runs `write` on `position`, in place or on a blocking thread. On a blocking thread it goes on when nobody waits for
+    /// it any more, and has the position until it has ended.
+    ///
+    /// # Errors
+    /// What `write` said.
+    pub(super) async fn run<P: Send + 'static>(
+        self: &Arc<Self>,
+        mut position: P,
+        write: impl FnOnce(&mut P) -> Result<(), StorageError> + Send + 'static,
+    ) -> Result<P, StorageError> {
+        if let Some(_in_place) = self.enter() {
+            write(&mut position)?;
+            return Ok(position);
+        }
+        let gate = Arc::clone(self);
+        let written = tokio::task::spawn_blocking(move || {
+            let began = Instant::now();
+            let written = write(&mut position);
+            gate.report(began.elapsed());
+            written.map(|()| position)
+        });
+        written.await.map_err(|_| StorageError::Stopped)?
+    }
+
     /// Permission to write in place, or `None`: write on a blocking thread, and report how long it took.
-    pub(super) fn enter(&self) -> Option<InPlaceGuard<'_>> {
+    fn enter(&self) -> Option<InPlaceGuard<'_>> {
         let now = Instant::now();
         if self.since_opened_ms(now) < self.cautious_until_ms.load(Ordering::Relaxed) {
             return None;
@@ -41,7 +68,7 @@ impl WriteGate {
     }
 
     /// Tells how long a write took, wherever it ran.
-    pub(super) fn report(&self, took: Duration) {
+    fn report(&self, took: Duration) {
         if took >= SLOW_WRITE {
             let until = self.since_opened_ms(Instant::now() + CAUTION);
             self.cautious_until_ms.fetch_max(until, Ordering::Relaxed);
@@ -55,7 +82,7 @@ impl WriteGate {
 
 /// While it lives, a write runs in place.
 #[derive(Debug)]
-pub(super) struct InPlaceGuard<'g> {
+struct InPlaceGuard<'g> {
     gate: &'g WriteGate,
     began: Instant,
 }

@@ -218,11 +218,13 @@ async fn the_last_bytes_of_a_tebibyte_come_at_once_and_memory_stays_small() {
         workspace_id,
         folder_id: None,
         folder_no: None,
+        folder_name: None,
         name: "huge".into(),
         path: "huge".into(),
         blob_id,
         size_bytes,
         mime_type: "application/octet-stream".into(),
+        declared_type: None,
         format: "bin".into(),
         width: None,
         height: None,
@@ -235,6 +237,8 @@ async fn the_last_bytes_of_a_tebibyte_come_at_once_and_memory_stays_small() {
         storage: partway_server::storage::StorageKind::Local,
         entity_tag: None,
         created_at: Timestamp::now(),
+        updated_at: Timestamp::now(),
+        origin_id: Uuid::now_v7(),
     };
     app.app().db.write(Durability::Process, move |tx| files::insert(tx, &file)).await.unwrap();
     let url = app.url(&format!("/{}/huge", app.workspace_no));

@@ -2,8 +2,9 @@
 
 use futures_util::future::join_all;
 use partway_server::config::Bytes;
+use partway_server::db::Durability;
 use partway_server::db::api_keys::KeyKind;
-use partway_server::db::{Durability, usage};
+use partway_server::db::usage::{self, WorkspaceLimits};
 use serde_json::{Value, json};
 
 use crate::app::{TestApp, assert_error, bytes};
@@ -82,7 +83,8 @@ async fn a_workspaces_own_limit_outranks_the_settings() {
     let app = limited(1000).await;
     let id = app.app().db.read(usage::list).await.unwrap()[0].workspace_id;
     for (limit, size, status) in [(Some(50), 51, 403), (Some(2000), 1500, 201), (Some(0), 1, 403), (None, 1, 403)] {
-        app.app().db.write(Durability::Process, move |tx| usage::set_limit(tx, id, limit)).await.unwrap();
+        let limits = WorkspaceLimits { storage_bytes: limit, ..WorkspaceLimits::default() };
+        app.app().db.write(Durability::Process, move |tx| usage::set_limits(tx, id, limits)).await.unwrap();
         assert_eq!(start(&app, "f", size).await.status(), status, "{limit:?}");
     }
 }

@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::input::FileHash;
 use crate::middleware::{ApiJson, Caller};
-use crate::routes::record::file_record;
+use crate::service::record::file_record;
 
 /// Complete an upload
 ///

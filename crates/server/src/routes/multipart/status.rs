@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::input::HashKind;
 use crate::middleware::Caller;
-use crate::routes::record::file_record;
+use crate::service::record::file_record;
 
 /// Look at an upload
 ///

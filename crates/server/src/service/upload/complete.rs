@@ -9,12 +9,14 @@ use crate::db::files::File;
 use crate::db::sessions::{self, Session, Status};
 use crate::db::{DbError, Durability, parts, workspaces};
 use crate::input::{FileHash, HashKind, MediaType};
-use crate::service::file::{FileDraft, publish_file};
+use crate::media::FileType;
+use crate::service::file::keep_seconds;
 use crate::service::key::Identity;
+use crate::service::publish::{FileDraft, publish_file};
 use crate::storage::StorageKind;
 
-/// How files that come by multipart upload say where they came from.
-const UPLOAD_SOURCE: &str = "api";
+/// How files that clients send say where they came from.
+pub(super) const UPLOAD_SOURCE: &str = "api";
 
 impl Uploads {
     /// Completes a session, or tells what completing it has given. When this returns, the bytes and the record
@@ -96,9 +98,22 @@ pub(super) fn check_hash(declared: Option<&str>, received: Option<&str>) -> Resu
     }
 }
 
+/// What the session's file is, by how it begins.
+pub(super) fn file_type(session: &Session, head: &[u8]) -> FileType {
+    match MediaType::parse(&session.mime_type) {
+        Ok(declared) => FileType::of(head, &declared),
+        // It was checked when the session was started.
+        Err(_) => FileType { mime_type: session.mime_type.clone(), declared: session.mime_type.clone() },
+    }
+}
+
 /// What a session's file is to be.
-pub(super) fn draft(session: &Session, hash: Option<String>, dimensions: Option<(u32, u32)>) -> FileDraft {
-    let mime = MediaType::parse(&session.mime_type).ok();
+pub(super) fn draft(
+    session: &Session,
+    file_type: FileType,
+    hash: Option<String>,
+    dimensions: Option<(u32, u32)>,
+) -> FileDraft {
     FileDraft {
         id: session.file_id,
         workspace_id: session.workspace_id,
@@ -106,8 +121,7 @@ pub(super) fn draft(session: &Session, hash: Option<String>, dimensions: Option<
         name: session.file_name.clone(),
         blob: session.blob(),
         size_bytes: session.size_bytes,
-        mime_type: session.mime_type.clone(),
-        format: mime.map(|mime| mime.extension(&session.file_name)).unwrap_or_default(),
+        file_type,
         dimensions,
         hash,
         tags: session.tags.clone(),
@@ -115,6 +129,7 @@ pub(super) fn draft(session: &Session, hash: Option<String>, dimensions: Option<
         custom_id: session.custom_id.clone(),
         upload_source: UPLOAD_SOURCE,
         entity_tag: None,
+        webhook_url: session.webhook_url.clone(),
     }
 }
 
@@ -131,7 +146,7 @@ pub(super) enum Published {
 impl Records {
     /// Makes the session's file visible and completes the session, in one transaction, unless it has ended.
     pub(super) async fn publish(&self, session_id: Uuid, draft: FileDraft) -> Result<Published, UploadError> {
-        let grace_seconds = self.grace_seconds;
+        let (grace_seconds, events) = (self.grace_seconds, self.events.clone());
         let published = self.db.write(Durability::PowerLoss, move |tx| {
             let Some(session) = sessions::find_locked(tx, session_id)? else { return Ok(None) };
             if session.status != Status::Uploading {
@@ -141,13 +156,15 @@ impl Records {
                 return Ok(Some(Published::Changed));
             }
             workspaces::lock(tx, session.workspace_id)?;
-            let file = publish_file(tx, draft, |storage| Records::keep_seconds(grace_seconds, storage))?;
+            let file = publish_file(tx, &events, draft, |storage| keep_seconds(grace_seconds, storage))?;
             sessions::complete(tx, &session, &file)?;
             if session.storage == StorageKind::Local {
                 parts::forget_later(tx, session_id)?;
             }
             Ok(Some(Published::Now(Box::new(file))))
         });
-        published.await?.ok_or_else(|| UploadError::SessionNotFound(session_id.to_string()))
+        let published = published.await?.ok_or_else(|| UploadError::SessionNotFound(session_id.to_string()))?;
+        self.events.ring();
+        Ok(published)
     }
 }

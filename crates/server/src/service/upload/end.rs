@@ -6,6 +6,7 @@ use super::{UploadError, Uploads, to_its_end};
 use crate::db::sessions::{self, Session, Status};
 use crate::db::{DbError, Timestamp, Tx, garbage, parts};
 use crate::failpoint;
+use crate::service::event::Events;
 use crate::service::key::Identity;
 use crate::storage::StorageKind;
 
@@ -69,7 +70,7 @@ impl Uploads {
 }
 
 /// Ends the session without a file; its blob is garbage from then on. False when it was not uploading.
-pub(super) fn end_session(tx: &Tx<'_>, session: &Session, status: Status) -> Result<bool, DbError> {
+pub(super) fn end_session(tx: &Tx<'_>, events: &Events, session: &Session, status: Status) -> Result<bool, DbError> {
     if !sessions::end(tx, session, status)? {
         return Ok(false);
     }
@@ -89,5 +90,8 @@ pub(super) fn end_session(tx: &Tx<'_>, session: &Session, status: Status) -> Res
         keep_seconds: 0,
     };
     garbage::insert(tx, &dead)?;
+    if status == Status::Expired {
+        events.upload_expired(tx, session)?;
+    }
     Ok(true)
 }

@@ -5,10 +5,12 @@ use std::time::Duration;
 use partway_api::ErrorCode;
 use uuid::Uuid;
 
+use super::start::Room;
 use crate::db::DbError;
 use crate::db::sessions::Status;
-use crate::input::HashKind;
+use crate::input::{HashKind, InvalidInput};
 use crate::mac::to_hex;
+use crate::outgoing::FetchError;
 use crate::storage::{DigestMismatch, StorageError};
 
 /// Why an upload request was refused or failed. The messages are for the developer of the client.
@@ -56,6 +58,40 @@ pub enum UploadError {
         /// What it may hold.
         limit_bytes: u64,
     },
+    /// The workspace has no room left for a file whose size is known when it has come.
+    #[error(
+        "the file does not fit into the workspace; allowed: at most {} bytes, what is left of its limit of {} ({} are in \
+         files and open sessions)",
+        .0.left_bytes(), .0.limit_bytes, .0.counted_bytes
+    )]
+    NoRoomInWorkspace(Room),
+    /// The workspace has many sessions.
+    #[error(
+        "the workspace has {open} open sessions; allowed: at most {limit}; complete or abort some, or let them expire"
+    )]
+    TooManySessions {
+        /// How many it has.
+        open: u64,
+        /// How many it may have.
+        limit: u64,
+    },
+    /// A file that came whole is too large.
+    #[error(
+        "the file is larger than {limit_bytes} bytes, which is the most allowed here; larger ones go by multipart upload"
+    )]
+    FileTooLarge {
+        /// Most bytes.
+        limit_bytes: u64,
+    },
+    /// A file could not be fetched.
+    #[error("{}", fetch_problem(.0))]
+    Fetch(#[from] FetchError),
+    /// What the client said of the file is not as it must be.
+    #[error(transparent)]
+    Invalid(#[from] InvalidInput),
+    /// Writing took so long that what was written was taken for dead.
+    #[error("storing the file was held up for so long that it was given up; send it again")]
+    HeldUp,
     /// The session's parts are being verified, or its blob takes long to open.
     #[error("session {0} is being opened: its parts are verified after an unclean stop; come again in a few seconds")]
     Opening(Uuid),
@@ -178,8 +214,14 @@ impl UploadError {
             Self::UuidMismatch { .. } => ErrorCode::UuidMismatch,
             Self::PartsMissing { .. } => ErrorCode::PartsMissing,
             Self::IdempotencyKeyReused(_) => ErrorCode::IdempotencyKeyReused,
-            Self::StorageLimitExceeded { .. } => ErrorCode::StorageLimitExceeded,
-            Self::Opening(_) | Self::Ending(_) => ErrorCode::ServiceUnavailable,
+            Self::StorageLimitExceeded { .. } | Self::NoRoomInWorkspace(_) | Self::TooManySessions { .. } => {
+                ErrorCode::StorageLimitExceeded
+            }
+            Self::FileTooLarge { .. } => ErrorCode::FileTooLarge,
+            Self::Fetch(FetchError::Forbidden(_)) => ErrorCode::InvalidRemoteUrl,
+            Self::Fetch(_) => ErrorCode::RemoteFetchFailed,
+            Self::Invalid(error) => error.code,
+            Self::Opening(_) | Self::Ending(_) | Self::HeldUp => ErrorCode::ServiceUnavailable,
             Self::NoSuchPart { .. } | Self::HashKind { .. } => ErrorCode::InvalidParameter,
             Self::HashMismatch { .. } | Self::DigestMismatch { .. } => ErrorCode::ChecksumMismatch,
             Self::PartTooShort { .. } | Self::PartTooLong { .. } | Self::BodyBroken(_) => ErrorCode::PartSizeMismatch,
@@ -190,6 +232,13 @@ impl UploadError {
             Self::Db(error) => db_code(error),
             Self::Storage(error) => storage_code(error),
         }
+    }
+}
+
+fn fetch_problem(error: &FetchError) -> String {
+    match error {
+        FetchError::Forbidden(_) => error.to_string(),
+        other => format!("the server of `remote_url` did not deliver the file: {other}"),
     }
 }
 

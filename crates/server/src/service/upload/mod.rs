@@ -1,4 +1,4 @@
-//! Multipart uploads: the session's state machine.
+//! Uploads: multipart, whose sessions are a state machine, and files that come whole (`whole.rs`, `remote.rs`).
 //!
 //! ```text
 //!            start                 complete, all parts there
@@ -19,19 +19,22 @@ mod complete;
 mod end;
 mod error;
 mod local;
+mod remote;
 mod resign;
 mod room;
 mod s3;
 mod start;
 mod status;
 mod turns;
+mod whole;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::Stream;
 use partway_api::PartPlan;
-use tokio::sync::Notify;
+use partway_api::limits::DEFAULT_MAX_FILE_BYTES;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -41,18 +44,25 @@ pub use local::BodyError;
 pub use resign::Resigned;
 pub use start::{Idempotency, Started};
 pub use status::{SessionPage, SessionState};
+pub use whole::{Expected, ReceivedFile, Source};
 
 use crate::config::Config;
 use crate::db::api_keys::KeyKind;
 use crate::db::sessions::{Session, Status};
+use crate::db::usage::WorkspaceLimits;
 use crate::db::{Db, DbError};
 use crate::input::IdempotencyKey;
+use crate::outgoing::Outgoing;
+use crate::service::event::Events;
 use crate::service::key::Identity;
 use crate::storage::{DatabaseReserve, PartDigests, StorageError, StorageKind, Stores, WriteGate};
 use local::LocalUploads;
 use room::Records;
 use s3::S3Uploads;
 use turns::Turns;
+
+/// Remote files that are fetched at once; others wait.
+const FETCHES: usize = 16;
 
 /// The uploads of one server.
 #[derive(Clone)]
@@ -64,8 +74,12 @@ pub struct Uploads {
     s3: Option<S3Uploads>,
     /// Starts that are under way, by the names that their clients gave them.
     starts: Arc<Turns<(Uuid, IdempotencyKey)>>,
-    /// Most bytes of a workspace that has no limit of its own.
-    storage_limit: Option<u64>,
+    /// Limits of a workspace that has none of its own.
+    limits: WorkspaceLimits,
+    /// Fetches remote files.
+    outgoing: Outgoing,
+    /// Permits to fetch one.
+    fetches: Arc<Semaphore>,
     /// Rings when there is garbage.
     garbage_bell: Arc<Notify>,
 }
@@ -85,10 +99,12 @@ impl Uploads {
         stores: &Stores,
         local: Option<LocalParts>,
         reserve: Option<Arc<DatabaseReserve>>,
+        events: Events,
+        outgoing: Outgoing,
         config: &Config,
     ) -> Self {
         let grace_seconds = config.storage.url_lifetime.0.as_secs();
-        let records = Records { db, reserve, grace_seconds };
+        let records = Records { db, reserve, grace_seconds, events };
         let garbage_bell = Arc::<Notify>::default();
         let local = stores.local.clone().zip(local).map(|(store, LocalParts { gate, trust })| {
             LocalUploads::new(records.clone(), store, gate, trust, Arc::clone(&garbage_bell), config)
@@ -100,9 +116,16 @@ impl Uploads {
             local,
             s3,
             starts: Arc::default(),
-            storage_limit: config.limits.workspace_storage.map(|limit| limit.0),
+            limits: config.limits.of_workspace(),
+            outgoing,
+            fetches: Arc::new(Semaphore::new(FETCHES)),
             garbage_bell,
         }
+    }
+
+    /// Most bytes of one file of the caller's workspace.
+    pub fn max_file_bytes(&self, identity: &Identity) -> u64 {
+        identity.limits.max_file_bytes.or(self.limits.max_file_bytes).unwrap_or(DEFAULT_MAX_FILE_BYTES)
     }
 
     fn local(&self) -> Result<&LocalUploads, StorageError> {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::db::sessions::Session;
 use crate::db::{Db, DbError, Durability, Tx};
-use crate::storage::{DatabaseReserve, StorageKind};
+use crate::service::event::Events;
+use crate::storage::DatabaseReserve;
 
 /// The database, as all uploads use it. Clones share it.
 #[derive(Clone)]
@@ -14,6 +15,8 @@ pub(super) struct Records {
     pub(super) reserve: Option<Arc<DatabaseReserve>>,
     /// How long a bucket keeps what was replaced, in seconds.
     pub(super) grace_seconds: u64,
+    /// Tells what happens.
+    pub(super) events: Events,
 }
 
 impl Records {
@@ -36,14 +39,6 @@ impl Records {
         let Some(reserve) = self.reserve.clone() else { return false };
         let given_up = tokio::task::spawn_blocking(move || reserve.give_up()).await;
         given_up.is_ok_and(|given_up| given_up.unwrap_or(false))
-    }
-
-    /// How long the bytes of a file that goes now are kept. A reader has a local file open; one of the bucket holds a URL.
-    pub(super) fn keep_seconds(grace_seconds: u64, storage: StorageKind) -> u64 {
-        match storage {
-            StorageKind::Local => 0,
-            StorageKind::S3 => grace_seconds,
-        }
     }
 
     /// The session, whatever has become of it.

@@ -9,6 +9,7 @@ use super::complete::check_hash_kind;
 use super::{UploadError, Uploads, to_its_end};
 use crate::db::idempotency::{self, Used};
 use crate::db::sessions::{self, Session, Status};
+use crate::db::usage::{Usage, WorkspaceLimits};
 use crate::db::{Db, DbError, Durability, Timestamp, Tx, api_keys, usage, workspaces};
 use crate::input::{IdempotencyKey, StartUpload};
 use crate::service::key::Identity;
@@ -74,7 +75,7 @@ impl Uploads {
         if let Some(local) = &self.local {
             session.trusted_boot_id = local.trust().to_owned();
         }
-        let new = NewSession { session, plan, idempotency, storage_limit: self.storage_limit };
+        let new = NewSession { session, plan, idempotency, limits: self.limits };
         let uploads = self.clone();
         to_its_end(async move { uploads.start_session(new).await }).await
     }
@@ -125,7 +126,8 @@ pub(super) struct NewSession {
     pub(super) session: Session,
     pub(super) plan: PartPlan,
     pub(super) idempotency: Option<Idempotency>,
-    pub(super) storage_limit: Option<u64>,
+    /// Those of the settings.
+    pub(super) limits: WorkspaceLimits,
 }
 
 impl NewSession {
@@ -146,7 +148,7 @@ impl NewSession {
     }
 
     fn insert(&self, tx: &Tx<'_>) -> Result<Stored, DbError> {
-        let Self { session, idempotency, storage_limit, .. } = self;
+        let Self { session, idempotency, limits, .. } = self;
         workspaces::lock(tx, session.workspace_id)?;
         if let Some(Idempotency { key, request_sha256 }) = idempotency {
             let since = Timestamp::now().minus_seconds(IDEMPOTENCY_SECONDS);
@@ -162,15 +164,16 @@ impl NewSession {
             }
         }
         if let Some(usage) = usage::find(tx, session.workspace_id)? {
-            let counted_bytes = usage.counted_bytes();
-            let limit = usage.storage_limit_bytes.or(*storage_limit);
-            if let Some(limit_bytes) = limit.filter(|limit| counted_bytes.saturating_add(session.size_bytes) > *limit) {
-                let size_bytes = session.size_bytes;
-                return Ok(Stored::Refused(UploadError::StorageLimitExceeded {
-                    size_bytes,
-                    counted_bytes,
-                    limit_bytes,
-                }));
+            let size_bytes = session.size_bytes;
+            let room = room_left(&usage, limits.storage_bytes);
+            if let Some(Room { counted_bytes, limit_bytes }) = room.filter(|room| size_bytes > room.left_bytes()) {
+                let refused = UploadError::StorageLimitExceeded { size_bytes, counted_bytes, limit_bytes };
+                return Ok(Stored::Refused(refused));
+            }
+            let open = u64::try_from(usage.sessions.count).unwrap_or_default();
+            let most = usage.limits.max_open_sessions.or(limits.max_open_sessions);
+            if let Some(limit) = most.filter(|most| open >= *most) {
+                return Ok(Stored::Refused(UploadError::TooManySessions { open, limit }));
             }
         }
         sessions::insert(tx, session)?;
@@ -188,6 +191,28 @@ impl NewSession {
             None => Ok(()),
         }
     }
+}
+
+/// How full a workspace with a limit is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// What is in files and open sessions.
+    pub counted_bytes: u64,
+    /// What may be.
+    pub limit_bytes: u64,
+}
+
+impl Room {
+    /// What is left.
+    pub fn left_bytes(&self) -> u64 {
+        self.limit_bytes.saturating_sub(self.counted_bytes)
+    }
+}
+
+/// The room that is left in a workspace; `None` where nothing limits it.
+pub(super) fn room_left(usage: &Usage, settings_limit: Option<u64>) -> Option<Room> {
+    let limit_bytes = usage.limits.storage_bytes.or(settings_limit)?;
+    Some(Room { counted_bytes: usage.counted_bytes(), limit_bytes })
 }
 
 fn new_session(identity: &Identity, upload: StartUpload, plan: PartPlan, storage: StorageKind) -> Session {
@@ -214,5 +239,6 @@ fn new_session(identity: &Identity, upload: StartUpload, plan: PartPlan, storage
         completed_file: None,
         storage,
         store_upload_id: None,
+        webhook_url: upload.webhook_url.map(crate::input::WebhookUrl::into_inner),
     }
 }

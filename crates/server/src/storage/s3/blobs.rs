@@ -57,7 +57,7 @@ impl S3Store {
     }
 
     /// Sends one part.
-    async fn send_part(
+    pub(super) async fn send_part(
         &self,
         blob_id: Uuid,
         upload_id: &str,
@@ -131,7 +131,7 @@ impl S3Store {
         }
     }
 
-    async fn find(&self, blob_id: Uuid) -> Result<Option<StoredBlob>, StorageError> {
+    pub(super) async fn find(&self, blob_id: Uuid) -> Result<Option<StoredBlob>, StorageError> {
         let key = self.key(blob_id);
         let mut call = Call::new("look at", Method::HEAD, Some(&key));
         call.headers = &[("x-amz-checksum-mode", "ENABLED")];

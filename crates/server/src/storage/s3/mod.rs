@@ -11,6 +11,7 @@ mod client;
 mod cors;
 mod multipart;
 mod reader;
+mod stream;
 mod xml;
 
 use std::time::Duration;
@@ -22,6 +23,7 @@ use uuid::Uuid;
 pub use client::StoreClock;
 pub use multipart::{PartInStore, StoreUpload};
 pub use reader::ObjectReader;
+pub use stream::MAX_STREAM_BYTES;
 
 use super::StorageError;
 

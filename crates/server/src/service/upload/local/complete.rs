@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::complete::{Published, check_hash, completed_file, draft};
+use super::super::complete::{Published, check_hash, completed_file, draft, file_type};
 use super::live::LiveSession;
 use super::{LocalUploads, UploadError, blocking};
 use crate::db::files::File;
@@ -11,7 +11,7 @@ use crate::db::{DbError, Timestamp};
 use crate::failpoint;
 use crate::input::FileHash;
 use crate::media;
-use crate::service::file::FileDraft;
+use crate::service::publish::FileDraft;
 
 impl LocalUploads {
     /// Completes the session, or tells what another request made of it.
@@ -59,15 +59,16 @@ impl LocalUploads {
         Ok(file)
     }
 
-    /// Brings the blob's name onto the disk, and says what is to be published. But for the header of an image or a video
-    /// no byte is read.
+    /// Brings the blob's name onto the disk, and says what is to be published. But for how the file begins, and the
+    /// header of an image or a video, no byte is read.
     async fn describe(&self, live: &Arc<LiveSession>, hash: Option<String>) -> Result<FileDraft, UploadError> {
         let (store, live) = (Arc::clone(&self.store), Arc::clone(live));
         let described = blocking(move || {
             let session = &live.session;
             store.sync_name(session.blob_id)?;
-            let dimensions = media::dimensions(&session.mime_type, || live.blob.reader(media::MAX_READS).ok());
-            Ok(draft(session, hash, dimensions))
+            let file_type = file_type(session, &live.blob.head(media::HEAD_BYTES));
+            let dimensions = media::dimensions(&file_type.mime_type, || live.blob.reader(media::MAX_READS).ok());
+            Ok(draft(session, file_type, hash, dimensions))
         });
         let draft = described.await?;
         if draft.hash.is_none() {

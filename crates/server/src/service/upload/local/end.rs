@@ -24,12 +24,14 @@ impl LocalUploads {
             None => None,
         };
         failpoint::pass("end.before_commit");
+        let events = self.records.events.clone();
         let ended = self.records.write_to_free(Durability::PowerLoss, move |tx| match sessions::find_locked(tx, id)? {
-            Some(session) if applies(&session, tx.now()?) => end_session(tx, &session, status),
+            Some(session) if applies(&session, tx.now()?) => end_session(tx, &events, &session, status),
             _ => Ok(false),
         });
         let ended = ended.await?;
         failpoint::pass("end.after_commit");
+        self.records.events.ring();
         if ended {
             // Verified in the very moment, perhaps.
             if let Some(live) = live.as_ref().or(self.registry.find_open(id).as_ref()) {

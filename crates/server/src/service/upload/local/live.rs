@@ -336,6 +336,7 @@ mod tests {
             completed_file: None,
             storage: crate::storage::StorageKind::Local,
             store_upload_id: None,
+            webhook_url: None,
         };
         let blob = store.create(session.blob_id, plan.size_bytes()).unwrap();
         LiveSession::fresh(session, plan, blob)

@@ -13,6 +13,7 @@ mod reopen;
 mod resign;
 mod start;
 mod sync;
+mod whole;
 
 use std::sync::Arc;
 use std::time::Duration;

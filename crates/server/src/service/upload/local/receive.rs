@@ -13,7 +13,7 @@ use super::{Found, LocalUploads, UploadError, to_its_end};
 use crate::db::sessions::Status;
 use crate::db::{Durability, parts, sessions};
 use crate::failpoint;
-use crate::storage::{PartDigests, PartWriter, WrittenPart};
+use crate::storage::{Blob, PartDigests, PartWriter, WrittenPart};
 
 /// A smaller part is synced as fast as its writing could be started.
 const MIN_WRITEBACK_BYTES: u64 = 1024 * 1024;
@@ -97,7 +97,7 @@ impl LocalUploads {
             return Err(UploadError::DigestMismatch { part_index, mismatch });
         }
         failpoint::pass("part.after_write");
-        self.start_writeback(live, part);
+        self.start_writeback(&live.blob, part);
         to_its_end(record_part(self.clone(), Arc::clone(live), part_index, begun, subtrees, turn)).await
     }
 
@@ -113,16 +113,16 @@ impl LocalUploads {
         }
     }
 
-    /// Has the disk begin with the part's bytes while the next ones come. Nobody waits for it.
-    fn start_writeback(&self, live: &LiveSession, part: Range<u64>) {
-        if part.end - part.start < MIN_WRITEBACK_BYTES {
+    /// Has the disk begin with these bytes while the next ones come. Nobody waits for it.
+    pub(super) fn start_writeback(&self, blob: &Arc<Blob>, range: Range<u64>) {
+        if range.end - range.start < MIN_WRITEBACK_BYTES {
             return;
         }
         // On a slow disk starting waits, too; what is not started is left to the sync.
         if let Ok(permit) = Arc::clone(&self.writebacks).try_acquire_owned() {
-            let blob = Arc::clone(&live.blob);
+            let blob = Arc::clone(blob);
             tokio::task::spawn_blocking(move || {
-                blob.start_writeback(&part);
+                blob.start_writeback(&range);
                 drop(permit);
             });
         }

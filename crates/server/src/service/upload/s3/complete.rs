@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use futures_util::TryStreamExt;
 use uuid::Uuid;
 
-use super::super::complete::{Published, check_hash, completed_file, draft};
+use super::super::complete::{Published, check_hash, completed_file, draft, file_type};
 use super::claim::{Claimed, Patience};
 use super::parts::InStore;
 use super::{S3Uploads, UploadError, plan_of};
@@ -55,7 +57,9 @@ impl S3Uploads {
             self.start_over(session, claimant).await?;
             return Err(mismatch);
         }
-        let mut draft = draft(&session, received, self.dimensions(&session).await);
+        let file_type = file_type(&session, &self.head(session.blob_id, session.size_bytes).await);
+        let dimensions = self.dimensions(session.blob_id, session.size_bytes, &file_type.mime_type).await;
+        let mut draft = draft(&session, file_type, received, dimensions);
         draft.entity_tag = object.entity_tag;
         failpoint::pass("complete.before_commit");
         let published = self.records.publish(session.id, draft).await?;
@@ -139,13 +143,31 @@ impl S3Uploads {
         Ok(self.store.delete_blob(session.blob_id).await?)
     }
 
+    /// How the object begins. Nothing when the store does not say: the file is then what was declared.
+    async fn head(&self, blob_id: Uuid, size_bytes: u64) -> Vec<u8> {
+        let bytes = 0..size_bytes.min(media::HEAD_BYTES as u64);
+        let read = async {
+            let stream = self.store.read_blob(blob_id, bytes).await?;
+            let add = |mut head: Vec<u8>, bytes: Bytes| {
+                head.extend_from_slice(&bytes);
+                std::future::ready(Ok::<_, StorageError>(head))
+            };
+            stream.try_fold(Vec::new(), add).await
+        };
+        read.await.unwrap_or_default()
+    }
+
     /// Width and height, from the header of an image or a video.
-    async fn dimensions(&self, session: &Session) -> Option<(u32, u32)> {
-        if !media::has_dimensions(&session.mime_type) {
+    pub(in super::super) async fn dimensions(
+        &self,
+        blob_id: Uuid,
+        size_bytes: u64,
+        mime_type: &str,
+    ) -> Option<(u32, u32)> {
+        if !media::has_dimensions(mime_type) {
             return None;
         }
-        let (store, mime_type) = (Arc::clone(&self.store), session.mime_type.clone());
-        let (blob_id, size_bytes) = (session.blob_id, session.size_bytes);
+        let (store, mime_type) = (Arc::clone(&self.store), mime_type.to_owned());
         let runtime = tokio::runtime::Handle::current();
         let read = tokio::task::spawn_blocking(move || {
             media::dimensions(&mime_type, || Some(ObjectReader::new(store, blob_id, size_bytes, runtime)))

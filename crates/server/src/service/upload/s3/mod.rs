@@ -13,15 +13,19 @@ mod end;
 mod parts;
 mod start;
 mod sweep;
+mod whole;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::room::Records;
 use super::{UploadError, blocking, plan_of};
 use crate::storage::{S3Store, StoreUpload};
+
+/// Files that pass this server on their way to the store at once: each holds 16 MiB.
+const STREAMS: usize = 16;
 
 /// The uploads of one bucket. Clones share them.
 #[derive(Clone)]
@@ -30,12 +34,15 @@ pub(super) struct S3Uploads {
     store: Arc<S3Store>,
     /// Rings when there is garbage.
     garbage_bell: Arc<Notify>,
+    /// Permits to pass bytes on to the store.
+    streams: Arc<Semaphore>,
     /// What the last sweep found to be in nobody's use.
     suspects: Arc<Mutex<HashSet<StoreUpload>>>,
 }
 
 impl S3Uploads {
     pub(super) fn new(records: Records, store: Arc<S3Store>, garbage_bell: Arc<Notify>) -> Self {
-        Self { records, store, garbage_bell, suspects: Arc::default() }
+        let streams = Arc::new(Semaphore::new(STREAMS));
+        Self { records, store, garbage_bell, streams, suspects: Arc::default() }
     }
 }

@@ -24,11 +24,12 @@ impl S3Uploads {
             Err(error) => {
                 // The row stays, as one that was aborted: the store may have opened an upload all the same, and what is
                 // found under its key is known to be dead.
+                let events = self.records.events.clone();
                 let take_back = move |tx: &Tx<'_>| match sessions::find_locked(tx, new.session.id)? {
                     // Another node may have answered the same request meanwhile.
                     Some(session) if session.store_upload_id.is_none() => {
                         new.free_name(tx)?;
-                        end_session(tx, &session, Status::Aborted)
+                        end_session(tx, &events, &session, Status::Aborted)
                     }
                     _ => Ok(false),
                 };

@@ -1,0 +1,251 @@
+//! `partway webhooks add|list|remove|secret|dead|replay`
+
+use clap::{Args, Subcommand, ValueEnum};
+use partway_server::db::deliveries;
+use partway_server::db::webhooks::{self, Webhook};
+use partway_server::input::WebhookUrl;
+use partway_server::service::event::EventKind;
+use partway_server::service::webhook::{self, Signer};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::database::{read, write};
+use super::workspace::choose;
+use crate::settings::StoreArgs;
+use crate::{Failure, table};
+
+/// What can be done with webhooks.
+#[derive(Debug, Subcommand)]
+pub(crate) enum WebhooksCommand {
+    /// Have events of a workspace sent to a URL. Prints the secret that signs them.
+    Add(AddArgs),
+    /// List all webhooks, and how many events wait for each.
+    List(OutputArgs),
+    /// Remove a webhook, and what it was still to be sent.
+    Remove(RemoveArgs),
+    /// Show the secret of a webhook, or the one that signs what is sent to URLs that come with uploads.
+    Secret(SecretArgs),
+    /// List the events that were given up.
+    Dead(OutputArgs),
+    /// Send events again that were given up: all, those of one webhook, or one.
+    Replay(ReplayArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddArgs {
+    /// Where to send them.
+    url: String,
+    /// An event; may be given several times. All, if none is.
+    #[arg(long = "event", value_name = "EVENT")]
+    events: Vec<Event>,
+    /// Number of the workspace; needed when there are several.
+    #[arg(long, value_name = "NO")]
+    workspace: Option<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Event {
+    #[value(name = "file.created")]
+    FileCreated,
+    #[value(name = "file.replaced")]
+    FileReplaced,
+    #[value(name = "file.deleted")]
+    FileDeleted,
+    #[value(name = "upload.expired")]
+    UploadExpired,
+}
+
+impl Event {
+    fn kind(self) -> EventKind {
+        match self {
+            Self::FileCreated => EventKind::FileCreated,
+            Self::FileReplaced => EventKind::FileReplaced,
+            Self::FileDeleted => EventKind::FileDeleted,
+            Self::UploadExpired => EventKind::UploadExpired,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RemoveArgs {
+    /// The webhook's id, as `partway webhooks list` shows it.
+    id: Uuid,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SecretArgs {
+    /// The webhook's id. Without it: the secret for URLs that come with uploads.
+    id: Option<Uuid>,
+    /// Number of the workspace; needed when there are several.
+    #[arg(long, value_name = "NO", conflicts_with = "id")]
+    workspace: Option<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// Id of a webhook, of an event, or of one delivery, as `partway webhooks dead` shows it. All, if none is given.
+    id: Option<Uuid>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OutputArgs {
+    /// Print JSON, one object per line.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// Runs the command on the database, beside the server if one is running.
+pub(crate) fn webhooks(command: WebhooksCommand) -> Result<(), Failure> {
+    match command {
+        WebhooksCommand::Add(args) => add(args),
+        WebhooksCommand::List(args) => list(&args),
+        WebhooksCommand::Remove(args) => remove(&args),
+        WebhooksCommand::Secret(args) => secret(args),
+        WebhooksCommand::Dead(args) => dead(&args),
+        WebhooksCommand::Replay(args) => replay(&args),
+    }
+}
+
+fn add(args: AddArgs) -> Result<(), Failure> {
+    let url = WebhookUrl::parse(&args.url)?.into_inner();
+    let kinds: Vec<EventKind> = match args.events.is_empty() {
+        true => EventKind::ALL.to_vec(),
+        false => args.events.iter().map(|event| event.kind()).collect(),
+    };
+    let wanted = args.workspace;
+    let made = write(&args.output.store.config()?, move |tx| match choose(tx, wanted.as_deref())? {
+        Ok(workspace) => {
+            let webhook = webhook::add(tx, workspace.id, url, &kinds)?;
+            let secret = Signer::open(tx)?.secret(webhook.id);
+            Ok(Ok((webhook, secret)))
+        }
+        Err(problem) => Ok(Err(problem)),
+    })??;
+    let (webhook, secret) = made;
+    if args.output.json {
+        let Webhook { id, url, events, .. } = webhook;
+        println!("{}", json!({"id": id.to_string(), "url": url, "events": events, "secret": secret}));
+    } else {
+        println!("{secret}");
+        eprintln!("Webhook {} gets {}; the secret verifies what it is sent.", webhook.id, webhook.events.join(", "));
+    }
+    Ok(())
+}
+
+fn list(args: &OutputArgs) -> Result<(), Failure> {
+    let (webhooks, counts) =
+        read(&args.store.config()?, |tx| Ok((webhooks::list_all(tx)?, deliveries::count_by_webhook(tx)?)))?;
+    let counted = |id| counts.iter().find(|(webhook_id, ..)| *webhook_id == id).map_or((0, 0), |(_, w, d)| (*w, *d));
+    if args.json {
+        for Webhook { id, workspace_id, url, events, created_at } in &webhooks {
+            let (waiting, dead) = counted(Some(*id));
+            println!(
+                "{}",
+                json!({"id": id.to_string(), "workspace_id": workspace_id.to_string(), "url": url, "events": events,
+                       "created_at": created_at.to_iso8601(), "waiting": waiting, "dead": dead})
+            );
+        }
+        return Ok(());
+    }
+    let mut rows: Vec<_> = webhooks
+        .iter()
+        .map(|webhook| {
+            let (waiting, dead) = counted(Some(webhook.id));
+            [
+                webhook.id.to_string(),
+                webhook.url.clone(),
+                webhook.events.join(","),
+                waiting.to_string(),
+                dead.to_string(),
+            ]
+        })
+        .collect();
+    let (waiting, dead) = counted(None);
+    if waiting + dead > 0 {
+        rows.push(["-".into(), "(named by uploads)".into(), "-".into(), waiting.to_string(), dead.to_string()]);
+    }
+    table::print(["ID", "URL", "EVENTS", "WAITING", "DEAD"], &rows);
+    Ok(())
+}
+
+fn remove(args: &RemoveArgs) -> Result<(), Failure> {
+    let id = args.id;
+    if !write(&args.output.store.config()?, move |tx| webhooks::delete(tx, id))? {
+        return Err(unknown(id));
+    }
+    if args.output.json {
+        println!("{}", json!({"id": id.to_string(), "removed": true}));
+    } else {
+        println!("Removed webhook {id}.");
+    }
+    Ok(())
+}
+
+fn unknown(id: Uuid) -> Failure {
+    format!("there is no webhook {id}; `partway webhooks list` shows the ids").into()
+}
+
+fn secret(args: SecretArgs) -> Result<(), Failure> {
+    let (id, wanted) = (args.id, args.workspace);
+    let found = write(&args.output.store.config()?, move |tx| {
+        let of = match id {
+            Some(id) => webhooks::find(tx, id)?.map(|webhook| webhook.id).ok_or_else(|| unknown(id).to_string()),
+            None => choose(tx, wanted.as_deref())?.map(|workspace| workspace.id),
+        };
+        match of {
+            Ok(of) => Ok(Ok(Signer::open(tx)?.secret(of))),
+            Err(problem) => Ok(Err(problem)),
+        }
+    })??;
+    if args.output.json {
+        println!("{}", json!({"secret": found}))
+    } else {
+        println!("{found}")
+    }
+    Ok(())
+}
+
+fn dead(args: &OutputArgs) -> Result<(), Failure> {
+    let dead = read(&args.store.config()?, deliveries::list_dead)?;
+    if args.json {
+        for delivery in dead {
+            println!(
+                "{}",
+                json!({"id": delivery.id.to_string(), "event_id": delivery.event_id.to_string(), "event": delivery.event,
+                       "url": delivery.url, "created_at": delivery.created_at.to_iso8601(), "attempts": delivery.attempts,
+                       "last_error": delivery.last_error})
+            );
+        }
+        return Ok(());
+    }
+    let rows: Vec<_> = dead
+        .into_iter()
+        .map(|delivery| {
+            let error = delivery.last_error.unwrap_or_default();
+            [delivery.id.to_string(), delivery.event, delivery.created_at.to_iso8601(), delivery.url, error]
+        })
+        .collect();
+    table::print(["ID", "EVENT", "HAPPENED", "URL", "LAST ERROR"], &rows);
+    Ok(())
+}
+
+fn replay(args: &ReplayArgs) -> Result<(), Failure> {
+    let id = args.id;
+    let replayed = write(&args.output.store.config()?, move |tx| deliveries::replay(tx, id))?;
+    if args.output.json {
+        println!("{}", json!({"replayed": replayed}));
+    } else {
+        println!("{replayed} events are sent again by the running server.");
+    }
+    Ok(())
+}

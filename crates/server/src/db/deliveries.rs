@@ -1,0 +1,184 @@
+//! The outbox: events that somebody is still to be told of.
+//!
+//! Invariant: a row comes in the transaction of what it tells of, and goes only when its receiver has confirmed it. Rows of
+//! one subject for one receiver are due one after the other, in the order of their sequence.
+
+use uuid::Uuid;
+
+use super::value::Row;
+use super::{DbError, Timestamp, Tx, columns};
+
+const TABLE: &str = "deliveries";
+
+/// An event for one receiver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// Its id.
+    pub id: Uuid,
+    /// The event: the same for all its receivers, and for every attempt.
+    pub event_id: Uuid,
+    /// The workspace in which it happened.
+    pub workspace_id: Uuid,
+    /// The webhook; none when the URL came with the upload.
+    pub webhook_id: Option<Uuid>,
+    /// Where it is sent.
+    pub url: String,
+    /// Its name.
+    pub event: String,
+    /// To what it happened.
+    pub subject_id: Uuid,
+    /// Its number among the events of the workspace.
+    pub sequence: i64,
+    /// The body.
+    pub payload: String,
+    /// When it happened.
+    pub created_at: Timestamp,
+    /// How often it was sent in vain.
+    pub attempts: u32,
+    /// When it is sent next.
+    pub next_attempt_at: Timestamp,
+    /// Since when it is not sent any more.
+    pub dead_at: Option<Timestamp>,
+    /// Why it was last sent in vain.
+    pub last_error: Option<String>,
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT o.id, o.event_id, o.workspace_id, o.webhook_id, o.url, o.event, o.subject_id, o.sequence, o.payload, \
+             o.created_at, o.attempts, o.next_attempt_at, o.dead_at, o.last_error FROM deliveries o ",
+            $rest
+        )
+    };
+}
+
+fn from_row(row: &Row<'_>) -> Result<Delivery, DbError> {
+    let webhook_id = row.get::<Option<String>>(3)?.map(|_| columns::uuid(TABLE, row, 3)).transpose()?;
+    Ok(Delivery {
+        id: columns::uuid(TABLE, row, 0)?,
+        event_id: columns::uuid(TABLE, row, 1)?,
+        workspace_id: columns::uuid(TABLE, row, 2)?,
+        webhook_id,
+        url: row.get(4)?,
+        event: row.get(5)?,
+        subject_id: columns::uuid(TABLE, row, 6)?,
+        sequence: row.get(7)?,
+        payload: row.get(8)?,
+        created_at: row.get(9)?,
+        attempts: row.get(10)?,
+        next_attempt_at: row.get(11)?,
+        dead_at: row.get(12)?,
+        last_error: row.get(13)?,
+    })
+}
+
+/// The next number of an event of the workspace, which must be locked.
+pub fn next_sequence(tx: &Tx<'_>, workspace_id: Uuid) -> Result<i64, DbError> {
+    let sql = "UPDATE workspaces SET event_sequence = event_sequence + 1 WHERE id = ?1 RETURNING event_sequence";
+    let number = tx.optional(sql, &[&workspace_id.to_string()], |row| row.get(0))?;
+    number.ok_or_else(|| DbError::Corrupt { table: TABLE, problem: format!("workspace {workspace_id} is gone") })
+}
+
+/// Adds an event for one receiver.
+pub fn insert(tx: &Tx<'_>, delivery: &Delivery) -> Result<(), DbError> {
+    tx.execute(
+        "INSERT INTO deliveries (id, event_id, workspace_id, webhook_id, url, event, subject_id, sequence, payload, \
+         created_at, attempts, next_attempt_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        &[
+            &delivery.id.to_string(),
+            &delivery.event_id.to_string(),
+            &delivery.workspace_id.to_string(),
+            &delivery.webhook_id.map(|id| id.to_string()),
+            &delivery.url,
+            &delivery.event,
+            &delivery.subject_id.to_string(),
+            &delivery.sequence,
+            &delivery.payload,
+            &delivery.created_at,
+            &delivery.attempts,
+            &delivery.next_attempt_at,
+        ],
+    )?;
+    Ok(())
+}
+
+/// The next URL in the order of their texts, behind `after`, to which something is still to be sent.
+pub fn next_url(tx: &Tx<'_>, after: &str) -> Result<Option<String>, DbError> {
+    let sql = "SELECT url FROM deliveries WHERE dead_at IS NULL AND url > ?1 ORDER BY url LIMIT 1";
+    tx.optional(sql, &[&after], |row| row.get(0))
+}
+
+/// At most `limit` deliveries to a URL that are due, the longest due first: of each subject and receiver only the first.
+pub fn list_due(tx: &Tx<'_>, url: &str, limit: u32) -> Result<Vec<Delivery>, DbError> {
+    tx.all(
+        select!(
+            "WHERE o.dead_at IS NULL AND o.url = ?3 AND o.next_attempt_at <= ?1 AND NOT EXISTS (SELECT 1 FROM deliveries b \
+             WHERE b.subject_id = o.subject_id AND b.url = o.url AND b.dead_at IS NULL AND b.sequence < o.sequence \
+             AND coalesce(b.webhook_id, '') = coalesce(o.webhook_id, '')) \
+             ORDER BY o.next_attempt_at, o.id LIMIT ?2"
+        ),
+        &[&tx.now()?, &limit, &url],
+        from_row,
+    )
+}
+
+/// When the next delivery may be due; none when nothing waits.
+pub fn next_due(tx: &Tx<'_>) -> Result<Option<Timestamp>, DbError> {
+    let sql = "SELECT next_attempt_at FROM deliveries WHERE dead_at IS NULL ORDER BY next_attempt_at, id LIMIT 1";
+    tx.optional(sql, &[], |row| row.get(0))
+}
+
+/// The receiver has it.
+pub fn delete(tx: &Tx<'_>, id: Uuid) -> Result<(), DbError> {
+    tx.execute("DELETE FROM deliveries WHERE id = ?1", &[&id.to_string()]).map(drop)
+}
+
+/// It was sent in vain, and is sent again in `pause_seconds`, or never: then it is kept to be replayed.
+pub fn put_off(tx: &Tx<'_>, id: Uuid, error: &str, pause_seconds: Option<u64>) -> Result<(), DbError> {
+    let now = tx.now()?;
+    tx.execute(
+        "UPDATE deliveries SET attempts = attempts + 1, last_error = ?2, next_attempt_at = ?3, dead_at = ?4 WHERE id = ?1",
+        &[
+            &id.to_string(),
+            &error,
+            &now.plus_seconds(pause_seconds.unwrap_or_default()),
+            &if pause_seconds.is_none() { Some(now) } else { None },
+        ],
+    )?;
+    Ok(())
+}
+
+/// What was given up, the oldest first, of one workspace or of all.
+pub fn list_dead(tx: &Tx<'_>) -> Result<Vec<Delivery>, DbError> {
+    tx.all(select!("WHERE o.dead_at IS NOT NULL ORDER BY o.created_at, o.id"), &[], from_row)
+}
+
+/// How many wait, and how many were given up, by webhook.
+pub fn count_by_webhook(tx: &Tx<'_>) -> Result<Vec<(Option<Uuid>, u64, u64)>, DbError> {
+    tx.all(
+        "SELECT webhook_id, CAST(sum(CASE WHEN dead_at IS NULL THEN 1 ELSE 0 END) AS BIGINT), \
+         CAST(sum(CASE WHEN dead_at IS NULL THEN 0 ELSE 1 END) AS BIGINT) FROM deliveries GROUP BY webhook_id",
+        &[],
+        |row| {
+            let webhook_id = row.get::<Option<String>>(0)?.map(|_| columns::uuid(TABLE, row, 0)).transpose()?;
+            Ok((webhook_id, columns::size(TABLE, row, 1)?, columns::size(TABLE, row, 2)?))
+        },
+    )
+}
+
+/// Has what was given up sent again: one delivery, or all of a webhook, or all. Tells how many.
+pub fn replay(tx: &Tx<'_>, id: Option<Uuid>) -> Result<usize, DbError> {
+    let now = tx.now()?;
+    match id {
+        Some(id) => tx.execute(
+            "UPDATE deliveries SET dead_at = NULL, attempts = 0, next_attempt_at = ?2 \
+             WHERE dead_at IS NOT NULL AND (id = ?1 OR event_id = ?1 OR webhook_id = ?1)",
+            &[&id.to_string(), &now],
+        ),
+        None => tx.execute(
+            "UPDATE deliveries SET dead_at = NULL, attempts = 0, next_attempt_at = ?1 WHERE dead_at IS NOT NULL",
+            &[&now],
+        ),
+    }
+}

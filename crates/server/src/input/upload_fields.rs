@@ -1,0 +1,70 @@
+//! What direct and remote uploads say of the file, validated.
+
+use partway_api::ErrorCode;
+use serde_json::Value;
+
+use super::{CustomId, FileHash, FileName, FolderPath, InvalidInput, JsonBody, Metadata, Tags, WebhookUrl, shown};
+
+/// What a client says of a file that it sends whole, or has fetched.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UploadFields {
+    /// Name, without the random prefix.
+    pub file_name: Option<FileName>,
+    /// Whether the name gets a random prefix.
+    pub random_prefix: bool,
+    /// Folder.
+    pub folder: FolderPath,
+    /// Tags.
+    pub tags: Tags,
+    /// The client's own object.
+    pub metadata: Option<Metadata>,
+    /// The client's own id.
+    pub custom_id: Option<CustomId>,
+    /// Who is told when the file is there.
+    pub webhook_url: Option<WebhookUrl>,
+    /// Hash of the whole file, as the client knows it.
+    pub hash: Option<FileHash>,
+}
+
+impl UploadFields {
+    /// Reads the members in the order of the contract; the first mistake is reported.
+    ///
+    /// # Errors
+    /// The code of the field.
+    pub fn read(body: &JsonBody) -> Result<Self, InvalidInput> {
+        Ok(Self {
+            file_name: body.text("file_name", ErrorCode::InvalidFileName)?.map(FileName::parse).transpose()?,
+            random_prefix: body.boolean("random_prefix")? == Some(true),
+            folder: body
+                .text("folder", ErrorCode::InvalidFolder)?
+                .map(FolderPath::parse)
+                .transpose()?
+                .unwrap_or_default(),
+            tags: body.get("tags").map(Tags::parse).transpose()?.unwrap_or_default(),
+            metadata: body.get("metadata").map(metadata).transpose()?,
+            custom_id: body.text("custom_id", ErrorCode::InvalidCustomId)?.map(CustomId::parse).transpose()?,
+            webhook_url: body.optional_text("webhook_url")?.map(WebhookUrl::parse).transpose()?,
+            hash: body.optional_text("hash")?.map(FileHash::parse).transpose()?,
+        })
+    }
+
+    /// The name that the file gets: the one that was given, or `otherwise`.
+    ///
+    /// # Errors
+    /// FILE_NAME_REQUIRED when there is none, INVALID_FILE_NAME when the prefix makes it too long.
+    pub fn stored_name(&self, otherwise: Option<FileName>) -> Result<FileName, InvalidInput> {
+        let name = self.file_name.clone().or(otherwise).ok_or_else(|| {
+            InvalidInput::new(ErrorCode::FileNameRequired, "file_name", "missing", "the name of the file")
+        })?;
+        if self.random_prefix { name.with_random_prefix() } else { Ok(name) }
+    }
+}
+
+/// An object, or its text.
+fn metadata(value: &Value) -> Result<Metadata, InvalidInput> {
+    let Value::String(text) = value else { return Metadata::parse(value) };
+    let parsed = serde_json::from_str(text).map_err(|_| {
+        InvalidInput::new(ErrorCode::InvalidMetadata, "metadata", shown(text), "a JSON object, or its text")
+    })?;
+    Metadata::parse(&parsed)
+}

@@ -1,0 +1,218 @@
+//! Tells webhooks what happened: takes events from the outbox and sends them.
+//!
+//! Invariant: an event leaves the outbox only when its receiver has answered 2xx, so it is told at least once; the same
+//! event has the same `webhook-id` every time. Of what happens to one file each receiver is told in order: the next event
+//! waits until the one before it is told or given up.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Method;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::config::WebhookSettings;
+use crate::db::deliveries::{self, Delivery};
+use crate::db::{Db, DbError, Durability, Timestamp, Tx, leases};
+use crate::failpoint;
+use crate::outgoing::{Outgoing, is_blocked};
+use crate::service::webhook::Signer;
+
+/// Looked for at least this often: events of other nodes do not ring here.
+const INTERVAL: Duration = Duration::from_secs(2);
+/// After a failure of the database.
+const PAUSE: Duration = Duration::from_secs(2);
+/// Longest pause between two attempts.
+const LONGEST_PAUSE_SECONDS: u64 = 6 * 60 * 60;
+/// Events that are being sent at once, and those of them to one URL: a slow receiver does not keep the others waiting.
+const AT_ONCE: usize = 64;
+const AT_ONCE_TO_ONE: usize = 8;
+/// Much of a reason that is worth keeping.
+const MAX_ERROR_CHARS: usize = 300;
+
+/// The lease of the node that tells, where several share the database: order needs one that sends.
+const LEASE: &str = "webhooks";
+/// How long it is good.
+const LEASE_SECONDS: u64 = 30;
+
+/// Tells the webhooks of one server's workspaces.
+pub struct Messenger {
+    /// Which node this is.
+    pub node: Uuid,
+    /// The outbox.
+    pub db: Db,
+    /// Sends.
+    pub outgoing: Outgoing,
+    /// Signs.
+    pub signer: Signer,
+    /// Rings when there may be something to tell.
+    pub bell: Arc<Notify>,
+    /// How patiently.
+    pub settings: WebhookSettings,
+}
+
+/// What is being sent.
+#[derive(Default)]
+struct Sending {
+    tasks: JoinSet<Uuid>,
+    deliveries: HashMap<Uuid, String>,
+}
+
+impl Sending {
+    fn to(&self, url: &str) -> usize {
+        self.deliveries.values().filter(|other| *other == url).count()
+    }
+}
+
+impl Messenger {
+    /// Runs until `stop`. What is being sent then is sent again by whoever comes next.
+    pub async fn run(self, stop: CancellationToken) {
+        let messenger = Arc::new(self);
+        let mut sending = Sending::default();
+        loop {
+            let pause = match messenger.send_due(&mut sending).await {
+                Ok(pause) => pause,
+                Err(error) => {
+                    tracing::error!(error = %crate::error::chain(&error), "webhooks cannot be told; trying again soon");
+                    PAUSE
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = messenger.bell.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+                Some(sent) = sending.tasks.join_next() => {
+                    match sent {
+                        Ok(id) => drop(sending.deliveries.remove(&id)),
+                        // Which one it was is not known; all that are due are looked at again.
+                        Err(error) => {
+                            tracing::error!(%error, "telling a webhook ended badly");
+                            sending = Sending::default();
+                        }
+                    }
+                }
+            }
+        }
+        if messenger.db.is_shared() {
+            let node = messenger.node;
+            // If this fails the lease runs out.
+            let _ = messenger.db.write(Durability::Process, move |tx| leases::give_up(tx, LEASE, node)).await;
+        }
+    }
+
+    /// Starts sending what is due. Says how long to wait for what is due next.
+    async fn send_due(self: &Arc<Self>, sending: &mut Sending) -> Result<Duration, DbError> {
+        let Some(next) = self.db.read(deliveries::next_due).await? else { return Ok(INTERVAL) };
+        let node = self.node;
+        if self.db.is_shared()
+            && !self.db.write(Durability::Process, move |tx| leases::take(tx, LEASE, node, LEASE_SECONDS)).await?
+        {
+            return Ok(INTERVAL);
+        }
+        for delivery in self.db.read(list_due).await? {
+            if sending.deliveries.len() >= AT_ONCE {
+                break;
+            }
+            if sending.deliveries.contains_key(&delivery.id) || sending.to(&delivery.url) >= AT_ONCE_TO_ONE {
+                continue;
+            }
+            sending.deliveries.insert(delivery.id, delivery.url.clone());
+            let messenger = Arc::clone(self);
+            sending.tasks.spawn(async move {
+                let id = delivery.id;
+                messenger.deliver(delivery).await;
+                id
+            });
+        }
+        let left_ms = next.unix_milliseconds().saturating_sub(Timestamp::now().unix_milliseconds());
+        let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or_default());
+        // What is on its way is due, too, and wakes by itself when it has arrived.
+        Ok(if sending.deliveries.is_empty() { left.clamp(Duration::from_millis(20), INTERVAL) } else { INTERVAL })
+    }
+
+    /// Sends one event, and notes what became of it.
+    async fn deliver(&self, delivery: Delivery) {
+        let id = delivery.id;
+        failpoint::pass("webhook.before_send");
+        let noted = match self.send(&delivery).await {
+            Ok(()) => {
+                failpoint::pass("webhook.after_send");
+                self.db.write(Durability::Process, move |tx| deliveries::delete(tx, id)).await
+            }
+            Err(problem) => {
+                let pause = pause_seconds(&self.settings, delivery.attempts + 1);
+                let (url, event) = (&delivery.url, &delivery.event);
+                tracing::warn!(delivery_id = %id, url, event, problem, again_in_seconds = pause, "a webhook was not told");
+                let problem: String = problem.chars().take(MAX_ERROR_CHARS).collect();
+                self.db.write(Durability::Process, move |tx| deliveries::put_off(tx, id, &problem, pause)).await
+            }
+        };
+        failpoint::pass("webhook.after_note");
+        if let Err(error) = noted {
+            tracing::error!(delivery_id = %id, error = %crate::error::chain(&error), "what became of an event is not noted: it is sent again");
+        }
+    }
+
+    async fn send(&self, delivery: &Delivery) -> Result<(), String> {
+        let url = self.outgoing.check(&delivery.url).map_err(|error| format!("the URL is {error}"))?;
+        let (message_id, timestamp) = (delivery.event_id.to_string(), Timestamp::now().unix_seconds());
+        let signer_id = delivery.webhook_id.unwrap_or(delivery.workspace_id);
+        let signature = self.signer.sign(signer_id, &message_id, timestamp, &delivery.payload);
+        let request = self
+            .outgoing
+            .request(Method::POST, url)
+            .header("content-type", "application/json")
+            .header("webhook-id", message_id)
+            .header("webhook-timestamp", timestamp)
+            .header("webhook-signature", signature.map_err(|error| error.to_string())?)
+            .body(delivery.payload.clone());
+        let sent = tokio::time::timeout(self.settings.timeout.0, request.send());
+        match sent.await {
+            Err(_) => Err(format!("no answer within {} s", self.settings.timeout.0.as_secs())),
+            Ok(Ok(response)) if response.status().is_success() => Ok(()),
+            Ok(Ok(response)) => Err(format!("it answers {}", response.status())),
+            Ok(Err(error)) if is_blocked(&error) => Err("its host is not globally reachable".to_owned()),
+            Ok(Err(error)) => Err(crate::error::chain(&error.without_url())),
+        }
+    }
+}
+
+/// What is due, some for each URL. What is on its way is due, too, and counts.
+fn list_due(tx: &Tx<'_>) -> Result<Vec<Delivery>, DbError> {
+    let mut due = Vec::new();
+    let mut last = String::new();
+    while let Some(url) = deliveries::next_url(tx, &last)? {
+        due.extend(deliveries::list_due(tx, &url, AT_ONCE_TO_ONE as u32)?);
+        last = url;
+    }
+    Ok(due)
+}
+
+/// How long to wait after so many attempts in vain; `None` when it is enough.
+fn pause_seconds(settings: &WebhookSettings, attempts: u32) -> Option<u64> {
+    let pause = |attempt: u32| {
+        let longest = LONGEST_PAUSE_SECONDS.max(settings.first_pause.0.as_secs());
+        settings.first_pause.0.as_secs().saturating_mul(3_u64.saturating_pow(attempt - 1)).min(longest)
+    };
+    let tried_seconds: u64 = (1..=attempts).map(pause).sum();
+    // Receivers that come back are not all told at once.
+    let jittered = || (pause(attempts) as f64 * rand::random_range(0.9..1.1)).round() as u64;
+    (tried_seconds <= settings.retry.0.as_secs()).then(jittered)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_sent_again_for_a_day() {
+        let settings = WebhookSettings::default();
+        let pauses: Vec<u64> = (1..).map_while(|attempts| pause_seconds(&settings, attempts)).collect();
+        let all: u64 = pauses.iter().sum();
+        assert!((60_000..=95_000).contains(&all), "{pauses:?}");
+        assert!(pauses[0] <= 6 && pauses[1] <= 17 && pauses.len() >= 10, "{pauses:?}");
+    }
+}

@@ -1,0 +1,135 @@
+//! Requests that the server makes because somebody outside said so: files it fetches, webhooks it calls.
+//!
+//! Invariant: a connection is made only to an address that was checked, and it is made to that very address. A name is
+//! looked up once for each connection, connections are not kept, proxies of the environment are not used, and redirects
+//! are not followed here: whoever follows one asks anew, with everything checked again.
+
+mod address;
+mod allowed_hosts;
+mod disposition;
+mod fetch;
+mod resolver;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::{Client, Method, RequestBuilder};
+use url::{Host, Url};
+
+pub use address::is_global;
+pub use allowed_hosts::{AllowedHosts, NameServers};
+pub use fetch::{FetchError, Fetched};
+
+use crate::config::OutgoingSettings;
+use resolver::{Blocked, CheckedResolver};
+
+/// Makes requests to hosts that the outside named. Clones share it.
+#[derive(Clone)]
+pub struct Outgoing {
+    http: Client,
+    allowed: Arc<AllowedHosts>,
+    idle_timeout: Duration,
+    total_timeout: Duration,
+}
+
+/// Why a URL is not asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ForbiddenUrl {
+    /// It is no URL.
+    #[error("not a URL")]
+    Malformed,
+    /// Its scheme is another one.
+    #[error("not an http or https URL")]
+    Scheme,
+    /// It has a user or a password.
+    #[error("a URL with a user or a password in it")]
+    Credentials,
+    /// Its host is not globally reachable.
+    #[error("a URL of a host that is not globally reachable")]
+    Host,
+}
+
+/// The client cannot be made: a broken resolver configuration.
+#[derive(Debug, thiserror::Error)]
+#[error("outgoing requests cannot be made: {0}")]
+pub struct OutgoingUnusable(pub String);
+
+impl Outgoing {
+    /// From the settings. Nothing is sent.
+    ///
+    /// # Errors
+    /// When the system's resolver configuration cannot be read.
+    pub fn new(settings: &OutgoingSettings) -> Result<Self, OutgoingUnusable> {
+        let allowed = Arc::new(settings.allowed_hosts.clone());
+        let resolver = CheckedResolver::new(&settings.name_servers, Arc::clone(&allowed))
+            .map_err(|error| OutgoingUnusable(crate::error::chain(&error)))?;
+        // Another part of the program may have chosen a provider already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let resolver = Arc::new(resolver);
+        let builder = || {
+            Client::builder()
+                .user_agent(concat!("partway/", env!("CARGO_PKG_VERSION")))
+                .redirect(reqwest::redirect::Policy::none())
+                .referer(false)
+                .no_proxy()
+                // A connection is used for the request it was checked for, and for no other.
+                .pool_max_idle_per_host(0)
+                .connect_timeout(settings.connect_timeout.0)
+                .read_timeout(settings.idle_timeout.0)
+                .dns_resolver(Arc::clone(&resolver))
+        };
+        // A machine without any root certificate, which plain http does not need.
+        let http = builder().build().or_else(|_| builder().tls_certs_only([]).build());
+        Ok(Self {
+            http: http.map_err(|error| OutgoingUnusable(crate::error::chain(&error)))?,
+            allowed,
+            idle_timeout: settings.idle_timeout.0,
+            total_timeout: settings.total_timeout.0,
+        })
+    }
+
+    /// Whether the URL may be asked, as far as it says itself: names are looked up when it is.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self, text: &str) -> Result<Url, ForbiddenUrl> {
+        let url = Url::parse(text).map_err(|_| ForbiddenUrl::Malformed)?;
+        self.check_url(&url)?;
+        Ok(url)
+    }
+
+    fn check_url(&self, url: &Url) -> Result<(), ForbiddenUrl> {
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(ForbiddenUrl::Scheme);
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(ForbiddenUrl::Credentials);
+        }
+        // An address in a URL is connected to without the resolver being asked.
+        let address = match url.host() {
+            Some(Host::Domain(_)) => return Ok(()),
+            Some(Host::Ipv4(address)) => IpAddr::V4(address),
+            Some(Host::Ipv6(address)) => IpAddr::V6(address),
+            None => return Err(ForbiddenUrl::Malformed),
+        };
+        if is_global(address) || self.allowed.has_address(address) { Ok(()) } else { Err(ForbiddenUrl::Host) }
+    }
+
+    /// A request to a URL that was checked.
+    pub fn request(&self, method: Method, url: Url) -> RequestBuilder {
+        self.http.request(method, url)
+    }
+}
+
+/// Whether a request failed because its host has no address that may be connected to.
+pub fn is_blocked(error: &reqwest::Error) -> bool {
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        if cause.is::<Blocked>() {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
+}

@@ -1,0 +1,130 @@
+//! How many requests a second are too many, by key and by address.
+//!
+//! Buckets that leak (GCRA): over time no more than the rate, at once twice as many. Each process counts for itself.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use governor::clock::Clock;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use uuid::Uuid;
+
+use crate::config::LimitSettings;
+
+/// Who has been quiet for long is forgotten this often, so that memory does not grow with all who ever came.
+const FORGETTING: Duration = Duration::from_secs(60);
+
+/// The limits of one process.
+pub struct RateLimits {
+    per_address: Option<Keyed<IpAddr>>,
+    /// What counts for keys of workspaces without a limit of their own.
+    default_per_key: Option<u64>,
+    /// By requests a second: there are as many as there are different limits.
+    per_key: Mutex<HashMap<u32, Arc<Keyed<Uuid>>>>,
+}
+
+struct Keyed<K: std::hash::Hash + Eq + Clone> {
+    limiter: DefaultKeyedRateLimiter<K>,
+    forgot: Mutex<Instant>,
+}
+
+impl<K: std::hash::Hash + Eq + Clone> Keyed<K> {
+    fn new(per_second: u32) -> Self {
+        let rate = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
+        let burst = rate.saturating_add(rate.get());
+        let limiter = RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst));
+        Self { limiter, forgot: Mutex::new(Instant::now()) }
+    }
+
+    fn check(&self, key: &K) -> Result<(), Duration> {
+        self.forget();
+        let refused = |until: governor::NotUntil<_>| until.wait_time_from(self.limiter.clock().now());
+        self.limiter.check_key(key).map_err(refused)
+    }
+
+    fn forget(&self) {
+        let Ok(mut forgot) = self.forgot.try_lock() else { return };
+        if forgot.elapsed() >= FORGETTING {
+            *forgot = Instant::now();
+            self.limiter.retain_recent();
+        }
+    }
+}
+
+impl RateLimits {
+    /// From the settings.
+    pub fn new(settings: &LimitSettings) -> Self {
+        Self {
+            per_address: settings.requests_per_address.map(|count| Keyed::new(count.0)),
+            default_per_key: settings.of_workspace().requests_per_second,
+            per_key: Mutex::default(),
+        }
+    }
+
+    /// Counts a request from an address.
+    ///
+    /// # Errors
+    /// How long until the next one is let through.
+    pub fn check_address(&self, address: IpAddr) -> Result<(), Duration> {
+        self.per_address.as_ref().map_or(Ok(()), |limit| limit.check(&household(address)))
+    }
+
+    /// Counts a request with a key, whose workspace may have a limit of its own.
+    ///
+    /// # Errors
+    /// How long until the next one is let through.
+    pub fn check_key(&self, api_key_id: Uuid, own_limit: Option<u64>) -> Result<(), Duration> {
+        let Some(limit) = own_limit.or(self.default_per_key) else { return Ok(()) };
+        let per_second = u32::try_from(limit).unwrap_or(u32::MAX);
+        let mut limits = self.per_key.lock().unwrap_or_else(PoisonError::into_inner);
+        let limit = Arc::clone(limits.entry(per_second).or_insert_with(|| Arc::new(Keyed::new(per_second))));
+        drop(limits);
+        limit.check(&api_key_id)
+    }
+}
+
+/// Whoever has one address of IPv6 has the 2^64 beside it.
+fn household(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Count;
+
+    fn limits(per_key: u32, per_address: u32) -> RateLimits {
+        RateLimits::new(&LimitSettings {
+            requests_per_key: Some(Count(per_key)),
+            requests_per_address: Some(Count(per_address)),
+            ..LimitSettings::default()
+        })
+    }
+
+    #[test]
+    fn twice_the_rate_is_let_through_at_once_and_then_no_more() {
+        let limits = limits(5, 5);
+        let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let let_through = |own_limit| (0..100).take_while(|_| limits.check_key(one, own_limit).is_ok()).count();
+        assert!((10..=11).contains(&let_through(None)));
+        assert!(limits.check_key(one, None).unwrap_err() <= Duration::from_millis(200));
+        assert!(limits.check_key(other, None).is_ok());
+        // A limit of its own counts instead.
+        assert!((40..=42).contains(&let_through(Some(20))));
+    }
+
+    #[test]
+    fn a_whole_household_is_one_address() {
+        let limits = limits(1, 2);
+        let check = |text: &str| limits.check_address(text.parse().unwrap()).is_ok();
+        assert_eq!((1..=8).filter(|host| check(&format!("2001:db8::{host}"))).count(), 4);
+        assert!(check("2001:db8:0:1::1"));
+        assert!(check("192.0.2.1") && check("192.0.2.2"));
+    }
+}

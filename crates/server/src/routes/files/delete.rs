@@ -1,0 +1,46 @@
+//! `DELETE /api/v1/files/{file_no}`
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use partway_api::{DeleteFilePreview, ErrorBody};
+
+use crate::app::App;
+use crate::error::ApiError;
+use crate::middleware::{Parameters, PrivateCaller};
+use crate::service::record::file_row;
+
+/// Delete a file
+///
+/// Who is reading it reads it to its end.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/files/{file_no}",
+    operation_id = "delete_file",
+    tag = "files",
+    params(
+        ("file_no" = String, Path, description = "Number of the file"),
+        ("dry_run" = Option<bool>, Query, description = "`true`: only say what would be deleted"),
+    ),
+    security(("bearer" = []), ("api_key" = [])),
+    responses(
+        (status = 204, description = "The file is deleted"),
+        (status = 200, description = "With `dry_run`: what would be", body = DeleteFilePreview),
+        (status = "4XX", description = "The file is unknown, or the key is not good", body = ErrorBody),
+    )
+)]
+pub async fn delete_file(
+    State(app): State<App>,
+    PrivateCaller(identity): PrivateCaller,
+    Path(file_no): Path<String>,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    if parameters.boolean("dry_run")? {
+        let file = app.files.find(&identity, file_no).await?;
+        let would_delete = file_row(file, &identity.workspace_no, &app.urls);
+        return Ok(Json(DeleteFilePreview { dry_run: true, would_delete }).into_response());
+    }
+    app.files.delete(&identity, file_no).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

@@ -1,0 +1,105 @@
+//! `GET /api/v1/files`
+
+use axum::Json;
+use axum::extract::State;
+use partway_api::{ErrorBody, ErrorCode, FileList, PageMeta};
+
+use crate::app::App;
+use crate::db::file_list::{FileFilter, FileKey, FileOrder};
+use crate::error::ApiError;
+use crate::input::{InvalidInput, Tags, shown};
+use crate::middleware::{Parameters, PrivateCaller};
+use crate::service::file::ListFiles;
+use crate::service::record::file_row;
+
+/// Names of what files are sorted by.
+const KEYS: [(&str, FileKey); 5] = [
+    ("created_at", FileKey::CreatedAt),
+    ("updated_at", FileKey::UpdatedAt),
+    ("name", FileKey::Name),
+    ("size", FileKey::Size),
+    // As the published documentation calls it.
+    ("file_size", FileKey::Size),
+];
+
+/// List files
+///
+/// All files of the workspace that pass every filter given.
+#[utoipa::path(
+    get,
+    path = "/api/v1/files",
+    operation_id = "list_files",
+    tag = "files",
+    params(
+        ("page" = Option<u32>, Query, minimum = 1, maximum = 10_000_000, description = "The page, from 1"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Rows on a page: 1 to 100, by default 20"),
+        ("sort" = Option<String>, Query, pattern = "^(created_at|updated_at|name|size|file_size)(_asc|_desc)?$", description = "`created_at`, `updated_at`, `name` or `size` with `_asc` or `_desc`; by default `created_at_desc`"),
+        ("sort_field" = Option<String>, Query, pattern = "^(created_at|updated_at|name|size|file_size)$", description = "The same in two parameters: what to sort by"),
+        ("sort_order" = Option<String>, Query, pattern = "^(asc|desc)$", description = "`asc` or `desc`"),
+        ("folder_no" = Option<String>, Query, description = "Those directly in this folder; `root`: those in none"),
+        ("search" = Option<String>, Query, description = "Those whose name has this in it, without regard to case"),
+        ("name" = Option<String>, Query, description = "The same as `search`"),
+        ("path" = Option<String>, Query, description = "Those whose folder and name begin so"),
+        ("tags" = Option<String>, Query, description = "Comma-separated: those that have all of these tags"),
+        ("custom_id" = Option<String>, Query, description = "Those with this `custom_id`"),
+    ),
+    security(("bearer" = []), ("api_key" = [])),
+    responses(
+        (status = 200, description = "A page of files", body = FileList),
+        (status = "4XX", description = "A parameter is not as it must be, the folder is unknown, or the key is not good", body = ErrorBody),
+    )
+)]
+pub async fn list_files(
+    State(app): State<App>,
+    PrivateCaller(identity): PrivateCaller,
+    parameters: Parameters,
+) -> Result<Json<FileList>, ApiError> {
+    let (page, limit) = parameters.page()?;
+    let order = order(&parameters)?;
+    let filter = FileFilter {
+        folder_id: None,
+        path_prefix: parameters.text("path")?.map(|path| path.trim_start_matches('/').to_owned()),
+        search: match parameters.text("search")? {
+            Some(search) => Some(search),
+            None => parameters.text("name")?,
+        },
+        tags: match parameters.get("tags") {
+            Some(tags) => Tags::of(tags.split(','), "tags")?.into_inner(),
+            None => Vec::new(),
+        },
+        custom_id: parameters.text("custom_id")?,
+    };
+    let wanted = ListFiles { folder_no: parameters.text("folder_no")?, filter };
+    let listed = app.files.list(&identity, wanted, order, page, limit).await?;
+    let files = listed.files.into_iter().map(|file| file_row(file, &identity.workspace_no, &app.urls)).collect();
+    Ok(Json(FileList { files, meta: PageMeta::new(page, limit, listed.total) }))
+}
+
+fn order(parameters: &Parameters) -> Result<FileOrder, InvalidInput> {
+    let key = |name: &str| KEYS.iter().find(|(known, _)| *known == name).map(|(_, key)| *key);
+    if let Some(sort) = parameters.get("sort") {
+        let (name, descending) = match (sort.strip_suffix("_asc"), sort.strip_suffix("_desc")) {
+            (Some(name), _) => (name, false),
+            (None, Some(name)) => (name, true),
+            (None, None) => (sort, false),
+        };
+        return key(name).map(|key| FileOrder { key, descending }).ok_or_else(|| {
+            let allowed = "created_at, updated_at, name or size, with _asc or _desc";
+            InvalidInput::new(ErrorCode::InvalidParameter, "sort", shown(sort), allowed)
+        });
+    }
+    let field = parameters.get("sort_field").map(|name| {
+        let allowed = "created_at, updated_at, name, size";
+        key(name).ok_or_else(|| InvalidInput::new(ErrorCode::InvalidParameter, "sort_field", shown(name), allowed))
+    });
+    let descending = match parameters.get("sort_order").map(str::to_ascii_lowercase).as_deref() {
+        // The newest first, unless something else is asked for.
+        None => field.is_none(),
+        Some("asc") => false,
+        Some("desc") => true,
+        Some(other) => {
+            return Err(InvalidInput::new(ErrorCode::InvalidParameter, "sort_order", shown(other), "asc, desc"));
+        }
+    };
+    Ok(FileOrder { key: field.transpose()?.unwrap_or(FileKey::CreatedAt), descending })
+}

@@ -1,0 +1,19 @@
+//! `/api/v1/files/…`
+
+pub mod delete;
+pub mod get;
+pub mod list;
+pub mod rename;
+pub mod update;
+
+use partway_api::FileResponse;
+
+use crate::app::App;
+use crate::db::files::File;
+use crate::service::key::Identity;
+use crate::service::record::file_row;
+
+/// One file, as these routes answer it.
+fn response(app: &App, identity: &Identity, file: File) -> axum::Json<FileResponse> {
+    axum::Json(FileResponse { success: true, data: file_row(file, &identity.workspace_no, &app.urls) })
+}

@@ -1,0 +1,51 @@
+//! `PATCH /api/v1/files/{file_no}`
+
+use axum::Json;
+use axum::extract::{Path, State};
+use partway_api::{ErrorBody, ErrorCode, FileResponse, UpdateFileRequest};
+use serde_json::Value;
+
+use super::response;
+use crate::app::App;
+use crate::error::ApiError;
+use crate::input::{InvalidInput, Tags, shown};
+use crate::middleware::{ApiJson, PrivateCaller};
+use crate::service::file::FileChange;
+
+/// Change a file's tags and metadata
+#[utoipa::path(
+    patch,
+    path = "/api/v1/files/{file_no}",
+    operation_id = "update_file",
+    tag = "files",
+    params(("file_no" = String, Path, description = "Number of the file")),
+    request_body = UpdateFileRequest,
+    security(("bearer" = []), ("api_key" = [])),
+    responses(
+        (status = 200, description = "The file as it is now", body = FileResponse),
+        (status = "4XX", description = "A member is not as it must be, the file is unknown, or the key is not good", body = ErrorBody),
+    )
+)]
+pub async fn update_file(
+    State(app): State<App>,
+    PrivateCaller(identity): PrivateCaller,
+    Path(file_no): Path<String>,
+    ApiJson(body): ApiJson,
+) -> Result<Json<FileResponse>, ApiError> {
+    let tags = |field| body.get(field).map(|value| Tags::parse_field(value, field)).transpose();
+    let metadata = match body.get("metadata") {
+        None => None,
+        Some(Value::Object(members)) => Some(members.clone()),
+        Some(other) => {
+            let allowed = "a JSON object";
+            return Err(InvalidInput::new(ErrorCode::InvalidMetadata, "metadata", shown(other), allowed).into());
+        }
+    };
+    let change = FileChange {
+        add_tags: tags("add_tags")?.unwrap_or_default(),
+        remove_tags: tags("remove_tags")?.unwrap_or_default(),
+        metadata,
+    };
+    let file = app.files.update(&identity, file_no, change).await?;
+    Ok(response(&app, &identity, file))
+}

@@ -1,0 +1,256 @@
+//! A form with a file (RFC 7578), read as it comes: fields are kept, the file is a stream.
+//!
+//! Invariant: no more than the fields (each within its limit, and not more than so many) and one piece of the body is in
+//! memory. The library that takes the form apart would gather whatever comes until it understands it, so the body is
+//! given to it piece by piece, and not without end where no file is.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::BodyDataStream;
+use axum::extract::Request;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use http::header::CONTENT_TYPE;
+use multer::Multipart;
+use partway_api::ErrorCode;
+use partway_api::limits::{MAX_FORM_FIELD_BYTES, MAX_FORM_FIELDS};
+use serde_json::{Map, Value};
+use tokio::time::{Instant, Sleep};
+
+use crate::error::ApiError;
+use crate::input::{InvalidInput, JsonBody, shown};
+use crate::service::upload::UploadError;
+
+/// Name of the field that has the file.
+const FILE: &str = "file";
+/// What may come between two fields, and before the first: boundary and headers.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// A form on its way.
+pub(super) struct Form {
+    parts: Multipart<'static>,
+    allowance: Allowance,
+    fields: Map<String, Value>,
+    count: usize,
+    has_file: bool,
+}
+
+impl Form {
+    /// Of a request whose body may bring nothing for `stall_timeout`.
+    ///
+    /// # Errors
+    /// When it is no form.
+    pub(super) fn open(request: Request, stall_timeout: Duration) -> Result<Self, ApiError> {
+        let given = request.headers().get(CONTENT_TYPE);
+        let given = given.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let is_form = given.as_deref().and_then(|text| text.parse::<mime::Mime>().ok());
+        let is_form = is_form.is_some_and(|mime| mime.essence_str() == mime::MULTIPART_FORM_DATA.essence_str());
+        let was = given.as_ref().map_or_else(|| "missing".to_owned(), shown);
+        let refuse =
+            |code, allowed: &str| ApiError::new(code, format!("`Content-Type` is {was}; allowed: {allowed}")).closing();
+        if !is_form {
+            return Err(refuse(ErrorCode::UnsupportedMediaType, "multipart/form-data"));
+        }
+        let boundary = multer::parse_boundary(given.unwrap_or_default()).map_err(|_| {
+            refuse(ErrorCode::InvalidParameter, "multipart/form-data with a `boundary` of 1 to 70 characters")
+        })?;
+        let allowance = Allowance(Arc::new(AtomicUsize::new(MAX_HEAD_BYTES)));
+        let body = Pieces {
+            body: request.into_body().into_data_stream(),
+            gave: false,
+            allowance: allowance.clone(),
+            stall_timeout,
+            stalled: Box::pin(tokio::time::sleep(stall_timeout)),
+        };
+        Ok(Self { parts: Multipart::new(body, boundary), allowance, fields: Map::new(), count: 0, has_file: false })
+    }
+
+    /// Reads fields until the file; `None` at the end of the form. A form has one file.
+    ///
+    /// # Errors
+    /// When the form is not as it must be.
+    pub(super) async fn next_file(&mut self) -> Result<Option<FileField>, UploadError> {
+        loop {
+            self.allowance.set(MAX_HEAD_BYTES);
+            let Some(field) = self.parts.next_field().await.map_err(broken)? else { return Ok(None) };
+            self.count += 1;
+            if self.count > MAX_FORM_FIELDS {
+                let was = format!("one of more than {MAX_FORM_FIELDS} fields");
+                return Err(refused(ErrorCode::InvalidParameter, "form", was, format!("{MAX_FORM_FIELDS} fields")));
+            }
+            let name = field.name().unwrap_or_default().to_owned();
+            if name == FILE {
+                if self.has_file {
+                    return Err(refused(ErrorCode::InvalidParameter, FILE, "there twice".into(), "one file".into()));
+                }
+                self.has_file = true;
+                self.allowance.set(usize::MAX);
+                return Ok(Some(FileField { field }));
+            }
+            let value = self.read_text(&name, field).await?;
+            self.keep(name, value);
+        }
+    }
+
+    async fn read_text(&self, name: &str, mut field: multer::Field<'static>) -> Result<String, UploadError> {
+        self.allowance.set(MAX_FORM_FIELD_BYTES + MAX_HEAD_BYTES);
+        let mut text = Vec::new();
+        while let Some(bytes) = field.chunk().await.map_err(|error| of_field(name, error))? {
+            if text.len() + bytes.len() > MAX_FORM_FIELD_BYTES {
+                return Err(too_large(name));
+            }
+            text.extend_from_slice(&bytes);
+        }
+        String::from_utf8(text).map_err(|_| {
+            let allowed = "UTF-8".to_owned();
+            refused(ErrorCode::InvalidParameter, name, "not UTF-8".to_owned(), allowed)
+        })
+    }
+
+    /// An empty field counts as not given. Lists come as repeated `tags[]`, too.
+    fn keep(&mut self, name: String, value: String) {
+        if value.is_empty() {
+            return;
+        }
+        match name.strip_suffix("[]") {
+            Some(list) => {
+                let list = self.fields.entry(list).or_insert_with(|| Value::Array(Vec::new()));
+                if let Value::Array(items) = list {
+                    items.push(value.into());
+                }
+            }
+            None => drop(self.fields.insert(name, value.into())),
+        }
+    }
+
+    /// What the fields say that have come.
+    pub(super) fn fields(&self) -> JsonBody {
+        JsonBody::of(self.fields.clone())
+    }
+}
+
+/// The file of a form.
+pub(super) struct FileField {
+    field: multer::Field<'static>,
+}
+
+impl FileField {
+    /// What the sender's own system calls it.
+    pub(super) fn own_name(&self) -> Option<&str> {
+        self.field.file_name()
+    }
+
+    /// The type that the sender names.
+    pub(super) fn content_type(&self) -> Option<String> {
+        self.field.headers().get(CONTENT_TYPE)?.to_str().ok().map(str::to_owned)
+    }
+
+    /// Its bytes.
+    pub(super) fn bytes(self) -> impl Stream<Item = Result<Bytes, UploadError>> + Send {
+        self.field.map(|bytes| bytes.map_err(broken))
+    }
+}
+
+/// How many bytes may still come before something must be understood.
+#[derive(Clone)]
+struct Allowance(Arc<AtomicUsize>);
+
+impl Allowance {
+    fn set(&self, bytes: usize) {
+        self.0.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether these bytes may come.
+    fn take(&self, bytes: usize) -> bool {
+        let left = self.0.load(Ordering::Relaxed);
+        self.set(left.saturating_sub(bytes));
+        left == usize::MAX && {
+            self.set(usize::MAX);
+            true
+        } || left > 0
+    }
+}
+
+/// The body, one piece for each time that somebody asks.
+struct Pieces {
+    body: BodyDataStream,
+    gave: bool,
+    allowance: Allowance,
+    stall_timeout: Duration,
+    stalled: Pin<Box<Sleep>>,
+}
+
+impl Stream for Pieces {
+    type Item = Result<Bytes, UploadError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if std::mem::take(&mut self.gave) {
+            // Who asks again at once has not yet looked at what came.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let timeout = self.stall_timeout;
+        match self.body.poll_next_unpin(cx) {
+            Poll::Ready(Some(Ok(bytes))) => {
+                if !self.allowance.take(bytes.len()) {
+                    return Poll::Ready(Some(Err(head_too_large())));
+                }
+                self.gave = true;
+                self.stalled.as_mut().reset(Instant::now() + timeout);
+                Poll::Ready(Some(Ok(bytes)))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(UploadError::BodyBroken(error.to_string())))),
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => match self.stalled.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(Some(Err(UploadError::Stalled(timeout)))),
+                Poll::Pending => Poll::Pending,
+            },
+        }
+    }
+}
+
+fn refused(code: ErrorCode, field: &str, was: String, allowed: String) -> UploadError {
+    InvalidInput::new(code, field, was, allowed).into()
+}
+
+fn too_large(field: &str) -> UploadError {
+    let was = format!("larger than {MAX_FORM_FIELD_BYTES} bytes");
+    refused(ErrorCode::PayloadTooLarge, field, was, format!("at most {MAX_FORM_FIELD_BYTES} bytes"))
+}
+
+fn head_too_large() -> UploadError {
+    let was = format!("without a boundary, or the end of a field's headers, in {MAX_HEAD_BYTES} bytes");
+    refused(ErrorCode::InvalidParameter, "form", was, "multipart/form-data (RFC 7578)".to_owned())
+}
+
+fn of_field(name: &str, error: multer::Error) -> UploadError {
+    match broken(error) {
+        // The field is so large that nothing behind it was found.
+        UploadError::Invalid(error) if error.message.contains("without a boundary") => too_large(name),
+        error => error,
+    }
+}
+
+/// What was wrong with the form, or with its body.
+fn broken(error: multer::Error) -> UploadError {
+    match error {
+        multer::Error::StreamReadFailed(inner) => match inner.downcast::<UploadError>() {
+            Ok(error) => *error,
+            Err(error) => UploadError::BodyBroken(error.to_string()),
+        },
+        multer::Error::IncompleteStream
+        | multer::Error::IncompleteHeaders
+        | multer::Error::IncompleteFieldData { .. } => {
+            let was = "cut off before its last boundary".to_owned();
+            refused(ErrorCode::InvalidParameter, "form", was, "a whole form".to_owned())
+        }
+        other => {
+            let allowed = "multipart/form-data (RFC 7578)".to_owned();
+            refused(ErrorCode::InvalidParameter, "form", shown(other.to_string()), allowed)
+        }
+    }
+}

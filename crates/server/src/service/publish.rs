@@ -1,0 +1,106 @@
+//! Making a blob visible as a file, under its path.
+
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::event::Events;
+use super::folder::ensure_folder;
+use super::number::free_number;
+use crate::db::files::{self, File};
+use crate::db::{DbError, Timestamp, Tx, folders, garbage};
+use crate::media::FileType;
+use crate::storage::{BlobRef, StorageKind};
+
+/// A file whose bytes are durable and that is to become visible.
+#[derive(Debug, Clone)]
+pub(super) struct FileDraft {
+    pub(super) id: Uuid,
+    pub(super) workspace_id: Uuid,
+    pub(super) folder: String,
+    pub(super) name: String,
+    pub(super) blob: BlobRef,
+    pub(super) size_bytes: u64,
+    pub(super) file_type: FileType,
+    pub(super) dimensions: Option<(u32, u32)>,
+    pub(super) hash: Option<String>,
+    pub(super) tags: Vec<String>,
+    pub(super) metadata: Option<Map<String, Value>>,
+    pub(super) custom_id: Option<String>,
+    pub(super) upload_source: &'static str,
+    /// What the bucket's store calls it.
+    pub(super) entity_tag: Option<String>,
+    /// Who is told, besides those who are told everything.
+    pub(super) webhook_url: Option<String>,
+}
+
+/// Makes the file visible. A file that was at its path is gone from then on, and its blob garbage, kept
+/// for as long as `keep_seconds` says. The workspace must be locked.
+pub(super) fn publish_file(
+    tx: &Tx<'_>,
+    events: &Events,
+    draft: FileDraft,
+    keep_seconds: impl FnOnce(StorageKind) -> u64,
+) -> Result<File, DbError> {
+    let folder = ensure_folder(tx, draft.workspace_id, &draft.folder)?;
+    let path = files::join(&draft.folder, &draft.name);
+    let is_duplicate = match &draft.hash {
+        // A CRC of 64 bits is no proof that two files are the same.
+        Some(hash) if hash.starts_with("blake3:") => files::has_hash(tx, draft.workspace_id, hash)?,
+        _ => false,
+    };
+    let folder_id = folder.as_ref().map_or_else(|| folders::root(draft.workspace_id), |folder| folder.id);
+    let replaced = files::find_in(tx, folder_id, &draft.name)?;
+    if let Some(replaced) = &replaced {
+        files::delete(tx, replaced)?;
+        discard_blob(tx, replaced, garbage::Reason::Replaced, keep_seconds)?;
+    }
+    let now = Timestamp::now();
+    let file = File {
+        id: draft.id,
+        file_no: free_number(|number| files::is_file_no_taken(tx, number))?,
+        workspace_id: draft.workspace_id,
+        folder_id: folder.as_ref().map(|folder| folder.id),
+        folder_no: folder.as_ref().map(|folder| folder.folder_no.clone()),
+        folder_name: folder.map(|folder| folder.name),
+        format: draft.file_type.extension(&draft.name),
+        name: draft.name,
+        path,
+        blob_id: draft.blob.id,
+        size_bytes: draft.size_bytes,
+        mime_type: draft.file_type.mime_type,
+        declared_type: Some(draft.file_type.declared),
+        width: draft.dimensions.map(|(width, _)| width),
+        height: draft.dimensions.map(|(_, height)| height),
+        hash: draft.hash,
+        tags: draft.tags,
+        metadata: draft.metadata,
+        custom_id: draft.custom_id,
+        upload_source: draft.upload_source.to_owned(),
+        is_duplicate,
+        created_at: now,
+        updated_at: now,
+        origin_id: replaced.as_ref().map_or(draft.id, |replaced| replaced.origin_id),
+        storage: draft.blob.storage,
+        entity_tag: draft.entity_tag,
+    };
+    files::insert(tx, &file)?;
+    events.file_published(tx, &file, replaced.as_ref(), draft.webhook_url.as_deref())?;
+    Ok(file)
+}
+
+/// Hands the bytes of a file that is gone to the cleaner.
+pub(super) fn discard_blob(
+    tx: &Tx<'_>,
+    file: &File,
+    reason: garbage::Reason,
+    keep_seconds: impl FnOnce(StorageKind) -> u64,
+) -> Result<(), DbError> {
+    let dead = garbage::NewGarbage {
+        blob: file.blob(),
+        workspace_id: Some(file.workspace_id),
+        reason,
+        size_bytes: file.size_bytes,
+        keep_seconds: keep_seconds(file.storage),
+    };
+    garbage::insert(tx, &dead)
+}

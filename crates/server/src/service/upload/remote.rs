@@ -1,0 +1,56 @@
+//! Files that are fetched from a URL.
+
+use futures_util::StreamExt;
+use partway_api::ErrorCode;
+use partway_api::limits::MAX_URL_BYTES;
+
+use super::whole::{Expected, Source};
+use super::{UploadError, Uploads, to_its_end};
+use crate::db::files::File;
+use crate::delivery::headers_at_store;
+use crate::input::{FileName, InvalidInput, MediaType, UploadFields, shown};
+use crate::outgoing::FetchError;
+use crate::service::key::Identity;
+
+/// What a file is called whose URL says nothing.
+const NAMELESS: &str = "download";
+
+impl Uploads {
+    /// Fetches a file. Once begun it goes on to its end, even when the request goes away: a client that did not wait finds
+    /// the file.
+    ///
+    /// # Errors
+    /// [`UploadError::Fetch`] when the other side does not deliver it; otherwise as for files that come in one request.
+    pub async fn fetch_remote(
+        &self,
+        identity: &Identity,
+        remote_url: &str,
+        fields: UploadFields,
+    ) -> Result<File, UploadError> {
+        if remote_url.len() > MAX_URL_BYTES {
+            let allowed = format!("at most {MAX_URL_BYTES} bytes");
+            let was = shown(remote_url);
+            return Err(InvalidInput::new(ErrorCode::InvalidRemoteUrl, "remote_url", was, allowed).into());
+        }
+        let url = self.outgoing.check(remote_url).map_err(FetchError::Forbidden)?;
+        let (uploads, identity) = (self.clone(), identity.clone());
+        to_its_end(async move { uploads.fetch_whole(&identity, url, fields).await }).await
+    }
+
+    async fn fetch_whole(&self, identity: &Identity, url: url::Url, fields: UploadFields) -> Result<File, UploadError> {
+        let _permit = self.fetches.acquire().await;
+        let fetched = self.outgoing.fetch(url).await?;
+        let named = fetched.file_name.as_deref().and_then(FileName::nearest);
+        let name = fields.stored_name(named.or_else(|| FileName::parse(NAMELESS).ok()))?;
+        let declared = MediaType::guess(fetched.content_type.as_deref(), name.as_str());
+        let max_bytes = self.max_file_bytes(identity);
+        if fetched.size_bytes.is_some_and(|size_bytes| size_bytes > max_bytes) {
+            return Err(UploadError::FileTooLarge { limit_bytes: max_bytes });
+        }
+        let headers = headers_at_store(name.as_str(), declared.as_str());
+        let expected = Expected { max_bytes, size_bytes: fetched.size_bytes, headers };
+        let body = fetched.body.map(|bytes| bytes.map_err(UploadError::from));
+        let received = self.receive_whole(identity, expected, body).await?;
+        self.publish_whole(identity, received, name, &declared, fields, Source::Remote).await
+    }
+}

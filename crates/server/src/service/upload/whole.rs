@@ -1,0 +1,219 @@
+//! Files that come whole: in one request, or from a URL.
+//!
+//! Their bytes go into a blob that belongs to nobody (`unfinished.rs`) while they come, and are hashed and counted on the
+//! way. One transaction then makes the file visible. Cut off anywhere before, nothing is left.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use uuid::Uuid;
+
+use super::complete::check_hash;
+use super::start::room_left;
+use super::{UploadError, Uploads, to_its_end};
+use crate::db::files::File;
+use crate::db::{Durability, usage, workspaces};
+use crate::failpoint;
+use crate::input::{FileHash, FileName, MediaType, UploadFields};
+use crate::media::{FileType, HEAD_BYTES};
+use crate::service::file::keep_seconds;
+use crate::service::key::Identity;
+use crate::service::publish::{FileDraft, publish_file};
+use crate::service::unfinished::UnfinishedBlob;
+use crate::storage::{BlobHeaders, BlobRef, MAX_STREAM_BYTES, StorageKind};
+
+/// What is known of a file before its bytes come.
+#[derive(Debug, Clone)]
+pub struct Expected {
+    /// Most bytes it may have.
+    pub max_bytes: u64,
+    /// About how many it will have, if that is known: for a look whether there is room.
+    pub size_bytes: Option<u64>,
+    /// What a store that serves the file itself is to say of it, unless it is told otherwise for each download.
+    pub headers: BlobHeaders,
+}
+
+/// A file whose bytes are durable and which nobody sees yet. Dropped, it is gone.
+pub struct ReceivedFile {
+    unfinished: UnfinishedBlob,
+    tally: Tally,
+    /// What the bucket's store calls it.
+    entity_tag: Option<String>,
+}
+
+/// How files say where they came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A request to the API.
+    Api,
+    /// A URL.
+    Remote,
+}
+
+impl Source {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => super::complete::UPLOAD_SOURCE,
+            Self::Remote => "remote",
+        }
+    }
+}
+
+/// What has come so far.
+#[derive(Debug, Default)]
+struct Tally {
+    size_bytes: u64,
+    hasher: blake3::Hasher,
+    head: Vec<u8>,
+}
+
+impl Tally {
+    fn add(&mut self, bytes: &[u8]) {
+        self.size_bytes += bytes.len() as u64;
+        self.hasher.update(bytes);
+        let wanted = HEAD_BYTES.saturating_sub(self.head.len()).min(bytes.len());
+        self.head.extend_from_slice(&bytes[..wanted]);
+    }
+}
+
+impl Uploads {
+    /// Brings the bytes of a file into the storage. When this returns they survive a power cut.
+    ///
+    /// # Errors
+    /// What `body` said; or there are too many bytes, or no room for them. Nothing is left then.
+    pub async fn receive_whole(
+        &self,
+        identity: &Identity,
+        expected: Expected,
+        body: impl Stream<Item = Result<Bytes, UploadError>> + Send,
+    ) -> Result<ReceivedFile, UploadError> {
+        let workspace_id = identity.workspace_id;
+        let usage = self.records.db.read(move |tx| usage::find(tx, workspace_id)).await?;
+        let room = usage.and_then(|usage| room_left(&usage, self.limits.storage_bytes));
+        let most = Most::of(expected.max_bytes, room, self.primary)?;
+        let blob = BlobRef { storage: self.primary, id: Uuid::now_v7() };
+        let bell = Arc::clone(&self.garbage_bell);
+        let unfinished = UnfinishedBlob::begin(&self.records.db, blob, Some(workspace_id), bell).await?;
+        failpoint::pass("whole.after_row");
+        let mut tally = Tally::default();
+        let counted = body.map(|bytes| {
+            let bytes = bytes?;
+            tally.add(&bytes);
+            most.check(tally.size_bytes)?;
+            Ok(bytes)
+        });
+        let stored = async {
+            match blob.storage {
+                StorageKind::Local => self.local()?.receive_whole(blob.id, expected.size_bytes, counted).await,
+                StorageKind::S3 => self.s3()?.receive_whole(blob.id, &expected.headers, counted).await,
+            }
+        };
+        tokio::select! {
+            stored = stored => stored?,
+            () = unfinished.lost() => return Err(UploadError::HeldUp),
+        }
+        failpoint::pass("whole.after_bytes");
+        let entity_tag = match blob.storage {
+            StorageKind::Local => None,
+            StorageKind::S3 => self.s3()?.look_at_whole(blob.id, tally.size_bytes).await?,
+        };
+        Ok(ReceivedFile { unfinished, tally, entity_tag })
+    }
+
+    /// Makes a file visible that was received. When this returns it survives a power cut. Once begun it goes on to its
+    /// end, even when the request goes away.
+    ///
+    /// # Errors
+    /// When it is not the file that `hash` names, or the workspace has no room for it any more. Nothing is left then.
+    pub async fn publish_whole(
+        &self,
+        identity: &Identity,
+        received: ReceivedFile,
+        name: FileName,
+        declared: &MediaType,
+        fields: UploadFields,
+        source: Source,
+    ) -> Result<File, UploadError> {
+        let ReceivedFile { unfinished, tally, entity_tag } = received;
+        let hash = format!("blake3:{}", tally.hasher.finalize());
+        check_hash(fields.hash.as_ref().map(FileHash::as_str), Some(&hash))?;
+        let (file_type, blob) = (FileType::of(&tally.head, declared), unfinished.blob());
+        let dimensions = match blob.storage {
+            StorageKind::Local => self.local()?.dimensions(blob.id, &file_type.mime_type).await?,
+            StorageKind::S3 => self.s3()?.dimensions(blob.id, tally.size_bytes, &file_type.mime_type).await,
+        };
+        let draft = FileDraft {
+            id: Uuid::now_v7(),
+            workspace_id: identity.workspace_id,
+            folder: fields.folder.as_str().to_owned(),
+            name: name.as_str().to_owned(),
+            blob,
+            size_bytes: tally.size_bytes,
+            file_type,
+            dimensions,
+            hash: Some(hash),
+            tags: fields.tags.into_inner(),
+            metadata: fields.metadata.map(crate::input::Metadata::into_inner),
+            custom_id: fields.custom_id.map(crate::input::CustomId::into_inner),
+            upload_source: source.as_str(),
+            entity_tag,
+            webhook_url: fields.webhook_url.map(crate::input::WebhookUrl::into_inner),
+        };
+        let uploads = self.clone();
+        to_its_end(async move { uploads.publish_claimed(unfinished, draft).await }).await
+    }
+
+    async fn publish_claimed(&self, unfinished: UnfinishedBlob, draft: FileDraft) -> Result<File, UploadError> {
+        let (events, grace_seconds) = (self.records.events.clone(), self.records.grace_seconds);
+        let settings_limit = self.limits.storage_bytes;
+        failpoint::pass("whole.before_commit");
+        let published = self.records.db.write(Durability::PowerLoss, move |tx| {
+            workspaces::lock(tx, draft.workspace_id)?;
+            // Others may have taken the room meanwhile.
+            let room = usage::find(tx, draft.workspace_id)?.and_then(|usage| room_left(&usage, settings_limit));
+            if let Some(room) = room.filter(|room| draft.size_bytes > room.left_bytes()) {
+                return Ok(Err(UploadError::NoRoomInWorkspace(room)));
+            }
+            if !UnfinishedBlob::claim(tx, draft.blob)? {
+                return Ok(Err(UploadError::HeldUp));
+            }
+            publish_file(tx, &events, draft, |storage| keep_seconds(grace_seconds, storage)).map(Ok)
+        });
+        let file = published.await??;
+        failpoint::pass("whole.after_commit");
+        unfinished.claimed();
+        self.records.events.ring();
+        self.garbage_bell.notify_one();
+        Ok(file)
+    }
+}
+
+/// Most bytes that a file may have, and why no more.
+#[derive(Debug, Clone, Copy)]
+struct Most {
+    bytes: u64,
+    room: Option<super::start::Room>,
+}
+
+impl Most {
+    fn of(max_bytes: u64, room: Option<super::start::Room>, storage: StorageKind) -> Result<Self, UploadError> {
+        let max_bytes = match storage {
+            StorageKind::Local => max_bytes,
+            StorageKind::S3 => max_bytes.min(MAX_STREAM_BYTES),
+        };
+        match room {
+            Some(room) if room.left_bytes() == 0 => Err(UploadError::NoRoomInWorkspace(room)),
+            Some(room) if room.left_bytes() < max_bytes => Ok(Self { bytes: room.left_bytes(), room: Some(room) }),
+            _ => Ok(Self { bytes: max_bytes, room: None }),
+        }
+    }
+
+    fn check(&self, size_bytes: u64) -> Result<(), UploadError> {
+        match self.room {
+            _ if size_bytes <= self.bytes => Ok(()),
+            Some(room) => Err(UploadError::NoRoomInWorkspace(room)),
+            None => Err(UploadError::FileTooLarge { limit_bytes: self.bytes }),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Objects whose size is known when their last byte has come. S3 wants the length of everything that is sent, so bytes are
+//! gathered into parts in memory: two for each object, one that is sent and one that fills.
+
+use std::ops::Range;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, Stream, StreamExt};
+use reqwest::Method;
+use uuid::Uuid;
+
+use super::S3Store;
+use super::client::Call;
+use crate::storage::{BlobHeaders, ByteSource, ByteStream, PartInStore, StorageError};
+
+/// What is gathered before it is sent. S3 takes no smaller parts than 5 MiB (but for the last one).
+const PART_BYTES: usize = 8 << 20;
+/// The largest object that can be written so: 10,000 parts (S3 documentation, multipart upload limits), 78 GiB.
+pub const MAX_STREAM_BYTES: u64 = 10_000 * PART_BYTES as u64;
+/// How long a small object may take: at 64 KiB/s and more it is through.
+const SMALL_TIMEOUT: Duration = Duration::from_secs(128);
+
+/// Bytes in memory, which can be asked for again.
+struct Gathered(Bytes);
+
+impl ByteSource for Gathered {
+    fn read(&self, range: Range<u64>) -> BoxFuture<'_, Result<ByteStream, StorageError>> {
+        let at = |position: u64| usize::try_from(position).unwrap_or(usize::MAX).min(self.0.len());
+        let bytes = self.0.slice(at(range.start)..at(range.end));
+        std::future::ready(Ok(futures_util::stream::iter([Ok(bytes)]).boxed())).boxed()
+    }
+}
+
+impl S3Store {
+    /// Writes an object of all that `body` brings, at most [`MAX_STREAM_BYTES`]. On an error what was sent may be left under
+    /// the id: deleting the blob deletes that, too.
+    ///
+    /// # Errors
+    /// What `body` said, or the store.
+    pub async fn put_stream<E: From<StorageError>>(
+        &self,
+        blob_id: Uuid,
+        headers: &BlobHeaders,
+        body: impl Stream<Item = Result<Bytes, E>>,
+    ) -> Result<(), E> {
+        let mut body = pin!(body);
+        let mut left_over = Bytes::new();
+        let first = gather(&mut body, &mut left_over).await?;
+        if first.len() < PART_BYTES {
+            let key = self.key(blob_id);
+            let mut call = Call::new("write to", Method::PUT, Some(&key));
+            let headers = headers.signed();
+            (call.headers, call.body, call.timeout) = (&headers, first, SMALL_TIMEOUT);
+            return self.call(&call).await.map(drop).map_err(E::from);
+        }
+        let upload_id = self.create_upload(blob_id, headers).await?;
+        let mut parts: Vec<PartInStore> = Vec::new();
+        let mut next = first;
+        loop {
+            let index = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+            let (source, length) = (Gathered(next.clone()), next.len() as u64);
+            let sending = self.send_part(blob_id, &upload_id, index, 0..length, &source);
+            let (sent, gathered) =
+                futures_util::try_join!(sending.map(|sent| sent.map_err(E::from)), gather(&mut body, &mut left_over))?;
+            parts.push(sent);
+            if gathered.is_empty() {
+                break;
+            }
+            next = gathered;
+        }
+        if self.complete_upload(blob_id, &upload_id, &parts).await? {
+            return Ok(());
+        }
+        // An earlier try of the same call did it, and its answer was lost.
+        let size_bytes: u64 = parts.iter().map(|part| part.size_bytes).sum();
+        match self.find(blob_id).await? {
+            Some(found) if found.size_bytes == size_bytes => Ok(()),
+            _ => Err(StorageError::store("complete an upload in", "the upload has gone".to_owned()).into()),
+        }
+    }
+}
+
+/// The next part: shorter than one only when the body has ended. The bytes are copied: what comes in small pieces must not
+/// hold the larger buffers that it came in.
+async fn gather<E>(
+    body: &mut std::pin::Pin<&mut impl Stream<Item = Result<Bytes, E>>>,
+    left_over: &mut Bytes,
+) -> Result<Bytes, E> {
+    let mut gathered = BytesMut::new();
+    loop {
+        let taken = left_over.split_to(left_over.len().min(PART_BYTES - gathered.len()));
+        gathered.extend_from_slice(&taken);
+        if gathered.len() == PART_BYTES {
+            return Ok(gathered.freeze());
+        }
+        match body.next().await {
+            Some(bytes) => *left_over = bytes?,
+            None => return Ok(gathered.freeze()),
+        }
+    }
+}

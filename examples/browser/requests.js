@@ -1,0 +1,118 @@
+// Requests that outlive a bad network: what time may mend is tried again.
+
+const FIRST_PAUSE_MS = 500; // it doubles with every try
+const LONGEST_PAUSE_MS = 30_000;
+const STALL_MS = 180_000; // longer than a slow line needs for what is in the system's buffers
+
+/** There was no answer. */
+class Lost extends Error {
+  canBeMended = true;
+}
+
+/** The answer was not 2xx. `errorCode` is Partway's; a store or a proxy in between has none. */
+class Refusal extends Error {
+  constructor(status, text, retryAfter) {
+    let body = {};
+    try {
+      body = JSON.parse(text);
+    } catch {
+      // Not Partway's words: the status has to do.
+    }
+    super(body.message ?? `The answer was ${status}`);
+    this.status = status;
+    this.errorCode = body.errorCode;
+    this.retryAfterMs = Number(retryAfter) * 1000 || 0;
+    this.canBeMended = [408, 429].includes(status) || status >= 500;
+  }
+}
+
+/** Calls the API and returns the JSON of its answer. */
+export async function callApi(url, { method, key, body, headers, signal }) {
+  const request = { method, signal, headers: { Authorization: `Bearer ${key}`, ...headers } };
+  if (body) {
+    request.headers['Content-Type'] = 'application/json';
+    request.body = JSON.stringify(body);
+  }
+  let response, text;
+  try {
+    response = await fetch(url, request);
+    text = await response.text();
+  } catch {
+    signal.throwIfAborted();
+    throw new Lost('The server cannot be reached');
+  }
+  if (!response.ok) throw new Refusal(response.status, text, response.headers.get('Retry-After'));
+  return text && JSON.parse(text);
+}
+
+/** PUTs a part. By XMLHttpRequest, because fetch does not tell how many bytes it has sent. */
+export function putPart(url, part, { onSent, signal }) {
+  const xhr = new XMLHttpRequest();
+  const abort = () => xhr.abort();
+  let stalled;
+  const sent = (bytes) => {
+    clearTimeout(stalled);
+    stalled = setTimeout(abort, STALL_MS); // a line that is dead, but not closed, reports no error
+    onSent(bytes);
+  };
+  const answered = new Promise((resolve, reject) => {
+    xhr.upload.onprogress = (event) => sent(event.loaded);
+    xhr.onload = () => {
+      if (xhr.status >= 200 && xhr.status < 300) resolve();
+      else reject(new Refusal(xhr.status, xhr.responseText, xhr.getResponseHeader('Retry-After')));
+    };
+    xhr.onabort = () => reject(signal.aborted ? signal.reason : new Lost('Nothing moved on the connection'));
+    xhr.onerror = () => {
+      // A file that was changed or deleted meanwhile looks like a lost connection, too; but reading it fails.
+      const gone = new Error('The file was changed or deleted. Choose it again.');
+      part.slice(0, 1).arrayBuffer().then(() => reject(new Lost('The connection broke')), () => reject(gone));
+    };
+  });
+  signal.addEventListener('abort', abort);
+  xhr.open('PUT', url);
+  xhr.send(part);
+  sent(0);
+  return answered.finally(() => {
+    clearTimeout(stalled);
+    signal.removeEventListener('abort', abort);
+  });
+}
+
+/**
+ * Makes a request again and again, as long as it fails in ways that time may mend. `onState` hears `uploading`,
+ * `offline` (the browser has no network) and `waiting` (with the error, and for how many milliseconds).
+ */
+export async function retry(request, { onState, signal }) {
+  for (let tried = 1; ; tried++) {
+    if (!navigator.onLine) {
+      onState('offline');
+      await waitFor('online', undefined, signal);
+    }
+    onState('uploading');
+    try {
+      return await request();
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!error.canBeMended) throw error;
+      // By chance, so that all whom a server has lost do not come back to it in the same moment.
+      const byChance = Math.random() * Math.min(FIRST_PAUSE_MS * 2 ** (tried - 1), LONGEST_PAUSE_MS);
+      const pauseMs = Math.max(byChance, error.retryAfterMs ?? 0);
+      onState('waiting', error, pauseMs);
+      await waitFor('offline', pauseMs, signal);
+    }
+  }
+}
+
+/** Waits for the window to have the event, `ms` at most. */
+function waitFor(event, ms, signal) {
+  const settled = new AbortController();
+  let timer;
+  return new Promise((resolve, reject) => {
+    if (ms !== undefined) timer = setTimeout(resolve, ms);
+    window.addEventListener(event, resolve, { signal: settled.signal });
+    signal.addEventListener('abort', () => reject(signal.reason), { signal: settled.signal });
+  }).finally(() => {
+    clearTimeout(timer);
+    settled.abort();
+  });
+}

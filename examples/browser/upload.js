@@ -1,0 +1,170 @@
+// Uploads one file to Partway from a browser, without any library.
+//
+// All that is needed to go on is the session's id, because the server knows which parts are missing. It is kept in
+// localStorage, and so a pause, a refresh of the page and a closed laptop are one and the same thing: `run` again, with
+// the same file.
+
+import { callApi, putPart, retry } from './requests.js';
+
+const PARTS_AT_ONCE = 4; // a browser opens at most six connections to a host
+
+// What these codes say of a session: it is of no more use, begin anew;
+const OVER = ['SESSION_NOT_FOUND', 'SESSION_EXPIRED', 'SESSION_ABORTED', 'FORBIDDEN'];
+// and these: it is further than you think, or less far. Ask.
+const ELSEWHERE = ['SESSION_COMPLETED', 'PARTS_MISSING'];
+
+export class Upload {
+  /**
+   * @param {File} file
+   * @param {object} options
+   * @param {string} options.server where Partway is
+   * @param {string} options.key a public key (pk_...)
+   * @param {number} [options.ttlSeconds] how long an upload that nobody goes on with is kept
+   * @param {(fraction: number) => void} [options.onProgress]
+   * @param {(state: string, error?: Error, pauseMs?: number) => void} [options.onState] see `retry`
+   */
+  constructor(file, { server, key, ttlSeconds = 86_400, onProgress = () => {}, onState = () => {} }) {
+    Object.assign(this, { file, key, ttlSeconds, onProgress, onState });
+    this.api = `${server.replace(/\/+$/, '')}/api/v1/multipart`;
+    this.memory = `partway ${this.api} ${file.name} ${file.size} ${file.lastModified}`;
+  }
+
+  /** Begins, or goes on. Resolves to the file's record; rejects with an AbortError when paused or aborted. */
+  async run() {
+    for (;;) {
+      this.stop = new AbortController();
+      try {
+        await this.openSession();
+        await this.sendMissingParts();
+        const record = await this.ask('POST', '/complete', { session_id: this.session });
+        localStorage.removeItem(this.memory);
+        return record;
+      } catch (error) {
+        if (this.session && OVER.includes(error.errorCode)) localStorage.removeItem(this.memory);
+        else if (!ELSEWHERE.includes(error.errorCode)) throw error;
+      }
+    }
+  }
+
+  /** Stops sending. The server keeps the parts that have arrived. */
+  pause() {
+    this.stop?.abort();
+  }
+
+  /** Gives the upload up: the server frees its bytes. */
+  async abort() {
+    this.pause();
+    this.stop = new AbortController();
+    const session = localStorage.getItem(this.memory);
+    try {
+      if (session) await this.ask('DELETE', `/${session}`);
+    } catch (error) {
+      if (!OVER.includes(error.errorCode)) throw error;
+    }
+    localStorage.removeItem(this.memory);
+  }
+
+  /** Finds the session that was begun for this file, or starts one. */
+  async openSession() {
+    this.session = localStorage.getItem(this.memory);
+    if (this.session) {
+      const found = await this.ask('GET', `/${this.session}`);
+      if (['aborted', 'expired'].includes(found.status)) {
+        localStorage.removeItem(this.memory);
+        return this.openSession();
+      }
+      this.partSize = found.part_size;
+      this.missing = found.missing_parts; // none if it is completed; completing again repeats the record
+      this.keepUrls([]);
+    } else {
+      const { name, size, type } = this.file;
+      const body = { file_name: name, size, format: type || 'application/octet-stream', ttl_seconds: this.ttlSeconds };
+      // If the answer is lost, the next try gets the same session, not a second one.
+      const started = await this.ask('POST', '/start', body, { 'Idempotency-Key': `${Date.now()}-${Math.random()}` });
+      this.session = started.session_id;
+      localStorage.setItem(this.memory, this.session);
+      this.partSize = started.part_size;
+      this.missing = [...started.parts.keys()];
+      this.keepUrls(started.parts.entries());
+    }
+    this.arrived = this.file.size - this.missing.reduce((bytes, index) => bytes + this.part(index).size, 0);
+    this.underway = new Map(); // by part, the bytes that were sent so far
+    this.report();
+  }
+
+  /** Sends some parts side by side. The first failure that no retry can mend stops them all. */
+  async sendMissingParts() {
+    const { stop, missing } = this;
+    const sendOneAfterTheOther = async () => {
+      try {
+        while (missing.length > 0 && !stop.signal.aborted) await this.sendPart(missing.shift());
+      } catch (error) {
+        stop.abort(error);
+      }
+    };
+    await Promise.all(Array.from({ length: PARTS_AT_ONCE }, sendOneAfterTheOther));
+    stop.signal.throwIfAborted();
+  }
+
+  async sendPart(index) {
+    const { signal } = this.stop;
+    const part = this.part(index);
+    const onSent = (bytes) => this.report(this.underway.set(index, bytes));
+    let refusedUrl;
+    let refusals = 0;
+    await retry(async () => {
+      const url = await this.urlOf(index, refusedUrl);
+      if (!url) return; // the part is there: only the answer was lost
+      try {
+        await putPart(url, part, { onSent, signal });
+      } catch (error) {
+        // An S3 store says in its own words that a URL has expired (403, 400) or that its upload is gone (404).
+        const isRefused = error.errorCode ? error.errorCode === 'URL_EXPIRED' : [400, 403, 404].includes(error.status);
+        if (isRefused) {
+          refusedUrl = url;
+          error.canBeMended = ++refusals < 4;
+        }
+        throw error;
+      } finally {
+        this.underway.delete(index);
+      }
+    }, { onState: this.onState, signal });
+    this.arrived += part.size;
+    this.report();
+  }
+
+  /** A URL for the part, other than the refused one. None if the part is not missing. */
+  async urlOf(index, refusedUrl) {
+    const known = this.urls.get(index);
+    if (known && known !== refusedUrl && Date.now() < this.renewAt) return known;
+    // For all missing parts at once, so that those that are sent side by side do not each ask.
+    this.renewing ??= this.call('POST', `/${this.session}/parts`, { ttl_seconds: this.ttlSeconds })
+      .then(({ parts }) => this.keepUrls(parts.map(({ index, url }) => [index, url])))
+      .finally(() => delete this.renewing);
+    await this.renewing;
+    return this.urls.get(index);
+  }
+
+  keepUrls(urlsByIndex) {
+    this.urls = new Map(urlsByIndex);
+    // After half of their time: new URLs let the session live on, and one that has expired cannot be brought back.
+    this.renewAt = Date.now() + this.ttlSeconds * 500;
+  }
+
+  call(method, path, body, headers) {
+    return callApi(this.api + path, { method, key: this.key, body, headers, signal: this.stop.signal });
+  }
+
+  ask(...request) {
+    return retry(() => this.call(...request), { onState: this.onState, signal: this.stop.signal });
+  }
+
+  part(index) {
+    return this.file.slice(index * this.partSize, (index + 1) * this.partSize, 'application/octet-stream');
+  }
+
+  report() {
+    const underway = [...this.underway.values()].reduce((sum, bytes) => sum + bytes, 0);
+    this.onProgress((this.arrived + underway) / this.file.size);
+  }
+}

@@ -1,0 +1,154 @@
+// The pages of the two examples, as a person would use them.
+
+import { until } from './until.mjs';
+
+class Example {
+  #context;
+
+  /** Opens the page at `url` in a browser profile of its own. */
+  async open(browser, url) {
+    this.#context = await browser.newContext();
+    this.page = await this.#context.newPage();
+    this.errors = [];
+    this.page.on('pageerror', (error) => this.errors.push(error));
+    this.underway = new Set(); // PUTs, as the browser sees them
+    this.page.on('request', (request) => request.method() === 'PUT' && this.underway.add(request));
+    for (const end of ['requestfinished', 'requestfailed']) this.page.on(end, (request) => this.underway.delete(request));
+    await this.page.addInitScript(recordProgress, this.progressBar);
+    await this.page.goto(url);
+    return this;
+  }
+
+  async close() {
+    await this.#context.close();
+    if (this.errors.length > 0) throw this.errors[0];
+  }
+
+  /** Every value of the progress bar since the page was loaded, in percent. */
+  progress() {
+    return this.page.evaluate('recordedProgress');
+  }
+
+  async state() {
+    return this.page.locator('#status').getAttribute('data-state');
+  }
+
+  statusText() {
+    return this.page.locator('#status').textContent();
+  }
+
+  async reaches(...states) {
+    let state;
+    await until(`state ${states.join(' or ')}`, async () => states.includes((state = await this.state())))
+      .catch(async (error) => Promise.reject(new Error(`${error.message}; it is ${state}: ${await this.statusText()}`)));
+  }
+
+  setOffline(isOffline) {
+    return this.#context.setOffline(isOffline);
+  }
+
+  /** What the page shows of the file at the end. */
+  async result() {
+    await this.reaches('done');
+    const [url, hash] = await Promise.all(this.resultAt.map((selector) => this.page.locator(selector).textContent()));
+    return { url, hash };
+  }
+}
+
+export class PlainExample extends Example {
+  static title = 'plain JavaScript';
+  static folder = 'examples/browser';
+  partsAtOnce = 4;
+  progressBar = { selector: 'progress', attribute: 'value', scale: 100 };
+  resultAt = ['#url', '#hash'];
+
+  async begin(file) {
+    await this.page.locator('input[type=file]').setInputFiles(file);
+    await this.goOn();
+  }
+
+  async refresh(file) {
+    await this.page.reload();
+    return () => this.begin(file);
+  }
+
+  goOn() {
+    return this.page.locator('#start').click();
+  }
+
+  pause() {
+    return this.page.locator('#pause').click();
+  }
+
+  abort() {
+    return this.page.locator('#abort').click();
+  }
+
+  /** Whether the page would go on with an upload that it remembers. */
+  remembers() {
+    return this.page.evaluate('localStorage.length > 0');
+  }
+}
+
+export class UppyExample extends Example {
+  static title = 'Uppy';
+  static folder = 'examples/uppy';
+  partsAtOnce = 1; // Uppy 6 sends the parts of a file one after the other
+  progressBar = { selector: '.uppy-StatusBar [role=progressbar]', attribute: 'aria-valuenow', scale: 1 };
+  resultAt = ['#results a', '#results code'];
+
+  async begin(file) {
+    await this.page.locator('input.uppy-Dashboard-input').first().setInputFiles(file);
+    await this.page.locator('.uppy-StatusBar-actionBtn--upload').click();
+  }
+
+  async refresh(file) {
+    await until('Uppy has noted the session', () => this.#notedFiles((stored) => stored.s3Multipart));
+    await this.page.reload();
+    await this.page.locator('.uppy-Dashboard-Item.is-ghost').waitFor();
+    return async () => {
+      await this.page.locator('.uppy-Dashboard-Item-reSelect').click();
+      await this.begin(file);
+    };
+  }
+
+  goOn() {
+    return this.page.locator('[data-cy=togglePauseResume]').click();
+  }
+
+  pause() {
+    return this.page.locator('[data-cy=togglePauseResume]').click();
+  }
+
+  abort() {
+    return this.page.locator('[data-cy=cancel]').click();
+  }
+
+  remembers() {
+    return this.#notedFiles(() => true);
+  }
+
+  /** Whether GoldenRetriever has a file in its database for which `test` holds. */
+  async #notedFiles(test) {
+    const stored = await this.page.evaluate(readGoldenRetriever);
+    return stored.some(test);
+  }
+}
+
+/** Runs in the page. */
+function recordProgress({ selector, attribute, scale }) {
+  window.recordedProgress = [];
+  new MutationObserver(() => {
+    const value = Number(document.querySelector(selector)?.getAttribute(attribute)) * scale;
+    if (value && value !== recordedProgress.at(-1)) recordedProgress.push(value);
+  }).observe(document, { subtree: true, childList: true, attributes: true });
+}
+
+/** Runs in the page. */
+async function readGoldenRetriever() {
+  const answered = (request) => new Promise((resolve, reject) => Object.assign(request, { onsuccess: () => resolve(request.result), onerror: reject }));
+  const database = await answered(indexedDB.open('uppy-blobs'));
+  const entries = await answered(database.transaction('metadata').objectStore('metadata').getAll());
+  database.close();
+  return entries.flatMap(({ metadata }) => Object.values(JSON.parse(metadata).files));
+}

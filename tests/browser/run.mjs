@@ -1,0 +1,110 @@
+// Runs the examples in a real browser against the real server, and prints a line for every promise that is kept.
+//
+//   PARTWAY_BIN       the server's binary
+//   PARTWAY_CHROMIUM  the browser (default: /usr/bin/chromium)
+//   arguments         run only promises whose names contain one of them
+
+import { createHash } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { finished } from 'node:stream/promises';
+import { fileURLToPath } from 'node:url';
+
+import { chromium } from 'playwright-core';
+
+import { PlainExample, UppyExample } from './lib/examples.mjs';
+import { Partway } from './lib/partway.mjs';
+import { Proxy } from './lib/proxy.mjs';
+import { serveFolder } from './lib/static_server.mjs';
+import { promises, promisesOfPlain, promisesOfUppy } from './promises.mjs';
+
+const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url));
+const PART_BYTES = 10 * 1024 * 1024;
+const BROWSER_FLAGS = ['--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+
+const binary = process.env.PARTWAY_BIN;
+if (!binary) throw new Error('PARTWAY_BIN must name the binary of the server');
+const executablePath = process.env.PARTWAY_CHROMIUM ?? '/usr/bin/chromium';
+const wanted = process.argv.slice(2);
+
+const began = performance.now();
+const folder = await mkdtemp(path.join(tmpdir(), 'partway-browser-'));
+const cleanups = [() => rm(folder, { recursive: true })];
+let failed = 0;
+try {
+  const proxy = await Proxy.listen();
+  cleanups.unshift(() => proxy.close());
+  const startPartway = async (settings) => {
+    const partway = await Partway.start(binary, await mkdtemp(path.join(folder, 'data-')), proxy.url, settings);
+    cleanups.unshift(() => partway.stop());
+    return partway;
+  };
+  const partway = await startPartway();
+  proxy.upstreamPort = new URL(partway.url).port;
+  const file = await makeFile('file of 100 MB.bin', 100_000_000);
+  const smallFile = await makeFile('file of 50 MB.bin', 50_000_000);
+  const tinyFile = await makeFile('file of 1 MB.bin', 1_000_000);
+  const browser = await chromium.launch({ executablePath, args: BROWSER_FLAGS, headless: true, chromiumSandbox: false });
+  cleanups.unshift(() => browser.close());
+
+  for (const [Example, kept] of [[PlainExample, { ...promises, ...promisesOfPlain }], [UppyExample, { ...promises, ...promisesOfUppy }]]) {
+    const site = await serveFolder(path.join(REPOSITORY, Example.folder));
+    cleanups.unshift(site.stop);
+    for (const [name, keep] of Object.entries(kept)) {
+      if (wanted.length > 0 && !wanted.some((part) => name.includes(part))) continue;
+      const opened = [];
+      const open = async (settings) => {
+        const query = new URLSearchParams({ server: proxy.url, key: partway.publicKey, ...settings });
+        const example = new Example();
+        opened.push(example);
+        return example.open(browser, `${site.url}/?${query}`);
+      };
+      await report(`${Example.title}: ${name}`, async () => {
+        try {
+          await keep({ open, proxy, partway, startPartway, file, smallFile, tinyFile });
+        } finally {
+          for (const example of opened) await example.close();
+          await proxy.reset();
+        }
+      });
+    }
+  }
+} finally {
+  for (const cleanup of cleanups) await cleanup();
+}
+const seconds = ((performance.now() - began) / 1000).toFixed(1);
+console.log(failed === 0 ? `all kept, in ${seconds} s` : `${failed} not kept, in ${seconds} s`);
+process.exitCode = failed === 0 ? 0 : 1;
+
+async function report(name, keep) {
+  const began = performance.now();
+  try {
+    await keep();
+    console.log(`ok    ${name} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
+  } catch (error) {
+    failed += 1;
+    console.log(`FAIL  ${name}\n${error.stack}`);
+  }
+}
+
+/** Bytes that do not repeat, the same in every run. */
+async function makeFile(name, size) {
+  const file = { path: path.join(folder, name), parts: Math.ceil(size / PART_BYTES) };
+  const out = createWriteStream(file.path);
+  const whole = createHash('sha256');
+  const block = Buffer.alloc(1_000_000);
+  let seed = createHash('sha256').update(name).digest();
+  for (let written = 0; written < size; written += block.length) {
+    // Every 4 KiB begins with another hash, so that no two places of the file look the same.
+    for (let at = 0; at < block.length; at += 4096) {
+      seed = createHash('sha256').update(seed).digest();
+      seed.copy(block, at);
+    }
+    whole.update(block);
+    if (!out.write(Buffer.from(block))) await new Promise((resolve) => out.once('drain', resolve));
+  }
+  await finished(out.end());
+  return { ...file, sha256: whole.digest('hex') };
+}

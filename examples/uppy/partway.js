@@ -8,7 +8,7 @@
 const MIB = 1024 * 1024;
 const MAX_PARTS = 10_000;
 
-/** The size of a file's parts as Partway dictates it: 10 MiB, more in steps of 2 MiB only to stay within 10,000 parts. */
+/** How large Partway wants a file's parts: 10 MiB, and more, in steps of 2 MiB, only to stay within 10,000 of them. */
 export function partSize({ size }) {
   return Math.max(10 * MIB, Math.ceil(Math.ceil(size / MAX_PARTS) / (2 * MIB)) * 2 * MIB);
 }
@@ -55,7 +55,7 @@ export class Partway {
     const started = await this.#call('POST', '/start', body, { 'Idempotency-Key': this.#unanswered.get(fileId) });
     this.#unanswered.delete(fileId);
     if (!this.#getFile(fileId)) await this.abort(started.session_id); // cancelled meanwhile
-    if (started.part_size !== partSize({ size })) throw new Error(`the server wants parts of ${started.part_size} bytes`);
+    if (started.part_size !== partSize({ size })) throw new Error(`Partway wants parts of ${started.part_size} bytes`);
     return xml('InitiateMultipartUploadResult', xml('UploadId', started.session_id));
   }
 

@@ -22,7 +22,7 @@ const partway = new Partway({
 });
 
 uppy
-  .use(Dashboard, { target: '#dashboard', inline: true, width: '100%', height: 380, proudlyDisplayPoweredByUppy: false })
+  .use(Dashboard, { target: '#dashboard', inline: true, width: '100%', height: 380 })
   // After a refresh it shows what was underway. A file of more than 10 MiB has to be chosen again: Uppy keeps copies of
   // small ones only.
   .use(GoldenRetriever)

@@ -10,12 +10,12 @@ import { sha256Of } from './lib/partway.mjs';
 import { until } from './lib/until.mjs';
 
 const MB = 1_000_000;
-/** When this much has passed, at least one part has arrived, also of four at once, and at least one of either file has not. */
+/** When this much has passed, one part has arrived, even if four go at once, and one has not, even of the small file. */
 const MIDDLE_BYTES = 45 * MB;
 const PART = /\/parts\//;
 
 export const promises = {
-  async 'a file of 100 MB goes on after a refresh with only what is missing, and arrives as it was'({ open, proxy, file }) {
+  async 'a file of 100 MB goes on after a refresh with only what is missing, and arrives'({ open, proxy, file }) {
     const example = await open();
     proxy.slow(20 * MB); // Uppy's progress bar moves twice a second
     const session = await inTheMiddle(example, proxy, file);
@@ -132,7 +132,7 @@ export const promises = {
     });
   },
 
-  async 'answers to start and complete that are lost leave one session and one file'({ open, proxy, partway, smallFile: file }) {
+  async 'lost answers to start and complete leave one session and one file'({ open, proxy, partway, smallFile: file }) {
     const example = await open();
     const before = (await partway.sessions()).length;
     proxy.loseNextAnswer('POST', /\/start$/);
@@ -144,7 +144,7 @@ export const promises = {
     assert.equal(sessions[0].status, 'completed');
   },
 
-  async 'a server that is busy, and a store that refuses in its own words, are asked again'({ open, proxy, smallFile: file }) {
+  async 'a busy server, and a store that refuses in its own words, are asked again'({ open, proxy, smallFile: file }) {
     const example = await open();
     proxy.answerNext('PUT', PART, { status: 503, body: 'busy' });
     proxy.answerNext('PUT', PART, {
@@ -222,7 +222,7 @@ export const promisesOfPlain = {
 
 /** What only Uppy needs. */
 export const promisesOfUppy = {
-  async 'an upload that is cancelled after a refresh, without going on, frees its session'({ open, proxy, partway, smallFile: file }) {
+  async 'an upload that is cancelled after a refresh frees its session'({ open, proxy, partway, smallFile: file }) {
     const example = await open();
     const session = await inTheMiddle(example, proxy, file);
     await example.refresh(file.path);

@@ -5,6 +5,7 @@
 //   arguments         run only promises whose names contain one of them
 
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -22,37 +23,62 @@ import { promises, promisesOfPlain, promisesOfUppy } from './promises.mjs';
 
 const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url));
 const PART_BYTES = 10 * 1024 * 1024;
-const BROWSER_FLAGS = ['--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+const EXAMPLES = [
+  [PlainExample, { ...promises, ...promisesOfPlain }],
+  [UppyExample, { ...promises, ...promisesOfUppy }],
+];
+// Nothing but the pages under test may use the network.
+const BROWSER_FLAGS = [
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
 
 const binary = process.env.PARTWAY_BIN;
 if (!binary) throw new Error('PARTWAY_BIN must name the binary of the server');
 const executablePath = process.env.PARTWAY_CHROMIUM ?? '/usr/bin/chromium';
 const wanted = process.argv.slice(2);
-
 const began = performance.now();
-const folder = await mkdtemp(path.join(tmpdir(), 'partway-browser-'));
-const cleanups = [() => rm(folder, { recursive: true })];
+const cleanups = [];
 let failed = 0;
+
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => cleanUp().finally(() => process.exit(1)));
 try {
+  await run();
+} finally {
+  await cleanUp();
+}
+const seconds = secondsSince(began);
+console.log(failed === 0 ? `all kept, in ${seconds} s` : `${failed} not kept, in ${seconds} s`);
+process.exitCode = failed === 0 ? 0 : 1;
+
+async function run() {
+  const folder = await mkdtemp(path.join(tmpdir(), 'partway-browser-'));
+  cleanups.push(() => rm(folder, { recursive: true }));
   const proxy = await Proxy.listen();
-  cleanups.unshift(() => proxy.close());
+  cleanups.push(() => proxy.close());
   const startPartway = async (settings) => {
     const partway = await Partway.start(binary, await mkdtemp(path.join(folder, 'data-')), proxy.url, settings);
-    cleanups.unshift(() => partway.stop());
+    cleanups.push(() => partway.stop());
     return partway;
   };
   const partway = await startPartway();
   proxy.upstreamPort = new URL(partway.url).port;
-  const file = await makeFile('file of 100 MB.bin', 100_000_000);
-  const smallFile = await makeFile('file of 50 MB.bin', 50_000_000);
-  const tinyFile = await makeFile('file of 1 MB.bin', 1_000_000);
-  const browser = await chromium.launch({ executablePath, args: BROWSER_FLAGS, headless: true, chromiumSandbox: false });
-  cleanups.unshift(() => browser.close());
+  const file = await makeFile(folder, 'file of 100 MB.bin', 100_000_000);
+  const smallFile = await makeFile(folder, 'file of 50 MB.bin', 50_000_000);
+  const tinyFile = await makeFile(folder, 'file of 1 MB.bin', 1_000_000);
+  const ownSignals = { handleSIGINT: false, handleSIGTERM: false, handleSIGHUP: false };
+  const launch = { executablePath, args: BROWSER_FLAGS, headless: true, chromiumSandbox: false, ...ownSignals };
+  const browser = await chromium.launch(launch);
+  cleanups.push(() => browser.close());
 
-  for (const [Example, kept] of [[PlainExample, { ...promises, ...promisesOfPlain }], [UppyExample, { ...promises, ...promisesOfUppy }]]) {
+  for (const [Example, promised] of EXAMPLES) {
     const site = await serveFolder(path.join(REPOSITORY, Example.folder));
-    cleanups.unshift(site.stop);
-    for (const [name, keep] of Object.entries(kept)) {
+    cleanups.push(site.stop);
+    for (const [name, keep] of Object.entries(promised)) {
       if (wanted.length > 0 && !wanted.some((part) => name.includes(part))) continue;
       const opened = [];
       const open = async (settings) => {
@@ -71,18 +97,22 @@ try {
       });
     }
   }
-} finally {
-  for (const cleanup of cleanups) await cleanup();
 }
-const seconds = ((performance.now() - began) / 1000).toFixed(1);
-console.log(failed === 0 ? `all kept, in ${seconds} s` : `${failed} not kept, in ${seconds} s`);
-process.exitCode = failed === 0 ? 0 : 1;
+
+/** Ends what was started, the last first. */
+async function cleanUp() {
+  while (cleanups.length > 0) await cleanups.pop()().catch((error) => console.error(error));
+}
+
+function secondsSince(began) {
+  return ((performance.now() - began) / 1000).toFixed(1);
+}
 
 async function report(name, keep) {
   const began = performance.now();
   try {
     await keep();
-    console.log(`ok    ${name} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
+    console.log(`ok    ${name} (${secondsSince(began)} s)`);
   } catch (error) {
     failed += 1;
     console.log(`FAIL  ${name}\n${error.stack}`);
@@ -90,7 +120,7 @@ async function report(name, keep) {
 }
 
 /** Bytes that do not repeat, the same in every run. */
-async function makeFile(name, size) {
+async function makeFile(folder, name, size) {
   const file = { path: path.join(folder, name), parts: Math.ceil(size / PART_BYTES) };
   const out = createWriteStream(file.path);
   const whole = createHash('sha256');
@@ -103,7 +133,7 @@ async function makeFile(name, size) {
       seed.copy(block, at);
     }
     whole.update(block);
-    if (!out.write(Buffer.from(block))) await new Promise((resolve) => out.once('drain', resolve));
+    if (!out.write(Buffer.from(block))) await once(out, 'drain');
   }
   await finished(out.end());
   return { ...file, sha256: whole.digest('hex') };

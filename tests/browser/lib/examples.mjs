@@ -13,7 +13,8 @@ class Example {
     this.page.on('pageerror', (error) => this.errors.push(error));
     this.underway = new Set(); // PUTs, as the browser sees them
     this.page.on('request', (request) => request.method() === 'PUT' && this.underway.add(request));
-    for (const end of ['requestfinished', 'requestfailed']) this.page.on(end, (request) => this.underway.delete(request));
+    this.page.on('requestfinished', (request) => this.underway.delete(request));
+    this.page.on('requestfailed', (request) => this.underway.delete(request));
     await this.page.addInitScript(recordProgress, this.progressBar);
     await this.page.goto(url);
     return this;
@@ -37,10 +38,12 @@ class Example {
     return this.page.locator('#status').textContent();
   }
 
-  async reaches(...states) {
-    let state;
-    await until(`state ${states.join(' or ')}`, async () => states.includes((state = await this.state())))
-      .catch(async (error) => Promise.reject(new Error(`${error.message}; it is ${state}: ${await this.statusText()}`)));
+  async reaches(state) {
+    try {
+      await until(`state ${state}`, async () => (await this.state()) === state);
+    } catch (error) {
+      throw new Error(`${error.message}; it is ${await this.state()}: ${await this.statusText()}`);
+    }
   }
 
   setOffline(isOffline) {
@@ -146,7 +149,10 @@ function recordProgress({ selector, attribute, scale }) {
 
 /** Runs in the page. */
 async function readGoldenRetriever() {
-  const answered = (request) => new Promise((resolve, reject) => Object.assign(request, { onsuccess: () => resolve(request.result), onerror: reject }));
+  const answered = (request) => new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
   const database = await answered(indexedDB.open('uppy-blobs'));
   const entries = await answered(database.transaction('metadata').objectStore('metadata').getAll());
   database.close();

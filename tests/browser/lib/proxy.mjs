@@ -33,8 +33,9 @@ export class Proxy {
     return proxy;
   }
 
-  /** Undoes what a test did, and forgets what it saw. */
+  /** Undoes what a test did, and forgets what it saw. Nothing of it may eat up what the next one allows. */
   async reset() {
+    for (const socket of this.#sockets) socket.destroy();
     if (!this.#server.listening) await this.restore();
     this.#instead = [];
     this.#bytesPerSecond = Infinity;
@@ -66,7 +67,7 @@ export class Proxy {
 
   /** Breaks all connections and refuses new ones. */
   async cut() {
-    const closed = once(this.#server.close(), 'close');
+    const closed = new Promise((resolve) => this.#server.close(resolve));
     for (const socket of this.#sockets) socket.resetAndDestroy();
     await closed;
   }
@@ -76,12 +77,14 @@ export class Proxy {
     await once(this.#server.listen(this.port, '127.0.0.1'), 'listening');
   }
 
-  async close() {
-    this.#server.closeAllConnections();
-    if (this.#server.listening) await once(this.#server.close(), 'close');
+  close() {
+    return new Promise((resolve) => {
+      this.#server.close(resolve);
+      this.#server.closeAllConnections();
+    });
   }
 
-  /** Answers the next request whose method and path match itself. Without an answer: breaks the connection. */
+  /** Answers the next request whose method and path match itself. */
   answerNext(method, path, answer) {
     this.#instead.push({ method, path, answer });
   }
@@ -137,7 +140,7 @@ export class Proxy {
       isAnswered = true;
       this.#wake();
       if (put) put.status = answer.statusCode;
-      if (instead?.isLost) return response.socket.resetAndDestroy();
+      if (instead?.isLost) return response.destroy();
       if (instead?.until) {
         instead.isHeld = true;
         await instead.until;
@@ -181,7 +184,7 @@ async function firstOf(emitter, ...events) {
   done.abort();
 }
 
-// Promise.withResolvers is not in Node 20.
+// Promise.withResolvers is in Node from version 22 on.
 function withResolvers() {
   const made = {};
   made.promise = new Promise((resolve, reject) => Object.assign(made, { resolve, reject }));

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 
-const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.map': 'application/json' };
+const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css' };
 
 /** Returns the URL and a function that stops it. */
 export async function serveFolder(folder) {
@@ -20,9 +20,9 @@ export async function serveFolder(folder) {
     }
   });
   await once(server.listen(0, '127.0.0.1'), 'listening');
-  const stop = async () => {
+  const stop = () => new Promise((resolve) => {
+    server.close(resolve);
     server.closeAllConnections();
-    await once(server.close(), 'close');
-  };
+  });
   return { url: `http://127.0.0.1:${server.address().port}`, stop };
 }

@@ -47,8 +47,7 @@ pub fn guard_content(headers: &mut HeaderMap, file: &ServedFile) {
     if is_active(mime_type) {
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
     }
-    let is_page = matches!(&*essence(mime_type), "text/html" | "application/xhtml+xml");
-    if let Ok(value) = HeaderValue::from_str(&content_disposition(&file.name, is_page)) {
+    if let Ok(value) = HeaderValue::from_str(&content_disposition(&file.name, is_page(mime_type))) {
         headers.insert(CONTENT_DISPOSITION, value);
     }
 }
@@ -61,10 +60,19 @@ pub fn headers_at_store(name: &str, mime_type: &str) -> BlobHeaders {
     }
 }
 
-/// The type that a file is served as: what its bytes are, unless a browser could run something of that and nothing of what
-/// it was declared as.
+/// The type that a file is served as: of what its bytes are and what it was declared as, the one with which a browser can
+/// do less; what its bytes are, where that is the same.
 pub fn safer_type<'t>(mime_type: &'t str, declared: Option<&'t str>) -> &'t str {
-    declared.filter(|declared| is_active(mime_type) && !is_active(declared)).unwrap_or(mime_type)
+    declared.filter(|declared| danger(declared) < danger(mime_type)).unwrap_or(mime_type)
+}
+
+/// How much a browser can do with files of this type: show it, run something of it, or open it as a page.
+fn danger(mime_type: &str) -> u8 {
+    if is_page(mime_type) { 2 } else { u8::from(is_active(mime_type)) }
+}
+
+fn is_page(mime_type: &str) -> bool {
+    matches!(&*essence(mime_type), "text/html" | "application/xhtml+xml")
 }
 
 /// Whether a browser could run something of files of this type.

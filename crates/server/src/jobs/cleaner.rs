@@ -11,11 +11,11 @@ use partway_api::limits::IDEMPOTENCY_SECONDS;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::db::{Db, DbError, Durability, Timestamp, garbage, idempotency, leases, parts};
+use crate::db::{Db, DbError, Durability, Timestamp, Tx, garbage, idempotency, leases, parts};
 use crate::failpoint;
 use crate::service::file::Files;
 use crate::service::upload::{UploadError, Uploads};
-use crate::storage::{BlobStore, DatabaseReserve, StorageError, Stores};
+use crate::storage::{DatabaseReserve, Stores};
 
 /// Sessions expire to the second; freeing their bytes may take this much longer.
 const INTERVAL: Duration = Duration::from_secs(15);
@@ -54,8 +54,6 @@ pub struct Cleaner {
 enum CleanerError {
     #[error(transparent)]
     Db(#[from] DbError),
-    #[error(transparent)]
-    Storage(#[from] StorageError),
     #[error(transparent)]
     Upload(#[from] UploadError),
 }
@@ -108,7 +106,6 @@ impl Cleaner {
         self.uploads.expire_overdue().await?;
         while self.files.purge_deleted().await? {
             failpoint::pass("cleaner.after_purge");
-            self.delete_garbage().await?;
         }
         self.delete_garbage().await?;
         self.forget_ended_parts().await?;
@@ -146,30 +143,43 @@ impl Cleaner {
         }
         for store in self.stores.all() {
             let (kind, mut last) = (store.kind(), Uuid::nil());
-            'store: loop {
+            loop {
                 let blobs = self.db.read(move |tx| garbage::list(tx, kind, last, STEP)).await?;
                 let Some(next) = blobs.last().copied() else { break };
                 last = next;
+                let mut deleted = Vec::with_capacity(blobs.len());
+                let mut is_away = false;
                 for blob_id in blobs {
-                    // One that cannot be deleted stays listed and does not keep the others.
-                    if let Err(error) = self.delete(store.as_ref(), blob_id).await {
-                        tracing::error!(%blob_id, error = %crate::error::chain(&error), "a blob cannot be deleted; trying again later");
-                        if matches!(&error, CleanerError::Storage(error) if error.may_pass()) {
-                            // The store is away: so it is for the others.
-                            break 'store;
+                    failpoint::pass("cleaner.before_delete");
+                    match store.delete_blob(blob_id).await {
+                        Ok(()) => deleted.push(blob_id),
+                        // One that cannot be deleted stays listed and does not keep the others.
+                        Err(error) => {
+                            tracing::error!(%blob_id, error = %crate::error::chain(&error), "a blob cannot be deleted; trying again later");
+                            // Where the store is away, it is so for the others.
+                            is_away = error.may_pass();
                         }
                     }
+                    failpoint::pass("cleaner.after_delete");
+                    if is_away {
+                        break;
+                    }
+                }
+                self.forget_garbage(deleted).await?;
+                if is_away {
+                    break;
                 }
             }
         }
         Ok(())
     }
 
-    async fn delete(&self, store: &dyn BlobStore, blob_id: Uuid) -> Result<(), CleanerError> {
-        failpoint::pass("cleaner.before_delete");
-        store.delete_blob(blob_id).await?;
-        failpoint::pass("cleaner.after_delete");
-        self.db.write(Durability::Process, move |tx| garbage::delete(tx, blob_id)).await?;
+    /// Blobs whose bytes are gone.
+    async fn forget_garbage(&self, deleted: Vec<Uuid>) -> Result<(), CleanerError> {
+        if !deleted.is_empty() {
+            let forget = move |tx: &Tx<'_>| deleted.iter().try_for_each(|blob_id| garbage::delete(tx, *blob_id));
+            self.db.write(Durability::Process, forget).await?;
+        }
         failpoint::pass("cleaner.after_forget");
         Ok(())
     }

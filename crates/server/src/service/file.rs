@@ -111,6 +111,7 @@ impl Files {
     ) -> Result<File, WorkspaceError> {
         self.change(identity, file_no, move |tx, mut file| {
             let FileChange { add_tags, remove_tags, metadata } = change;
+            let before = (file.tags.clone(), file.metadata.clone());
             let remove_tags = remove_tags.into_inner();
             let mut tags = std::mem::take(&mut file.tags);
             tags.retain(|tag| !remove_tags.contains(tag));
@@ -133,8 +134,10 @@ impl Files {
                     Err(error) => return Ok(Err(error.into())),
                 };
             }
-            file.updated_at = Timestamp::now();
-            files::update(tx, &file)?;
+            if (&file.tags, &file.metadata) != (&before.0, &before.1) {
+                file.updated_at = Timestamp::now();
+                files::update(tx, &file)?;
+            }
             Ok(Ok(file))
         })
         .await

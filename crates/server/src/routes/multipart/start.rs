@@ -42,7 +42,7 @@ pub async fn start_multipart(
 ) -> Result<(StatusCode, Json<StartResponse>), ApiError> {
     let key = headers.get("idempotency-key").map(IdempotencyKey::parse).transpose()?;
     let idempotency = key.map(|key| Idempotency { key, request_sha256: body.sha256() });
-    let upload = StartUpload::read(&body, app.config.limits.max_file_size.0)?;
+    let upload = StartUpload::read(&body, app.uploads.max_file_bytes(&identity))?;
     let started = app.uploads.start(&identity, upload, idempotency).await?;
     let public_key_id =
         if identity.kind == KeyKind::Public { Some(identity.api_key_id) } else { started.public_key_id };

@@ -55,7 +55,9 @@ impl Form {
         if !is_form {
             return Err(refuse(ErrorCode::UnsupportedMediaType, "multipart/form-data"));
         }
-        let boundary = multer::parse_boundary(given.unwrap_or_default()).map_err(|_| {
+        // RFC 2046, section 5.1.1
+        let boundary = multer::parse_boundary(given.as_deref().unwrap_or_default()).ok();
+        let boundary = boundary.filter(|boundary| (1..=70).contains(&boundary.len())).ok_or_else(|| {
             refuse(ErrorCode::InvalidParameter, "multipart/form-data with a `boundary` of 1 to 70 characters")
         })?;
         let allowance = Allowance(Arc::new(AtomicUsize::new(MAX_HEAD_BYTES)));

@@ -1,0 +1,271 @@
+//! `/api/v1/folders`
+
+use std::time::{Duration, Instant};
+
+use partway_server::db::Durability;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::app::{TestApp, assert_error};
+
+impl TestApp {
+    async fn folder(&self, body: Value) -> Value {
+        let response = self.call(Method::POST, "/api/v1/folders", body).await;
+        assert_eq!(response.status(), 201, "{:?}", response.text().await);
+        response.json().await.unwrap()
+    }
+
+    /// Path, items and bytes of the folders that a query lists.
+    async fn folders(&self, query: &str) -> Vec<(String, u64, u64)> {
+        let list = self.look(&format!("/api/v1/folders?{query}")).await;
+        let folders = list["folders"].as_array().unwrap().iter();
+        let shown = |folder: &Value| {
+            let number = |member: &str| folder[member].as_u64().unwrap();
+            (folder["path"].as_str().unwrap().to_owned(), number("total_items"), number("total_size"))
+        };
+        folders.map(shown).collect()
+    }
+
+    async fn rename_folder(&self, folder_no: &str, name: &str) -> reqwest::Response {
+        self.call(Method::POST, &format!("/api/v1/folders/rename/{folder_no}"), json!({"name": name})).await
+    }
+
+    async fn delete_folder(&self, folder_no: &str, query: &str) -> reqwest::Response {
+        self.call(Method::DELETE, &format!("/api/v1/folders/{folder_no}{query}"), Value::Null).await
+    }
+}
+
+fn number(folder: &Value) -> &str {
+    folder["folder_no"].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn folders_are_made_listed_and_counted() {
+    let app = TestApp::start().await;
+    let photos = app.folder(json!({"name": "Photos"})).await;
+    let members: Vec<_> = photos.as_object().unwrap().keys().map(String::as_str).collect();
+    let expected = [
+        "id",
+        "folder_no",
+        "name",
+        "path",
+        "parent_folder_no",
+        "created_at",
+        "updated_at",
+        "total_items",
+        "total_size",
+    ];
+    assert_eq!(members, expected);
+    assert_eq!((&photos["path"], &photos["parent_folder_no"]), (&json!("Photos"), &Value::Null));
+    let trip = app.folder(json!({"name": "trip 2026", "parent_folder_no": number(&photos)})).await;
+    assert_eq!((&trip["path"], &trip["parent_folder_no"]), (&json!("Photos/trip 2026"), &photos["folder_no"]));
+    app.folder(json!({"name": "archive"})).await;
+    app.whole(&[1; 10], &[("file_name", "a"), ("folder", "Photos")]).await;
+    app.whole(&[1; 20], &[("file_name", "b"), ("folder", "Photos/trip 2026")]).await;
+    app.whole(&[1; 30], &[("file_name", "c"), ("folder", "Photos/trip 2026/day 1")]).await;
+    // Begins alike and is not below.
+    app.whole(&[1; 40], &[("file_name", "d"), ("folder", "Photos2")]).await;
+    let path = |path: &str, items, bytes| (path.to_owned(), items, bytes);
+    let root = [path("archive", 0, 0), path("Photos", 3, 60), path("Photos2", 1, 40)];
+    assert_eq!(app.folders("").await, root);
+    assert_eq!(app.folders("sort=name_desc").await, root.iter().rev().cloned().collect::<Vec<_>>());
+    assert_eq!(app.folders("sort=created_at_asc").await[0].0, "Photos");
+    assert_eq!(app.folders("sort=created_at_desc").await[0].0, "Photos2");
+    let below = format!("parent_folder_no={}", number(&photos));
+    assert_eq!(app.folders(&below).await, [path("Photos/trip 2026", 2, 50)]);
+    assert_eq!(app.folders("search=DAY").await, [path("Photos/trip 2026/day 1", 1, 30)]);
+    assert_eq!(app.folders(&format!("search=day&{below}")).await, []);
+    for (body, status, code) in [
+        (json!({"name": "Photos"}), 409, "FOLDER_EXISTS"),
+        (json!({"name": "trip 2026", "parent_folder_no": number(&photos)}), 409, "FOLDER_EXISTS"),
+        (json!({"name": "x", "parent_folder_no": "0000000000"}), 404, "FOLDER_NOT_FOUND"),
+        (json!({}), 400, "INVALID_FOLDER"),
+        (json!({"name": ""}), 400, "INVALID_FOLDER"),
+        (json!({"name": "a/b"}), 400, "INVALID_FOLDER"),
+        (json!({"name": ".."}), 400, "INVALID_FOLDER"),
+        (json!({"name": "x".repeat(101)}), 400, "INVALID_FOLDER"),
+        (json!({"name": 7}), 400, "INVALID_FOLDER"),
+    ] {
+        assert_error(app.call(Method::POST, "/api/v1/folders", body).await, status, code, &[]).await;
+    }
+    assert_error(app.call(Method::GET, "/api/v1/folders?sort=size", Value::Null).await, 400, "INVALID_PARAMETER", &[])
+        .await;
+    // As deep as a path may be, and no deeper.
+    let mut parent = app.folder(json!({"name": "0"})).await;
+    for level in 1..32 {
+        parent = app.folder(json!({"name": level.to_string(), "parent_folder_no": number(&parent)})).await;
+    }
+    let deeper = json!({"name": "32", "parent_folder_no": number(&parent)});
+    assert_error(app.call(Method::POST, "/api/v1/folders", deeper).await, 400, "INVALID_FOLDER", &["32 levels"]).await;
+}
+
+#[tokio::test]
+async fn everything_below_follows_a_renamed_folder() {
+    let app = TestApp::start().await;
+    let inside = app.whole(b"1", &[("file_name", "a"), ("folder", "old/deep/é")]).await;
+    app.whole(b"2", &[("file_name", "b"), ("folder", "old")]).await;
+    app.whole(b"3", &[("file_name", "c"), ("folder", "old2")]).await;
+    app.whole(b"4", &[("file_name", "d"), ("folder", "taken")]).await;
+    let folders = app.look("/api/v1/folders").await;
+    let old = number(&folders["folders"][0]).to_owned();
+    let renamed: Value = app.rename_folder(&old, "new ü").await.json().await.unwrap();
+    assert_eq!(
+        (&renamed["name"], &renamed["path"], &renamed["total_items"]),
+        (&json!("new ü"), &json!("new ü"), &json!(2))
+    );
+    let row = app.look(&format!("/api/v1/files/{}", inside["file_no"].as_str().unwrap())).await;
+    assert_eq!(row["data"]["path"], "new ü/deep/é/a");
+    assert_eq!(app.get(row["data"]["url"].as_str().unwrap()).await.text().await.unwrap(), "1");
+    assert_error(app.get(&app.url_of(&inside)).await, 404, "FILE_NOT_FOUND", &[]).await;
+    assert_eq!(app.folders("search=").await.len(), 3);
+    assert!(app.folders("").await.contains(&("old2".to_owned(), 1, 1)), "a folder that begins alike was renamed");
+    for (name, status, code) in
+        [("taken", 409, "FOLDER_EXISTS"), ("a/b", 400, "INVALID_FOLDER"), ("", 400, "INVALID_FOLDER")]
+    {
+        assert_error(app.rename_folder(&old, name).await, status, code, &[]).await;
+    }
+    assert_eq!(app.rename_folder(&old, "new ü").await.status(), 200);
+    assert_error(app.rename_folder("0000000000", "x").await, 404, "FOLDER_NOT_FOUND", &[]).await;
+    // A path below would become too long.
+    let long = "x".repeat(200);
+    app.whole(b"5", &[("file_name", "e"), ("folder", &format!("s/{long}/{long}/{long}/{long}/{long}"))]).await;
+    let short = app.look("/api/v1/folders?search=s").await["folders"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|f| f["path"] == "s")
+        .unwrap()
+        .clone();
+    let refused = app.rename_folder(number(&short), &"y".repeat(100)).await;
+    assert_error(refused, 400, "INVALID_FOLDER", &["1024 bytes"]).await;
+}
+
+#[tokio::test]
+async fn a_deleted_folder_is_gone_at_once_with_everything_below_it() {
+    let app = TestApp::start().await;
+    let inside = app.whole(b"12345", &[("file_name", "a"), ("folder", "d/e"), ("tags", "t"), ("custom_id", "c")]).await;
+    app.whole(b"678", &[("file_name", "b"), ("folder", "d")]).await;
+    app.whole(b"stays", &[("file_name", "c"), ("folder", "d2")]).await;
+    let folders = app.look("/api/v1/folders").await;
+    let number_of_d = number(&folders["folders"][0]).to_owned();
+    let preview = app.delete_folder(&number_of_d, "?dry_run=true").await;
+    assert_eq!(preview.status(), 200);
+    let preview: Value = preview.json().await.unwrap();
+    assert_eq!(preview["dry_run"], true);
+    let would = &preview["would_delete"];
+    assert_eq!(
+        (&would["files"], &would["bytes"], &would["folders"], &would["folder"]["path"]),
+        (&json!(2), &json!(8), &json!(1), &json!("d"))
+    );
+    assert_eq!(app.delete_folder(&number_of_d, "").await.status(), 204);
+    // Nobody sees it, whether the cleaner has been there or not.
+    assert_error(app.delete_folder(&number_of_d, "").await, 404, "FOLDER_NOT_FOUND", &[]).await;
+    assert_error(app.get(&app.url_of(&inside)).await, 404, "FILE_NOT_FOUND", &[]).await;
+    let file_no = inside["file_no"].as_str().unwrap();
+    for (method, path) in [
+        (Method::GET, format!("/api/v1/files/{file_no}")),
+        (Method::PATCH, format!("/api/v1/files/{file_no}")),
+        (Method::DELETE, format!("/api/v1/files/{file_no}")),
+    ] {
+        assert_error(app.call(method, &path, json!({})).await, 404, "FILE_NOT_FOUND", &[]).await;
+    }
+    for query in ["", "?tags=t", "?custom_id=c", "?path=d/", "?search=a", "?sort=name_asc"] {
+        let list = app.look(&format!("/api/v1/files{query}")).await;
+        let expected = u64::from(matches!(query, "" | "?sort=name_asc"));
+        assert_eq!(list["meta"]["total"], expected, "{query}");
+        assert_eq!(list["files"].as_array().unwrap().len() as u64, expected, "{query}");
+    }
+    assert_eq!(app.folders("").await, [("d2".to_owned(), 1, 5)]);
+    let usage =
+        app.database.texts("SELECT CAST(files_count AS TEXT) || '/' || CAST(files_bytes AS TEXT) FROM workspaces");
+    assert_eq!(usage.into_iter().next().unwrap(), "1/5");
+    // Its path is free.
+    let new = app.whole(b"new", &[("file_name", "a"), ("folder", "d/e")]).await;
+    assert_eq!(app.get(&app.url_of(&new)).await.text().await.unwrap(), "new");
+    app.until("the rows and bytes go", |app| {
+        app.count("folders WHERE deleted_at IS NOT NULL") == 0 && app.count("garbage") == 0 && app.count("files") == 2
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_place_of_a_deleted_folder_cannot_be_asked_for() {
+    let app = TestApp::start().await;
+    app.whole(b"x", &[("file_name", "a"), ("folder", "d")]).await;
+    let id = app.text("SELECT id FROM folders WHERE path = 'd'");
+    app.stop.cancel();
+    // As the cleaner would find it.
+    app.sql("UPDATE folders SET path = '//' || id, parent_id = NULL, deleted_at = 1 WHERE path = 'd'");
+    let found = app.app().db.read({
+        let (number, path) = (app.workspace_no.clone(), format!("//{id}/a"));
+        move |tx| partway_server::db::files::find_served(tx, &number, &path)
+    });
+    assert_eq!(found.await.unwrap(), None);
+}
+
+/// Renaming and deleting a folder takes as long with a hundred thousand files as with one, and uploads go on meanwhile.
+#[tokio::test]
+async fn a_folder_with_a_hundred_thousand_files_is_renamed_and_deleted_in_an_instant_while_uploads_go_on() {
+    const FILES: usize = 100_000;
+    // The rows have no objects, which a store would be asked for one by one.
+    let app = TestApp::start_local().await;
+    app.whole(b"x", &[("file_name", "first"), ("folder", "large/below")]).await;
+    fill(&app, FILES).await;
+    let list = app.look("/api/v1/folders").await;
+    let large = &list["folders"][0];
+    assert_eq!((&large["total_items"], &large["total_size"]), (&json!(FILES + 1), &json!(FILES + 1)));
+    // Uploads that are under way all the time; the slowest of them tells whether anything held them up.
+    let uploads = async {
+        let mut slowest = Duration::ZERO;
+        let mut number = 0;
+        let began = Instant::now();
+        while app.count("files") > 100 || number < 20 {
+            let one = Instant::now();
+            app.whole(b"y", &[("file_name", &format!("u{number}")), ("folder", "other")]).await;
+            slowest = slowest.max(one.elapsed());
+            number += 1;
+            assert!(began.elapsed() < Duration::from_secs(120), "the files are still there");
+        }
+        (slowest, began.elapsed())
+    };
+    let changes = async {
+        let began = Instant::now();
+        assert_eq!(app.rename_folder(number(large), "renamed").await.status(), 200);
+        let renaming = began.elapsed();
+        let moved = app.look("/api/v1/files?path=renamed/below/first").await;
+        assert_eq!(moved["meta"]["total"], 1);
+        let began = Instant::now();
+        assert_eq!(app.delete_folder(number(large), "").await.status(), 204);
+        (renaming, began.elapsed())
+    };
+    let ((slowest, all), (renaming, deleting)) = futures_util::future::join(uploads, changes).await;
+    println!(
+        "renaming {renaming:?}, deleting {deleting:?}, the slowest upload meanwhile {slowest:?}, all gone after {all:?}"
+    );
+    assert!(renaming < Duration::from_secs(1) && deleting < Duration::from_secs(1), "{renaming:?} {deleting:?}");
+    assert!(slowest < Duration::from_secs(3), "{slowest:?}");
+    assert_eq!(app.look("/api/v1/files?limit=1").await["meta"]["total"], app.count("files WHERE name LIKE 'u%'"));
+}
+
+/// Copies a file's row: names, numbers and blobs of their own.
+async fn fill(app: &TestApp, files: usize) {
+    let first = app.look("/api/v1/files").await["files"][0].clone();
+    let (file_no, workspace_id) =
+        (first["file_no"].as_str().unwrap().to_owned(), app.text("SELECT id FROM workspaces"));
+    for begin in (0..files).step_by(10_000) {
+        let (file_no, workspace_id) = (file_no.clone(), workspace_id.parse().unwrap());
+        let inserted = app.app().db.write(Durability::Process, move |tx| {
+            let file = partway_server::db::files::find(tx, workspace_id, &file_no)?.unwrap();
+            for number in begin..(begin + 10_000).min(files) {
+                let mut file = file.clone();
+                file.id = uuid::Uuid::now_v7();
+                file.blob_id = uuid::Uuid::now_v7();
+                file.file_no = format!("{number:010}");
+                file.name = format!("file {number}");
+                partway_server::db::files::insert(tx, &file)?;
+            }
+            Ok(())
+        });
+        inserted.await.unwrap();
+    }
+}

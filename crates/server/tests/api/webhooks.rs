@@ -1,0 +1,229 @@
+//! Events, and who is told of them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::response::IntoResponse;
+use http::StatusCode;
+use partway_server::Config;
+use partway_server::db::{Durability, deliveries, webhooks};
+use partway_server::service::event::EventKind;
+use partway_server::service::webhook;
+use reqwest::Method;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::app::TestApp;
+use crate::peers::{Asked, Peer, allow_loopback};
+
+fn impatient(config: &mut Config) {
+    allow_loopback(config);
+    config.webhooks.first_pause.0 = Duration::from_secs(1);
+    config.webhooks.timeout.0 = Duration::from_secs(1);
+}
+
+impl TestApp {
+    async fn subscribe(&self, url: String, events: &'static [EventKind]) -> Uuid {
+        let workspace_id: Uuid = self.text("SELECT id FROM workspaces").parse().unwrap();
+        let added = self.app().db.write(Durability::Process, move |tx| webhook::add(tx, workspace_id, url, events));
+        added.await.unwrap().id
+    }
+
+    async fn delete_file(&self, record: &Value) {
+        let path = format!("/api/v1/files/{}", record["file_no"].as_str().unwrap());
+        assert_eq!(self.call(Method::DELETE, &path, Value::Null).await.status(), 204);
+    }
+}
+
+/// Type and data of an event.
+fn event(asked: &Asked) -> (String, Value) {
+    let body: Value = serde_json::from_slice(&asked.body).unwrap();
+    (body["type"].as_str().unwrap().to_owned(), body["data"].clone())
+}
+
+fn events(peer: &Peer) -> Vec<String> {
+    peer.asked().iter().map(|asked| event(asked).0).collect()
+}
+
+#[tokio::test]
+async fn subscribers_are_told_what_happens_to_files_signed_and_in_order() {
+    let app = TestApp::start_with(impatient).await;
+    let peer = Peer::obliging().await;
+    let id = app.subscribe(peer.url("/all"), &EventKind::ALL).await;
+    let first = app.whole(b"1", &[("file_name", "f"), ("folder", "d"), ("custom_id", "mine")]).await;
+    let second = app.upload_whole(b"22", json!({"file_name": "f", "folder": "d"})).await;
+    app.delete_file(&second).await;
+    app.until("all are told", |_| peer.asked().len() == 3).await;
+    assert_eq!(events(&peer), ["file.created", "file.replaced", "file.deleted"]);
+    let (_, created) = event(&peer.asked()[0]);
+    assert_eq!((&created["id"], &created["url"], &created["custom_id"]), (&first["id"], &first["url"], &json!("mine")));
+    let (_, replaced) = event(&peer.asked()[1]);
+    assert_eq!((&replaced["id"], &replaced["replaced"]["id"]), (&second["id"], &first["id"]));
+    // Standard Webhooks.
+    let secret = app.app().signer.secret(id);
+    let receiver = standardwebhooks::Webhook::new(&secret).unwrap();
+    for asked in peer.asked() {
+        receiver.verify(&asked.body, &asked.headers).unwrap();
+        assert_eq!(asked.headers["content-type"], "application/json");
+        let body: Value = serde_json::from_slice(&asked.body).unwrap();
+        assert_eq!(body.as_object().unwrap().keys().collect::<Vec<_>>(), ["type", "timestamp", "data"]);
+    }
+    app.until("the outbox is empty", |app| app.count("deliveries") == 0).await;
+}
+
+#[tokio::test]
+async fn each_is_told_of_what_it_wants_and_the_upload_itself_may_name_one() {
+    let app = TestApp::start_with(impatient).await;
+    let (deletions, named) = (Peer::obliging().await, Peer::obliging().await);
+    app.subscribe(deletions.url("/"), &[EventKind::FileDeleted]).await;
+    let direct = app.whole(b"1", &[("file_name", "a"), ("webhook_url", &named.url("/direct"))]).await;
+    app.upload_whole(b"2", json!({"file_name": "b", "webhook_url": named.url("/multipart")})).await;
+    app.delete_file(&direct).await;
+    app.until("all are told", |_| named.asked().len() == 2 && deletions.asked().len() == 1).await;
+    let mut paths: Vec<_> = named.asked().into_iter().map(|asked| asked.path).collect();
+    paths.sort();
+    assert_eq!((events(&named), paths), (vec!["file.created".into(); 2], vec!["/direct".into(), "/multipart".into()]));
+    assert_eq!(events(&deletions), ["file.deleted"]);
+    // The secret of these is the workspace's.
+    let workspace_id: Uuid = app.text("SELECT id FROM workspaces").parse().unwrap();
+    let receiver = standardwebhooks::Webhook::new(&app.app().signer.secret(workspace_id)).unwrap();
+    receiver.verify(&named.asked()[0].body, &named.asked()[0].headers).unwrap();
+}
+
+#[tokio::test]
+async fn an_upload_that_expires_is_told() {
+    let app = TestApp::start_with(impatient).await;
+    let (peer, named) = (Peer::obliging().await, Peer::obliging().await);
+    app.subscribe(peer.url("/"), &EventKind::ALL).await;
+    let session = app.upload(10, json!({"file_name": "late", "custom_id": "x", "webhook_url": named.url("/")})).await;
+    app.sql("UPDATE sessions SET expires_at = 1");
+    app.app().uploads.expire_overdue().await.unwrap();
+    app.until("it is told", |_| peer.asked().len() == 1 && named.asked().len() == 1).await;
+    let (kind, data) = event(&peer.asked()[0]);
+    assert_eq!((kind.as_str(), data["session_id"].as_str().unwrap()), ("upload.expired", session.id()));
+    assert_eq!((&data["file_name"], &data["size"], &data["custom_id"]), (&json!("late"), &json!(10), &json!("x")));
+    // An aborted one is not.
+    let aborted = app.upload(10, json!({})).await;
+    assert_eq!(aborted.abort(&app).await.status(), 204);
+    app.until("nothing more waits", |app| app.count("deliveries") == 0).await;
+    assert_eq!(peer.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn every_file_of_a_deleted_folder_is_told() {
+    let app = TestApp::start_with(impatient).await;
+    let peer = Peer::obliging().await;
+    for number in 0..30 {
+        app.whole(b"x", &[("file_name", &format!("{number}")), ("folder", &format!("d/{}", number % 3))]).await;
+    }
+    app.subscribe(peer.url("/"), &EventKind::ALL).await;
+    let folder = app.look("/api/v1/folders").await["folders"][0]["folder_no"].as_str().unwrap().to_owned();
+    app.call(Method::DELETE, &format!("/api/v1/folders/{folder}"), Value::Null).await;
+    app.until("all are told", |_| peer.asked().len() == 30).await;
+    let told: std::collections::BTreeSet<_> =
+        peer.asked().iter().map(|asked| event(asked).1["name"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(told.len(), 30);
+}
+
+#[tokio::test]
+async fn what_fails_is_sent_again_with_the_same_id_and_holds_up_its_own_file_alone() {
+    let app = TestApp::start_with(impatient).await;
+    let peer = Peer::start(|_| StatusCode::SERVICE_UNAVAILABLE.into_response()).await;
+    app.subscribe(peer.url("/"), &EventKind::ALL).await;
+    let file = app.whole(b"1", &[("file_name", "f")]).await;
+    app.until("it was tried", |_| !peer.asked().is_empty()).await;
+    // From here on only what happens to other files is taken.
+    let id = file["id"].as_str().unwrap().to_owned();
+    peer.answers(move |asked| match event(asked).1["id"] == json!(id) {
+        true => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        false => StatusCode::OK.into_response(),
+    });
+    app.delete_file(&file).await;
+    let other = app.whole(b"2", &[("file_name", "other")]).await;
+    app.until("the other file's is told", |_| peer.asked().iter().any(|asked| event(asked).1["id"] == other["id"]))
+        .await;
+    let of_file =
+        |peer: &Peer| peer.asked().into_iter().filter(|asked| event(asked).1["id"] == file["id"]).collect::<Vec<_>>();
+    assert!(of_file(&peer).iter().all(|asked| event(asked).0 == "file.created"), "told out of order");
+    peer.answers(|_| StatusCode::NO_CONTENT.into_response());
+    app.until("all are told", |app| app.count("deliveries") == 0).await;
+    let told = of_file(&peer);
+    assert_eq!(event(told.last().unwrap()).0, "file.deleted");
+    let ids: BTreeMap<_, _> = told
+        .iter()
+        .map(|asked| (asked.headers["webhook-id"].clone().to_str().unwrap().to_owned(), event(asked).0))
+        .collect();
+    assert_eq!(ids.len(), 2, "each event has one id, however often it is sent");
+}
+
+#[tokio::test]
+async fn what_is_never_taken_is_kept_and_can_be_sent_anew() {
+    let app = TestApp::start_with(|config| {
+        impatient(config);
+        config.webhooks.retry.0 = Duration::from_secs(1);
+    })
+    .await;
+    let peer = Peer::start(|_| StatusCode::GONE.into_response()).await;
+    let id = app.subscribe(peer.url("/"), &EventKind::ALL).await;
+    let file = app.whole(b"1", &[("file_name", "f")]).await;
+    app.delete_file(&file).await;
+    app.until("both are given up", |app| app.count("deliveries WHERE dead_at IS NOT NULL") == 2).await;
+    let dead = app.app().db.read(deliveries::list_dead).await.unwrap();
+    assert!(
+        dead.iter()
+            .all(|delivery| delivery.last_error.as_deref() == Some("it answers 410 Gone") && delivery.attempts >= 2)
+    );
+    peer.answers(|_| StatusCode::OK.into_response());
+    let before = peer.asked().len();
+    let replay = app.app().db.write(Durability::Process, move |tx| deliveries::replay(tx, Some(id)));
+    assert_eq!(replay.await.unwrap(), 2);
+    app.until("both are told", |app| app.count("deliveries") == 0).await;
+    assert_eq!(events(&peer)[before..], ["file.created", "file.deleted"]);
+    // Removed, it is told nothing more.
+    app.app().db.write(Durability::Process, move |tx| webhooks::delete(tx, id)).await.unwrap();
+    app.whole(b"2", &[("file_name", "g")]).await;
+    assert_eq!(app.count("deliveries"), 0);
+}
+
+#[tokio::test]
+async fn a_slow_receiver_does_not_hold_up_the_others() {
+    let app = TestApp::start_with(impatient).await;
+    // Accepts and never answers.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", silent.local_addr().unwrap());
+    let good = Peer::obliging().await;
+    app.subscribe(url, &EventKind::ALL).await;
+    app.subscribe(good.url("/"), &EventKind::ALL).await;
+    for number in 0..80 {
+        app.whole(b"x", &[("file_name", &format!("{number}"))]).await;
+    }
+    app.until("the good one knows all", |_| good.asked().len() == 80).await;
+    assert_eq!(app.count("deliveries"), 80);
+}
+
+#[tokio::test]
+async fn nobody_is_told_in_a_network_that_is_not_open() {
+    let app = TestApp::start_with(|config| {
+        impatient(config);
+        config.outgoing.allowed_hosts = Default::default();
+        config.webhooks.retry.0 = Duration::from_secs(1);
+    })
+    .await;
+    let peer = Peer::obliging().await;
+    app.whole(b"1", &[("file_name", "f"), ("webhook_url", &peer.url("/"))]).await;
+    app.until("it is given up", |app| app.count("deliveries WHERE dead_at IS NOT NULL") == 1).await;
+    assert!(peer.asked().is_empty());
+    assert!(app.text("SELECT last_error FROM deliveries").contains("not globally reachable"));
+}
+
+#[tokio::test]
+async fn an_event_that_was_not_told_when_the_server_stopped_is_told_by_the_next() {
+    let mut app = TestApp::start_with(impatient).await;
+    let peer = Peer::start(|_| StatusCode::BAD_GATEWAY.into_response()).await;
+    app.subscribe(peer.url("/"), &EventKind::ALL).await;
+    app.whole(b"1", &[("file_name", "f")]).await;
+    app.until("it was tried", |_| !peer.asked().is_empty()).await;
+    app.restart().await;
+    peer.answers(|_| StatusCode::OK.into_response());
+    app.until("it is told", |app| app.count("deliveries") == 0).await;
+}

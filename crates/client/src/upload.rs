@@ -306,6 +306,7 @@ impl Upload {
             custom_id: self.custom_id.clone(),
             random_prefix: self.random_prefix,
             ttl_seconds: Some(TTL.as_secs()),
+            webhook_url: None,
             hash: None,
         })
     }

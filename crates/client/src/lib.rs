@@ -11,10 +11,21 @@
 //! # Ok(()) }
 //! ```
 //!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use partway_client::{Client, Download, Workspace};
+//!
+//! let client = Client::new("http://127.0.0.1:8080", "sk_…")?;
+//! let file = Workspace::of(client.clone()).find_file("uploads/videos/video.mp4").await?;
+//! Download::of_file(&file).to_file(&client, "copy.mp4".as_ref(), &|_| {}).await?;
+//! # Ok(()) }
+//! ```
+//!
 //! Files are read and written straight on the disk, at the offset of each part, never whole. Memory is a few hundred KiB
 //! a connection, whatever the size of the file.
 
 mod client;
+mod download;
 mod error;
 mod files;
 mod folders;
@@ -27,6 +38,7 @@ mod upload;
 mod workspace;
 
 pub use client::Client;
+pub use download::{Download, DownloadEvent, Downloaded};
 pub use error::Error;
 pub use files::{FileQuery, FileSort};
 pub use folders::{FolderQuery, FolderSort};

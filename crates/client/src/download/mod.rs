@@ -12,7 +12,7 @@ mod transfer;
 mod version;
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -101,6 +101,11 @@ impl Download {
     /// A download of this file, of which size and hash are known.
     pub fn of_file(file: &FileRow) -> Self {
         Self { size_bytes: Some(file.size), ..Self::of(&file.url).hash(file.hash.clone()) }
+    }
+
+    /// Where the bytes of a file are until it is whole.
+    pub fn part_path(target: &Path) -> PathBuf {
+        part_file::beside(target, part_file::PART_ENDING)
     }
 
     /// The hash that the file must have: `blake3:` and hexadecimal digits. Others are not compared.

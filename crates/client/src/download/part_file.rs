@@ -14,6 +14,10 @@ use super::state::State;
 use super::version::Version;
 use crate::Error;
 
+/// What stands behind the name of the target.
+pub(crate) const PART_ENDING: &str = ".partway-part";
+const STATE_ENDING: &str = ".partway-state";
+const NEW_STATE_ENDING: &str = ".partway-state.new";
 /// Bytes read at once.
 const READ_BYTES: usize = 256 * 1024;
 /// Longest name of a file, in bytes, on the filesystems in use.
@@ -50,7 +54,7 @@ impl PartFile {
 
     /// Opens or makes the part file of `target`.
     pub(crate) fn open(target: &Path) -> Result<Self, Error> {
-        let path = beside(target, ".partway-part");
+        let path = beside(target, PART_ENDING);
         let failed = |source| Error::File { path: path.clone(), source };
         loop {
             let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
@@ -70,8 +74,8 @@ impl PartFile {
             if here == Some(file.metadata().map_err(failed)?.ino()) {
                 return Ok(Self {
                     file,
-                    state_path: beside(target, ".partway-state"),
-                    new_state_path: beside(target, ".partway-state.new"),
+                    state_path: beside(target, STATE_ENDING),
+                    new_state_path: beside(target, NEW_STATE_ENDING),
                     target: target.to_owned(),
                     path,
                 });
@@ -161,9 +165,9 @@ impl PartFile {
 }
 
 /// The path of the target with another ending behind it, in the same directory.
-fn beside(target: &Path, ending: &str) -> PathBuf {
+pub(crate) fn beside(target: &Path, ending: &str) -> PathBuf {
     let mut name = target.file_name().unwrap_or_default().to_owned();
-    if name.len() + ".partway-state.new".len() > MAX_NAME_BYTES {
+    if name.len() + NEW_STATE_ENDING.len() > MAX_NAME_BYTES {
         let text = name.to_string_lossy();
         // By its hash, because two long names may begin alike.
         let hash = blake3::hash(name.as_encoded_bytes()).to_hex();

@@ -1,7 +1,9 @@
 //! `partway`: the server and its command-line client in one binary.
 
 mod commands;
+mod human;
 mod logging;
+mod output;
 mod progress;
 mod resume;
 mod settings;
@@ -67,7 +69,9 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("partway: {}", partway_server::error_chain(&*error));
+            if !output::is_closed(&*error) {
+                eprintln!("partway: {}", partway_server::error_chain(&*error));
+            }
             ExitCode::FAILURE
         }
     }

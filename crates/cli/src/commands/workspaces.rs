@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::database::{read, write};
 use crate::settings::StoreArgs;
-use crate::{Failure, table};
+use crate::{Failure, output, table};
 
 /// What can be done with workspaces.
 #[derive(Debug, Subcommand)]
@@ -77,7 +77,7 @@ pub(crate) fn workspaces(command: WorkspacesCommand) -> Result<(), Failure> {
         WorkspacesCommand::Create(args) => {
             let name = args.name;
             let workspace = write(&args.output.store.config()?, move |tx| create_workspace(tx, &name))?;
-            print(&[workspace], args.output.json);
+            print(&[workspace], args.output.json)?;
         }
         WorkspacesCommand::Limit(args) => {
             let (number, Limit(limit)) = (args.workspace.clone(), args.limit);
@@ -97,27 +97,26 @@ pub(crate) fn workspaces(command: WorkspacesCommand) -> Result<(), Failure> {
                 None => println!("Workspace {} may hold what the settings say.", workspace.workspace_no),
             }
         }
-        WorkspacesCommand::List(args) => print(&read(&args.store.config()?, workspaces::list)?, args.json),
+        WorkspacesCommand::List(args) => print(&read(&args.store.config()?, workspaces::list)?, args.json)?,
     }
     Ok(())
 }
 
-fn print(workspaces: &[Workspace], as_json: bool) {
+fn print(workspaces: &[Workspace], as_json: bool) -> std::io::Result<()> {
     if as_json {
         for Workspace { id, workspace_no, name, created_at } in workspaces {
             let id = id.to_string();
-            println!(
-                "{}",
-                json!({"id": id, "workspace_no": workspace_no, "name": name, "created_at": created_at.to_iso8601()})
-            );
+            output::json(
+                &json!({"id": id, "workspace_no": workspace_no, "name": name, "created_at": created_at.to_iso8601()}),
+            )?;
         }
-        return;
+        return Ok(());
     }
     let rows: Vec<_> = workspaces
         .iter()
         .map(|workspace| [workspace.workspace_no.clone(), workspace.name.clone(), workspace.created_at.to_iso8601()])
         .collect();
-    table::print(["NUMBER", "NAME", "CREATED"], &rows);
+    table::print(["NUMBER", "NAME", "CREATED"], &rows)
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! `partway`: the server and its command-line client in one binary.
 
 mod commands;
+mod confirm;
 mod human;
 mod logging;
 mod output;
 mod progress;
+mod remote;
 mod resume;
 mod settings;
 mod table;
@@ -27,6 +29,12 @@ enum Command {
     Serve(settings::ServeArgs),
     /// Upload files in parts.
     Upload(commands::upload::UploadArgs),
+    /// List, show, move, tag, delete and download files on a server.
+    #[command(subcommand)]
+    Files(commands::files::FilesCommand),
+    /// List, make, rename and delete folders on a server.
+    #[command(subcommand)]
+    Folders(commands::folders::FoldersCommand),
     /// Make, list and revoke API keys, also while the server runs.
     #[command(subcommand)]
     Keys(commands::keys::KeysCommand),
@@ -57,6 +65,8 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(args) => commands::serve::serve(args),
         Command::Upload(args) => return commands::upload::upload(args),
+        Command::Files(command) => return commands::files::files(command),
+        Command::Folders(command) => return commands::folders::folders(command),
         Command::Keys(command) => commands::keys::keys(command),
         Command::Workspaces(command) => commands::workspaces::workspaces(command),
         Command::Usage(args) => commands::usage::usage(&args),

@@ -4,6 +4,8 @@ mod database;
 pub(crate) mod db;
 pub(crate) mod docs;
 pub(crate) mod doctor;
+pub(crate) mod files;
+pub(crate) mod folders;
 pub(crate) mod fsck;
 pub(crate) mod keys;
 pub(crate) mod serve;

@@ -4,6 +4,9 @@
 mod backup;
 mod cluster;
 mod crash;
+mod files;
+mod folders;
+mod get;
 mod keys;
 mod media;
 mod proxies;
@@ -13,3 +16,4 @@ mod serve;
 mod server;
 mod upload;
 mod usage;
+mod workspace;

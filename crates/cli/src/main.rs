@@ -53,6 +53,10 @@ enum Command {
     /// Move files between the data directory and a bucket.
     #[command(subcommand)]
     Storage(commands::storage::StorageCommand),
+    /// Print the completions for a shell.
+    Completions(commands::completions::CompletionsArgs),
+    /// Write the manual pages.
+    Man(commands::man::ManArgs),
     /// Write the generated documents into a directory.
     #[command(hide = true)]
     Docs(commands::docs::DocsArgs),
@@ -74,6 +78,8 @@ fn main() -> ExitCode {
         Command::Doctor(args) => return commands::doctor::doctor(&args),
         Command::Db(command) => commands::db::db(command),
         Command::Storage(command) => commands::storage::storage(command),
+        Command::Completions(args) => commands::completions::completions(&args),
+        Command::Man(args) => commands::man::man(&args),
         Command::Docs(args) => commands::docs::docs(&args),
     };
     match outcome {

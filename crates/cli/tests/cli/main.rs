@@ -8,6 +8,7 @@ mod files;
 mod folders;
 mod get;
 mod keys;
+mod manual;
 mod media;
 mod proxies;
 mod readme;

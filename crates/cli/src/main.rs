@@ -1,8 +1,12 @@
 //! `partway`: the server and its command-line client in one binary.
 
 mod commands;
+mod confirm;
+mod human;
 mod logging;
+mod output;
 mod progress;
+mod remote;
 mod resume;
 mod settings;
 mod table;
@@ -25,6 +29,12 @@ enum Command {
     Serve(settings::ServeArgs),
     /// Upload files in parts.
     Upload(commands::upload::UploadArgs),
+    /// List, show, move, tag, delete and download files on a server.
+    #[command(subcommand)]
+    Files(commands::files::FilesCommand),
+    /// List, make, rename and delete folders on a server.
+    #[command(subcommand)]
+    Folders(commands::folders::FoldersCommand),
     /// Make, list and revoke API keys, also while the server runs.
     #[command(subcommand)]
     Keys(commands::keys::KeysCommand),
@@ -46,6 +56,10 @@ enum Command {
     /// Move files between the data directory and a bucket.
     #[command(subcommand)]
     Storage(commands::storage::StorageCommand),
+    /// Print the completions for a shell.
+    Completions(commands::completions::CompletionsArgs),
+    /// Write the manual pages.
+    Man(commands::man::ManArgs),
     /// Write the generated documents into a directory.
     #[command(hide = true)]
     Docs(commands::docs::DocsArgs),
@@ -58,6 +72,8 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(args) => commands::serve::serve(args),
         Command::Upload(args) => return commands::upload::upload(args),
+        Command::Files(command) => return commands::files::files(command),
+        Command::Folders(command) => return commands::folders::folders(command),
         Command::Keys(command) => commands::keys::keys(command),
         Command::Workspaces(command) => commands::workspaces::workspaces(command),
         Command::Webhooks(command) => commands::webhooks::webhooks(command),
@@ -66,12 +82,16 @@ fn main() -> ExitCode {
         Command::Doctor(args) => return commands::doctor::doctor(&args),
         Command::Db(command) => commands::db::db(command),
         Command::Storage(command) => commands::storage::storage(command),
+        Command::Completions(args) => commands::completions::completions(&args),
+        Command::Man(args) => commands::man::man(&args),
         Command::Docs(args) => commands::docs::docs(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("partway: {}", partway_server::error_chain(&*error));
+            if !output::is_closed(&*error) {
+                eprintln!("partway: {}", partway_server::error_chain(&*error));
+            }
             ExitCode::FAILURE
         }
     }

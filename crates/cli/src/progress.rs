@@ -1,11 +1,11 @@
-//! How an upload looks while it runs: a bar on a terminal, plain lines elsewhere.
+//! How an upload or a download looks while it runs: a bar on a terminal, plain lines elsewhere.
 
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use partway_client::Event;
+use partway_client::{DownloadEvent, Error, Event};
 
 /// Between two plain lines: often enough to see that it lives, seldom enough for a log.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
@@ -49,16 +49,52 @@ impl Progress {
                 self.bar.inc(*bytes);
                 self.occasional_line();
             }
-            Event::Retrying { error, bytes_lost, pause } => {
-                self.bar.set_position(self.bar.position().saturating_sub(*bytes_lost));
-                let text = format!("{error}; trying again in {:.1} s", pause.as_secs_f64());
-                self.bar.suspend(|| eprintln!("{}: {text}", self.label));
-            }
+            Event::Retrying { error, bytes_lost, pause } => self.retrying(error, *bytes_lost, *pause),
             Event::Completing => {
                 self.bar.set_message("- completing");
                 self.line("all parts sent, completing");
             }
         }
+    }
+
+    /// The same for a download.
+    pub(crate) fn show_download(&self, event: &DownloadEvent<'_>) {
+        match event {
+            DownloadEvent::StartedAnew => {
+                self.say("what an earlier download left is of another version of the file; starting anew");
+            }
+            DownloadEvent::Started { size_bytes, bytes_there } => {
+                if let Some(size_bytes) = size_bytes {
+                    self.bar.set_length(*size_bytes);
+                }
+                self.bar.set_position(*bytes_there);
+                self.bar.reset_eta();
+                let size = size_bytes.map_or_else(|| "of unknown size".to_owned(), |size| HumanBytes(size).to_string());
+                let there = match bytes_there {
+                    0 => String::new(),
+                    there => format!(", {} of them here already", HumanBytes(*there)),
+                };
+                self.line(&format!("{size}{there}"));
+            }
+            DownloadEvent::Received { bytes } => {
+                self.bar.inc(*bytes);
+                self.occasional_line();
+            }
+            DownloadEvent::Retrying { error, bytes_lost, pause } => self.retrying(error, *bytes_lost, *pause),
+            DownloadEvent::Completing => {
+                self.bar.set_message("- completing");
+                self.line("all bytes here, completing");
+            }
+        }
+    }
+
+    fn retrying(&self, error: &Error, bytes_lost: u64, pause: Duration) {
+        self.bar.set_position(self.bar.position().saturating_sub(bytes_lost));
+        self.say(&format!("{error}; trying again in {:.1} s", pause.as_secs_f64()));
+    }
+
+    fn say(&self, text: &str) {
+        self.bar.suspend(|| eprintln!("{}: {text}", self.label));
     }
 
     /// Takes the bar away.

@@ -1,4 +1,4 @@
-//! The calls of the API, each once. Retrying is not done here.
+//! The connection to a server, and the calls that make an upload, each once. Retrying is not done here.
 
 use std::fs::File;
 use std::ops::Range;
@@ -74,7 +74,7 @@ impl Client {
     /// # Errors
     /// When the server refuses or cannot be reached.
     pub async fn start(&self, request: &StartRequest, idempotency_key: &str) -> Result<StartResponse, Error> {
-        let call = self.call(Method::POST, "start").header("idempotency-key", idempotency_key);
+        let call = self.call(Method::POST, &["multipart", "start"]).header("idempotency-key", idempotency_key);
         json(call.json(request)).await
     }
 
@@ -83,7 +83,7 @@ impl Client {
     /// # Errors
     /// When the server refuses or cannot be reached.
     pub async fn status(&self, session_id: &str) -> Result<SessionResponse, Error> {
-        json(self.call(Method::GET, session_id)).await
+        json(self.call(Method::GET, &["multipart", session_id])).await
     }
 
     /// Asks for new URLs, and for a longer life of the session.
@@ -91,7 +91,7 @@ impl Client {
     /// # Errors
     /// When the server refuses or cannot be reached.
     pub async fn resign(&self, session_id: &str, request: &ResignRequest) -> Result<ResignResponse, Error> {
-        json(self.call(Method::POST, &format!("{session_id}/parts")).json(request)).await
+        json(self.call(Method::POST, &["multipart", session_id, "parts"]).json(request)).await
     }
 
     /// Gives an upload up; its bytes are freed. Repeating it changes nothing.
@@ -99,7 +99,7 @@ impl Client {
     /// # Errors
     /// When the server refuses, as it does after completion, or cannot be reached.
     pub async fn abort(&self, session_id: &str) -> Result<(), Error> {
-        checked(self.call(Method::DELETE, session_id).send().await?).await.map(drop)
+        done(self.call(Method::DELETE, &["multipart", session_id])).await
     }
 
     /// Completes an upload. Repeating it gives the same record.
@@ -107,7 +107,7 @@ impl Client {
     /// # Errors
     /// When the server refuses or cannot be reached.
     pub async fn complete(&self, request: &CompleteRequest) -> Result<FileRecord, Error> {
-        json(self.call(Method::POST, "complete").json(request)).await
+        json(self.call(Method::POST, &["multipart", "complete"]).json(request)).await
     }
 
     /// Sends a range of a file to a part URL, with the SHA-256 that its bytes must have on the other side.
@@ -129,18 +129,47 @@ impl Client {
         checked(request.send().await?).await.map(drop).map_err(|error| error.of_part(part_bytes))
     }
 
-    fn call(&self, method: Method, path: &str) -> RequestBuilder {
-        let url = format!("{}/api/v1/multipart/{path}", self.base.as_str().trim_end_matches('/'));
+    /// A GET of a public URL, which is no call of the API: the key is not sent.
+    pub(crate) fn get_public(&self, url: Url) -> RequestBuilder {
+        self.http.get(url)
+    }
+
+    /// A call of the API at these segments of a path below `/api/v1`.
+    pub(crate) fn call(&self, method: Method, segments: &[&str]) -> RequestBuilder {
+        self.call_with_query(method, segments, &[])
+    }
+
+    /// The same, with a query.
+    pub(crate) fn call_with_query(
+        &self,
+        method: Method,
+        segments: &[&str],
+        query: &[(&str, String)],
+    ) -> RequestBuilder {
+        let mut url = self.base.clone();
+        // No http or https URL is without a path to extend.
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(["api", "v1"]).extend(segments);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
         self.http.request(method, url).bearer_auth(&self.key).timeout(CALL_TIMEOUT)
     }
 }
 
-async fn json<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, Error> {
+/// The JSON that the call answers.
+pub(crate) async fn json<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, Error> {
     Ok(checked(request.send().await?).await?.json().await?)
 }
 
+/// The call, whose answer has nothing but its success.
+pub(crate) async fn done(request: RequestBuilder) -> Result<(), Error> {
+    checked(request.send().await?).await.map(drop)
+}
+
 /// The response, if it is a success; otherwise what it says.
-async fn checked(response: Response) -> Result<Response, Error> {
+pub(crate) async fn checked(response: Response) -> Result<Response, Error> {
     let status = response.status();
     if status.is_success() {
         return Ok(response);

@@ -1,11 +1,11 @@
-//! Why an upload failed.
+//! Why a request, an upload or a download failed.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use partway_api::{ErrorBody, ErrorCode};
 
-/// Why an upload failed.
+/// Why a request, an upload or a download failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The server's address is no http or https URL.
@@ -16,7 +16,7 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
-    /// The file cannot be read.
+    /// The file cannot be read or written.
     #[error("{path}: {source}")]
     File {
         /// Which file.
@@ -77,6 +77,41 @@ pub enum Error {
         /// Hash that the server answered.
         stored: String,
     },
+    /// The workspace has no such file or folder.
+    #[error("there is no {kind} {wanted:?} in the workspace")]
+    NotFound {
+        /// `file` or `folder`.
+        kind: &'static str,
+        /// Number or path, as given.
+        wanted: String,
+    },
+    /// There is something at the place to which a file is downloaded.
+    #[error("{path} {problem}")]
+    Target {
+        /// Which place.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The file on the server is not the one that was expected, or not any more the one of which parts are there.
+    #[error("the file at {url} has changed on the server")]
+    Changed {
+        /// Where it is served.
+        url: String,
+    },
+    /// What was downloaded is not the file.
+    #[error("what came from {url} is {found}, the file is {expected}")]
+    WrongBytes {
+        /// Where the file is served.
+        url: String,
+        /// Hash of what came.
+        found: String,
+        /// Hash of the file.
+        expected: String,
+    },
+    /// What a download is written to fails.
+    #[error("the output cannot be written: {0}")]
+    Output(#[source] std::io::Error),
     /// There is no server to talk to.
     #[error("{0}")]
     Unreachable(String),
@@ -94,11 +129,22 @@ impl Error {
             | Self::Unfit { .. }
             | Self::Doubtful { .. }
             | Self::TooLargeForProxy { .. }
+            | Self::NotFound { .. }
+            | Self::Target { .. }
+            | Self::Changed { .. }
+            | Self::WrongBytes { .. }
+            | Self::Output(_)
             | Self::Mismatch { .. } => false,
             Self::Refused { body, .. } => is_mendable_status(body.error_code.status()),
             Self::Unexpected { status, .. } => is_mendable_status(*status),
             Self::Unreachable(_) | Self::Connection(_) => true,
         }
+    }
+
+    /// Whether the server surely did nothing of what was asked, and doing it again may help.
+    pub(crate) fn left_all_untouched(&self) -> bool {
+        matches!(self, Self::Unreachable(_))
+            || matches!(self.code(), Some(ErrorCode::RateLimited | ErrorCode::ServiceUnavailable))
     }
 
     /// Whether the upload can go on, now or when what stands in its way is mended: its session is still of use.
@@ -146,7 +192,7 @@ impl Error {
         self.is_mendable() || self.code().is_some_and(|code| spoilt.contains(&code))
     }
 
-    /// Whether it may be the URL of a part that a store refused: an S3 store answers in its own words when one has
+    /// Whether it may be a presigned URL that a store refused: an S3 store answers in its own words when one has
     /// expired (403; 400 from Garage), or when its upload is not there any more (404).
     pub(crate) fn is_refused_url(&self) -> bool {
         matches!(self, Self::Unexpected { status: 400 | 403 | 404, .. })

@@ -1,4 +1,5 @@
-//! Uploads files to Partway: parts in parallel, retries, resuming, progress.
+//! Uploads files to Partway and downloads them, both in parallel pieces, with retries, resuming and progress; and works
+//! with the files and folders of a workspace.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -10,20 +11,41 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A file is read straight from the disk, at the offset of each part, never whole. Memory is a few hundred KiB a
-//! connection, whatever the size of the file.
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use partway_client::{Client, Download, Workspace};
+//!
+//! let client = Client::new("http://127.0.0.1:8080", "sk_…")?;
+//! let file = Workspace::of(client.clone()).find_file("uploads/videos/video.mp4").await?;
+//! Download::of_file(&file).to_file(&client, "copy.mp4".as_ref(), &|_| {}).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! Files are read and written straight on the disk, at the offset of each part, never whole. Memory is a few hundred KiB
+//! a connection, whatever the size of the file.
 
 mod client;
+mod download;
 mod error;
+mod files;
+mod folders;
 mod part_body;
 mod part_hashes;
 mod part_urls;
 mod retry;
 mod source;
 mod upload;
+mod workspace;
 
 pub use client::Client;
+pub use download::{Download, DownloadEvent, Downloaded};
 pub use error::Error;
-pub use partway_api::{ErrorCode, FileRecord};
+pub use files::{FileQuery, FileSort};
+pub use folders::{FolderQuery, FolderSort};
+pub use partway_api::{
+    CreateFolderRequest, DeletedFolder, ErrorCode, FileList, FileRecord, FileRow, Folder, PageMeta, RenameFileRequest,
+    RenameFolderRequest, UpdateFileRequest,
+};
 pub use retry::RetryPolicy;
 pub use upload::{Event, Upload};
+pub use workspace::Workspace;

@@ -76,7 +76,7 @@ pub(crate) fn db(command: DbCommand) -> Result<(), Failure> {
         .iter()
         .map(|content| [content.table.to_owned(), content.rows.to_string(), content.checksum[..16].to_owned()])
         .collect();
-    table::print(["TABLE", "ROWS", "CHECKSUM, THE SAME ON BOTH SIDES"], &rows);
+    table::print(["TABLE", "ROWS", "CHECKSUM, THE SAME ON BOTH SIDES"], &rows)?;
     println!("\nThe SQLite file is kept as {}. Start the server with `database.url`.", kept.display());
     Ok(())
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::database::{read, write};
 use super::workspace::choose;
 use crate::settings::StoreArgs;
-use crate::{Failure, table};
+use crate::{Failure, output, table};
 
 /// What can be done with keys.
 #[derive(Debug, Subcommand)]
@@ -93,8 +93,7 @@ fn create(args: CreateArgs) -> Result<(), Failure> {
 fn list(args: &ListArgs) -> Result<(), Failure> {
     let keys = read(&args.store.config()?, api_keys::list)?;
     if args.json {
-        keys.iter().for_each(print_json);
-        return Ok(());
+        return Ok(keys.iter().try_for_each(print_json)?);
     }
     let rows: Vec<_> = keys
         .iter()
@@ -109,7 +108,7 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
             ]
         })
         .collect();
-    table::print(["ID", "KIND", "WORKSPACE", "CREATED", "REVOKED"], &rows);
+    table::print(["ID", "KIND", "WORKSPACE", "CREATED", "REVOKED"], &rows)?;
     Ok(())
 }
 
@@ -119,18 +118,15 @@ fn revoke(args: RevokeArgs) -> Result<(), Failure> {
     let revoked = write(&config, move |tx| key::revoke_key(tx, &wanted))?;
     let key = revoked.ok_or("there is no such key; `partway keys list` shows the ids")?;
     if args.output.json {
-        print_json(&key);
+        print_json(&key)?;
     } else {
         println!("Revoked {} key {} of workspace {}.", key.kind.as_str(), key.id, key.workspace_no);
     }
     Ok(())
 }
 
-fn print_json(key: &ApiKey) {
+fn print_json(key: &ApiKey) -> std::io::Result<()> {
     let revoked_at = key.revoked_at.map(partway_server::db::Timestamp::to_iso8601);
-    println!(
-        "{}",
-        json!({"id": key.id.to_string(), "kind": key.kind.as_str(), "workspace_no": key.workspace_no,
-               "created_at": key.created_at.to_iso8601(), "revoked_at": revoked_at})
-    );
+    output::json(&json!({"id": key.id.to_string(), "kind": key.kind.as_str(), "workspace_no": key.workspace_no,
+               "created_at": key.created_at.to_iso8601(), "revoked_at": revoked_at}))
 }

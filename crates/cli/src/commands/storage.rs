@@ -62,7 +62,7 @@ pub(crate) fn storage(command: StorageCommand) -> Result<(), Failure> {
         }
         if !moved.failed.is_empty() {
             let rows: Vec<_> = moved.failed.iter().map(|(path, why)| [path.clone(), why.clone()]).collect();
-            table::print(["NOT MOVED", "WHY"], &rows);
+            table::print(["NOT MOVED", "WHY"], &rows)?;
         }
     }
     match moved.failed.len() {

@@ -11,27 +11,18 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::Failure;
 use crate::progress::Progress;
+use crate::remote::{self, INTERRUPTED, ServerArgs, interruption, parse_meta, quoted};
 use crate::resume::{Destination, Remembered, ResumeError, forget_session, state_dir};
-
-/// How a shell says that a command ended by Ctrl-C: 128 and the number of SIGINT.
-const INTERRUPTED: u8 = 130;
-
-/// The server of a first try.
-const DEFAULT_URL: &str = "http://127.0.0.1:8080";
+use crate::{Failure, output};
 
 #[derive(Debug, Args)]
 pub(crate) struct UploadArgs {
     /// The files to upload.
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Address of the server.
-    #[arg(long, env = "PARTWAY_URL", default_value = DEFAULT_URL)]
-    url: String,
-    /// API key.
-    #[arg(long, env = "PARTWAY_API_KEY", hide_env_values = true)]
-    key: String,
+    #[command(flatten)]
+    server: ServerArgs,
     /// Folder in the workspace.
     #[arg(long)]
     folder: Option<String>,
@@ -68,25 +59,13 @@ pub(crate) struct UploadArgs {
     json: bool,
 }
 
-fn parse_meta(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("must be NAME=VALUE".to_owned()),
-    }
-}
-
 fn parse_session(text: &str) -> Result<String, String> {
     Uuid::try_parse(text).map(|id| id.to_string()).map_err(|_| "must be the id of a session, a UUID".to_owned())
 }
 
 /// Uploads the files, one after the other; what fails does not keep the others from being tried.
 pub(crate) fn upload(args: UploadArgs) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let outcome = runtime.map_err(Failure::from).and_then(|runtime| runtime.block_on(upload_all(&args)));
-    outcome.unwrap_or_else(|error| {
-        eprintln!("partway: {error}");
-        ExitCode::FAILURE
-    })
+    remote::block_on(upload_all(&args))
 }
 
 /// How the upload of one file ended.
@@ -100,7 +79,7 @@ async fn upload_all(args: &UploadArgs) -> Result<ExitCode, Failure> {
     if args.resume.is_some() && args.files.len() != 1 {
         return Err("--resume goes on with one session: give it one file".into());
     }
-    let client = Client::new(&args.url, &args.key)?;
+    let client = args.server.client()?;
     let interrupted = interruption();
     let mut failed = 0;
     for file in &args.files {
@@ -111,21 +90,6 @@ async fn upload_all(args: &UploadArgs) -> Result<ExitCode, Failure> {
         }
     }
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Cancelled by the first Ctrl-C. The second one ends the process whatever it does.
-fn interruption() -> CancellationToken {
-    let interrupted = CancellationToken::new();
-    let token = interrupted.clone();
-    tokio::spawn(async move {
-        while tokio::signal::ctrl_c().await.is_ok() {
-            if token.is_cancelled() {
-                std::process::exit(INTERRUPTED.into());
-            }
-            token.cancel();
-        }
-    });
-    interrupted
 }
 
 /// Its room on the server is not needed any more; if that cannot be said now, it expires.
@@ -232,8 +196,8 @@ impl UploadArgs {
         }
         let Some(directory) = state_dir() else { return Ok(None) };
         let destination = Destination {
-            server: self.url.trim_end_matches('/').to_owned(),
-            key_hash: Destination::hash_of_key(&self.key),
+            server: self.server.url.trim_end_matches('/').to_owned(),
+            key_hash: Destination::hash_of_key(&self.server.key),
             name: file_label(file),
             folder: self.folder.clone(),
             tags: self.tags.clone(),
@@ -280,9 +244,9 @@ fn file_label(file: &Path) -> String {
 
 fn print_record(record: &FileRecord, as_json: bool) -> Result<(), Failure> {
     if as_json {
-        println!("{}", serde_json::to_string(record)?);
+        output::json(record)?;
     } else {
-        println!("{}", record.url);
+        output::line(&record.url)?;
     }
     Ok(())
 }
@@ -298,20 +262,11 @@ fn print_failure(file: &Path, error: &Error) {
 /// What the user can do about an upload that did not finish.
 fn say_how_to_go_on(args: &UploadArgs, file: &Path, session: Option<&str>, is_remembered: bool) {
     let Some(session) = session else { return };
-    let url = if args.url == DEFAULT_URL { String::new() } else { format!(" --url {}", quoted(&args.url)) };
+    let url = args.server.url_option();
     let here = if is_remembered { "here by the same command again, or from anywhere: " } else { "" };
     let file = file.to_string_lossy();
     let file = if file.starts_with('-') { quoted(&format!("./{file}")) } else { quoted(&file) };
     eprintln!(
         "The parts that arrived stay on the server. To go on, {here}partway upload --resume {session} {file}{url}"
     );
-}
-
-/// As a shell takes it.
-fn quoted(text: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "/._-:@%+=,".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::database::read;
 use crate::settings::StoreArgs;
-use crate::{Failure, table};
+use crate::{Failure, output, table};
 
 /// What `partway usage` takes.
 #[derive(Debug, Args)]
@@ -41,30 +41,27 @@ pub(crate) fn usage(args: &UsageArgs) -> Result<(), Failure> {
     }
     rows.extend(garbage.into_iter().map(|(_, garbage)| Row { workspace: None, garbage }));
     if args.json {
-        rows.iter().for_each(print_json);
+        rows.iter().try_for_each(print_json)?;
     } else {
-        print(&rows);
+        print(&rows)?;
     }
     Ok(())
 }
 
-fn print_json(row: &Row) {
+fn print_json(row: &Row) -> std::io::Result<()> {
     let amount = |amount: Amount| json!({"count": amount.count, "bytes": amount.bytes});
     let workspace = row.workspace.as_ref();
-    println!(
-        "{}",
-        json!({
-            "workspace_no": workspace.map(|usage| &usage.workspace_no),
-            "name": workspace.map(|usage| &usage.name),
-            "files": amount(workspace.map(|usage| usage.files).unwrap_or_default()),
-            "sessions": amount(workspace.map(|usage| usage.sessions).unwrap_or_default()),
-            "garbage": amount(row.garbage),
-            "storage_limit_bytes": workspace.and_then(|usage| usage.limits.storage_bytes),
-        })
-    );
+    output::json(&json!({
+        "workspace_no": workspace.map(|usage| &usage.workspace_no),
+        "name": workspace.map(|usage| &usage.name),
+        "files": amount(workspace.map(|usage| usage.files).unwrap_or_default()),
+        "sessions": amount(workspace.map(|usage| usage.sessions).unwrap_or_default()),
+        "garbage": amount(row.garbage),
+        "storage_limit_bytes": workspace.and_then(|usage| usage.limits.storage_bytes),
+    }))
 }
 
-fn print(rows: &[Row]) {
+fn print(rows: &[Row]) -> std::io::Result<()> {
     let shown = |amount: Amount| format!("{} ({})", HumanBytes(amount.bytes.max(0) as u64), amount.count);
     let rows: Vec<_> = rows
         .iter()
@@ -78,5 +75,5 @@ fn print(rows: &[Row]) {
             [usage.workspace_no.clone(), usage.name.clone(), files, sessions, garbage, limit]
         })
         .collect();
-    table::print(["WORKSPACE", "NAME", "FILES", "OPEN SESSIONS", "GARBAGE", "LIMIT"], &rows);
+    table::print(["WORKSPACE", "NAME", "FILES", "OPEN SESSIONS", "GARBAGE", "LIMIT"], &rows)
 }

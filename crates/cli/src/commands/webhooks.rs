@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::database::{read, write};
 use super::workspace::choose;
 use crate::settings::StoreArgs;
-use crate::{Failure, table};
+use crate::{Failure, output, table};
 
 /// What can be done with webhooks.
 #[derive(Debug, Subcommand)]
@@ -134,9 +134,9 @@ fn add(args: AddArgs) -> Result<(), Failure> {
     let (webhook, secret) = made;
     if args.output.json {
         let Webhook { id, url, events, .. } = webhook;
-        println!("{}", json!({"id": id.to_string(), "url": url, "events": events, "secret": secret}));
+        output::json(&json!({"id": id.to_string(), "url": url, "events": events, "secret": secret}))?;
     } else {
-        println!("{secret}");
+        output::line(format_args!("{secret}"))?;
         eprintln!("Webhook {} gets {}; the secret verifies what it is sent.", webhook.id, webhook.events.join(", "));
     }
     Ok(())
@@ -149,11 +149,10 @@ fn list(args: &OutputArgs) -> Result<(), Failure> {
     if args.json {
         for Webhook { id, workspace_id, url, events, created_at } in &webhooks {
             let (waiting, dead) = counted(Some(*id));
-            println!(
-                "{}",
-                json!({"id": id.to_string(), "workspace_id": workspace_id.to_string(), "url": url, "events": events,
-                       "created_at": created_at.to_iso8601(), "waiting": waiting, "dead": dead})
-            );
+            output::json(
+                &json!({"id": id.to_string(), "workspace_id": workspace_id.to_string(), "url": url, "events": events,
+                       "created_at": created_at.to_iso8601(), "waiting": waiting, "dead": dead}),
+            )?;
         }
         return Ok(());
     }
@@ -174,8 +173,7 @@ fn list(args: &OutputArgs) -> Result<(), Failure> {
     if waiting + dead > 0 {
         rows.push(["-".into(), "(named by uploads)".into(), "-".into(), waiting.to_string(), dead.to_string()]);
     }
-    table::print(["ID", "URL", "EVENTS", "WAITING", "DEAD"], &rows);
-    Ok(())
+    Ok(table::print(["ID", "URL", "EVENTS", "WAITING", "DEAD"], &rows)?)
 }
 
 fn remove(args: &RemoveArgs) -> Result<(), Failure> {
@@ -184,9 +182,9 @@ fn remove(args: &RemoveArgs) -> Result<(), Failure> {
         return Err(unknown(id));
     }
     if args.output.json {
-        println!("{}", json!({"id": id.to_string(), "removed": true}));
+        output::json(&json!({"id": id.to_string(), "removed": true}))?;
     } else {
-        println!("Removed webhook {id}.");
+        output::line(format_args!("Removed webhook {id}."))?;
     }
     Ok(())
 }
@@ -208,9 +206,9 @@ fn secret(args: SecretArgs) -> Result<(), Failure> {
         }
     })??;
     if args.output.json {
-        println!("{}", json!({"secret": found}))
+        output::json(&json!({"secret": found}))?;
     } else {
-        println!("{found}")
+        output::line(found)?;
     }
     Ok(())
 }
@@ -219,12 +217,9 @@ fn dead(args: &OutputArgs) -> Result<(), Failure> {
     let dead = read(&args.store.config()?, deliveries::list_dead)?;
     if args.json {
         for delivery in dead {
-            println!(
-                "{}",
-                json!({"id": delivery.id.to_string(), "event_id": delivery.event_id.to_string(), "event": delivery.event,
-                       "url": delivery.url, "created_at": delivery.created_at.to_iso8601(), "attempts": delivery.attempts,
-                       "last_error": delivery.last_error})
-            );
+            output::json(&json!({"id": delivery.id.to_string(), "event_id": delivery.event_id.to_string(),
+                "event": delivery.event, "url": delivery.url, "created_at": delivery.created_at.to_iso8601(),
+                "attempts": delivery.attempts, "last_error": delivery.last_error}))?;
         }
         return Ok(());
     }
@@ -235,17 +230,16 @@ fn dead(args: &OutputArgs) -> Result<(), Failure> {
             [delivery.id.to_string(), delivery.event, delivery.created_at.to_iso8601(), delivery.url, error]
         })
         .collect();
-    table::print(["ID", "EVENT", "HAPPENED", "URL", "LAST ERROR"], &rows);
-    Ok(())
+    Ok(table::print(["ID", "EVENT", "HAPPENED", "URL", "LAST ERROR"], &rows)?)
 }
 
 fn replay(args: &ReplayArgs) -> Result<(), Failure> {
     let id = args.id;
     let replayed = write(&args.output.store.config()?, move |tx| deliveries::replay(tx, id))?;
     if args.output.json {
-        println!("{}", json!({"replayed": replayed}));
+        output::json(&json!({"replayed": replayed}))?;
     } else {
-        println!("{replayed} events are sent again by the running server.");
+        output::line(format_args!("{replayed} events are sent again by the running server."))?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::database::{read, write};
 use crate::settings::StoreArgs;
-use crate::{Failure, table};
+use crate::{Failure, output, table};
 
 /// What can be done with workspaces.
 #[derive(Debug, Subcommand)]
@@ -110,10 +110,10 @@ pub(crate) fn workspaces(command: WorkspacesCommand) -> Result<(), Failure> {
         WorkspacesCommand::Create(args) => {
             let name = args.name;
             let workspace = write(&args.output.store.config()?, move |tx| create_workspace(tx, &name))?;
-            print(&[workspace], args.output.json);
+            print(&[workspace], args.output.json)?;
         }
         WorkspacesCommand::Limit(args) => limit(args)?,
-        WorkspacesCommand::List(args) => print(&read(&args.store.config()?, workspaces::list)?, args.json),
+        WorkspacesCommand::List(args) => print(&read(&args.store.config()?, workspaces::list)?, args.json)?,
     }
     Ok(())
 }
@@ -131,12 +131,10 @@ fn limit(args: LimitArgs) -> Result<(), Failure> {
     })?;
     let limits = changed.ok_or_else(|| format!("there is no workspace {number}"))?;
     if as_json {
-        println!(
-            "{}",
-            json!({"workspace_no": number, "storage_limit_bytes": limits.storage_bytes, "max_file_bytes": limits.max_file_bytes,
-                   "max_open_sessions": limits.max_open_sessions, "requests_per_second": limits.requests_per_second})
-        );
-        return Ok(());
+        return Ok(output::json(
+            &json!({"workspace_no": number, "storage_limit_bytes": limits.storage_bytes, "max_file_bytes": limits.max_file_bytes,
+                   "max_open_sessions": limits.max_open_sessions, "requests_per_second": limits.requests_per_second}),
+        )?);
     }
     let shown = |limit: Option<u64>| limit.map_or_else(|| "as the settings say".to_owned(), |limit| limit.to_string());
     let rows = [
@@ -145,26 +143,24 @@ fn limit(args: LimitArgs) -> Result<(), Failure> {
         ["open sessions".to_owned(), shown(limits.max_open_sessions)],
         ["requests a second with one key".to_owned(), shown(limits.requests_per_second)],
     ];
-    table::print([&format!("LIMIT OF {number}"), "AT MOST"], &rows);
-    Ok(())
+    Ok(table::print([&format!("LIMIT OF {number}"), "AT MOST"], &rows)?)
 }
 
-fn print(workspaces: &[Workspace], as_json: bool) {
+fn print(workspaces: &[Workspace], as_json: bool) -> std::io::Result<()> {
     if as_json {
         for Workspace { id, workspace_no, name, created_at } in workspaces {
             let id = id.to_string();
-            println!(
-                "{}",
-                json!({"id": id, "workspace_no": workspace_no, "name": name, "created_at": created_at.to_iso8601()})
-            );
+            output::json(
+                &json!({"id": id, "workspace_no": workspace_no, "name": name, "created_at": created_at.to_iso8601()}),
+            )?;
         }
-        return;
+        return Ok(());
     }
     let rows: Vec<_> = workspaces
         .iter()
         .map(|workspace| [workspace.workspace_no.clone(), workspace.name.clone(), workspace.created_at.to_iso8601()])
         .collect();
-    table::print(["NUMBER", "NAME", "CREATED"], &rows);
+    table::print(["NUMBER", "NAME", "CREATED"], &rows)
 }
 
 #[cfg(test)]

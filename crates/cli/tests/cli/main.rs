@@ -4,7 +4,11 @@
 mod backup;
 mod cluster;
 mod crash;
+mod files;
+mod folders;
+mod get;
 mod keys;
+mod manual;
 mod media;
 mod proxies;
 mod readme;
@@ -13,3 +17,4 @@ mod serve;
 mod server;
 mod upload;
 mod usage;
+mod workspace;

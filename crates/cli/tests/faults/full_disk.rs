@@ -4,11 +4,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use partway_client::{Client, Download};
 use reqwest::Method;
 use serde_json::json;
 
 use crate::api::{Api, fsck, indices};
-use crate::server::{Server, bytes, run, text};
+use crate::server::{Server, bytes, fresh, partway, run, text};
 
 const PART: usize = 10 * 1024 * 1024;
 /// Names the filesystem to the process inside.
@@ -172,5 +173,37 @@ fn a_disk_can_really_be_full_here() {
         assert!(std::fs::write(disk.join("more"), "x").is_err());
         std::fs::remove_file(filler).unwrap();
         run(Command::new("touch").arg(disk.join("more")));
+    });
+}
+
+#[test]
+fn a_download_onto_a_full_disk_names_its_file_and_goes_on_once_there_is_room() {
+    let test = "full_disk::a_download_onto_a_full_disk_names_its_file_and_goes_on_once_there_is_room";
+    on_small_disk(test, 96, async |disk| {
+        let (directory, data_dir) = fresh();
+        let server = Server::start(&data_dir, &[]);
+        let (source, data) = (directory.path().join("f.bin"), bytes(7, 60_000_000));
+        std::fs::write(&source, &data).unwrap();
+        let output = run(partway().arg("upload").arg(&source).args([
+            "--json",
+            "--url",
+            &server.url,
+            "--key",
+            &server.private_key(),
+        ]));
+        let record: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let client = Client::new(&server.url, "sk_none").unwrap();
+        let download = Download::of(record["url"].as_str().unwrap()).hash(record["hash"].as_str().map(str::to_owned));
+        let target = disk.join("f.bin");
+        let filler = disk.join("filler");
+        std::fs::write(&filler, vec![0; 60_000_000]).unwrap();
+        let error = download.to_file(&client, &target, &|_| {}).await.unwrap_err().to_string();
+        assert!(error.contains("f.bin.partway-part: No space left on device"), "{error}");
+        assert!(!target.exists());
+        std::fs::remove_file(&filler).unwrap();
+        assert!(download.to_file(&client, &target, &|_| {}).await.unwrap().is_verified);
+        assert!(std::fs::read(&target).unwrap() == data);
+        let names: Vec<_> = std::fs::read_dir(&disk).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["f.bin"]);
     });
 }

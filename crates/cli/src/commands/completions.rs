@@ -1,0 +1,24 @@
+//! `partway completions`
+
+use std::io::{self, Write};
+
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+use crate::{Cli, Failure};
+
+/// What `partway completions` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "For bash: partway completions bash > ~/.local/share/bash-completion/completions/partway")]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    shell: Shell,
+}
+
+/// Prints the completions.
+pub(crate) fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
+    // Straight to standard output it would panic when that is closed.
+    let mut text = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "partway", &mut text);
+    Ok(io::stdout().lock().write_all(&text)?)
+}

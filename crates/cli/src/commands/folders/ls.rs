@@ -1,0 +1,66 @@
+//! `partway folders ls`
+
+use std::process::ExitCode;
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use partway_client::{FolderQuery, FolderSort};
+
+use super::NAMING;
+use crate::remote::ServerArgs;
+use crate::table::{Side, print_columns};
+use crate::{Failure, human, output};
+
+/// What `partway folders ls` takes.
+#[derive(Debug, Args)]
+#[command(after_help = NAMING)]
+pub(crate) struct LsArgs {
+    /// The folder they are in. Without it: those at the workspace's root, or with --search those anywhere.
+    folder: Option<String>,
+    /// A part of the name, in either case.
+    #[arg(long, value_name = "TEXT")]
+    search: Option<String>,
+    /// The order.
+    #[arg(long, default_value = FolderSort::default().as_str(), value_parser = sorts())]
+    sort: FolderSort,
+    /// Print JSON, one object per line.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+fn sorts() -> impl TypedValueParser<Value = FolderSort> {
+    PossibleValuesParser::new(FolderSort::ALL.map(FolderSort::as_str)).try_map(|text| text.parse())
+}
+
+/// Lists folders.
+pub(crate) async fn ls(args: &LsArgs) -> Result<ExitCode, Failure> {
+    let workspace = args.server.workspace()?;
+    let parent_folder_no = match &args.folder {
+        Some(folder) => workspace.find_folder(folder).await?,
+        None => None,
+    };
+    let query = FolderQuery { parent_folder_no, search: args.search.clone(), sort: args.sort };
+    let folders = workspace.list_folders(&query).await?;
+    if args.json {
+        folders.iter().try_for_each(output::json)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows: Vec<_> = folders
+        .into_iter()
+        .map(|folder| {
+            let (files, size) = (folder.total_items.to_string(), human::size(folder.total_size));
+            [folder.folder_no, files, size, human::time(&folder.created_at), folder.path]
+        })
+        .collect();
+    let columns = [
+        ("NUMBER", Side::Left),
+        ("FILES", Side::Right),
+        ("SIZE", Side::Right),
+        ("CREATED (UTC)", Side::Left),
+        ("PATH", Side::Left),
+    ];
+    print_columns(columns, &rows)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,71 @@
+//! Sizes, times and texts as people read them.
+
+const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+
+/// `512 B`, `1.5 KiB`, `70.0 MiB`.
+pub(crate) fn size(bytes: u64) -> String {
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut amount = bytes as f64 / 1024.0;
+    let mut units = UNITS.iter();
+    let mut unit = units.next();
+    // What would be rounded to 1024 is one of the next unit.
+    while amount >= 1023.95 {
+        amount /= 1024.0;
+        unit = units.next();
+    }
+    format!("{amount:.1} {}", unit.unwrap_or(&"EiB"))
+}
+
+/// An ISO 8601 time of the API to the minute, in UTC: `2026-11-22 10:00`. Anything else as it is.
+pub(crate) fn time(iso: &str) -> String {
+    match (iso.get(..10), iso.get(10..11), iso.get(11..16)) {
+        (Some(date), Some("T"), Some(minute)) if iso.ends_with('Z') => format!("{date} {minute}"),
+        _ => plain(iso),
+    }
+}
+
+/// `1 file`, `2 files`.
+pub(crate) fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// A text that does nothing to a terminal: control characters are escaped.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_one_decimal_and_the_unit_that_fits() {
+        for (bytes, shown) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1536, "1.5 KiB"),
+            (1024 * 1024 - 1, "1.0 MiB"),
+            (73_400_320, "70.0 MiB"),
+            (5 << 40, "5.0 TiB"),
+            (u64::MAX, "16.0 EiB"),
+        ] {
+            assert_eq!(size(bytes), shown);
+        }
+    }
+
+    #[test]
+    fn times_are_read_to_the_minute_and_what_is_none_stays() {
+        assert_eq!(time("2026-11-22T10:05:59.123Z"), "2026-11-22 10:05");
+        for other in ["", "yesterday", "2026-11-22", "2026-11-22T10:05:59+01:00", "äöüäöüäöüäöüäöü"] {
+            assert_eq!(time(other), other);
+        }
+    }
+
+    #[test]
+    fn nothing_reaches_the_terminal_that_it_would_obey() {
+        assert_eq!(plain("ä\u{1b}[2J\n"), "ä\\u{1b}[2J\\n");
+    }
+}

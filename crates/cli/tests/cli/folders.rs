@@ -1,0 +1,85 @@
+//! `partway folders ls|mk|mv|rm`
+
+use serde_json::json;
+
+use crate::server::{curl, text};
+use crate::workspace::{Workspace, on_terminal};
+
+fn listed(workspace: &Workspace, arguments: &[&str]) -> Vec<String> {
+    let folders = workspace.json(&[&["folders", "ls"], arguments].concat());
+    folders.iter().map(|folder| folder["path"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn folders_are_made_one_by_one_or_with_those_above() {
+    let workspace = Workspace::new();
+    assert!(listed(&workspace, &[]).is_empty());
+    assert_eq!(workspace.prints(&["folders", "mk", "a"]), "a\n");
+    assert!(workspace.fails(&["folders", "mk", "a"]).contains("FOLDER_EXISTS"));
+    let error = workspace.fails(&["folders", "mk", "x/y/z"]);
+    assert!(error.contains("there is no folder \"x/y\"") && error.contains("folders ls"), "{error}");
+    assert!(listed(&workspace, &["--search", "x"]).is_empty(), "nothing of it is made");
+    assert_eq!(workspace.prints(&["folders", "mk", "--parents", "/x/y//ä ö/"]), "x/y/ä ö\n");
+    assert_eq!(workspace.prints(&["folders", "mk", "-p", "x/y/ä ö"]), "x/y/ä ö\n", "it is there already");
+    let made = workspace.json(&["folders", "mk", "a/b"]);
+    assert_eq!((&made[0]["name"], &made[0]["path"]), (&json!("b"), &json!("a/b")));
+    assert_eq!(listed(&workspace, &[]), ["a", "x"]);
+    assert_eq!(listed(&workspace, &["--sort", "name_desc"]), ["x", "a"]);
+    assert_eq!(listed(&workspace, &["x/y"]), ["x/y/ä ö"]);
+    assert_eq!(listed(&workspace, &["--search", "B"]), ["a/b"], "anywhere, in either case");
+    assert_eq!(workspace.run(&["folders", "mk", "/"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_folder_tells_what_is_in_it_and_below() {
+    let workspace = Workspace::new();
+    workspace.upload("a/one.bin", &[0; 1024], &[]);
+    workspace.upload("a/b/two.bin", &[0; 2048], &[]);
+    let table = workspace.prints(&["folders", "ls"]);
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(lines[0].starts_with("NUMBER") && lines[0].ends_with("PATH") && lines.len() == 2, "{table}");
+    assert!(lines[1].contains("  2  3.0 KiB  ") && lines[1].ends_with("  a"), "{table}");
+    // By its number as well.
+    let number = lines[1].split(' ').next().unwrap();
+    assert_eq!(listed(&workspace, &[number]), ["a/b"]);
+    assert_eq!(workspace.listed(&[number]), ["a/one.bin"]);
+}
+
+#[test]
+fn what_is_below_a_renamed_folder_follows() {
+    let workspace = Workspace::new();
+    workspace.upload("a/b/one.txt", b"data", &[]);
+    workspace.prints(&["folders", "mk", "c"]);
+    assert_eq!(workspace.prints(&["folders", "mv", "a/b", "größe"]), "a/größe\n");
+    assert_eq!(workspace.prints(&["folders", "mv", "a/größe", "größe"]), "a/größe\n", "it has the name already");
+    let renamed = workspace.json(&["folders", "mv", "a", "new"]);
+    assert_eq!(renamed[0]["path"], "new");
+    let file = &workspace.json(&["files", "info", "new/größe/one.txt"])[0];
+    assert_eq!(curl(&[file["url"].as_str().unwrap()]), (200, "data".into()));
+    assert!(workspace.fails(&["folders", "mv", "new", "c"]).contains("FOLDER_EXISTS"));
+    assert!(workspace.fails(&["folders", "mv", "/", "c"]).contains("root"));
+    assert!(workspace.fails(&["folders", "mv", "nowhere", "c"]).contains("there is no folder \"nowhere\""));
+    assert_eq!(workspace.run(&["folders", "mv", "new", "x/y"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_folder_is_deleted_with_all_below_it_only_by_who_says_yes() {
+    let workspace = Workspace::new();
+    workspace.upload("a/one.bin", &[0; 1024], &[]);
+    workspace.upload("a/b/two.bin", &[0; 2048], &[]);
+    workspace.upload("other.bin", &[0; 10], &[]);
+    let what = "a with 1 folder and 2 files (3.0 KiB)";
+    assert_eq!(workspace.prints(&["folders", "rm", "a", "--dry-run"]), format!("would delete {what}\n"));
+    assert!(workspace.fails(&["folders", "rm", "a"]).contains("--yes"), "nobody could be asked");
+    let (succeeded, shown) = on_terminal(&workspace.command(&["folders", "rm", "a"]), "no\n");
+    assert!(!succeeded && shown.contains(&format!("Delete {what}? [y/N]")), "{shown}");
+    assert_eq!(workspace.listed(&[]).len(), 3);
+    assert_eq!(workspace.prints(&["folders", "rm", "a", "--yes"]), format!("deleted {what}\n"));
+    assert_eq!(workspace.listed(&[]), ["other.bin"]);
+    assert!(listed(&workspace, &[]).is_empty());
+    assert!(workspace.fails(&["folders", "rm", "a", "--yes"]).contains("there is no folder \"a\""));
+    assert!(workspace.fails(&["folders", "rm", "/", "--yes"]).contains("root"));
+    let (succeeded, shown) = on_terminal(&workspace.command(&["files", "ls"]), "");
+    assert!(succeeded && shown.contains("other.bin"), "{shown}");
+    assert_eq!(text(shown.as_bytes()).matches("other.bin").count(), 1);
+}

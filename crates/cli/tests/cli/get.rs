@@ -1,0 +1,334 @@
+//! `partway files get`
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::server::{Server, bytes, free_address, text};
+use crate::workspace::{Workspace, names};
+
+/// Passes connections on, but no more bytes towards the client than it is allowed, and counts them.
+struct Gate {
+    url: String,
+    state: Arc<(Mutex<Passed>, Condvar)>,
+}
+
+struct Passed {
+    bytes: u64,
+    allowed: u64,
+}
+
+impl Gate {
+    /// To the server that is going to listen at `target`. Wide open.
+    fn to(target: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let state = Arc::new((Mutex::new(Passed { bytes: 0, allowed: u64::MAX }), Condvar::new()));
+        let (target, shared) = (target.to_owned(), Arc::clone(&state));
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                // A server that is away: the client sees a connection that closes.
+                let Ok(server) = TcpStream::connect(&target) else { continue };
+                let state = Arc::clone(&shared);
+                let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Both);
+                });
+                std::thread::spawn(move || pass(server, client, &state));
+            }
+        });
+        Self { url, state }
+    }
+
+    /// How many bytes may pass from now on, on all connections together.
+    fn allow(&self, bytes: u64) {
+        let mut passed = self.state.0.lock().unwrap();
+        (passed.bytes, passed.allowed) = (0, bytes);
+        self.state.1.notify_all();
+    }
+
+    /// How many have passed since then.
+    fn passed(&self) -> u64 {
+        self.state.0.lock().unwrap().bytes
+    }
+}
+
+fn pass(mut server: TcpStream, mut client: TcpStream, (passed, opened): &(Mutex<Passed>, Condvar)) {
+    let mut buffer = [0; 65_536];
+    while let Ok(read @ 1..) = server.read(&mut buffer) {
+        let mut passed = opened.wait_while(passed.lock().unwrap(), |passed| passed.bytes >= passed.allowed).unwrap();
+        passed.bytes += read as u64;
+        drop(passed);
+        if client.write_all(&buffer[..read]).is_err() {
+            break;
+        }
+    }
+    let _ = client.shutdown(Shutdown::Both);
+    let _ = server.shutdown(Shutdown::Both);
+}
+
+/// A workspace whose files are fetched through a gate, and commands run in an empty directory.
+struct Setup {
+    workspace: Workspace,
+    gate: Gate,
+    address: String,
+    here: tempfile::TempDir,
+}
+
+impl Setup {
+    fn new() -> Self {
+        let address = free_address();
+        let gate = Gate::to(&address);
+        let workspace = Workspace::with(&["--listen", &address, "--public-url", &gate.url]);
+        let here = tempfile::tempdir().unwrap();
+        Self { workspace, gate, address, here }
+    }
+
+    /// Through the gate go only the bytes of files.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.workspace.command(&[&["files", "get"], arguments].concat());
+        command.env("PARTWAY_URL", format!("http://{}", self.address)).current_dir(self.here.path());
+        command
+    }
+
+    fn upload(&self, path: &str, data: &[u8]) -> Value {
+        self.gate.allow(u64::MAX);
+        self.workspace.upload(path, data, &["--url", &format!("http://{}", self.address)])
+    }
+
+    fn get(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    #[track_caller]
+    fn gets(&self, arguments: &[&str]) -> Output {
+        let output = self.get(arguments);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        output
+    }
+
+    /// Begins to get a file, of which so many bytes come, and waits until a part of them is remembered.
+    fn begin(&self, name: &str, allowed: u64) -> (Child, u64) {
+        self.gate.allow(allowed);
+        let child = self.command(&[name]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut there = 0;
+        wait_for("a part of the file", || {
+            there = self.remembered(name).iter().map(|(begin, end)| end - begin).sum();
+            // All but what is on its way over four connections.
+            there + 4_000_000 >= allowed
+        });
+        (child, there)
+    }
+
+    /// Begins to get a file, and kills the client in the middle. How many bytes are remembered.
+    fn interrupt(&self, name: &str, allowed: u64) -> u64 {
+        let (mut child, there) = self.begin(name, allowed);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!self.path(name).exists());
+        self.gate.allow(u64::MAX);
+        there
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.here.path().join(name)
+    }
+
+    /// The ranges that a download under way remembers.
+    fn remembered(&self, name: &str) -> Vec<(u64, u64)> {
+        let Ok(text) = std::fs::read(self.path(&format!("{name}.partway-state"))) else { return Vec::new() };
+        let state: Value = serde_json::from_slice(&text).unwrap();
+        serde_json::from_value(state["received"].clone()).unwrap()
+    }
+
+    #[track_caller]
+    fn assert_has(&self, name: &str, data: &[u8]) {
+        assert!(std::fs::read(self.path(name)).unwrap() == data, "the file is not the one on the server");
+        assert_eq!(names(self.here.path()), [name]);
+    }
+}
+
+fn wait_for(what: &str, mut ready: impl FnMut() -> bool) {
+    for _ in 0..3000 {
+        if ready() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{what} did not come in thirty seconds");
+}
+
+#[test]
+fn a_file_comes_in_ranges_under_its_own_name_or_where_it_is_told() {
+    let setup = Setup::new();
+    let data = bytes(1, 30_000_000);
+    let record = setup.upload("Öl & Essig/größe 1.bin", &data);
+    let output = setup.gets(&["Öl & Essig/größe 1.bin"]);
+    assert_eq!(text(&output.stdout), "größe 1.bin\n");
+    assert!(text(&output.stderr).contains("größe 1.bin: 28.61 MiB"), "{}", text(&output.stderr));
+    setup.assert_has("größe 1.bin", &data);
+    let requests = setup.workspace.server.log().lines().filter(|line| line.contains("status=206")).count();
+    assert_eq!(requests, 3, "one look, and a range for each 16 MiB");
+    std::fs::create_dir(setup.path("sub")).unwrap();
+    let number = record["file_no"].as_str().unwrap();
+    for (output, path) in [("sub", "sub/größe 1.bin"), ("other name", "other name"), ("sub/x", "sub/x")] {
+        setup.gets(&[number, "--output", output, "--concurrency", "1"]);
+        assert!(std::fs::read(setup.path(path)).unwrap() == data);
+    }
+    let missing = setup.get(&[number, "-o", "nowhere/x"]);
+    assert!(
+        missing.status.code() == Some(1) && text(&missing.stderr).contains("nowhere/x"),
+        "{}",
+        text(&missing.stderr)
+    );
+}
+
+#[test]
+fn a_file_that_is_here_already_is_overwritten_only_by_force() {
+    let setup = Setup::new();
+    setup.upload("f.txt", b"new");
+    std::fs::write(setup.path("f.txt"), "mine").unwrap();
+    let refused = setup.get(&["f.txt"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let error = text(&refused.stderr);
+    assert!(error.contains("f.txt is there already") && error.contains("--force"), "{error}");
+    setup.assert_has("f.txt", b"mine");
+    setup.gets(&["f.txt", "--force"]);
+    setup.assert_has("f.txt", b"new");
+}
+
+#[test]
+fn a_download_that_was_killed_goes_on_by_the_same_command() {
+    let setup = Setup::new();
+    let data = bytes(2, 30_000_000);
+    setup.upload("f.bin", &data);
+    let there = setup.interrupt("f.bin", 20_000_000);
+    let output = setup.gets(&["f.bin"]);
+    setup.assert_has("f.bin", &data);
+    assert!(text(&output.stderr).contains("here already"), "{}", text(&output.stderr));
+    // Headers, and what was on its way to the one that was killed.
+    let most = 30_000_000 - there + 1_000_000;
+    assert!(setup.gate.passed() <= most, "{} bytes came, {there} were there", setup.gate.passed());
+}
+
+#[test]
+fn ctrl_c_leaves_what_has_come_and_says_so() {
+    let setup = Setup::new();
+    let data = bytes(3, 30_000_000);
+    setup.upload("f.bin", &data);
+    let (child, _) = setup.begin("f.bin", 20_000_000);
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert!(text(&output.stderr).contains("f.bin.partway-part; the same command goes on"), "{}", text(&output.stderr));
+    setup.gate.allow(u64::MAX);
+    setup.gets(&["f.bin"]);
+    setup.assert_has("f.bin", &data);
+}
+
+#[test]
+fn a_file_that_was_replaced_in_between_starts_anew() {
+    let setup = Setup::new();
+    setup.upload("f.bin", &bytes(4, 30_000_000));
+    setup.interrupt("f.bin", 20_000_000);
+    let new = bytes(5, 30_000_000);
+    setup.upload("f.bin", &new);
+    let output = setup.gets(&["f.bin"]);
+    assert!(text(&output.stderr).contains("starting anew"), "{}", text(&output.stderr));
+    setup.assert_has("f.bin", &new);
+}
+
+#[test]
+fn a_file_that_is_replaced_while_it_comes_starts_anew() {
+    let setup = Setup::new();
+    setup.upload("f.bin", &bytes(6, 100_000_000));
+    // Of six pieces four are on their way, of the old file.
+    let (child, _) = setup.begin("f.bin", 20_000_000);
+    let new = bytes(7, 100_000_000);
+    setup.upload("f.bin", &new);
+    let output = child.wait_with_output().unwrap();
+    let errors = text(&output.stderr);
+    assert!(output.status.success() && errors.contains("changed on the server; starting anew"), "{errors}");
+    setup.assert_has("f.bin", &new);
+}
+
+#[test]
+fn a_server_that_goes_away_is_waited_for() {
+    let mut setup = Setup::new();
+    let data = bytes(8, 30_000_000);
+    setup.upload("f.bin", &data);
+    let (child, _) = setup.begin("f.bin", 20_000_000);
+    setup.workspace.server.kill();
+    setup.gate.allow(u64::MAX);
+    let data_dir = setup.workspace.path("data");
+    setup.workspace.server = Server::start(&data_dir, &["--listen", &setup.address, "--public-url", &setup.gate.url]);
+    let output = child.wait_with_output().unwrap();
+    let errors = text(&output.stderr);
+    assert!(output.status.success() && errors.contains("trying again"), "{errors}");
+    setup.assert_has("f.bin", &data);
+}
+
+#[test]
+fn bytes_that_were_spoilt_in_between_are_found_and_the_next_try_starts_anew() {
+    let setup = Setup::new();
+    let data = bytes(9, 30_000_000);
+    setup.upload("f.bin", &data);
+    setup.interrupt("f.bin", 20_000_000);
+    let (begin, _) = setup.remembered("f.bin")[0];
+    let part = std::fs::OpenOptions::new().write(true).open(setup.path("f.bin.partway-part")).unwrap();
+    part.write_all_at(b"spoilt", begin + 1000).unwrap();
+    drop(part);
+    let output = setup.get(&["f.bin"]);
+    let errors = text(&output.stderr);
+    assert!(output.status.code() == Some(1) && errors.contains("nothing of it was kept"), "{errors}");
+    assert!(names(setup.here.path()).is_empty());
+    setup.gets(&["f.bin"]);
+    setup.assert_has("f.bin", &data);
+}
+
+#[test]
+fn standard_output_gets_the_file_in_order_and_a_wrong_one_is_told() {
+    let setup = Setup::new();
+    let data = bytes(10, 30_000_000);
+    setup.upload("f.bin", &data);
+    let output = setup.gets(&["f.bin", "--output", "-"]);
+    assert!(output.stdout == data);
+    assert!(names(setup.here.path()).is_empty());
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let closed = setup.command(&["f.bin", "-o", "-"]).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(closed.status.code(), Some(1));
+    assert!(
+        !text(&closed.stderr).contains("panic") && !text(&closed.stderr).contains("partway:"),
+        "{}",
+        text(&closed.stderr)
+    );
+    // The server's disk has rotted.
+    let blob = only_blob(&setup.workspace.path("data/blobs"));
+    std::fs::OpenOptions::new().write(true).open(blob).unwrap().write_all_at(b"rotten", 1_000_000).unwrap();
+    for arguments in [&["f.bin", "-o", "-"][..], &["f.bin"]] {
+        let output = setup.get(arguments);
+        let errors = text(&output.stderr);
+        assert!(output.status.code() == Some(1) && errors.contains("the file is blake3:"), "{errors}");
+    }
+    assert!(names(setup.here.path()).is_empty());
+}
+
+fn only_blob(directory: &Path) -> PathBuf {
+    let mut files = Vec::new();
+    let mut directories = vec![directory.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_dir() { directories.push(entry.path()) } else { files.push(entry.path()) }
+        }
+    }
+    assert_eq!(files.len(), 1, "{files:?}");
+    files.remove(0)
+}

@@ -1,0 +1,149 @@
+//! Bytes on their way from a connection to where they are kept, in order.
+//!
+//! Invariant: no more than [`BUFFER_BYTES`] and one chunk of the connection are held, and whatever takes them runs off the
+//! async threads.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use blake3::Hasher;
+use partway_hash::PartHasher;
+
+use super::part_file::PartFile;
+use super::ranges::Ranges;
+use crate::Error;
+
+/// Bytes gathered for one write.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// Takes bytes in order. Blocks.
+pub(crate) trait Sink: Send + 'static {
+    /// Takes the next bytes, all of them or with an error after which nothing more comes.
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Error>;
+}
+
+/// A buffer in front of a sink.
+#[derive(Debug)]
+pub(crate) struct Intake<S> {
+    /// `None` only while it is at work, and after it was lost in a panic.
+    sink: Option<S>,
+    buffer: Vec<u8>,
+    /// Offset of the first byte in the buffer.
+    begin: u64,
+}
+
+impl<S: Sink> Intake<S> {
+    /// What comes first is the byte at `begin`.
+    pub(crate) fn new(sink: S, begin: u64) -> Self {
+        Self { sink: Some(sink), buffer: Vec::with_capacity(2 * BUFFER_BYTES), begin }
+    }
+
+    /// Offset of the next byte to come.
+    pub(crate) fn next(&self) -> u64 {
+        self.begin + self.buffer.len() as u64
+    }
+
+    /// Takes bytes. How many were passed on.
+    pub(crate) async fn take(&mut self, bytes: &[u8]) -> Result<u64, Error> {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() < BUFFER_BYTES { Ok(0) } else { self.flush().await }
+    }
+
+    /// Passes on what is in the buffer. How much that was.
+    pub(crate) async fn flush(&mut self) -> Result<u64, Error> {
+        let Some(mut sink) = self.sink.take() else {
+            return Err(Error::Connection("writing stopped".to_owned()));
+        };
+        let buffer = std::mem::take(&mut self.buffer);
+        let (sink, mut buffer, outcome) = blocking(move || {
+            let outcome = sink.take(&buffer);
+            Ok((sink, buffer, outcome))
+        })
+        .await?;
+        self.sink = Some(sink);
+        outcome?;
+        let bytes = buffer.len() as u64;
+        self.begin += bytes;
+        buffer.clear();
+        self.buffer = buffer;
+        Ok(bytes)
+    }
+
+    /// The sink, once all is flushed.
+    pub(crate) fn into_sink(self) -> Option<S> {
+        self.sink
+    }
+}
+
+/// Runs something that blocks off the async threads.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Error::Connection(error.to_string())))
+}
+
+/// A place in a part file.
+#[derive(Debug)]
+pub(crate) struct PartSink {
+    part: Arc<PartFile>,
+    at: u64,
+    received: Arc<Mutex<Ranges>>,
+    hasher: Option<PartHasher>,
+}
+
+impl PartSink {
+    /// From `begin` on. What is written is added to `received`.
+    pub(crate) fn new(
+        part: Arc<PartFile>,
+        begin: u64,
+        received: Arc<Mutex<Ranges>>,
+        hasher: Option<PartHasher>,
+    ) -> Self {
+        Self { part, at: begin, received, hasher }
+    }
+
+    /// The hash of what was written, if it was wanted.
+    pub(crate) fn finish(self) -> Option<Vec<u8>> {
+        self.hasher.map(PartHasher::finish)
+    }
+}
+
+impl Sink for PartSink {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.part.write(bytes, self.at)?;
+        let end = self.at + bytes.len() as u64;
+        self.received.lock().unwrap_or_else(PoisonError::into_inner).add(self.at..end);
+        self.at = end;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(bytes);
+        }
+        Ok(())
+    }
+}
+
+/// Something that is written from its beginning to its end.
+#[derive(Debug)]
+pub(crate) struct WriterSink<W> {
+    writer: W,
+    hasher: Hasher,
+}
+
+impl<W: Write> WriterSink<W> {
+    pub(crate) fn new(writer: W) -> Self {
+        Self { writer, hasher: Hasher::new() }
+    }
+
+    /// The hash of all that was written, which is all there for whoever reads it.
+    pub(crate) fn finish(mut self) -> Result<blake3::Hash, Error> {
+        self.writer.flush().map_err(Error::Output)?;
+        Ok(self.hasher.finalize())
+    }
+}
+
+impl<W: Write + Send + 'static> Sink for WriterSink<W> {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.writer.write_all(bytes).map_err(Error::Output)?;
+        self.hasher.update(bytes);
+        Ok(())
+    }
+}

@@ -1,0 +1,269 @@
+//! The bytes of a download that is not finished, in a file beside the one that it becomes.
+//!
+//! Invariant: what is at the target is a whole file or what was there before. While a `PartFile` lives, it is locked, so
+//! no other process writes into it.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use super::ranges::Ranges;
+use super::state::State;
+use super::version::Version;
+use crate::Error;
+
+/// What stands behind the name of the target.
+pub(crate) const PART_ENDING: &str = ".partway-part";
+const STATE_ENDING: &str = ".partway-state";
+const NEW_STATE_ENDING: &str = ".partway-state.new";
+/// Bytes read at once.
+const READ_BYTES: usize = 256 * 1024;
+/// Longest name of a file, in bytes, on the filesystems in use.
+const MAX_NAME_BYTES: usize = 255;
+/// What a longer name is cut to, so that the longest of our endings fits behind it.
+const CUT_NAME_BYTES: usize = 200;
+
+/// The part file of a target, locked. All calls block.
+#[derive(Debug)]
+pub(crate) struct PartFile {
+    file: File,
+    path: PathBuf,
+    state_path: PathBuf,
+    new_state_path: PathBuf,
+    target: PathBuf,
+}
+
+impl PartFile {
+    /// Refuses a target that cannot be written, before anything is asked of a server.
+    pub(crate) fn check_target(target: &Path, overwrite: bool) -> Result<(), Error> {
+        let unfit = |problem| Err(Error::Target { path: target.to_owned(), problem });
+        if target.file_name().is_none() {
+            return unfit("is no name for a file");
+        }
+        match fs::metadata(target) {
+            Ok(there) if !there.is_file() => unfit("is there already and is not a file"),
+            Ok(_) if !overwrite => unfit("is there already"),
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(Error::File { path: target.to_owned(), source })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens or makes the part file of `target`.
+    pub(crate) fn open(target: &Path) -> Result<Self, Error> {
+        let path = beside(target, PART_ENDING);
+        let failed = |source| Error::File { path: path.clone(), source };
+        loop {
+            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+            let file = file.map_err(failed)?;
+            match file.try_lock() {
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Error::Target {
+                        path: target.to_owned(),
+                        problem: "is being downloaded by another process",
+                    });
+                }
+                // A filesystem without locks: nobody can tell, and nobody has to be refused.
+                Ok(()) | Err(TryLockError::Error(_)) => {}
+            }
+            // Whoever had it before may have finished in between; then this is the target.
+            let here = fs::metadata(&path).map(|metadata| metadata.ino()).ok();
+            if here == Some(file.metadata().map_err(failed)?.ino()) {
+                return Ok(Self {
+                    file,
+                    state_path: beside(target, STATE_ENDING),
+                    new_state_path: beside(target, NEW_STATE_ENDING),
+                    target: target.to_owned(),
+                    path,
+                });
+            }
+        }
+    }
+
+    /// The bytes that an earlier run left of this version; `None` when there is nothing to go on with.
+    pub(crate) fn recall(&self, url: &str, version: &Version) -> Option<Ranges> {
+        let state = State::read(&self.state_path)?;
+        let is_whole = self.file.metadata().is_ok_and(|metadata| metadata.len() == version.size_bytes);
+        (is_whole && state.url == url && state.version == *version).then_some(state.received)
+    }
+
+    /// Whether an earlier run left anything.
+    pub(crate) fn has_remains(&self) -> bool {
+        self.file.metadata().is_ok_and(|metadata| metadata.len() > 0)
+    }
+
+    /// Forgets what is there, and what is remembered of it.
+    pub(crate) fn empty(&self) -> Result<(), Error> {
+        match fs::remove_file(&self.state_path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::File { path: self.state_path.clone(), source });
+            }
+            _ => {}
+        }
+        self.file.set_len(0).map_err(|source| self.failed(source))
+    }
+
+    /// Begins anew with a version of which nothing is there.
+    pub(crate) fn begin(&self, url: &str, version: &Version) -> Result<(), Error> {
+        self.empty()?;
+        let state = State { url: url.to_owned(), version: version.clone(), received: Ranges::default() };
+        state.write(&self.state_path, &self.new_state_path)?;
+        // The full length says that the state is of this file.
+        self.file.set_len(version.size_bytes).map_err(|source| self.failed(source))
+    }
+
+    /// Writes bytes to their place.
+    pub(crate) fn write(&self, bytes: &[u8], offset: u64) -> Result<(), Error> {
+        self.file.write_all_at(bytes, offset).map_err(|source| self.failed(source))
+    }
+
+    /// Calls `each` with all bytes of `range`, in order.
+    pub(crate) fn read(&self, range: Range<u64>, mut each: impl FnMut(&[u8])) -> Result<(), Error> {
+        let mut buffer = vec![0; READ_BYTES];
+        let mut offset = range.start;
+        while offset < range.end {
+            let length = READ_BYTES.min(usize::try_from(range.end - offset).unwrap_or(READ_BYTES));
+            self.file.read_exact_at(&mut buffer[..length], offset).map_err(|source| self.failed(source))?;
+            each(&buffer[..length]);
+            offset += length as u64;
+        }
+        Ok(())
+    }
+
+    /// Remembers what was received until now: its bytes are synced first.
+    pub(crate) fn save(&self, state: &State) -> Result<(), Error> {
+        self.file.sync_data().map_err(|source| self.failed(source))?;
+        state.write(&self.state_path, &self.new_state_path)
+    }
+
+    /// Makes it the target. It is whole.
+    pub(crate) fn publish(&self, overwrite: bool) -> Result<(), Error> {
+        let failed = |source| Error::File { path: self.target.clone(), source };
+        self.file.sync_all().map_err(|source| self.failed(source))?;
+        // What came there while this was under way is not overwritten either.
+        Self::check_target(&self.target, overwrite)?;
+        fs::rename(&self.path, &self.target).map_err(failed)?;
+        let directory = self.target.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(directory.unwrap_or(Path::new("."))).and_then(|directory| directory.sync_all()).map_err(failed)?;
+        let _ = fs::remove_file(&self.state_path);
+        Ok(())
+    }
+
+    /// Removes it, with what is remembered. The next try starts anew.
+    pub(crate) fn discard(&self) {
+        for path in [&self.state_path, &self.new_state_path, &self.path] {
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    fn failed(&self, source: io::Error) -> Error {
+        Error::File { path: self.path.clone(), source }
+    }
+}
+
+/// The path of the target with another ending behind it, in the same directory.
+pub(crate) fn beside(target: &Path, ending: &str) -> PathBuf {
+    let mut name = target.file_name().unwrap_or_default().to_owned();
+    if name.len() + NEW_STATE_ENDING.len() > MAX_NAME_BYTES {
+        let text = name.to_string_lossy();
+        // By its hash, because two long names may begin alike.
+        let hash = blake3::hash(name.as_encoded_bytes()).to_hex();
+        let cut = (0..=CUT_NAME_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+        name = format!("{}-{}", &text[..cut], &hash[..8]).into();
+    }
+    name.push(ending);
+    target.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const URL: &str = "http://x/w/f";
+
+    fn version(etag: &str) -> Version {
+        Version { size_bytes: 10, etag: etag.into() }
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_was_saved_is_recalled_of_the_same_version_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("ä b");
+        let part = PartFile::open(&target).unwrap();
+        assert!(!part.has_remains());
+        part.begin(URL, &version("\"1\"")).unwrap();
+        part.write(b"hello", 0).unwrap();
+        let received = Ranges::from(vec![(0, 5)]);
+        part.save(&State { url: URL.into(), version: version("\"1\""), received: received.clone() }).unwrap();
+        drop(part);
+        let part = PartFile::open(&target).unwrap();
+        assert_eq!(part.recall(URL, &version("\"1\"")), Some(received));
+        assert_eq!(part.recall(URL, &version("\"2\"")), None);
+        assert_eq!(part.recall("http://y/w/f", &version("\"1\"")), None);
+        let mut read = Vec::new();
+        part.read(1..5, |bytes| read.extend_from_slice(bytes)).unwrap();
+        assert_eq!(read, b"ello");
+        // Begun anew by somebody who ended before the length was set.
+        part.file.set_len(0).unwrap();
+        assert_eq!(part.recall(URL, &version("\"1\"")), None);
+        part.begin(URL, &version("\"2\"")).unwrap();
+        assert_eq!(part.recall(URL, &version("\"2\"")), Some(Ranges::default()));
+        assert_eq!(names(directory.path()), ["ä b.partway-part", "ä b.partway-state"]);
+        part.publish(false).unwrap();
+        assert_eq!(names(directory.path()), ["ä b"]);
+    }
+
+    #[test]
+    fn nothing_is_overwritten_unless_asked_and_nothing_but_a_file_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("f");
+        PartFile::check_target(&target, false).unwrap();
+        let part = PartFile::open(&target).unwrap();
+        part.write(b"new", 0).unwrap();
+        // It came there meanwhile.
+        fs::write(&target, "old").unwrap();
+        assert!(part.publish(false).unwrap_err().to_string().ends_with("f is there already"));
+        assert_eq!(fs::read(&target).unwrap(), b"old");
+        part.publish(true).unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"new");
+        for (target, problem) in
+            [(directory.path(), "is not a file"), (Path::new("/"), "no name"), (Path::new(".."), "no name")]
+        {
+            let error = PartFile::check_target(target, true).unwrap_err().to_string();
+            assert!(error.contains(problem), "{error}");
+        }
+    }
+
+    #[test]
+    fn two_at_once_do_not_meet() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("f");
+        let first = PartFile::open(&target).unwrap();
+        assert!(PartFile::open(&target).unwrap_err().to_string().contains("another process"));
+        first.discard();
+        drop(first);
+        assert!(names(directory.path()).is_empty());
+        PartFile::open(&target).unwrap();
+    }
+
+    #[test]
+    fn names_as_long_as_can_be_have_room_for_an_ending() {
+        let directory = tempfile::tempdir().unwrap();
+        let long = |last: char| directory.path().join(format!("{}{last}", "ä".repeat(127)));
+        let (one, two) = (PartFile::open(&long('1')).unwrap(), PartFile::open(&long('2')).unwrap());
+        one.begin(URL, &version("\"1\"")).unwrap();
+        two.begin(URL, &version("\"1\"")).unwrap();
+        one.publish(false).unwrap();
+        assert!(long('1').exists());
+    }
+}

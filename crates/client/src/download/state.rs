@@ -1,0 +1,94 @@
+//! What is remembered of a download that is not finished: a small JSON file beside its bytes.
+//!
+//! Invariant: it names only bytes that were synced before it was written, of one version of the file. It is replaced
+//! whole or not at all.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::ranges::Ranges;
+use super::version::Version;
+use crate::Error;
+
+/// A download under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct State {
+    /// Where the file is served.
+    pub(crate) url: String,
+    /// Which version of it.
+    #[serde(flatten)]
+    pub(crate) version: Version,
+    /// The bytes that are there.
+    pub(crate) received: Ranges,
+}
+
+impl State {
+    /// What is remembered at `path`. What cannot be read, or is impossible, counts as nothing.
+    pub(crate) fn read(path: &Path) -> Option<Self> {
+        let state: Self = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        Some(state).filter(|state| state.received.are_within(state.version.size_bytes))
+    }
+
+    /// Writes it to `path`, by way of `new_path`.
+    pub(crate) fn write(&self, path: &Path, new_path: &Path) -> Result<(), Error> {
+        let failed = |source| Error::File { path: path.to_owned(), source };
+        let text = serde_json::to_vec(self).map_err(|error| failed(error.into()))?;
+        let write = || {
+            let mut file = File::create(new_path)?;
+            file.write_all(&text)?;
+            // Or a power cut may leave the name of the one with the content of neither.
+            file.sync_data()?;
+            fs::rename(new_path, path)
+        };
+        write().map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state() -> State {
+        State {
+            url: "http://x/w/f".into(),
+            version: Version { size_bytes: 100, etag: "\"e\"".into() },
+            received: Ranges::from(vec![(0, 10), (50, 100)]),
+        }
+    }
+
+    #[test]
+    fn it_is_read_as_it_was_written_and_leaves_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, new) = (directory.path().join("state"), directory.path().join("new"));
+        assert_eq!(State::read(&path), None);
+        state().write(&path, &new).unwrap();
+        assert_eq!(State::read(&path), Some(state()));
+        assert_eq!(
+            fs::read_to_string(&path).unwrap(),
+            r#"{"url":"http://x/w/f","size_bytes":100,"etag":"\"e\"","received":[[0,10],[50,100]]}"#
+        );
+        assert!(!new.exists());
+    }
+
+    #[test]
+    fn what_is_cut_or_impossible_counts_as_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state");
+        let text = serde_json::to_string(&state()).unwrap();
+        for bad in [&text[..text.len() - 1], "", "[]", &text.replace("100,", "99,"), &text.replace("[0,10]", "[0,-1]")]
+        {
+            fs::write(&path, bad).unwrap();
+            assert_eq!(State::read(&path), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn one_that_cannot_be_written_is_named() {
+        let path = Path::new("/nowhere/state");
+        let error = state().write(path, Path::new("/nowhere/new")).unwrap_err();
+        assert!(error.to_string().starts_with("/nowhere/state: No such file"), "{error}");
+    }
+}

@@ -1,0 +1,107 @@
+//! The calls on folders, each once. Retrying is not done here.
+
+use std::str::FromStr;
+
+use partway_api::{CreateFolderRequest, DeleteFolderPreview, DeletedFolder, Folder, FolderList, RenameFolderRequest};
+use reqwest::Method;
+
+use crate::client::{done, json};
+use crate::{Client, Error};
+
+/// In what order folders come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FolderSort {
+    /// By name.
+    #[default]
+    NameAsc,
+    /// By name, backwards.
+    NameDesc,
+    /// The oldest first.
+    CreatedAtAsc,
+    /// The newest first.
+    CreatedAtDesc,
+}
+
+impl FolderSort {
+    /// Every order.
+    pub const ALL: [Self; 4] = [Self::NameAsc, Self::NameDesc, Self::CreatedAtAsc, Self::CreatedAtDesc];
+
+    /// As it stands in the query.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NameAsc => "name_asc",
+            Self::NameDesc => "name_desc",
+            Self::CreatedAtAsc => "created_at_asc",
+            Self::CreatedAtDesc => "created_at_desc",
+        }
+    }
+}
+
+impl FromStr for FolderSort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|sort| sort.as_str() == text)
+            .ok_or_else(|| format!("is none of {}", Self::ALL.map(Self::as_str).join(", ")))
+    }
+}
+
+/// Which folders are listed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FolderQuery {
+    /// Number of the folder they are directly in. `None`: those at the workspace's root, or with `search` those
+    /// anywhere.
+    pub parent_folder_no: Option<String>,
+    /// A part of their name, in either case.
+    pub search: Option<String>,
+    /// In what order they come.
+    pub sort: FolderSort,
+}
+
+impl Client {
+    /// The folders that fit.
+    ///
+    /// # Errors
+    /// When the server refuses or cannot be reached.
+    pub async fn list_folders(&self, query: &FolderQuery) -> Result<Vec<Folder>, Error> {
+        let mut pairs = vec![("sort", query.sort.as_str().to_owned())];
+        let named = [("parent_folder_no", &query.parent_folder_no), ("search", &query.search)];
+        pairs.extend(named.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
+        json(self.call_with_query(Method::GET, &["folders"], &pairs)).await.map(|FolderList { folders }| folders)
+    }
+
+    /// Makes a folder. Repeated, it is there already, which is refused.
+    ///
+    /// # Errors
+    /// When the server refuses or cannot be reached.
+    pub async fn create_folder(&self, request: &CreateFolderRequest) -> Result<Folder, Error> {
+        json(self.call(Method::POST, &["folders"]).json(request)).await
+    }
+
+    /// Renames a folder; the paths of everything below follow. Repeating it changes nothing more.
+    ///
+    /// # Errors
+    /// When the server refuses, as it does when the name is taken, or cannot be reached.
+    pub async fn rename_folder(&self, folder_no: &str, request: &RenameFolderRequest) -> Result<Folder, Error> {
+        json(self.call(Method::POST, &["folders", "rename", folder_no]).json(request)).await
+    }
+
+    /// Deletes a folder with everything below it. Repeated, it is not there.
+    ///
+    /// # Errors
+    /// When the server refuses or cannot be reached.
+    pub async fn delete_folder(&self, folder_no: &str) -> Result<(), Error> {
+        done(self.call(Method::DELETE, &["folders", folder_no])).await
+    }
+
+    /// What deleting a folder would delete. Nothing is.
+    ///
+    /// # Errors
+    /// When the server refuses or cannot be reached.
+    pub async fn preview_folder_deletion(&self, folder_no: &str) -> Result<DeletedFolder, Error> {
+        let call = self.call_with_query(Method::DELETE, &["folders", folder_no], &[("dry_run", "true".to_owned())]);
+        json(call).await.map(|DeleteFolderPreview { would_delete, .. }| would_delete)
+    }
+}

@@ -76,7 +76,7 @@ export class Partway {
   async #complete(session, fileId) {
     const record = await this.#call('POST', '/complete', { session_id: session });
     this.records.set(fileId, record);
-    return xml('CompleteMultipartUploadResult', xml('Location', record.url) + xml('Key', record.path));
+    return xml('CompleteMultipartUploadResult', xml('Location', escape(record.url)) + xml('Key', escape(record.path)));
   }
 
   async #call(method, path, body, headers) {
@@ -140,4 +140,8 @@ function answer(text) {
 
 function xml(name, content) {
   return `<${name}>${content}</${name}>`;
+}
+
+function escape(text) {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }

@@ -10,7 +10,7 @@ import { sha256Of } from './lib/partway.mjs';
 import { until } from './lib/until.mjs';
 
 const MB = 1_000_000;
-/** When this much has passed, one part has arrived, even if four go at once, and one has not, even of the small file. */
+/** When this much has passed, one part has arrived, even if four go at once, and one has not, even of a small file. */
 const MIDDLE_BYTES = 45 * MB;
 const PART = /\/parts\//;
 
@@ -156,7 +156,7 @@ export const promises = {
     await isThere(example, file);
   },
 
-  async 'a file of less than one part goes the same way'({ open, proxy, tinyFile: file }) {
+  async 'a small file, with any characters in its name, goes the same way'({ open, proxy, tinyFile: file }) {
     const example = await open();
     await example.begin(file.path);
     await isThere(example, file);

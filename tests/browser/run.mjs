@@ -69,7 +69,7 @@ async function run() {
   proxy.upstreamPort = new URL(partway.url).port;
   const file = await makeFile(folder, 'file of 100 MB.bin', 100_000_000);
   const smallFile = await makeFile(folder, 'file of 50 MB.bin', 50_000_000);
-  const tinyFile = await makeFile(folder, 'file of 1 MB.bin', 1_000_000);
+  const tinyFile = await makeFile(folder, '1 MB & <more> of 100 % "naïve" &amp; #1?.bin', 1_000_000);
   const ownSignals = { handleSIGINT: false, handleSIGTERM: false, handleSIGHUP: false };
   const launch = { executablePath, args: BROWSER_FLAGS, headless: true, chromiumSandbox: false, ...ownSignals };
   const browser = await chromium.launch(launch);

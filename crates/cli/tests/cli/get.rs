@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::server::{Server, bytes, free_address, text};
+use crate::server::{Server, bytes, curl, free_address, text};
 use crate::workspace::{Workspace, names};
 
 /// Passes connections on, but no more bytes towards the client than it is allowed, and counts them.
@@ -101,6 +101,16 @@ impl Setup {
     fn upload(&self, path: &str, data: &[u8]) -> Value {
         self.gate.allow(u64::MAX);
         self.workspace.upload(path, data, &["--url", &format!("http://{}", self.address)])
+    }
+
+    /// Puts another file in its place, in one request that does not pass the gate.
+    fn replace(&self, name: &str, data: &[u8]) {
+        let file = self.workspace.path(name);
+        std::fs::write(&file, data).unwrap();
+        let (url, key) = (format!("http://{}/api/v1/uploads", self.address), self.workspace.server.private_key());
+        let (key, file) = (format!("x-api-key: {key}"), format!("file=@{}", file.display()));
+        let name = format!("file_name={name}");
+        assert_eq!(curl(&[&url, "--header", &key, "--form", &file, "--form", &name]).0, 201);
     }
 
     fn get(&self, arguments: &[&str]) -> Output {
@@ -252,7 +262,8 @@ fn a_file_that_is_replaced_while_it_comes_starts_anew() {
     // Of six pieces four are on their way, of the old file.
     let (child, _) = setup.begin("f.bin", 20_000_000);
     let new = bytes(7, 100_000_000);
-    setup.upload("f.bin", &new);
+    setup.replace("f.bin", &new);
+    setup.gate.allow(u64::MAX);
     let output = child.wait_with_output().unwrap();
     let errors = text(&output.stderr);
     assert!(output.status.success() && errors.contains("changed on the server; starting anew"), "{errors}");
@@ -262,7 +273,8 @@ fn a_file_that_is_replaced_while_it_comes_starts_anew() {
 #[test]
 fn a_server_that_goes_away_is_waited_for() {
     let mut setup = Setup::new();
-    let data = bytes(8, 30_000_000);
+    // More than the buffers of all connections on the way hold.
+    let data = bytes(8, 100_000_000);
     setup.upload("f.bin", &data);
     let (child, _) = setup.begin("f.bin", 20_000_000);
     setup.workspace.server.kill();

@@ -17,4 +17,5 @@ mod serve;
 mod server;
 mod upload;
 mod usage;
+mod webhooks;
 mod workspace;

@@ -29,10 +29,19 @@ fn usage_tells_the_bytes_of_each_workspace_by_what_they_are() {
     assert_eq!(rows[0]["sessions"], json!({"count": 1, "bytes": 1000}));
     assert_eq!((&rows[1]["name"], &rows[1]["files"]["count"]), (&json!("second"), &json!(0)));
     let number = rows[0]["workspace_no"].as_str().unwrap();
-    assert_eq!(
-        text(&run(&data_dir, &["workspaces", "limit", number, "1KiB"]).stdout),
-        format!("Workspace {number} may hold 1024 bytes.\n")
-    );
+    let limits = |arguments: &[&str]| {
+        let output = run(&data_dir, &[&["workspaces", "limit", number], arguments].concat());
+        text(&output.stdout)
+            .lines()
+            .skip(1)
+            .map(|line| line.rsplit("  ").next().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let default = "as the settings say";
+    assert_eq!(limits(&["1KiB", "--open-sessions", "7"]), ["1024", default, "7", default]);
+    assert_eq!(limits(&["--max-file", "2MiB", "--requests-per-second", "50"]), ["1024", "2097152", "7", "50"]);
+    assert_eq!(limits(&["--max-file", "default", "--open-sessions", "default"]), ["1024", default, default, "50"]);
+    assert_eq!(limits(&[]), ["1024", default, default, "50"]);
     let (status, answer) = post(&server, &key, "start", r#"{"file_name":"f","size":20,"format":"bin"}"#);
     assert!(status == 403 && answer.contains("STORAGE_LIMIT_EXCEEDED"), "{answer}");
     let table = text(&run(&data_dir, &["usage"]).stdout);

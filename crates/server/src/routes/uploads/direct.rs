@@ -1,7 +1,7 @@
 //! `POST /api/v1/uploads`
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use http::StatusCode;
 use http::header::CONTENT_LENGTH;
 use partway_api::limits::{MAX_FORM_FIELD_BYTES, MAX_FORM_FIELDS};
@@ -66,15 +66,20 @@ pub struct UploadForm {
 )]
 pub async fn create_upload(
     State(app): State<App>,
-    Caller(identity): Caller,
     request: Request,
 ) -> Result<(StatusCode, Json<FileRecord>), ApiError> {
-    // Of what is refused the rest is not read.
-    let file = receive(&app, &identity, request).await.map_err(ApiError::closing)?;
+    // Of what is refused the rest is not read, which a client that keeps its connections must know.
+    receive(&app, request).await.map_err(ApiError::closing)
+}
+
+async fn receive(app: &App, request: Request) -> Result<(StatusCode, Json<FileRecord>), ApiError> {
+    let (mut head, body) = request.into_parts();
+    let Caller(identity) = Caller::from_request_parts(&mut head, app).await?;
+    let file = store(app, &identity, Request::from_parts(head, body)).await?;
     Ok((StatusCode::CREATED, Json(file_record(file, &identity.workspace_no, &app.urls))))
 }
 
-async fn receive(app: &App, identity: &Identity, request: Request) -> Result<File, ApiError> {
+async fn store(app: &App, identity: &Identity, request: Request) -> Result<File, ApiError> {
     let max_bytes = app.config.limits.max_direct.0.min(app.uploads.max_file_bytes(identity));
     let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > max_bytes.saturating_add(MAX_AROUND_BYTES)) {

@@ -108,6 +108,7 @@ pub struct ErrorBody {
     pub error_code: ErrorCode,
     /// The id under which the server's log has this request; also the `x-request-id` header.
     #[serde(rename = "requestId")]
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[0-9a-f]{32}$"))]
     pub request_id: String,
     /// With PARTS_MISSING: the indices (from 0) of the parts that have not arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]

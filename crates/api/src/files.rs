@@ -10,14 +10,17 @@ use crate::page::PageMeta;
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FileRow {
     /// Id of the file.
+    #[cfg_attr(feature = "openapi", schema(format = Uuid))]
     pub id: String,
     /// Number of the file: 10 characters.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::PublicNumber))]
     pub file_no: String,
     /// Name of the file, without its folder.
     pub name: String,
     /// Folder and name.
     pub path: String,
     /// Where the file is served.
+    #[cfg_attr(feature = "openapi", schema(format = Uri))]
     pub url: String,
     /// Always empty: Partway makes no thumbnails.
     pub thumbnail: String,
@@ -44,20 +47,27 @@ pub struct FileRow {
     /// The client's own id of the file.
     pub custom_id: Option<String>,
     /// Number of the folder, or null for the workspace's root.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::PublicNumber>))]
     pub folder_no: Option<String>,
     /// Name of the folder, or null for the workspace's root.
     pub folder_name: Option<String>,
     /// Number of the workspace.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::PublicNumber))]
     pub workspace_no: String,
     /// How the file came in: `api`, `remote`.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::UploadSource))]
     pub source: String,
     /// Category: image, video, audio, document or other.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::Category))]
     pub extension: String,
     /// `blake3:` and the hash of the whole file in hexadecimal.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^(blake3:[0-9a-f]{64})$"))]
     pub hash: Option<String>,
     /// When the file became visible, ISO 8601 with milliseconds.
+    #[cfg_attr(feature = "openapi", schema(format = DateTime))]
     pub created_at: String,
     /// When its record was last changed.
+    #[cfg_attr(feature = "openapi", schema(format = DateTime))]
     pub updated_at: String,
 }
 
@@ -87,9 +97,11 @@ pub struct FileResponse {
 pub struct UpdateFileRequest {
     /// Tags to add; a file has at most 50. A list, or one comma-separated string.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::Tags>))]
     pub add_tags: Option<Vec<String>>,
     /// Tags to take away. A list, or one comma-separated string.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::Tags>))]
     pub remove_tags: Option<Vec<String>>,
     /// Members to set; null removes one. Those not named stay. The whole has at most 16 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -103,9 +115,11 @@ pub struct UpdateFileRequest {
 pub struct RenameFileRequest {
     /// The new name, without separators. The file's extension is kept, and added where the name does not end with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::FileName>))]
     pub name: Option<String>,
     /// The folder to move the file to; it is created if it is not there. Empty: the workspace's root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::FolderPath>))]
     pub folder: Option<String>,
 }
 
@@ -124,27 +138,34 @@ pub struct DeleteFilePreview {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RemoteUploadRequest {
     /// Where the file is: an http or https URL of a globally reachable host, without user and password.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::HttpUrl))]
     pub remote_url: String,
     /// Name of the file. If none is given: what the other side calls it, or the last segment of its URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::FileName>))]
     pub file_name: Option<String>,
     /// Folder in the workspace; it is created if it is not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::FolderPath>))]
     pub folder: Option<String>,
     /// At most 50 tags of at most 128 characters; one comma-separated string is taken as well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::Tags>))]
     pub tags: Vec<String>,
     /// A JSON object of at most 16 KiB, or its text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::MetadataOrText>))]
     pub metadata: Option<Map<String, Value>>,
     /// The client's own id of the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::CustomId>))]
     pub custom_id: Option<String>,
     /// Store as `<8 random characters>-<file_name>`.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::Flag>))]
     pub random_prefix: bool,
     /// Where to tell that the file is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::HttpUrl>))]
     pub webhook_url: Option<String>,
 }

@@ -7,18 +7,23 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Folder {
     /// Id of the folder.
+    #[cfg_attr(feature = "openapi", schema(format = Uuid))]
     pub id: String,
     /// Number of the folder: 10 characters.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::PublicNumber))]
     pub folder_no: String,
     /// Its name, the last segment of its path.
     pub name: String,
     /// Its path in the workspace.
     pub path: String,
     /// Number of the folder it is in, or null at the workspace's root.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::PublicNumber>))]
     pub parent_folder_no: Option<String>,
     /// When it was made, ISO 8601 with milliseconds.
+    #[cfg_attr(feature = "openapi", schema(format = DateTime))]
     pub created_at: String,
     /// When it was last renamed.
+    #[cfg_attr(feature = "openapi", schema(format = DateTime))]
     pub updated_at: String,
     /// Files in it and in all folders below it.
     pub total_items: u64,
@@ -39,9 +44,11 @@ pub struct FolderList {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CreateFolderRequest {
     /// 1 to 100 characters, no slash.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::FolderName))]
     pub name: String,
     /// The folder to make it in; none: the workspace's root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::ParentNumber>))]
     pub parent_folder_no: Option<String>,
 }
 
@@ -50,6 +57,7 @@ pub struct CreateFolderRequest {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RenameFolderRequest {
     /// 1 to 100 characters, no slash. The paths of everything below follow.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::FolderName))]
     pub name: String,
 }
 

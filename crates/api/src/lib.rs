@@ -11,6 +11,8 @@ pub mod multipart;
 pub mod page;
 pub mod part_plan;
 pub mod record;
+#[cfg(feature = "openapi")]
+pub mod schema;
 
 pub use error::{ErrorBody, ErrorCode};
 pub use files::{

@@ -11,20 +11,21 @@ use crate::record::FileRecord;
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StartRequest {
     /// Name of the file: 1 to 255 bytes of UTF-8 after NFC, no `/`, `\` or control character, not `.` or `..`.
-    #[cfg_attr(feature = "openapi", schema(min_length = 1, example = "big-video.mp4"))]
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::FileName))]
     pub file_name: String,
     /// Size of the file in bytes, from 1 on.
-    #[cfg_attr(feature = "openapi", schema(minimum = 1, example = 73400320))]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 9007199254740991_i64, example = 73400320))]
     pub size: u64,
     /// MIME type, or a known file extension without the dot.
-    #[cfg_attr(feature = "openapi", schema(example = "video/mp4"))]
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::Format))]
     pub format: String,
     /// Folder in the workspace; folders on the path are created when the upload completes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(example = "uploads/videos"))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::FolderPath>))]
     pub folder: Option<String>,
     /// At most 50 tags of at most 128 characters; one comma-separated string is taken as well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::Tags>))]
     pub tags: Vec<String>,
     /// Any JSON object of at most 16 KiB, given back with the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -32,9 +33,11 @@ pub struct StartRequest {
     pub metadata: Option<Map<String, Value>>,
     /// The client's own id of the file: at most 255 characters, not unique.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::CustomId>))]
     pub custom_id: Option<String>,
     /// Store as `<8 random characters>-<file_name>`.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::Flag>))]
     pub random_prefix: bool,
     /// Life of the session and its URLs in seconds: 1 to 604800, by default 3600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,10 +45,12 @@ pub struct StartRequest {
     pub ttl_seconds: Option<u64>,
     /// Where to tell what becomes of the upload: `file.created`, `file.replaced` or `upload.expired`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::HttpUrl>))]
     pub webhook_url: Option<String>,
     /// The hash of the whole file, if the client knows it: complete refuses another one. `blake3:` and hexadecimal digits;
     /// where the parts go to an S3 store, `crc64nvme:` and base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::FileHash>))]
     pub hash: Option<String>,
 }
 
@@ -54,26 +59,32 @@ pub struct StartRequest {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StartResponse {
     /// Id of the upload session.
+    #[cfg_attr(feature = "openapi", schema(format = Uuid))]
     pub session_id: String,
     /// Size in bytes of every part but the last.
+    #[cfg_attr(feature = "openapi", schema(minimum = 10485760, multiple_of = 2097152))]
     pub part_size: u64,
     /// One presigned URL per part: part i is PUT to `parts[i]`.
     pub parts: Vec<String>,
     /// Id of the file to be.
+    #[cfg_attr(feature = "openapi", schema(format = Uuid))]
     pub uuid: String,
     /// Smallest part size in bytes that this API ever dictates.
     pub min_part_size: u64,
     /// When the session and its URLs expire, in Unix seconds.
     pub expire_at: i64,
     /// A public key of the workspace, or an empty string when it has none.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^(pk_[0-9a-f]{40})?$"))]
     pub public_key: String,
     /// Id of the workspace.
+    #[cfg_attr(feature = "openapi", schema(format = Uuid))]
     pub workspace_id: String,
     /// What was asked for, as the server understood it.
     pub policy: Policy,
     /// The kind of `hash` that the server can compare with the whole file: `blake3`, or `crc64nvme` where the parts go to
     /// an S3 store.
     #[serde(default = "blake3")]
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::HashAlgorithm))]
     pub hash_algorithm: String,
 }
 
@@ -100,13 +111,16 @@ pub struct Policy {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CompleteRequest {
     /// Id of the upload session.
+    #[cfg_attr(feature = "openapi", schema(format = Uuid))]
     pub session_id: String,
     /// When given, must be the `uuid` that start answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(format = Uuid))]
     pub uuid: Option<String>,
     /// The hash of the whole file, for clients that know it only now: another one is refused. `blake3:` and hexadecimal
     /// digits; where the parts go to an S3 store, `crc64nvme:` and base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::FileHash>))]
     pub hash: Option<String>,
 }
 
@@ -115,16 +129,20 @@ pub struct CompleteRequest {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SessionResponse {
     /// Id of the session.
+    #[cfg_attr(feature = "openapi", schema(format = Uuid))]
     pub session_id: String,
     /// Id of the file to be.
+    #[cfg_attr(feature = "openapi", schema(format = Uuid))]
     pub uuid: String,
     /// `uploading`, `completed`, `aborted` or `expired`.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::SessionStatus))]
     pub status: String,
     /// Name of the file, with its random prefix if it has one.
     pub file_name: String,
     /// Size of the file in bytes.
     pub size: u64,
     /// Size in bytes of every part but the last.
+    #[cfg_attr(feature = "openapi", schema(minimum = 10485760, multiple_of = 2097152))]
     pub part_size: u64,
     /// Number of parts.
     pub parts_total: u32,
@@ -135,11 +153,13 @@ pub struct SessionResponse {
     /// Bytes of the parts that are there.
     pub bytes_uploaded: u64,
     /// When the session was started.
+    #[cfg_attr(feature = "openapi", schema(format = DateTime))]
     pub created_at: String,
     /// When it expires, in Unix seconds.
     pub expire_at: i64,
     /// The kind of `hash` that the server can compare with the whole file: `blake3` or `crc64nvme`.
     #[serde(default = "blake3")]
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::HashAlgorithm))]
     pub hash_algorithm: String,
     /// The file, once the session is completed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -152,6 +172,7 @@ pub struct SessionResponse {
 pub struct ResignRequest {
     /// Indices (from 0) of the parts that are to get URLs; all that are missing when it is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 10000))]
     pub parts: Option<Vec<u32>>,
     /// Life of the URLs in seconds: 1 to 604800, by default 3600. The session lives at least as long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -164,6 +185,7 @@ pub struct ResignRequest {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ResignResponse {
     /// Size in bytes of every part but the last.
+    #[cfg_attr(feature = "openapi", schema(minimum = 10485760, multiple_of = 2097152))]
     pub part_size: u64,
     /// The parts, ascending.
     pub parts: Vec<PartUrl>,
@@ -178,6 +200,7 @@ pub struct PartUrl {
     /// The part, from 0.
     pub index: u32,
     /// Its presigned URL.
+    #[cfg_attr(feature = "openapi", schema(format = Uri))]
     pub url: String,
 }
 
@@ -196,16 +219,20 @@ pub struct SessionList {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SessionSummary {
     /// Id of the session.
+    #[cfg_attr(feature = "openapi", schema(format = Uuid))]
     pub session_id: String,
     /// Id of the file to be.
+    #[cfg_attr(feature = "openapi", schema(format = Uuid))]
     pub uuid: String,
     /// `uploading`, `completed`, `aborted` or `expired`.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::SessionStatus))]
     pub status: String,
     /// Name of the file.
     pub file_name: String,
     /// Size of the file in bytes.
     pub size: u64,
     /// Size in bytes of every part but the last.
+    #[cfg_attr(feature = "openapi", schema(minimum = 10485760, multiple_of = 2097152))]
     pub part_size: u64,
     /// Number of parts.
     pub parts_total: u32,
@@ -216,6 +243,7 @@ pub struct SessionSummary {
     /// Whether the recorded parts still have to be verified, after an unclean stop of the machine.
     pub verifying: bool,
     /// When the session was started.
+    #[cfg_attr(feature = "openapi", schema(format = DateTime))]
     pub created_at: String,
     /// When it expires, in Unix seconds.
     pub expire_at: i64,

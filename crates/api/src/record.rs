@@ -8,18 +8,23 @@ use serde_json::{Map, Value};
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FileRecord {
     /// Id of the file.
+    #[cfg_attr(feature = "openapi", schema(format = Uuid))]
     pub id: String,
     /// Number of the file: 10 characters.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::PublicNumber))]
     pub file_no: String,
     /// Id of the workspace.
+    #[cfg_attr(feature = "openapi", schema(format = Uuid))]
     pub workspace_id: String,
     /// Number of the workspace: 10 characters.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::PublicNumber))]
     pub workspace_no: String,
     /// Name of the file, without its folder.
     pub name: String,
     /// Folder and name.
     pub path: String,
     /// Where the file is served.
+    #[cfg_attr(feature = "openapi", schema(format = Uri))]
     pub url: String,
     /// Width in pixels as the file's own header says, for images and video.
     pub width: Option<u32>,
@@ -35,6 +40,7 @@ pub struct FileRecord {
     #[serde(default)]
     pub declared_type: Option<String>,
     /// `blake3:` and the hash of the whole file in hexadecimal.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^(blake3:[0-9a-f]{64})$"))]
     pub hash: Option<String>,
     /// Tags.
     pub tags: Vec<String>,
@@ -44,18 +50,22 @@ pub struct FileRecord {
     /// The client's own id of the file.
     pub custom_id: Option<String>,
     /// Number of the folder, or null for the workspace's root.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::PublicNumber>))]
     pub folder_no: Option<String>,
     /// Always false: every file is served at its URL.
     pub is_private: bool,
     /// Whether the workspace already held a file of the same hash.
     pub is_duplicate: bool,
     /// When the file became visible, ISO 8601 with milliseconds.
+    #[cfg_attr(feature = "openapi", schema(format = DateTime))]
     pub created_at: String,
     /// How the file came in: `api`, `remote`.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::UploadSource))]
     pub upload_source: String,
     /// Always empty: Partway makes no thumbnails.
     pub thumbnail: String,
     /// Category: image, video, audio, document or other.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::Category))]
     pub extension: String,
     /// Always true.
     pub success: bool,
@@ -68,12 +78,15 @@ pub struct FileRecord {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FileSummary {
     /// Id of the file.
+    #[cfg_attr(feature = "openapi", schema(format = Uuid))]
     pub id: String,
     /// Number of the file.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::PublicNumber))]
     pub file_no: String,
     /// Name of the file.
     pub name: String,
     /// Where the file is served.
+    #[cfg_attr(feature = "openapi", schema(format = Uri))]
     pub url: String,
     /// Folder alone, empty for the workspace's root.
     pub path: String,
@@ -86,5 +99,6 @@ pub struct FileSummary {
     /// Size in bytes.
     pub file_size: u64,
     /// Number of the workspace.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::PublicNumber))]
     pub workspace_no: String,
 }

@@ -17,3 +17,4 @@ mod power_cut;
 mod proxy;
 mod store_proxy;
 mod verification;
+mod whole_kills;

@@ -1,0 +1,181 @@
+//! What the OpenAPI document says of members that have a rule or take several forms. Nothing makes values of these types:
+//! the server reads members one by one, so that each mistake is named.
+
+use utoipa::ToSchema;
+
+/// Name of a file: at most 255 bytes of UTF-8 after NFC, without `/`, `\` and control characters, not `.` or `..`.
+#[derive(ToSchema)]
+#[schema(
+    min_length = 1,
+    max_length = 255,
+    pattern = r"^([^./\\\x00-\x1f\x7f-\x9f][^/\\\x00-\x1f\x7f-\x9f]*|\.[^./\\\x00-\x1f\x7f-\x9f][^/\\\x00-\x1f\x7f-\x9f]*|\.\.[^/\\\x00-\x1f\x7f-\x9f]+)$",
+    example = "big-video.mp4"
+)]
+pub struct FileName(#[expect(dead_code, reason = "for the document")] String);
+
+/// Folder in the workspace: at most 32 segments, each as a file's name, with slashes between them, and 1,024 bytes of UTF-8.
+/// Leading, trailing and doubled slashes are dropped; empty is the workspace's root.
+#[derive(ToSchema)]
+#[schema(
+    pattern = r"^/*(([^./\\\x00-\x1f\x7f-\x9f][^/\\\x00-\x1f\x7f-\x9f]*|\.[^./\\\x00-\x1f\x7f-\x9f][^/\\\x00-\x1f\x7f-\x9f]*|\.\.[^/\\\x00-\x1f\x7f-\x9f]+)(/+([^./\\\x00-\x1f\x7f-\x9f][^/\\\x00-\x1f\x7f-\x9f]*|\.[^./\\\x00-\x1f\x7f-\x9f][^/\\\x00-\x1f\x7f-\x9f]*|\.\.[^/\\\x00-\x1f\x7f-\x9f]+)){0,31}/*)?$",
+    example = "uploads/videos"
+)]
+pub struct FolderPath(#[expect(dead_code, reason = "for the document")] String);
+
+/// Name of a folder: as a file's, and at most 100 characters.
+#[derive(ToSchema)]
+#[schema(
+    min_length = 1,
+    max_length = 100,
+    pattern = r"^([^./\\\x00-\x1f\x7f-\x9f][^/\\\x00-\x1f\x7f-\x9f]*|\.[^./\\\x00-\x1f\x7f-\x9f][^/\\\x00-\x1f\x7f-\x9f]*|\.\.[^/\\\x00-\x1f\x7f-\x9f]+)$",
+    example = "videos"
+)]
+pub struct FolderName(#[expect(dead_code, reason = "for the document")] String);
+
+/// A MIME type, or a known file extension.
+#[derive(ToSchema)]
+#[schema(
+    max_length = 255,
+    pattern = r#"^(\.?[0-9A-Za-z][0-9A-Za-z_+-]*|[0-9A-Za-z!#$&^_.+-]+/[0-9A-Za-z!#$&^_.+-]+( *; *[0-9A-Za-z!#$&^_.+-]+=([0-9A-Za-z!#$&^_.+-]+|"[ !#-\[\]-~]*"))*)$"#,
+    example = "video/mp4"
+)]
+pub struct Format(#[expect(dead_code, reason = "for the document")] String);
+
+/// At most 50 tags: a list, or one comma-separated string. They are trimmed; empty and repeated ones are dropped.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "for the document")]
+pub enum Tags {
+    /// A list.
+    List(Vec<Tag>),
+    /// Separated by commas.
+    Text(TagList),
+}
+
+/// A tag.
+#[derive(ToSchema)]
+#[schema(max_length = 128, pattern = r"^[^\x00]*$", example = "campaign")]
+pub struct Tag(#[expect(dead_code, reason = "for the document")] String);
+
+/// Tags, separated by commas.
+#[derive(ToSchema)]
+#[schema(pattern = r"^[^,\x00]{0,128}(,[^,\x00]{0,128}){0,49}$", example = "campaign,raw")]
+pub struct TagList(#[expect(dead_code, reason = "for the document")] String);
+
+/// A JSON object of at most 16 KiB, or its text.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "for the document")]
+pub enum MetadataOrText {
+    /// The object.
+    Object(#[schema(value_type = Object)] serde_json::Map<String, serde_json::Value>),
+    /// Its text.
+    Text(MetadataText),
+}
+
+/// The text of a JSON object of at most 16 KiB.
+#[derive(ToSchema)]
+#[schema(content_media_type = "application/json", pattern = r"^[ \t\r\n]*\{[^\x00]*\}[ \t\r\n]*$", example = r#"{"campaign": 7}"#)]
+pub struct MetadataText(#[expect(dead_code, reason = "for the document")] String);
+
+/// True or false, also as text.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "for the document")]
+pub enum Flag {
+    /// As JSON has it.
+    Boolean(bool),
+    /// As a form has it.
+    Text(FlagText),
+}
+
+/// True or false as text.
+#[derive(ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(dead_code, reason = "for the document")]
+pub enum FlagText {
+    /// Yes.
+    True,
+    /// No.
+    False,
+}
+
+/// The client's own id of a file; not unique.
+#[derive(ToSchema)]
+#[schema(max_length = 255, pattern = r"^[^\x00]*$")]
+pub struct CustomId(#[expect(dead_code, reason = "for the document")] String);
+
+/// `blake3:` and the 64 hexadecimal digits that b3sum prints; where the parts go to an S3 store, `crc64nvme:` and base64 of
+/// 8 bytes.
+#[derive(ToSchema)]
+#[schema(pattern = r"^(blake3:[0-9A-Fa-f]{64}|crc64nvme:[0-9A-Za-z+/]{10}[AEIMQUYcgkosw048]=)$")]
+pub struct FileHash(#[expect(dead_code, reason = "for the document")] String);
+
+/// An http or https URL, without user and password.
+#[derive(ToSchema)]
+#[schema(format = Uri, max_length = 2048, pattern = r"^[Hh][Tt][Tt][Pp][Ss]?://[^\x00-\x20/?#@\\]+([/?#][^\x00-\x20]*)?$", example = "https://example.com/hook")]
+pub struct HttpUrl(#[expect(dead_code, reason = "for the document")] String);
+
+/// Public number of a workspace, file or folder: digits and lower-case letters without i, l, o and u.
+#[derive(ToSchema)]
+#[schema(pattern = "^[0-9a-hj-km-np-tv-z]{10}$")]
+pub struct PublicNumber(#[expect(dead_code, reason = "for the document")] String);
+
+/// What may be given for the folder another one is in: its number, or nothing for the workspace's root.
+#[derive(ToSchema)]
+#[schema(pattern = r"^[^\x00]*$")]
+pub struct ParentNumber(#[expect(dead_code, reason = "for the document")] String);
+
+/// What has become of a session.
+#[derive(ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(dead_code, reason = "for the document")]
+pub enum SessionStatus {
+    /// It takes parts.
+    Uploading,
+    /// The file is there.
+    Completed,
+    /// A client ended it.
+    Aborted,
+    /// Its time is over.
+    Expired,
+}
+
+/// Which hash of the whole file the server can compare.
+#[derive(ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(dead_code, reason = "for the document")]
+pub enum HashAlgorithm {
+    /// BLAKE3.
+    Blake3,
+    /// CRC-64/NVME, where the parts go to an S3 store.
+    Crc64Nvme,
+}
+
+/// How a file came in.
+#[derive(ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(dead_code, reason = "for the document")]
+pub enum UploadSource {
+    /// Sent to the API.
+    Api,
+    /// Fetched from a URL.
+    Remote,
+}
+
+/// What kind of file it is.
+#[derive(ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(dead_code, reason = "for the document")]
+pub enum Category {
+    /// Image.
+    Image,
+    /// Video.
+    Video,
+    /// Audio.
+    Audio,
+    /// Text, PDF, office.
+    Document,
+    /// Anything else.
+    Other,
+}

@@ -5,6 +5,7 @@
 
 mod completion;
 mod http;
+mod lists;
 mod partway;
 mod payload;
 mod process;
@@ -37,6 +38,8 @@ enum Command {
     Completion(completion::CompletionArgs),
     /// Start of an upload of 10,000 parts, which is then aborted: a row of a table.
     Start(start::StartArgs),
+    /// Lists of a million files, and folders with many of them: rows of a table.
+    Lists(lists::ListsArgs),
     /// Makes one table of the JSON lines on standard input.
     Table(report::TableArgs),
 }
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Command::Files(args) => run::files(&args),
         Command::Completion(args) => completion::completion(&args),
         Command::Start(args) => start::start(&args),
+        Command::Lists(args) => lists::lists(&args),
         Command::Table(args) => report::table(&args),
     };
     match outcome {

@@ -10,7 +10,7 @@ use crate::page::PageMeta;
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FileRow {
     /// Id of the file.
-    #[cfg_attr(feature = "openapi", schema(format = Uuid))]
+    #[cfg_attr(feature = "openapi", schema(format = "uuid"))]
     pub id: String,
     /// Number of the file: 10 characters.
     #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::PublicNumber))]
@@ -20,7 +20,7 @@ pub struct FileRow {
     /// Folder and name.
     pub path: String,
     /// Where the file is served.
-    #[cfg_attr(feature = "openapi", schema(format = Uri))]
+    #[cfg_attr(feature = "openapi", schema(format = "uri"))]
     pub url: String,
     /// Always empty: Partway makes no thumbnails.
     pub thumbnail: String,

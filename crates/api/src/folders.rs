@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Folder {
     /// Id of the folder.
-    #[cfg_attr(feature = "openapi", schema(format = Uuid))]
+    #[cfg_attr(feature = "openapi", schema(format = "uuid"))]
     pub id: String,
     /// Number of the folder: 10 characters.
     #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::PublicNumber))]

@@ -59,7 +59,7 @@ pub struct StartRequest {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StartResponse {
     /// Id of the upload session.
-    #[cfg_attr(feature = "openapi", schema(format = Uuid))]
+    #[cfg_attr(feature = "openapi", schema(format = "uuid"))]
     pub session_id: String,
     /// Size in bytes of every part but the last.
     #[cfg_attr(feature = "openapi", schema(minimum = 10485760, multiple_of = 2097152))]
@@ -67,7 +67,7 @@ pub struct StartResponse {
     /// One presigned URL per part: part i is PUT to `parts[i]`.
     pub parts: Vec<String>,
     /// Id of the file to be.
-    #[cfg_attr(feature = "openapi", schema(format = Uuid))]
+    #[cfg_attr(feature = "openapi", schema(format = "uuid"))]
     pub uuid: String,
     /// Smallest part size in bytes that this API ever dictates.
     pub min_part_size: u64,
@@ -77,7 +77,7 @@ pub struct StartResponse {
     #[cfg_attr(feature = "openapi", schema(pattern = "^(pk_[0-9a-f]{40})?$"))]
     pub public_key: String,
     /// Id of the workspace.
-    #[cfg_attr(feature = "openapi", schema(format = Uuid))]
+    #[cfg_attr(feature = "openapi", schema(format = "uuid"))]
     pub workspace_id: String,
     /// What was asked for, as the server understood it.
     pub policy: Policy,
@@ -111,11 +111,11 @@ pub struct Policy {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CompleteRequest {
     /// Id of the upload session.
-    #[cfg_attr(feature = "openapi", schema(format = Uuid))]
+    #[cfg_attr(feature = "openapi", schema(format = "uuid"))]
     pub session_id: String,
     /// When given, must be the `uuid` that start answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(format = Uuid))]
+    #[cfg_attr(feature = "openapi", schema(format = "uuid"))]
     pub uuid: Option<String>,
     /// The hash of the whole file, for clients that know it only now: another one is refused. `blake3:` and hexadecimal
     /// digits; where the parts go to an S3 store, `crc64nvme:` and base64.
@@ -129,10 +129,10 @@ pub struct CompleteRequest {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SessionResponse {
     /// Id of the session.
-    #[cfg_attr(feature = "openapi", schema(format = Uuid))]
+    #[cfg_attr(feature = "openapi", schema(format = "uuid"))]
     pub session_id: String,
     /// Id of the file to be.
-    #[cfg_attr(feature = "openapi", schema(format = Uuid))]
+    #[cfg_attr(feature = "openapi", schema(format = "uuid"))]
     pub uuid: String,
     /// `uploading`, `completed`, `aborted` or `expired`.
     #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::SessionStatus))]
@@ -200,7 +200,7 @@ pub struct PartUrl {
     /// The part, from 0.
     pub index: u32,
     /// Its presigned URL.
-    #[cfg_attr(feature = "openapi", schema(format = Uri))]
+    #[cfg_attr(feature = "openapi", schema(format = "uri"))]
     pub url: String,
 }
 
@@ -219,10 +219,10 @@ pub struct SessionList {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SessionSummary {
     /// Id of the session.
-    #[cfg_attr(feature = "openapi", schema(format = Uuid))]
+    #[cfg_attr(feature = "openapi", schema(format = "uuid"))]
     pub session_id: String,
     /// Id of the file to be.
-    #[cfg_attr(feature = "openapi", schema(format = Uuid))]
+    #[cfg_attr(feature = "openapi", schema(format = "uuid"))]
     pub uuid: String,
     /// `uploading`, `completed`, `aborted` or `expired`.
     #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::SessionStatus))]

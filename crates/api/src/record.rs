@@ -8,13 +8,13 @@ use serde_json::{Map, Value};
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FileRecord {
     /// Id of the file.
-    #[cfg_attr(feature = "openapi", schema(format = Uuid))]
+    #[cfg_attr(feature = "openapi", schema(format = "uuid"))]
     pub id: String,
     /// Number of the file: 10 characters.
     #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::PublicNumber))]
     pub file_no: String,
     /// Id of the workspace.
-    #[cfg_attr(feature = "openapi", schema(format = Uuid))]
+    #[cfg_attr(feature = "openapi", schema(format = "uuid"))]
     pub workspace_id: String,
     /// Number of the workspace: 10 characters.
     #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::PublicNumber))]
@@ -24,7 +24,7 @@ pub struct FileRecord {
     /// Folder and name.
     pub path: String,
     /// Where the file is served.
-    #[cfg_attr(feature = "openapi", schema(format = Uri))]
+    #[cfg_attr(feature = "openapi", schema(format = "uri"))]
     pub url: String,
     /// Width in pixels as the file's own header says, for images and video.
     pub width: Option<u32>,
@@ -78,7 +78,7 @@ pub struct FileRecord {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FileSummary {
     /// Id of the file.
-    #[cfg_attr(feature = "openapi", schema(format = Uuid))]
+    #[cfg_attr(feature = "openapi", schema(format = "uuid"))]
     pub id: String,
     /// Number of the file.
     #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::PublicNumber))]
@@ -86,7 +86,7 @@ pub struct FileSummary {
     /// Name of the file.
     pub name: String,
     /// Where the file is served.
-    #[cfg_attr(feature = "openapi", schema(format = Uri))]
+    #[cfg_attr(feature = "openapi", schema(format = "uri"))]
     pub url: String,
     /// Folder alone, empty for the workspace's root.
     pub path: String,

@@ -36,7 +36,7 @@ pub struct FolderName(#[expect(dead_code, reason = "for the document")] String);
 #[derive(ToSchema)]
 #[schema(
     max_length = 255,
-    pattern = r#"^(\.?[0-9A-Za-z][0-9A-Za-z_+-]*|[0-9A-Za-z!#$&^_.+-]+/[0-9A-Za-z!#$&^_.+-]+( *; *[0-9A-Za-z!#$&^_.+-]+=([0-9A-Za-z!#$&^_.+-]+|"[ !#-\[\]-~]*"))*)$"#,
+    pattern = r#"^(\.?[0-9A-Za-z][0-9A-Za-z_+-]*|[0-9A-Za-z!#$&^_.+-]+/[0-9A-Za-z!#$&^_.+-]+(; *[0-9A-Za-z!#$&^_.+-]+=([0-9A-Za-z!#$&^_.+-]+|"[ !#-\[\]-~]*"))*)$"#,
     example = "video/mp4"
 )]
 pub struct Format(#[expect(dead_code, reason = "for the document")] String);
@@ -44,7 +44,6 @@ pub struct Format(#[expect(dead_code, reason = "for the document")] String);
 /// At most 50 tags: a list, or one comma-separated string. They are trimmed; empty and repeated ones are dropped.
 #[derive(ToSchema)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "for the document")]
 pub enum Tags {
     /// A list.
     List(Vec<Tag>),
@@ -65,23 +64,30 @@ pub struct TagList(#[expect(dead_code, reason = "for the document")] String);
 /// A JSON object of at most 16 KiB, or its text.
 #[derive(ToSchema)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "for the document")]
 pub enum MetadataOrText {
     /// The object.
-    Object(#[schema(value_type = Object)] serde_json::Map<String, serde_json::Value>),
+    Object(MetadataObject),
     /// Its text.
     Text(MetadataText),
 }
 
+/// The client's own members.
+#[derive(ToSchema)]
+#[schema(value_type = Object)]
+pub struct MetadataObject(#[expect(dead_code, reason = "for the document")] serde_json::Map<String, serde_json::Value>);
+
 /// The text of a JSON object of at most 16 KiB.
 #[derive(ToSchema)]
-#[schema(content_media_type = "application/json", pattern = r"^[ \t\r\n]*\{[^\x00]*\}[ \t\r\n]*$", example = r#"{"campaign": 7}"#)]
+#[schema(
+    content_media_type = "application/json",
+    pattern = r"^[ \t\r\n]*\{[^\x00]*\}[ \t\r\n]*$",
+    example = r#"{"campaign": 7}"#
+)]
 pub struct MetadataText(#[expect(dead_code, reason = "for the document")] String);
 
 /// True or false, also as text.
 #[derive(ToSchema)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "for the document")]
 pub enum Flag {
     /// As JSON has it.
     Boolean(bool),
@@ -92,7 +98,6 @@ pub enum Flag {
 /// True or false as text.
 #[derive(ToSchema)]
 #[serde(rename_all = "lowercase")]
-#[expect(dead_code, reason = "for the document")]
 pub enum FlagText {
     /// Yes.
     True,
@@ -113,8 +118,18 @@ pub struct FileHash(#[expect(dead_code, reason = "for the document")] String);
 
 /// An http or https URL, without user and password.
 #[derive(ToSchema)]
-#[schema(format = Uri, max_length = 2048, pattern = r"^[Hh][Tt][Tt][Pp][Ss]?://[^\x00-\x20/?#@\\]+([/?#][^\x00-\x20]*)?$", example = "https://example.com/hook")]
+#[schema(
+    format = "uri",
+    max_length = 2048,
+    pattern = r"^[Hh][Tt][Tt][Pp][Ss]?://[^\x00-\x20/?#@\\]+([/?#][^\x00-\x20]*)?$",
+    example = "https://example.com/hook"
+)]
 pub struct HttpUrl(#[expect(dead_code, reason = "for the document")] String);
+
+/// Bytes of a file, or of a part of one.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+pub struct FileBytes(#[expect(dead_code, reason = "for the document")] Vec<u8>);
 
 /// Public number of a workspace, file or folder: digits and lower-case letters without i, l, o and u.
 #[derive(ToSchema)]
@@ -129,7 +144,6 @@ pub struct ParentNumber(#[expect(dead_code, reason = "for the document")] String
 /// What has become of a session.
 #[derive(ToSchema)]
 #[serde(rename_all = "lowercase")]
-#[expect(dead_code, reason = "for the document")]
 pub enum SessionStatus {
     /// It takes parts.
     Uploading,
@@ -144,7 +158,6 @@ pub enum SessionStatus {
 /// Which hash of the whole file the server can compare.
 #[derive(ToSchema)]
 #[serde(rename_all = "lowercase")]
-#[expect(dead_code, reason = "for the document")]
 pub enum HashAlgorithm {
     /// BLAKE3.
     Blake3,
@@ -155,7 +168,6 @@ pub enum HashAlgorithm {
 /// How a file came in.
 #[derive(ToSchema)]
 #[serde(rename_all = "lowercase")]
-#[expect(dead_code, reason = "for the document")]
 pub enum UploadSource {
     /// Sent to the API.
     Api,
@@ -166,7 +178,6 @@ pub enum UploadSource {
 /// What kind of file it is.
 #[derive(ToSchema)]
 #[serde(rename_all = "lowercase")]
-#[expect(dead_code, reason = "for the document")]
 pub enum Category {
     /// Image.
     Image,

@@ -147,7 +147,9 @@ impl From<UploadError> for ApiError {
         match error {
             UploadError::Db(cause) => Self::failed(code, &cause),
             UploadError::Storage(cause) => Self::failed(code, &cause),
-            UploadError::Opening(_) | UploadError::Ending(_) | UploadError::HeldUp => Self::failed(code, &error),
+            UploadError::Opening(_) | UploadError::Ending(_) | UploadError::HeldUp | UploadError::Busy => {
+                Self::failed(code, &error)
+            }
             UploadError::PartsMissing { ref missing, .. } => {
                 let mut answer = Self::new(code, error.to_string());
                 answer.report.missing_parts = Some(missing.clone());

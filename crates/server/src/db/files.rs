@@ -237,6 +237,10 @@ pub fn has_hash(tx: &Tx<'_>, workspace_id: Uuid, hash: &str) -> Result<bool, DbE
 
 /// The workspace's file of this number.
 pub fn find(tx: &Tx<'_>, workspace_id: Uuid, file_no: &str) -> Result<Option<File>, DbError> {
+    // No number has NUL in it, and PostgreSQL no text.
+    if file_no.contains('\0') {
+        return Ok(None);
+    }
     tx.optional(
         select!("WHERE f.file_no = ?1 AND f.workspace_id = ?2 AND d.deleted_at IS NULL"),
         &[&file_no, &workspace_id.to_string()],

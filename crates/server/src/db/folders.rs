@@ -111,6 +111,10 @@ pub fn find_by_path(tx: &Tx<'_>, workspace_id: Uuid, path: &str) -> Result<Optio
 
 /// The workspace's folder of this number.
 pub fn find(tx: &Tx<'_>, workspace_id: Uuid, folder_no: &str) -> Result<Option<Folder>, DbError> {
+    // No number has NUL in it, and PostgreSQL no text.
+    if folder_no.contains('\0') {
+        return Ok(None);
+    }
     let mut sql = Sql::default();
     sql.push(SELECT, &[]).push(
         " WHERE d.folder_no = ? AND d.workspace_id = ? AND d.deleted_at IS NULL",
@@ -209,7 +213,7 @@ pub fn measure(tx: &Tx<'_>, folder: &Folder) -> Result<(u64, u64), DbError> {
 pub fn rename(tx: &Tx<'_>, folder: &Folder, name: &str, path: &str, now: Timestamp) -> Result<(), DbError> {
     let characters = i64::try_from(folder.path.chars().count()).unwrap_or(i64::MAX);
     tx.execute(
-        "UPDATE folders SET path = CAST(?4 AS TEXT) || substr(path, CAST(?5 AS INTEGER)) \
+        "UPDATE folders SET path = CAST(?4 AS TEXT) || substr(path, CAST(CAST(?5 AS BIGINT) AS INTEGER)) \
          WHERE workspace_id = ?1 AND path > ?2 AND path < ?3",
         &[
             &folder.workspace_id.to_string(),

@@ -78,7 +78,9 @@ fn is_page(mime_type: &str) -> bool {
 /// Whether a browser could run something of files of this type.
 fn is_active(mime_type: &str) -> bool {
     let essence = essence(mime_type);
-    let is_media = ["video/", "audio/", "font/"].iter().any(|begin| essence.starts_with(begin));
+    // Whatever ends so is XML to a browser, which may have script in it.
+    let is_xml = essence.ends_with("+xml");
+    let is_media = !is_xml && ["video/", "audio/", "font/"].iter().any(|begin| essence.starts_with(begin));
     !is_media && !PASSIVE.contains(&&*essence)
 }
 

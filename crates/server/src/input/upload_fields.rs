@@ -3,7 +3,9 @@
 use partway_api::ErrorCode;
 use serde_json::Value;
 
-use super::{CustomId, FileHash, FileName, FolderPath, InvalidInput, JsonBody, Metadata, Tags, WebhookUrl, shown};
+use super::{
+    CustomId, FileHash, FileName, FolderPath, HashKind, InvalidInput, JsonBody, Metadata, Tags, WebhookUrl, shown,
+};
 
 /// What a client says of a file that it sends whole, or has fetched.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +29,10 @@ pub struct UploadFields {
 }
 
 impl UploadFields {
+    /// The names of all members.
+    pub const NAMES: [&str; 8] =
+        ["file_name", "random_prefix", "folder", "tags", "metadata", "custom_id", "webhook_url", "hash"];
+
     /// Reads the members in the order of the contract; the first mistake is reported.
     ///
     /// # Errors
@@ -46,6 +52,21 @@ impl UploadFields {
             webhook_url: body.optional_text("webhook_url")?.map(WebhookUrl::parse).transpose()?,
             hash: body.optional_text("hash")?.map(FileHash::parse).transpose()?,
         })
+    }
+
+    /// What can be wrong with the file's hash and name before its bytes have come.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETER for a hash that nobody could compare, INVALID_FILE_NAME for a name that the prefix makes too long.
+    pub fn check_before_bytes(&self) -> Result<(), InvalidInput> {
+        if let Some(hash) = self.hash.as_ref().filter(|hash| hash.kind() != HashKind::Blake3) {
+            let allowed = format!("{}… and hexadecimal digits", HashKind::Blake3.prefix());
+            return Err(InvalidInput::new(ErrorCode::InvalidParameter, "hash", shown(hash.as_str()), allowed));
+        }
+        if let (Some(name), true) = (&self.file_name, self.random_prefix) {
+            name.with_random_prefix()?;
+        }
+        Ok(())
     }
 
     /// The name that the file gets: the one that was given, or `otherwise`.

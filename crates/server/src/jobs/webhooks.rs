@@ -174,7 +174,9 @@ impl Messenger {
             Err(_) => Err(format!("no answer within {} s", self.settings.timeout.0.as_secs())),
             Ok(Ok(response)) if response.status().is_success() => Ok(()),
             Ok(Ok(response)) => Err(format!("it answers {}", response.status())),
-            Ok(Err(error)) if is_blocked(&error) => Err("its host is not globally reachable".to_owned()),
+            Ok(Err(error)) if is_blocked(&error) => {
+                Err("its host has no address that is globally reachable".to_owned())
+            }
             Ok(Err(error)) => Err(crate::error::chain(&error.without_url())),
         }
     }

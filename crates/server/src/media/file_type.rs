@@ -68,7 +68,7 @@ fn is_explained(found: &str, declared: &MediaType, head: &[u8]) -> bool {
         "application/ole-storage" => declared.starts_with("application/vnd.ms-") || declared == "application/msword",
         "text/xml" => declared.ends_with("/xml") || declared.ends_with("+xml") || declared == "text/html",
         // Nothing but text, so the two or three bytes of a binary signature stand there by chance.
-        _ => !found.starts_with("text/") && !is_textual(found) && is_text(head),
+        _ => !found.starts_with("text/") && !is_textual(found, head) && is_text(head),
     }
 }
 
@@ -80,9 +80,13 @@ fn is_archive_of(declared: &str, suffix: &str) -> bool {
         || declared.starts_with("application/") && !infer::is_mime_supported(declared)
 }
 
-/// Types that are text and yet have a signature.
-fn is_textual(found: &str) -> bool {
-    matches!(found, "application/pdf" | "application/rtf" | "application/postscript" | "image/svg+xml")
+/// Types that are text and yet begin with a signature.
+fn is_textual(found: &str, head: &[u8]) -> bool {
+    match found {
+        // Looked for in the whole first KiB: in a text that only speaks of it, it stands further on.
+        "application/pdf" => head.starts_with(b"%PDF-"),
+        _ => matches!(found, "application/rtf" | "application/postscript" | "image/svg+xml"),
+    }
 }
 
 fn is_text(head: &[u8]) -> bool {
@@ -140,6 +144,7 @@ mod tests {
             // A word that is the signature of a bitmap.
             (b"BMW and others\n", "text/plain"),
             (b"MZ is not a program here", "text/csv"),
+            (b"# Notes\nA file that begins with %PDF-1 is a PDF.", "text/markdown"),
             (ZIP, "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
             (ZIP, "application/java-archive"),
             (b"<?xml version=\"1.0\"?><svg/>", "image/svg+xml"),

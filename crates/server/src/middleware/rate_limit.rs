@@ -1,6 +1,6 @@
 //! Requests of one address, whatever key they have.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -36,7 +36,8 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &Networks) -> IpAd
         if !trusted.contain(client) {
             break;
         }
-        match text.parse::<IpAddr>() {
+        // Some write the port, too.
+        match text.parse::<IpAddr>().or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip())) {
             Ok(address) => client = address.to_canonical(),
             Err(_) => break,
         }
@@ -59,6 +60,8 @@ mod tests {
             ("10.0.0.1", "1.2.3.4, 10.9.9.9", "1.2.3.4"),
             ("10.0.0.1", "nonsense", "10.0.0.1"),
             ("10.0.0.1", "", "10.0.0.1"),
+            ("10.0.0.1", "1.2.3.4:5678", "1.2.3.4"),
+            ("10.0.0.1", "[2001:db8::7]:80", "2001:db8::7"),
             ("::1", "10.2.2.2, 2001:db8::7", "2001:db8::7"),
             ("::ffff:10.0.0.1", "1.2.3.4", "1.2.3.4"),
         ] {

@@ -41,7 +41,7 @@ pub enum FetchError {
     #[error("it answers with `Content-Encoding: {0}`, which was not asked for")]
     Encoded(String),
     /// There is no connection to it.
-    #[error("its host cannot be found or does not answer")]
+    #[error("its host does not answer")]
     Unreachable,
     /// Nothing came for too long.
     #[error("it sent nothing for {} seconds", .0.as_secs())]

@@ -11,7 +11,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::{AllowedHosts, NameServers, is_global};
 
-/// The host has no address that may be connected to.
+/// The host is unknown, or has no address that may be connected to.
 #[derive(Debug, thiserror::Error)]
 #[error("the host is not globally reachable")]
 pub(super) struct Blocked;
@@ -51,7 +51,11 @@ impl Resolve for CheckedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let (dns, allowed) = (self.dns.clone(), Arc::clone(&self.allowed));
         Box::pin(async move {
-            let found = dns.lookup_ip(name.as_str()).await?;
+            // Whether a name is unknown or has other addresses is not for outsiders to know: it may be one of our network.
+            let found = dns.lookup_ip(name.as_str()).await.map_err(|error| {
+                tracing::debug!(name = name.as_str(), %error, "a host is not found");
+                Blocked
+            })?;
             let is_open = allowed.has_name(name.as_str());
             let may_be_connected_to =
                 |address: &IpAddr| is_open || is_global(*address) || allowed.has_address(*address);

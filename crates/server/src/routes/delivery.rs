@@ -11,7 +11,7 @@ use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED, LOCATION, RANGE,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use partway_api::{ErrorBody, ErrorCode};
+use partway_api::ErrorCode;
 use rand::Rng;
 use rand::distr::Alphanumeric;
 
@@ -20,10 +20,13 @@ use crate::config::S3Delivery;
 use crate::db::files::{self, ServedFile};
 use crate::delivery::{self, ByteRange, FileBody, ObjectBody, Piece, Precondition, RangeRequest};
 use crate::error::ApiError;
+use crate::openapi::error_responses;
 use crate::storage::{Blob, S3Store, StorageError, StorageKind};
 
 /// How often a file that is being replaced is looked up.
 const LOOKUPS: u32 = 3;
+
+error_responses!(DeliveryErrors: [FileNotFound, RangeNotSatisfiable, Internal, ServiceUnavailable]);
 
 /// Fetch a file
 ///
@@ -35,18 +38,42 @@ const LOOKUPS: u32 = 3;
     operation_id = "get_file_content",
     tag = "delivery",
     params(
-        ("workspace_no" = String, Path, description = "Number of the workspace"),
-        ("path" = String, Path, description = "Folder and name of the file"),
-        ("Range" = Option<String>, Header, description = "One or several byte ranges"),
+        ("workspace_no" = String, Path, pattern = "^[0-9a-hj-km-np-tv-z]{10}$", description = "Number of the workspace"),
+        ("path" = String, Path, min_length = 1, description = "Folder and name of the file"),
+        ("Range" = Option<String>, Header, nullable = false, description = "One or several byte ranges"),
+        ("If-Range" = Option<String>, Header, nullable = false, description = "The tag or date that the ranges are of"),
+        ("If-Match" = Option<String>, Header, nullable = false, description = "Tags of which the file must have one"),
+        ("If-None-Match" = Option<String>, Header, nullable = false, description = "Tags that the client has"),
+        ("If-Modified-Since" = Option<String>, Header, nullable = false, description = "The date of what the client has"),
+        ("If-Unmodified-Since" = Option<String>, Header, nullable = false, description = "The date that the file must be of"),
     ),
     responses(
-        (status = 200, description = "The file", content_type = "application/octet-stream"),
-        (status = 302, description = "The file is in the bucket: its URL there"),
-        (status = 206, description = "The ranges asked for", content_type = "application/octet-stream"),
-        (status = 304, description = "The client has it already"),
-        (status = 404, description = "There is no such file", body = ErrorBody),
+        (
+            status = 200,
+            description = "The file, as the type that its bytes have",
+            content_type = "*/*",
+            body = partway_api::schema::FileBytes,
+            headers(
+                ("ETag" = String, description = "From the hash of the file"),
+                ("Last-Modified" = String, description = "When the file became visible"),
+                ("Accept-Ranges" = String, description = "`bytes`"),
+            ),
+        ),
+        (
+            status = 302,
+            description = "The file is in the bucket: its URL there",
+            headers(("Location" = String, description = "The presigned URL")),
+        ),
+        (
+            status = 206,
+            description = "The range asked for, or several as `multipart/byteranges`",
+            content_type = "*/*",
+            body = partway_api::schema::FileBytes,
+            headers(("ETag" = String, description = "From the hash of the file")),
+        ),
+        (status = 304, description = "The client has it already", headers(("ETag" = String, description = "From the hash of the file"))),
         (status = 412, description = "It is not what the request's condition says"),
-        (status = 416, description = "The file has no byte of the range", body = ErrorBody),
+        DeliveryErrors,
     )
 )]
 pub async fn get_file_content(
@@ -183,7 +210,7 @@ fn multipart(ranges: &[ByteRange], file: &ServedFile, boundary: &str) -> Vec<Pie
     for range in ranges {
         let head = format!(
             "\r\n--{boundary}\r\nContent-Type: {}\r\nContent-Range: {}\r\n\r\n",
-            file.mime_type,
+            delivery::safer_type(&file.mime_type, file.declared_type.as_deref()),
             content_range(*range, file)
         );
         pieces.push(Piece::Text(Bytes::from(head)));

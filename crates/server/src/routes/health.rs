@@ -2,12 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
-use partway_api::{ErrorBody, ErrorCode};
+use partway_api::ErrorCode;
 use serde::Serialize;
 
 use crate::app::App;
 use crate::db::workspaces;
 use crate::error::ApiError;
+use crate::openapi::error_responses;
 
 /// The answer of a server that is well.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -24,6 +25,8 @@ pub async fn get_health() -> Json<Health> {
     OK
 }
 
+error_responses!(ReadinessErrors: [ServiceUnavailable, Internal]);
+
 /// Whether database and storage answer
 #[utoipa::path(
     get,
@@ -32,7 +35,7 @@ pub async fn get_health() -> Json<Health> {
     tag = "service",
     responses(
         (status = 200, description = "They do", body = Health),
-        (status = 503, description = "One of them does not; the log says which", body = ErrorBody),
+        ReadinessErrors,
     )
 )]
 pub async fn get_readiness(State(app): State<App>) -> Result<Json<Health>, ApiError> {

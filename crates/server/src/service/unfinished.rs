@@ -12,13 +12,15 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use crate::db::garbage::{self, NewGarbage, Reason};
-use crate::db::{Db, DbError, Durability, Tx};
+use crate::db::{Db, DbError, Durability, Tx, blobs};
 use crate::storage::BlobRef;
 
-/// How long a blob is kept whose writer does not renew it, in seconds. Renewed five times as often: a database that is
-/// away for a while does not cost the blob.
-const KEPT_SECONDS: u64 = 300;
-const RENEWAL: Duration = Duration::from_secs(KEPT_SECONDS / 5);
+/// How long a blob is kept whose writer does not renew it, in seconds. Renewed far more often: a database that is away for a
+/// while does not cost the blob. When a process dies, what it asked a store for may still go on.
+const KEPT_SECONDS: u64 = 900;
+/// How long a blob is kept whose writer was cut off, in seconds: longer than any call to a store takes (ten minutes).
+const CUT_OFF_SECONDS: u64 = 900;
+const RENEWAL: Duration = Duration::from_secs(60);
 
 /// A blob that is being written. Dropped without having been claimed, it is given up.
 pub(super) struct UnfinishedBlob {
@@ -71,29 +73,40 @@ impl UnfinishedBlob {
         self.is_claimed = true;
     }
 
-    /// Nobody will take it: it goes as soon as the cleaner comes.
+    /// Nobody will take it, and nothing that writes it is under way: it goes as soon as the cleaner comes.
     pub(super) async fn give_up(mut self) -> Result<(), DbError> {
         self.is_claimed = true;
-        give_up(&self.db, self.blob.id, &self.bell).await
+        give_up(&self.db, self.blob, 0, &self.bell).await
     }
 }
 
-async fn give_up(db: &Db, blob_id: Uuid, bell: &Notify) -> Result<(), DbError> {
-    db.write(Durability::Process, move |tx| garbage::keep(tx, blob_id, 0)).await?;
+/// Has the cleaner delete the blob in so long. It may have been there already: what came after it is listed anew, unless the
+/// blob was claimed after all, in a transaction whose answer was lost.
+async fn give_up(db: &Db, blob: BlobRef, seconds: u64, bell: &Notify) -> Result<(), DbError> {
+    db.write(Durability::Process, move |tx| {
+        if !garbage::keep(tx, blob.id, seconds)? && !blobs::has_owner(tx, blob.id)? {
+            UnfinishedBlob::list(tx, blob, None)?;
+            garbage::keep(tx, blob.id, seconds)?;
+        }
+        Ok(())
+    })
+    .await?;
     bell.notify_one();
     Ok(())
 }
 
 impl Drop for UnfinishedBlob {
+    /// Whoever wrote it was cut off, perhaps in the middle of a call that goes on: a store that is completing an object, a
+    /// thread that waits for the disk. Deleting it before that has ended would leave what it then makes.
     fn drop(&mut self) {
         if self.is_claimed {
             return;
         }
-        let (db, blob_id, bell) = (self.db.clone(), self.blob.id, Arc::clone(&self.bell));
+        let (db, blob, bell) = (self.db.clone(), self.blob, Arc::clone(&self.bell));
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                if let Err(error) = give_up(&db, blob_id, &bell).await {
-                    tracing::warn!(%blob_id, error = %crate::error::chain(&error), "an unfinished blob stays until it is no longer kept");
+                if let Err(error) = give_up(&db, blob, CUT_OFF_SECONDS, &bell).await {
+                    tracing::warn!(blob_id = %blob.id, error = %crate::error::chain(&error), "an unfinished blob stays until it is no longer kept");
                 }
             });
         }

@@ -327,7 +327,7 @@ async fn a_name_that_is_given_another_address_between_look_ups_gets_nobody_in() 
     }
     // A name that nobody has says nothing of our network.
     let refused = app.fetch("http://nobody.test/", json!({})).await;
-    assert_error(refused, 400, "REMOTE_FETCH_FAILED", &["cannot be found or does not answer"]).await;
+    assert_error(refused, 400, "INVALID_REMOTE_URL", &["not globally reachable"]).await;
     assert!(peer.asked().is_empty(), "a request got through");
     app.assert_nothing_left();
 }

@@ -213,7 +213,7 @@ async fn nobody_is_told_in_a_network_that_is_not_open() {
     app.whole(b"1", &[("file_name", "f"), ("webhook_url", &peer.url("/"))]).await;
     app.until("it is given up", |app| app.count("deliveries WHERE dead_at IS NOT NULL") == 1).await;
     assert!(peer.asked().is_empty());
-    assert!(app.text("SELECT last_error FROM deliveries").contains("not globally reachable"));
+    assert!(app.text("SELECT last_error FROM deliveries").contains("no address that is globally reachable"));
 }
 
 #[tokio::test]

@@ -1,15 +1,19 @@
 //! `DELETE /api/v1/files/{file_no}`
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use partway_api::{DeleteFilePreview, ErrorBody};
+use partway_api::DeleteFilePreview;
 
 use crate::app::App;
 use crate::error::ApiError;
 use crate::middleware::{Parameters, PrivateCaller};
+use crate::openapi::error_responses;
+use crate::routes::PathId;
 use crate::service::record::file_row;
+
+error_responses!(DeleteErrors: ANY, PRIVATE_KEY, [InvalidParameter, FileNotFound, InsufficientStorage]);
 
 /// Delete a file
 ///
@@ -20,20 +24,20 @@ use crate::service::record::file_row;
     operation_id = "delete_file",
     tag = "files",
     params(
-        ("file_no" = String, Path, description = "Number of the file"),
-        ("dry_run" = Option<bool>, Query, description = "`true`: only say what would be deleted"),
+        ("file_no" = String, Path, pattern = "^[0-9a-hj-km-np-tv-z]{10}$", description = "Number of the file"),
+        ("dry_run" = Option<bool>, Query, nullable = false, description = "`true`: only say what would be deleted"),
     ),
     security(("bearer" = []), ("api_key" = [])),
     responses(
         (status = 204, description = "The file is deleted"),
         (status = 200, description = "With `dry_run`: what would be", body = DeleteFilePreview),
-        (status = "4XX", description = "The file is unknown, or the key is not good", body = ErrorBody),
+        DeleteErrors,
     )
 )]
 pub async fn delete_file(
     State(app): State<App>,
     PrivateCaller(identity): PrivateCaller,
-    Path(file_no): Path<String>,
+    PathId(file_no): PathId,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
     if parameters.boolean("dry_run")? {

@@ -1,13 +1,17 @@
 //! `GET /api/v1/files/{file_no}`
 
 use axum::Json;
-use axum::extract::{Path, State};
-use partway_api::{ErrorBody, FileResponse};
+use axum::extract::State;
+use partway_api::FileResponse;
 
 use super::response;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::middleware::PrivateCaller;
+use crate::openapi::error_responses;
+use crate::routes::PathId;
+
+error_responses!(GetErrors: ANY, PRIVATE_KEY, [FileNotFound]);
 
 /// Look at a file
 #[utoipa::path(
@@ -15,17 +19,17 @@ use crate::middleware::PrivateCaller;
     path = "/api/v1/files/{file_no}",
     operation_id = "get_file",
     tag = "files",
-    params(("file_no" = String, Path, description = "Number of the file")),
+    params(("file_no" = String, Path, pattern = "^[0-9a-hj-km-np-tv-z]{10}$", description = "Number of the file")),
     security(("bearer" = []), ("api_key" = [])),
     responses(
         (status = 200, description = "The file", body = FileResponse),
-        (status = "4XX", description = "The file is unknown, or the key is not good", body = ErrorBody),
+        GetErrors,
     )
 )]
 pub async fn get_file(
     State(app): State<App>,
     PrivateCaller(identity): PrivateCaller,
-    Path(file_no): Path<String>,
+    PathId(file_no): PathId,
 ) -> Result<Json<FileResponse>, ApiError> {
     let file = app.files.find(&identity, file_no).await?;
     Ok(response(&app, &identity, file))

@@ -2,13 +2,14 @@
 
 use axum::Json;
 use axum::extract::State;
-use partway_api::{ErrorBody, ErrorCode, FileList, PageMeta};
+use partway_api::{ErrorCode, FileList, PageMeta};
 
 use crate::app::App;
 use crate::db::file_list::{FileFilter, FileKey, FileOrder};
 use crate::error::ApiError;
 use crate::input::{InvalidInput, Tags, shown};
 use crate::middleware::{Parameters, PrivateCaller};
+use crate::openapi::error_responses;
 use crate::service::file::ListFiles;
 use crate::service::record::file_row;
 
@@ -22,6 +23,8 @@ const KEYS: [(&str, FileKey); 5] = [
     ("file_size", FileKey::Size),
 ];
 
+error_responses!(ListErrors: ANY, PRIVATE_KEY, [InvalidTags, InvalidParameter, FolderNotFound]);
+
 /// List files
 ///
 /// All files of the workspace that pass every filter given.
@@ -31,22 +34,22 @@ const KEYS: [(&str, FileKey); 5] = [
     operation_id = "list_files",
     tag = "files",
     params(
-        ("page" = Option<u32>, Query, minimum = 1, maximum = 10_000_000, description = "The page, from 1"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Rows on a page: 1 to 100, by default 20"),
-        ("sort" = Option<String>, Query, pattern = "^(created_at|updated_at|name|size|file_size)(_asc|_desc)?$", description = "`created_at`, `updated_at`, `name` or `size` with `_asc` or `_desc`; by default `created_at_desc`"),
-        ("sort_field" = Option<String>, Query, pattern = "^(created_at|updated_at|name|size|file_size)$", description = "The same in two parameters: what to sort by"),
-        ("sort_order" = Option<String>, Query, pattern = "^(asc|desc)$", description = "`asc` or `desc`"),
-        ("folder_no" = Option<String>, Query, description = "Those directly in this folder; `root`: those in none"),
-        ("search" = Option<String>, Query, description = "Those whose name has this in it, without regard to case"),
-        ("name" = Option<String>, Query, description = "The same as `search`"),
-        ("path" = Option<String>, Query, description = "Those whose folder and name begin so"),
-        ("tags" = Option<String>, Query, description = "Comma-separated: those that have all of these tags"),
-        ("custom_id" = Option<String>, Query, description = "Those with this `custom_id`"),
+        ("page" = Option<u32>, Query, nullable = false, minimum = 1, maximum = 10_000_000, description = "The page, from 1"),
+        ("limit" = Option<u32>, Query, nullable = false, minimum = 1, maximum = 100, description = "Rows on a page: 1 to 100, by default 20"),
+        ("sort" = Option<String>, Query, nullable = false, pattern = "^((created_at|updated_at|name|size|file_size)(_asc|_desc)?)?$", description = "`created_at`, `updated_at`, `name` or `size` with `_asc` or `_desc`; by default `created_at_desc`"),
+        ("sort_field" = Option<String>, Query, nullable = false, pattern = "^(created_at|updated_at|name|size|file_size)?$", description = "The same in two parameters: what to sort by"),
+        ("sort_order" = Option<String>, Query, nullable = false, pattern = "^([Aa][Ss][Cc]|[Dd][Ee][Ss][Cc])?$", description = "`asc` or `desc`"),
+        ("folder_no" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "Those directly in this folder; `root`: those in none"),
+        ("search" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "Those whose name has this in it, without regard to case"),
+        ("name" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "The same as `search`"),
+        ("path" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "Those whose folder and name begin so"),
+        ("tags" = Option<String>, Query, nullable = false, pattern = r"^[^,\x00]{0,128}(,[^,\x00]{0,128}){0,49}$", description = "Comma-separated: those that have all of these tags"),
+        ("custom_id" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "Those with this `custom_id`"),
     ),
     security(("bearer" = []), ("api_key" = [])),
     responses(
         (status = 200, description = "A page of files", body = FileList),
-        (status = "4XX", description = "A parameter is not as it must be, the folder is unknown, or the key is not good", body = ErrorBody),
+        ListErrors,
     )
 )]
 pub async fn list_files(
@@ -59,9 +62,10 @@ pub async fn list_files(
     let filter = FileFilter {
         folder_id: None,
         path_prefix: parameters.text("path")?.map(|path| path.trim_start_matches('/').to_owned()),
-        search: match parameters.text("search")? {
-            Some(search) => Some(search),
-            None => parameters.text("name")?,
+        // Both are judged, whichever counts.
+        search: {
+            let name = parameters.text("name")?;
+            parameters.text("search")?.or(name)
         },
         tags: match parameters.get("tags") {
             Some(tags) => Tags::of(tags.split(','), "tags")?.into_inner(),
@@ -77,21 +81,11 @@ pub async fn list_files(
 
 fn order(parameters: &Parameters) -> Result<FileOrder, InvalidInput> {
     let key = |name: &str| KEYS.iter().find(|(known, _)| *known == name).map(|(_, key)| *key);
-    if let Some(sort) = parameters.get("sort") {
-        let (name, descending) = match (sort.strip_suffix("_asc"), sort.strip_suffix("_desc")) {
-            (Some(name), _) => (name, false),
-            (None, Some(name)) => (name, true),
-            (None, None) => (sort, false),
-        };
-        return key(name).map(|key| FileOrder { key, descending }).ok_or_else(|| {
-            let allowed = "created_at, updated_at, name or size, with _asc or _desc";
-            InvalidInput::new(ErrorCode::InvalidParameter, "sort", shown(sort), allowed)
-        });
-    }
     let field = parameters.get("sort_field").map(|name| {
         let allowed = "created_at, updated_at, name, size";
         key(name).ok_or_else(|| InvalidInput::new(ErrorCode::InvalidParameter, "sort_field", shown(name), allowed))
     });
+    let field = field.transpose()?;
     let descending = match parameters.get("sort_order").map(str::to_ascii_lowercase).as_deref() {
         // The newest first, unless something else is asked for.
         None => field.is_none(),
@@ -101,5 +95,17 @@ fn order(parameters: &Parameters) -> Result<FileOrder, InvalidInput> {
             return Err(InvalidInput::new(ErrorCode::InvalidParameter, "sort_order", shown(other), "asc, desc"));
         }
     };
-    Ok(FileOrder { key: field.transpose()?.unwrap_or(FileKey::CreatedAt), descending })
+    // It counts before the other two, but they are judged, too.
+    let Some(sort) = parameters.get("sort") else {
+        return Ok(FileOrder { key: field.unwrap_or(FileKey::CreatedAt), descending });
+    };
+    let (name, descending) = match (sort.strip_suffix("_asc"), sort.strip_suffix("_desc")) {
+        (Some(name), _) => (name, false),
+        (None, Some(name)) => (name, true),
+        (None, None) => (sort, false),
+    };
+    key(name).map(|key| FileOrder { key, descending }).ok_or_else(|| {
+        let allowed = "created_at, updated_at, name or size, with _asc or _desc";
+        InvalidInput::new(ErrorCode::InvalidParameter, "sort", shown(sort), allowed)
+    })
 }

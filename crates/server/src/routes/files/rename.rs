@@ -1,14 +1,18 @@
 //! `PATCH /api/v1/files/{file_no}/rename`
 
 use axum::Json;
-use axum::extract::{Path, State};
-use partway_api::{ErrorBody, ErrorCode, FileResponse, RenameFileRequest};
+use axum::extract::State;
+use partway_api::{ErrorCode, FileResponse, RenameFileRequest};
 
 use super::response;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::input::{FileName, FolderPath, InvalidInput};
 use crate::middleware::{ApiJson, PrivateCaller};
+use crate::openapi::error_responses;
+use crate::routes::PathId;
+
+error_responses!(RenameErrors: ANY, PRIVATE_KEY, JSON, [FileNameRequired, InvalidFileName, InvalidFolder, FileNotFound, FileExists, InsufficientStorage]);
 
 /// Rename a file, or move it
 #[utoipa::path(
@@ -16,19 +20,28 @@ use crate::middleware::{ApiJson, PrivateCaller};
     path = "/api/v1/files/{file_no}/rename",
     operation_id = "rename_file",
     tag = "files",
-    params(("file_no" = String, Path, description = "Number of the file")),
+    params(("file_no" = String, Path, pattern = "^[0-9a-hj-km-np-tv-z]{10}$", description = "Number of the file")),
     request_body = RenameFileRequest,
     security(("bearer" = []), ("api_key" = [])),
     responses(
-        (status = 200, description = "The file as it is now", body = FileResponse),
-        (status = 409, description = "There is a file under that name", body = ErrorBody),
-        (status = "4XX", description = "The name is not as it must be, the file is unknown, or the key is not good", body = ErrorBody),
+        (
+            status = 200,
+            description = "The file as it is now",
+            body = FileResponse,
+            links(
+                ("get_file" = (operation_id = "get_file", parameters(("file_no" = "$response.body#/data/file_no")))),
+                ("update_file" = (operation_id = "update_file", parameters(("file_no" = "$response.body#/data/file_no")))),
+                ("rename_file" = (operation_id = "rename_file", parameters(("file_no" = "$response.body#/data/file_no")))),
+                ("delete_file" = (operation_id = "delete_file", parameters(("file_no" = "$response.body#/data/file_no")))),
+            ),
+        ),
+        RenameErrors,
     )
 )]
 pub async fn rename_file(
     State(app): State<App>,
     PrivateCaller(identity): PrivateCaller,
-    Path(file_no): Path<String>,
+    PathId(file_no): PathId,
     ApiJson(body): ApiJson,
 ) -> Result<Json<FileResponse>, ApiError> {
     let name = body.text("name", ErrorCode::InvalidFileName)?.map(FileName::parse_new).transpose()?;

@@ -1,8 +1,8 @@
 //! `PATCH /api/v1/files/{file_no}`
 
 use axum::Json;
-use axum::extract::{Path, State};
-use partway_api::{ErrorBody, ErrorCode, FileResponse, UpdateFileRequest};
+use axum::extract::State;
+use partway_api::{ErrorCode, FileResponse, UpdateFileRequest};
 use serde_json::Value;
 
 use super::response;
@@ -10,7 +10,11 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::input::{InvalidInput, Tags, shown};
 use crate::middleware::{ApiJson, PrivateCaller};
+use crate::openapi::error_responses;
+use crate::routes::PathId;
 use crate::service::file::FileChange;
+
+error_responses!(UpdateErrors: ANY, PRIVATE_KEY, JSON, [InvalidTags, InvalidMetadata, FileNotFound, InsufficientStorage]);
 
 /// Change a file's tags and metadata
 #[utoipa::path(
@@ -18,18 +22,28 @@ use crate::service::file::FileChange;
     path = "/api/v1/files/{file_no}",
     operation_id = "update_file",
     tag = "files",
-    params(("file_no" = String, Path, description = "Number of the file")),
+    params(("file_no" = String, Path, pattern = "^[0-9a-hj-km-np-tv-z]{10}$", description = "Number of the file")),
     request_body = UpdateFileRequest,
     security(("bearer" = []), ("api_key" = [])),
     responses(
-        (status = 200, description = "The file as it is now", body = FileResponse),
-        (status = "4XX", description = "A member is not as it must be, the file is unknown, or the key is not good", body = ErrorBody),
+        (
+            status = 200,
+            description = "The file as it is now",
+            body = FileResponse,
+            links(
+                ("get_file" = (operation_id = "get_file", parameters(("file_no" = "$response.body#/data/file_no")))),
+                ("update_file" = (operation_id = "update_file", parameters(("file_no" = "$response.body#/data/file_no")))),
+                ("rename_file" = (operation_id = "rename_file", parameters(("file_no" = "$response.body#/data/file_no")))),
+                ("delete_file" = (operation_id = "delete_file", parameters(("file_no" = "$response.body#/data/file_no")))),
+            ),
+        ),
+        UpdateErrors,
     )
 )]
 pub async fn update_file(
     State(app): State<App>,
     PrivateCaller(identity): PrivateCaller,
-    Path(file_no): Path<String>,
+    PathId(file_no): PathId,
     ApiJson(body): ApiJson,
 ) -> Result<Json<FileResponse>, ApiError> {
     let tags = |field| body.get(field).map(|value| Tags::parse_field(value, field)).transpose();

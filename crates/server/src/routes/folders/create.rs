@@ -3,13 +3,16 @@
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
-use partway_api::{CreateFolderRequest, ErrorBody, ErrorCode, Folder};
+use partway_api::{CreateFolderRequest, ErrorCode, Folder};
 
 use crate::app::App;
 use crate::error::ApiError;
 use crate::input::{FolderName, InvalidInput};
 use crate::middleware::{ApiJson, PrivateCaller};
+use crate::openapi::error_responses;
 use crate::service::record;
+
+error_responses!(CreateErrors: ANY, PRIVATE_KEY, JSON, [InvalidFolder, FolderNotFound, FolderExists, InsufficientStorage]);
 
 /// Make a folder
 #[utoipa::path(
@@ -20,9 +23,21 @@ use crate::service::record;
     request_body = CreateFolderRequest,
     security(("bearer" = []), ("api_key" = [])),
     responses(
-        (status = 201, description = "The folder", body = Folder),
-        (status = 409, description = "There is a folder under that name", body = ErrorBody),
-        (status = "4XX", description = "A member is not as it must be, the folder it is to be in is unknown, or the key is not good", body = ErrorBody),
+        (
+            status = 201,
+            description = "The folder",
+            body = Folder,
+            links(
+                ("rename_folder" = (operation_id = "rename_folder", parameters(("folder_no" = "$response.body#/folder_no")))),
+                ("delete_folder" = (operation_id = "delete_folder", parameters(("folder_no" = "$response.body#/folder_no")))),
+                ("list_folders" = (operation_id = "list_folders", parameters(("parent_folder_no" = "$response.body#/folder_no")))),
+                ("list_files" = (operation_id = "list_files", parameters(("folder_no" = "$response.body#/folder_no")))),
+                ("create_folder" = (operation_id = "create_folder", request_body = json!({"parent_folder_no": "$response.body#/folder_no"}))),
+                ("start_multipart" = (operation_id = "start_multipart", request_body = json!({"folder": "$response.body#/path"}))),
+                ("create_upload" = (operation_id = "create_upload", request_body = json!({"folder": "$response.body#/path"}))),
+            ),
+        ),
+        CreateErrors,
     )
 )]
 pub async fn create_folder(

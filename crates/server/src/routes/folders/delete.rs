@@ -1,16 +1,20 @@
 //! `DELETE /api/v1/folders/{folder_no}`
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use partway_api::{DeleteFolderPreview, DeletedFolder, ErrorBody};
+use partway_api::{DeleteFolderPreview, DeletedFolder};
 
 use crate::app::App;
 use crate::error::ApiError;
 use crate::middleware::{Parameters, PrivateCaller};
+use crate::openapi::error_responses;
+use crate::routes::PathId;
 use crate::service::folder::Subtree;
 use crate::service::record;
+
+error_responses!(DeleteErrors: ANY, PRIVATE_KEY, [InvalidParameter, FolderNotFound, InsufficientStorage]);
 
 /// Delete a folder with everything below it
 ///
@@ -21,20 +25,20 @@ use crate::service::record;
     operation_id = "delete_folder",
     tag = "folders",
     params(
-        ("folder_no" = String, Path, description = "Number of the folder"),
-        ("dry_run" = Option<bool>, Query, description = "`true`: only say what would be deleted"),
+        ("folder_no" = String, Path, pattern = "^[0-9a-hj-km-np-tv-z]{10}$", description = "Number of the folder"),
+        ("dry_run" = Option<bool>, Query, nullable = false, description = "`true`: only say what would be deleted"),
     ),
     security(("bearer" = []), ("api_key" = [])),
     responses(
         (status = 204, description = "The folder is deleted"),
         (status = 200, description = "With `dry_run`: what would be", body = DeleteFolderPreview),
-        (status = "4XX", description = "The folder is unknown, or the key is not good", body = ErrorBody),
+        DeleteErrors,
     )
 )]
 pub async fn delete_folder(
     State(app): State<App>,
     PrivateCaller(identity): PrivateCaller,
-    Path(folder_no): Path<String>,
+    PathId(folder_no): PathId,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
     if parameters.boolean("dry_run")? {

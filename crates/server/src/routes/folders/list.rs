@@ -2,15 +2,18 @@
 
 use axum::Json;
 use axum::extract::State;
-use partway_api::{ErrorBody, ErrorCode, FolderList};
+use partway_api::{ErrorCode, FolderList};
 
 use crate::app::App;
 use crate::db::folders::FolderOrder;
 use crate::error::ApiError;
 use crate::input::{InvalidInput, shown};
 use crate::middleware::{Parameters, PrivateCaller};
+use crate::openapi::error_responses;
 use crate::service::folder::FolderFilter;
 use crate::service::record;
+
+error_responses!(ListErrors: ANY, PRIVATE_KEY, [InvalidParameter, FolderNotFound]);
 
 /// List folders
 ///
@@ -21,14 +24,14 @@ use crate::service::record;
     operation_id = "list_folders",
     tag = "folders",
     params(
-        ("parent_folder_no" = Option<String>, Query, description = "Those directly in this folder"),
-        ("search" = Option<String>, Query, description = "Those whose name has this in it, without regard to case"),
-        ("sort" = Option<String>, Query, pattern = "^(name|created_at)_(asc|desc)$", description = "`name_asc` (the default), `name_desc`, `created_at_asc` or `created_at_desc`"),
+        ("parent_folder_no" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "Those directly in this folder"),
+        ("search" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "Those whose name has this in it, without regard to case"),
+        ("sort" = Option<String>, Query, nullable = false, pattern = "^((name|created_at)_(asc|desc))?$", description = "`name_asc` (the default), `name_desc`, `created_at_asc` or `created_at_desc`"),
     ),
     security(("bearer" = []), ("api_key" = [])),
     responses(
         (status = 200, description = "The folders", body = FolderList),
-        (status = "4XX", description = "A parameter is not as it must be, the folder is unknown, or the key is not good", body = ErrorBody),
+        ListErrors,
     )
 )]
 pub async fn list_folders(

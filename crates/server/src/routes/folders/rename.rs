@@ -1,14 +1,18 @@
 //! `POST /api/v1/folders/rename/{folder_no}`
 
 use axum::Json;
-use axum::extract::{Path, State};
-use partway_api::{ErrorBody, ErrorCode, Folder, RenameFolderRequest};
+use axum::extract::State;
+use partway_api::{ErrorCode, Folder, RenameFolderRequest};
 
 use crate::app::App;
 use crate::error::ApiError;
 use crate::input::{FolderName, InvalidInput};
 use crate::middleware::{ApiJson, PrivateCaller};
+use crate::openapi::error_responses;
+use crate::routes::PathId;
 use crate::service::record;
+
+error_responses!(RenameErrors: ANY, PRIVATE_KEY, JSON, [InvalidFolder, FolderNotFound, FolderExists, InsufficientStorage]);
 
 /// Rename a folder
 ///
@@ -18,19 +22,31 @@ use crate::service::record;
     path = "/api/v1/folders/rename/{folder_no}",
     operation_id = "rename_folder",
     tag = "folders",
-    params(("folder_no" = String, Path, description = "Number of the folder")),
+    params(("folder_no" = String, Path, pattern = "^[0-9a-hj-km-np-tv-z]{10}$", description = "Number of the folder")),
     request_body = RenameFolderRequest,
     security(("bearer" = []), ("api_key" = [])),
     responses(
-        (status = 200, description = "The folder as it is now", body = Folder),
-        (status = 409, description = "There is a folder under that name", body = ErrorBody),
-        (status = "4XX", description = "The name is not as it must be, the folder is unknown, or the key is not good", body = ErrorBody),
+        (
+            status = 200,
+            description = "The folder as it is now",
+            body = Folder,
+            links(
+                ("rename_folder" = (operation_id = "rename_folder", parameters(("folder_no" = "$response.body#/folder_no")))),
+                ("delete_folder" = (operation_id = "delete_folder", parameters(("folder_no" = "$response.body#/folder_no")))),
+                ("list_folders" = (operation_id = "list_folders", parameters(("parent_folder_no" = "$response.body#/folder_no")))),
+                ("list_files" = (operation_id = "list_files", parameters(("folder_no" = "$response.body#/folder_no")))),
+                ("create_folder" = (operation_id = "create_folder", request_body = json!({"parent_folder_no": "$response.body#/folder_no"}))),
+                ("start_multipart" = (operation_id = "start_multipart", request_body = json!({"folder": "$response.body#/path"}))),
+                ("create_upload" = (operation_id = "create_upload", request_body = json!({"folder": "$response.body#/path"}))),
+            ),
+        ),
+        RenameErrors,
     )
 )]
 pub async fn rename_folder(
     State(app): State<App>,
     PrivateCaller(identity): PrivateCaller,
-    Path(folder_no): Path<String>,
+    PathId(folder_no): PathId,
     ApiJson(body): ApiJson,
 ) -> Result<Json<Folder>, ApiError> {
     let name = body.text("name", ErrorCode::InvalidFolder)?;

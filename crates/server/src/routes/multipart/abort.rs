@@ -1,12 +1,15 @@
 //! `DELETE /api/v1/multipart/{session_id}`
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::StatusCode;
-use partway_api::ErrorBody;
 
 use crate::app::App;
 use crate::error::ApiError;
 use crate::middleware::Caller;
+use crate::openapi::error_responses;
+use crate::routes::PathId;
+
+error_responses!(AbortErrors: ANY, KEY, [Forbidden, SessionNotFound, SessionCompleted, InsufficientStorage]);
 
 /// Abort an upload
 ///
@@ -16,18 +19,17 @@ use crate::middleware::Caller;
     path = "/api/v1/multipart/{session_id}",
     operation_id = "abort_multipart",
     tag = "multipart",
-    params(("session_id" = String, Path, description = "The session")),
+    params(("session_id" = String, Path, format = "uuid", description = "The session")),
     security(("bearer" = []), ("api_key" = [])),
     responses(
         (status = 204, description = "The session is aborted, or has expired"),
-        (status = 409, description = "The session is completed", body = ErrorBody),
-        (status = "4XX", description = "The session is unknown, or the key is not good", body = ErrorBody),
+        AbortErrors,
     )
 )]
 pub async fn abort_multipart(
     State(app): State<App>,
     Caller(identity): Caller,
-    Path(session_id): Path<String>,
+    PathId(session_id): PathId,
 ) -> Result<StatusCode, ApiError> {
     app.uploads.abort(&identity, &session_id).await?;
     Ok(StatusCode::NO_CONTENT)

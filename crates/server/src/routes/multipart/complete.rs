@@ -3,13 +3,16 @@
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
-use partway_api::{CompleteRequest, ErrorBody, FileRecord};
+use partway_api::{CompleteRequest, FileRecord};
 
 use crate::app::App;
 use crate::error::ApiError;
 use crate::input::FileHash;
 use crate::middleware::{ApiJson, Caller};
+use crate::openapi::error_responses;
 use crate::service::record::file_record;
+
+error_responses!(CompleteErrors: ANY, KEY, JSON, [InvalidParameter, UuidMismatch, PartsMissing, ChecksumMismatch, Forbidden, SessionNotFound, SessionExpired, SessionAborted, InsufficientStorage]);
 
 /// Complete an upload
 ///
@@ -22,9 +25,18 @@ use crate::service::record::file_record;
     request_body = CompleteRequest,
     security(("bearer" = []), ("api_key" = [])),
     responses(
-        (status = 201, description = "The file", body = FileRecord),
-        (status = 400, description = "Parts are missing (`missing_parts` lists them), the file is not the one that `hash` names, or a field is not as it must be", body = ErrorBody),
-        (status = "4XX", description = "The session is unknown or has ended otherwise, or the key is not good", body = ErrorBody),
+        (
+            status = 201,
+            description = "The file",
+            body = FileRecord,
+            links(
+                ("get_file" = (operation_id = "get_file", parameters(("file_no" = "$response.body#/file_no")))),
+                ("update_file" = (operation_id = "update_file", parameters(("file_no" = "$response.body#/file_no")))),
+                ("rename_file" = (operation_id = "rename_file", parameters(("file_no" = "$response.body#/file_no")))),
+                ("delete_file" = (operation_id = "delete_file", parameters(("file_no" = "$response.body#/file_no")))),
+            ),
+        ),
+        CompleteErrors,
     )
 )]
 pub async fn complete_multipart(

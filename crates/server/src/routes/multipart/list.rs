@@ -2,15 +2,18 @@
 
 use axum::Json;
 use axum::extract::State;
-use partway_api::{ErrorBody, ErrorCode, PageMeta, PartPlan, SessionList, SessionSummary};
+use partway_api::{ErrorCode, PageMeta, PartPlan, SessionList, SessionSummary};
 
 use crate::app::App;
 use crate::db::sessions::{ListedSession, Status};
 use crate::error::ApiError;
 use crate::input::{InvalidInput, shown};
 use crate::middleware::{Parameters, PrivateCaller};
+use crate::openapi::error_responses;
 use crate::service::upload::Uploads;
 use crate::storage::StorageKind;
+
+error_responses!(ListErrors: ANY, PRIVATE_KEY, [InvalidParameter]);
 
 /// List upload sessions
 #[utoipa::path(
@@ -19,14 +22,14 @@ use crate::storage::StorageKind;
     operation_id = "list_multipart",
     tag = "multipart",
     params(
-        ("status" = Option<String>, Query, description = "`uploading`, `completed`, `aborted` or `expired`; all when it is not given"),
-        ("page" = Option<u32>, Query, description = "The page, from 1"),
-        ("limit" = Option<u32>, Query, description = "Rows on a page: 1 to 100, by default 20"),
+        ("status" = Option<String>, Query, nullable = false, pattern = "^(uploading|completed|aborted|expired)?$", description = "`uploading`, `completed`, `aborted` or `expired`; all when it is not given"),
+        ("page" = Option<u32>, Query, nullable = false, minimum = 1, maximum = 10_000_000, description = "The page, from 1"),
+        ("limit" = Option<u32>, Query, nullable = false, minimum = 1, maximum = 100, description = "Rows on a page: 1 to 100, by default 20"),
     ),
     security(("bearer" = []), ("api_key" = [])),
     responses(
         (status = 200, description = "The sessions, newest first", body = SessionList),
-        (status = "4XX", description = "A parameter is not as it must be, or the key is not good", body = ErrorBody),
+        ListErrors,
     )
 )]
 pub async fn list_multipart(

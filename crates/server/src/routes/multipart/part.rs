@@ -8,7 +8,7 @@ use axum::extract::{Path, Query, Request, State};
 use futures_util::TryStreamExt;
 use http::header::{CONTENT_LENGTH, ETAG};
 use http::{HeaderMap, HeaderName, StatusCode};
-use partway_api::{ErrorBody, ErrorCode};
+use partway_api::ErrorCode;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::db::Timestamp;
 use crate::error::ApiError;
 use crate::input::content_digests;
+use crate::openapi::error_responses;
 use crate::service::upload::BodyError;
 use crate::storage::presign::{PartPermission, Refusal};
 
@@ -27,6 +28,20 @@ pub struct Presigned {
     signature: String,
 }
 
+error_responses!(PartErrors: ANY, [
+    InvalidParameter,
+    PartSizeMismatch,
+    ChecksumMismatch,
+    UrlExpired,
+    SignatureInvalid,
+    SessionNotFound,
+    RequestTimeout,
+    SessionCompleted,
+    SessionExpired,
+    SessionAborted,
+    InsufficientStorage,
+]);
+
 /// Send a part
 ///
 /// Use the URL exactly as start answered it; it needs no key. Sending a part again replaces it.
@@ -36,19 +51,18 @@ pub struct Presigned {
     operation_id = "put_part",
     tag = "multipart",
     params(
-        ("session_id" = String, Path, description = "The session"),
-        ("part_index" = u32, Path, description = "The part, from 0"),
-        ("length" = u64, Query, description = "Exact length of the part in bytes"),
+        ("session_id" = String, Path, format = "uuid", description = "The session"),
+        ("part_index" = u32, Path, maximum = 9999, description = "The part, from 0"),
+        ("length" = u64, Query, minimum = 1, description = "Exact length of the part in bytes"),
         ("expires" = i64, Query, description = "Unix seconds until which the URL is good"),
         ("signature" = String, Query, description = "The server's signature over all of these"),
-        ("Content-MD5" = Option<String>, Header, description = "Base64 of the body's MD5 (RFC 1864); another one is refused"),
-        ("Content-Digest" = Option<String>, Header, description = "sha-256 or sha-512 of the body (RFC 9530); another one is refused"),
+        ("Content-MD5" = Option<String>, Header, nullable = false, pattern = "^[0-9A-Za-z+/]{21}[AQgw]==$", description = "Base64 of the body's MD5 (RFC 1864); another one is refused"),
+        ("Content-Digest" = Option<String>, Header, nullable = false, description = "sha-256 or sha-512 of the body (RFC 9530); another one is refused"),
     ),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The part's bytes"),
+    request_body(content = partway_api::schema::FileBytes, content_type = "application/octet-stream", description = "The part's bytes"),
     responses(
         (status = 200, description = "The part is there", headers(("ETag" = String, description = "Tag of the part"))),
-        (status = "4XX", description = "The URL or the body is not as it must be, or the session takes no parts", body = ErrorBody),
-        (status = 507, description = "The disk is full", body = ErrorBody),
+        PartErrors,
     )
 )]
 pub async fn put_part(

@@ -1,14 +1,18 @@
 //! `POST /api/v1/multipart/{session_id}/parts`
 
 use axum::Json;
-use axum::extract::{Path, State};
-use partway_api::{ErrorBody, PartUrl, ResignRequest, ResignResponse};
+use axum::extract::State;
+use partway_api::{PartUrl, ResignRequest, ResignResponse};
 
 use super::part_url;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::input::ResignParts;
 use crate::middleware::{ApiJson, Caller};
+use crate::openapi::error_responses;
+use crate::routes::PathId;
+
+error_responses!(ResignErrors: ANY, KEY, JSON, [InvalidParameter, InvalidTtl, Forbidden, SessionNotFound, SessionCompleted, SessionExpired, SessionAborted, InsufficientStorage]);
 
 /// Get new URLs for parts
 ///
@@ -18,19 +22,18 @@ use crate::middleware::{ApiJson, Caller};
     path = "/api/v1/multipart/{session_id}/parts",
     operation_id = "resign_multipart",
     tag = "multipart",
-    params(("session_id" = String, Path, description = "The session")),
+    params(("session_id" = String, Path, format = "uuid", description = "The session")),
     request_body = ResignRequest,
     security(("bearer" = []), ("api_key" = [])),
     responses(
         (status = 200, description = "The URLs", body = ResignResponse),
-        (status = "4XX", description = "A field is not as it must be, the session is unknown or has ended, or the key is not good", body = ErrorBody),
-        (status = 503, description = "The parts are being verified after an unclean stop; `Retry-After` says when to come again", body = ErrorBody),
+        ResignErrors,
     )
 )]
 pub async fn resign_multipart(
     State(app): State<App>,
     Caller(identity): Caller,
-    Path(session_id): Path<String>,
+    PathId(session_id): PathId,
     ApiJson(body): ApiJson,
 ) -> Result<Json<ResignResponse>, ApiError> {
     let ResignParts { parts, ttl_seconds } = ResignParts::read(&body)?;

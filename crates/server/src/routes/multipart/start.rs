@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use http::{HeaderMap, StatusCode};
 use partway_api::limits::MIN_PART_SIZE_BYTES;
-use partway_api::{ErrorBody, Policy, StartRequest, StartResponse};
+use partway_api::{Policy, StartRequest, StartResponse};
 
 use super::part_url;
 use crate::app::App;
@@ -12,8 +12,11 @@ use crate::db::api_keys::KeyKind;
 use crate::error::ApiError;
 use crate::input::{HashKind, IdempotencyKey, StartUpload};
 use crate::middleware::{ApiJson, Caller};
+use crate::openapi::error_responses;
 use crate::service::key::public_key;
 use crate::service::upload::{Idempotency, Started};
+
+error_responses!(StartErrors: ANY, KEY, JSON, [FileNameRequired, InvalidFileName, InvalidSize, InvalidFormat, InvalidFolder, InvalidTags, InvalidMetadata, InvalidCustomId, InvalidTtl, InvalidParameter, StorageLimitExceeded, IdempotencyKeyReused, FileTooLarge, InsufficientStorage]);
 
 /// Start an upload
 ///
@@ -24,14 +27,22 @@ use crate::service::upload::{Idempotency, Started};
     path = "/api/v1/multipart/start",
     operation_id = "start_multipart",
     tag = "multipart",
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key with the same body answers the same session for 24 hours")),
+    params(("Idempotency-Key" = Option<String>, Header, nullable = false, pattern = "^[!-~]{1,255}$", description = "The same key with the same body answers the same session for 24 hours")),
     request_body = StartRequest,
     security(("bearer" = []), ("api_key" = [])),
     responses(
-        (status = 201, description = "The session", body = StartResponse),
-        (status = "4XX", description = "A field is not as it must be, or the key is not good", body = ErrorBody),
-        (status = 409, description = "The `Idempotency-Key` was sent with another body", body = ErrorBody),
-        (status = 507, description = "The disk has no room for the file", body = ErrorBody),
+        (
+            status = 201,
+            description = "The session",
+            body = StartResponse,
+            links(
+                ("get_multipart" = (operation_id = "get_multipart", parameters(("session_id" = "$response.body#/session_id")))),
+                ("resign_multipart" = (operation_id = "resign_multipart", parameters(("session_id" = "$response.body#/session_id")))),
+                ("complete_multipart" = (operation_id = "complete_multipart", request_body = json!({"session_id": "$response.body#/session_id"}))),
+                ("abort_multipart" = (operation_id = "abort_multipart", parameters(("session_id" = "$response.body#/session_id")))),
+            ),
+        ),
+        StartErrors,
     )
 )]
 pub async fn start_multipart(

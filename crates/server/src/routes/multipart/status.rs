@@ -1,14 +1,18 @@
 //! `GET /api/v1/multipart/{session_id}`
 
 use axum::Json;
-use axum::extract::{Path, State};
-use partway_api::{ErrorBody, SessionResponse};
+use axum::extract::State;
+use partway_api::SessionResponse;
 
 use crate::app::App;
 use crate::error::ApiError;
 use crate::input::HashKind;
 use crate::middleware::Caller;
+use crate::openapi::error_responses;
+use crate::routes::PathId;
 use crate::service::record::file_record;
+
+error_responses!(StatusErrors: ANY, KEY, [Forbidden, SessionNotFound]);
 
 /// Look at an upload
 ///
@@ -18,18 +22,17 @@ use crate::service::record::file_record;
     path = "/api/v1/multipart/{session_id}",
     operation_id = "get_multipart",
     tag = "multipart",
-    params(("session_id" = String, Path, description = "The session")),
+    params(("session_id" = String, Path, format = "uuid", description = "The session")),
     security(("bearer" = []), ("api_key" = [])),
     responses(
         (status = 200, description = "The session", body = SessionResponse),
-        (status = "4XX", description = "The session is unknown, or the key is not good", body = ErrorBody),
-        (status = 503, description = "The parts are being verified after an unclean stop; `Retry-After` says when to come again", body = ErrorBody),
+        StatusErrors,
     )
 )]
 pub async fn get_multipart(
     State(app): State<App>,
     Caller(identity): Caller,
-    Path(session_id): Path<String>,
+    PathId(session_id): PathId,
 ) -> Result<Json<SessionResponse>, ApiError> {
     let state = app.uploads.state(&identity, &session_id).await?;
     let bytes_uploaded = state.bytes_uploaded();

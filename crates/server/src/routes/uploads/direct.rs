@@ -5,7 +5,7 @@ use axum::extract::{FromRequestParts, Request, State};
 use http::StatusCode;
 use http::header::CONTENT_LENGTH;
 use partway_api::limits::{MAX_FORM_FIELD_BYTES, MAX_FORM_FIELDS};
-use partway_api::{ErrorBody, ErrorCode, FileRecord};
+use partway_api::{ErrorCode, FileRecord};
 
 use super::form::{FileField, Form};
 use crate::app::App;
@@ -14,6 +14,7 @@ use crate::delivery::headers_at_store;
 use crate::error::ApiError;
 use crate::input::{FileName, InvalidInput, MediaType, UploadFields};
 use crate::middleware::Caller;
+use crate::openapi::error_responses;
 use crate::service::key::Identity;
 use crate::service::record::file_record;
 use crate::service::upload::{Expected, Source, UploadError};
@@ -29,23 +30,43 @@ pub struct UploadForm {
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
     /// Name of the file: 1 to 255 bytes of UTF-8 after NFC, no `/`, `\` or control character, not `.` or `..`.
-    #[schema(min_length = 1)]
+    #[schema(value_type = partway_api::schema::FileName)]
     file_name: String,
     /// Folder in the workspace; it is created if it is not there.
+    #[schema(value_type = partway_api::schema::FolderPath, required = false)]
     folder: Option<String>,
     /// Comma-separated: at most 50 tags of at most 128 characters.
+    #[schema(value_type = partway_api::schema::TagList, required = false)]
     tags: Option<String>,
     /// The text of a JSON object of at most 16 KiB.
+    #[schema(
+        content_media_type = "application/json",
+        pattern = r"^([ \t\r\n]*\{[^\x00]*\}[ \t\r\n]*)?$",
+        nullable = false
+    )]
     metadata: Option<String>,
     /// The client's own id of the file.
+    #[schema(value_type = partway_api::schema::CustomId, required = false)]
     custom_id: Option<String>,
     /// `true`: store as `<8 random characters>-<file_name>`.
+    #[schema(pattern = "^(true|false)?$", nullable = false)]
     random_prefix: Option<String>,
     /// Where to tell that the file is there.
+    #[schema(
+        max_length = 2048,
+        pattern = r"^([Hh][Tt][Tt][Pp][Ss]?://[^\x00-\x20/?#@\\]+([/?#][^\x00-\x20]*)?)?$",
+        nullable = false
+    )]
     webhook_url: Option<String>,
     /// `blake3:` and the hash that the file must have.
+    #[schema(
+        pattern = r"^((blake3:[0-9A-Fa-f]{64}|crc64nvme:[0-9A-Za-z+/]{10}[AEIMQUYcgkosw048]=))?$",
+        nullable = false
+    )]
     hash: Option<String>,
 }
+
+error_responses!(UploadErrors: ANY, KEY, [FileRequired, FileNameRequired, InvalidFileName, InvalidFolder, InvalidTags, InvalidMetadata, InvalidCustomId, InvalidParameter, ChecksumMismatch, PartSizeMismatch, StorageLimitExceeded, RequestTimeout, FileTooLarge, PayloadTooLarge, UnsupportedMediaType, InsufficientStorage]);
 
 /// Upload a file in one request
 ///
@@ -59,9 +80,18 @@ pub struct UploadForm {
     request_body(content = UploadForm, content_type = "multipart/form-data"),
     security(("bearer" = []), ("api_key" = [])),
     responses(
-        (status = 201, description = "The file", body = FileRecord),
-        (status = "4XX", description = "The form or a field is not as it must be, the file is too large, or the key is not good", body = ErrorBody),
-        (status = 507, description = "The disk has no room for the file", body = ErrorBody),
+        (
+            status = 201,
+            description = "The file",
+            body = FileRecord,
+            links(
+                ("get_file" = (operation_id = "get_file", parameters(("file_no" = "$response.body#/file_no")))),
+                ("update_file" = (operation_id = "update_file", parameters(("file_no" = "$response.body#/file_no")))),
+                ("rename_file" = (operation_id = "rename_file", parameters(("file_no" = "$response.body#/file_no")))),
+                ("delete_file" = (operation_id = "delete_file", parameters(("file_no" = "$response.body#/file_no")))),
+            ),
+        ),
+        UploadErrors,
     )
 )]
 pub async fn create_upload(
@@ -91,17 +121,30 @@ async fn store(app: &App, identity: &Identity, request: Request) -> Result<File,
         .await?
         .ok_or_else(|| InvalidInput::new(ErrorCode::FileRequired, "file", "missing", "one file"))?;
     // Mistakes that have been made by now are told before the file is read.
-    let known = UploadFields::read(&form.fields())?;
+    let known = form.fields()?;
     let content_type = file.content_type();
+    known.check_before_bytes()?;
     let expected = expected(&known, &file, max_bytes, length);
     let received = app.uploads.receive_whole(identity, expected, file.bytes()).await?;
-    if form.next_file().await?.is_some() {
-        return Err(InvalidInput::new(ErrorCode::InvalidParameter, "file", "there twice", "one file").into());
-    }
-    let fields = UploadFields::read(&form.fields())?;
-    let name = fields.stored_name(None)?;
+    let (fields, name) = match rest(&mut form).await {
+        Ok(rest) => rest,
+        Err(error) => {
+            received.give_up().await?;
+            return Err(error.into());
+        }
+    };
     let declared = MediaType::guess(content_type.as_deref(), name.as_str());
     Ok(app.uploads.publish_whole(identity, received, name, &declared, fields, Source::Api).await?)
+}
+
+/// What the form says in all, once its file has been read.
+async fn rest(form: &mut Form) -> Result<(UploadFields, FileName), UploadError> {
+    // A second file is refused there.
+    form.next_file().await?;
+    let fields = form.fields()?;
+    fields.check_before_bytes()?;
+    let name = fields.stored_name(None)?;
+    Ok((fields, name))
 }
 
 /// What is known of the file before it is read. Its name may come behind it.
@@ -110,5 +153,6 @@ fn expected(known: &UploadFields, file: &FileField, max_bytes: u64, length: Opti
     let name = known.file_name.clone().or_else(own_name);
     let name = name.as_ref().map_or("file", FileName::as_str);
     let declared = MediaType::guess(file.content_type().as_deref(), name);
-    Expected { max_bytes, size_bytes: length, headers: headers_at_store(name, declared.as_str()) }
+    let at_least_bytes = length.map(|length| length.saturating_sub(MAX_AROUND_BYTES));
+    Expected { max_bytes, at_least_bytes, about_bytes: length, headers: headers_at_store(name, declared.as_str()) }
 }

@@ -22,11 +22,13 @@ use serde_json::{Map, Value};
 use tokio::time::{Instant, Sleep};
 
 use crate::error::ApiError;
-use crate::input::{InvalidInput, JsonBody, shown};
+use crate::input::{InvalidInput, JsonBody, UploadFields, shown};
 use crate::service::upload::UploadError;
 
 /// Name of the field that has the file.
 const FILE: &str = "file";
+/// Much of a field's name that is worth showing.
+const MAX_SHOWN_CHARS: usize = 80;
 /// What may come between two fields, and before the first: boundary and headers.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
@@ -94,7 +96,7 @@ impl Form {
                 return Ok(Some(FileField { field }));
             }
             let value = self.read_text(&name, field).await?;
-            self.keep(name, value);
+            self.keep(&name, value);
         }
     }
 
@@ -113,25 +115,27 @@ impl Form {
         })
     }
 
-    /// An empty field counts as not given. Lists come as repeated `tags[]`, too.
-    fn keep(&mut self, name: String, value: String) {
+    /// Keeps what the API knows. An empty field counts as not given. Tags come as repeated `tags[]`, too.
+    fn keep(&mut self, name: &str, value: String) {
         if value.is_empty() {
             return;
         }
-        match name.strip_suffix("[]") {
-            Some(list) => {
-                let list = self.fields.entry(list).or_insert_with(|| Value::Array(Vec::new()));
-                if let Value::Array(items) = list {
-                    items.push(value.into());
-                }
+        if name == "tags[]" {
+            match self.fields.entry("tags").or_insert_with(|| Value::Array(Vec::new())) {
+                Value::Array(tags) => tags.push(value.into()),
+                one => *one = Value::Array(vec![one.take(), value.into()]),
             }
-            None => drop(self.fields.insert(name, value.into())),
+        } else if UploadFields::NAMES.contains(&name) {
+            self.fields.insert(name.to_owned(), value.into());
         }
     }
 
     /// What the fields say that have come.
-    pub(super) fn fields(&self) -> JsonBody {
-        JsonBody::of(self.fields.clone())
+    ///
+    /// # Errors
+    /// The code of the field.
+    pub(super) fn fields(&self) -> Result<UploadFields, InvalidInput> {
+        UploadFields::read(&JsonBody::of(self.fields.clone()))
     }
 }
 
@@ -187,7 +191,7 @@ struct Pieces {
 }
 
 impl Stream for Pieces {
-    type Item = Result<Bytes, UploadError>;
+    type Item = Result<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if std::mem::take(&mut self.gave) {
@@ -199,16 +203,16 @@ impl Stream for Pieces {
         match self.body.poll_next_unpin(cx) {
             Poll::Ready(Some(Ok(bytes))) => {
                 if !self.allowance.take(bytes.len()) {
-                    return Poll::Ready(Some(Err(head_too_large())));
+                    return Poll::Ready(Some(Err(TooMuch.into())));
                 }
                 self.gave = true;
                 self.stalled.as_mut().reset(Instant::now() + timeout);
                 Poll::Ready(Some(Ok(bytes)))
             }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(UploadError::BodyBroken(error.to_string())))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(UploadError::BodyBroken(error.to_string()).into()))),
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => match self.stalled.as_mut().poll(cx) {
-                Poll::Ready(()) => Poll::Ready(Some(Err(UploadError::Stalled(timeout)))),
+                Poll::Ready(()) => Poll::Ready(Some(Err(UploadError::Stalled(timeout).into()))),
                 Poll::Pending => Poll::Pending,
             },
         }
@@ -221,25 +225,32 @@ fn refused(code: ErrorCode, field: &str, was: String, allowed: String) -> Upload
 
 fn too_large(field: &str) -> UploadError {
     let was = format!("larger than {MAX_FORM_FIELD_BYTES} bytes");
-    refused(ErrorCode::PayloadTooLarge, field, was, format!("at most {MAX_FORM_FIELD_BYTES} bytes"))
+    let field: String = field.chars().take(MAX_SHOWN_CHARS).collect();
+    refused(ErrorCode::PayloadTooLarge, &field, was, format!("at most {MAX_FORM_FIELD_BYTES} bytes"))
 }
+
+/// More came than may come before something is understood.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing that can be understood came in {MAX_HEAD_BYTES} bytes")]
+struct TooMuch;
 
 fn head_too_large() -> UploadError {
     let was = format!("without a boundary, or the end of a field's headers, in {MAX_HEAD_BYTES} bytes");
     refused(ErrorCode::InvalidParameter, "form", was, "multipart/form-data (RFC 7578)".to_owned())
 }
 
+/// The same, in the middle of a field: it is so large that nothing behind it was found.
 fn of_field(name: &str, error: multer::Error) -> UploadError {
-    match broken(error) {
-        // The field is so large that nothing behind it was found.
-        UploadError::Invalid(error) if error.message.contains("without a boundary") => too_large(name),
-        error => error,
+    match &error {
+        multer::Error::StreamReadFailed(inner) if inner.is::<TooMuch>() => too_large(name),
+        _ => broken(error),
     }
 }
 
 /// What was wrong with the form, or with its body.
 fn broken(error: multer::Error) -> UploadError {
     match error {
+        multer::Error::StreamReadFailed(inner) if inner.is::<TooMuch>() => head_too_large(),
         multer::Error::StreamReadFailed(inner) => match inner.downcast::<UploadError>() {
             Ok(error) => *error,
             Err(error) => UploadError::BodyBroken(error.to_string()),

@@ -3,13 +3,16 @@
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
-use partway_api::{ErrorBody, ErrorCode, FileRecord, RemoteUploadRequest};
+use partway_api::{ErrorCode, FileRecord, RemoteUploadRequest};
 
 use crate::app::App;
 use crate::error::ApiError;
 use crate::input::{InvalidInput, UploadFields};
 use crate::middleware::{ApiJson, PrivateCaller};
+use crate::openapi::error_responses;
 use crate::service::record::file_record;
+
+error_responses!(RemoteErrors: ANY, PRIVATE_KEY, JSON, [InvalidRemoteUrl, RemoteFetchFailed, FileNameRequired, InvalidFileName, InvalidFolder, InvalidTags, InvalidMetadata, InvalidCustomId, InvalidParameter, ChecksumMismatch, StorageLimitExceeded, FileTooLarge, InsufficientStorage]);
 
 /// Have a file fetched from a URL
 ///
@@ -23,10 +26,18 @@ use crate::service::record::file_record;
     request_body = RemoteUploadRequest,
     security(("bearer" = []), ("api_key" = [])),
     responses(
-        (status = 201, description = "The file", body = FileRecord),
-        (status = 400, description = "A field is not as it must be (INVALID_REMOTE_URL: nobody may be asked for that), or the other side did not deliver the file (REMOTE_FETCH_FAILED)", body = ErrorBody),
-        (status = "4XX", description = "The file is too large, or the key is not good", body = ErrorBody),
-        (status = 507, description = "The disk has no room for the file", body = ErrorBody),
+        (
+            status = 201,
+            description = "The file",
+            body = FileRecord,
+            links(
+                ("get_file" = (operation_id = "get_file", parameters(("file_no" = "$response.body#/file_no")))),
+                ("update_file" = (operation_id = "update_file", parameters(("file_no" = "$response.body#/file_no")))),
+                ("rename_file" = (operation_id = "rename_file", parameters(("file_no" = "$response.body#/file_no")))),
+                ("delete_file" = (operation_id = "delete_file", parameters(("file_no" = "$response.body#/file_no")))),
+            ),
+        ),
+        RemoteErrors,
     )
 )]
 pub async fn create_remote_upload(

@@ -89,6 +89,9 @@ pub enum UploadError {
     /// What the client said of the file is not as it must be.
     #[error(transparent)]
     Invalid(#[from] InvalidInput),
+    /// Many others do the same.
+    #[error("too many files are passing through at once; come again in a few seconds")]
+    Busy,
     /// Writing took so long that what was written was taken for dead.
     #[error("storing the file was held up for so long that it was given up; send it again")]
     HeldUp,
@@ -105,7 +108,7 @@ pub enum UploadError {
     },
     /// The whole file is not the one that its client means.
     #[error(
-        "`hash` is {declared}; the parts that arrived have {received}; send the right ones again, or another `hash`"
+        "`hash` is {declared}; the bytes that arrived have {received}; send the right ones again, or another `hash`"
     )]
     HashMismatch {
         /// What the client said.
@@ -173,6 +176,14 @@ pub enum UploadError {
     /// Nothing came for too long.
     #[error("no byte of the body came for {} seconds", .0.as_secs())]
     Stalled(Duration),
+    /// Bytes come, but so slowly that others wait for the place.
+    #[error("the body is too slow: {bytes} bytes must come within {} seconds; slow lines send parts", within.as_secs())]
+    TooSlow {
+        /// How many.
+        bytes: u64,
+        /// Within which time.
+        within: Duration,
+    },
     /// The connection broke, or the body was malformed.
     #[error("the body broke off: {0}")]
     BodyBroken(String),
@@ -221,11 +232,11 @@ impl UploadError {
             Self::Fetch(FetchError::Forbidden(_)) => ErrorCode::InvalidRemoteUrl,
             Self::Fetch(_) => ErrorCode::RemoteFetchFailed,
             Self::Invalid(error) => error.code,
-            Self::Opening(_) | Self::Ending(_) | Self::HeldUp => ErrorCode::ServiceUnavailable,
+            Self::Opening(_) | Self::Ending(_) | Self::HeldUp | Self::Busy => ErrorCode::ServiceUnavailable,
             Self::NoSuchPart { .. } | Self::HashKind { .. } => ErrorCode::InvalidParameter,
             Self::HashMismatch { .. } | Self::DigestMismatch { .. } => ErrorCode::ChecksumMismatch,
             Self::PartTooShort { .. } | Self::PartTooLong { .. } | Self::BodyBroken(_) => ErrorCode::PartSizeMismatch,
-            Self::Stalled(_) => ErrorCode::RequestTimeout,
+            Self::Stalled(_) | Self::TooSlow { .. } => ErrorCode::RequestTimeout,
             Self::SyncFailed(_) => ErrorCode::Internal,
             // Not a code that SDKs retry: the retry would end the request that took this one's place.
             Self::Superseded(_) => ErrorCode::InvalidParameter,

@@ -19,6 +19,7 @@ mod complete;
 mod end;
 mod error;
 mod local;
+mod passing;
 mod remote;
 mod resign;
 mod room;
@@ -34,7 +35,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use partway_api::PartPlan;
 use partway_api::limits::DEFAULT_MAX_FILE_BYTES;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -57,12 +58,13 @@ use crate::service::event::Events;
 use crate::service::key::Identity;
 use crate::storage::{DatabaseReserve, PartDigests, StorageError, StorageKind, Stores, WriteGate};
 use local::LocalUploads;
+use passing::{Passing, UnderWay};
 use room::Records;
 use s3::S3Uploads;
 use turns::Turns;
 
-/// Remote files that are fetched at once; others wait.
-const FETCHES: usize = 16;
+/// Remote files that are fetched at once.
+const FETCHES: usize = 32;
 
 /// The uploads of one server.
 #[derive(Clone)]
@@ -78,8 +80,10 @@ pub struct Uploads {
     limits: WorkspaceLimits,
     /// Fetches remote files.
     outgoing: Outgoing,
-    /// Permits to fetch one.
-    fetches: Arc<Semaphore>,
+    /// Those that are being fetched.
+    fetches: Passing,
+    /// Bytes of files that come whole and are not there yet, by workspace.
+    under_way: UnderWay,
     /// Rings when there is garbage.
     garbage_bell: Arc<Notify>,
 }
@@ -118,7 +122,8 @@ impl Uploads {
             starts: Arc::default(),
             limits: config.limits.of_workspace(),
             outgoing,
-            fetches: Arc::new(Semaphore::new(FETCHES)),
+            fetches: Passing::new(FETCHES),
+            under_way: UnderWay::default(),
             garbage_bell,
         }
     }

@@ -33,22 +33,26 @@ impl Uploads {
             return Err(InvalidInput::new(ErrorCode::InvalidRemoteUrl, "remote_url", was, allowed).into());
         }
         let url = self.outgoing.check(remote_url).map_err(FetchError::Forbidden)?;
+        fields.check_before_bytes()?;
+        // Who waits for its turn and goes away has not begun.
+        let turn = self.fetches.enter(identity.workspace_id).await?;
         let (uploads, identity) = (self.clone(), identity.clone());
-        to_its_end(async move { uploads.fetch_whole(&identity, url, fields).await }).await
+        to_its_end(async move {
+            let _turn = turn;
+            uploads.fetch_whole(&identity, url, fields).await
+        })
+        .await
     }
 
     async fn fetch_whole(&self, identity: &Identity, url: url::Url, fields: UploadFields) -> Result<File, UploadError> {
-        let _permit = self.fetches.acquire().await;
         let fetched = self.outgoing.fetch(url).await?;
         let named = fetched.file_name.as_deref().and_then(FileName::nearest);
         let name = fields.stored_name(named.or_else(|| FileName::parse(NAMELESS).ok()))?;
         let declared = MediaType::guess(fetched.content_type.as_deref(), name.as_str());
         let max_bytes = self.max_file_bytes(identity);
-        if fetched.size_bytes.is_some_and(|size_bytes| size_bytes > max_bytes) {
-            return Err(UploadError::FileTooLarge { limit_bytes: max_bytes });
-        }
         let headers = headers_at_store(name.as_str(), declared.as_str());
-        let expected = Expected { max_bytes, size_bytes: fetched.size_bytes, headers };
+        let size_bytes = fetched.size_bytes;
+        let expected = Expected { max_bytes, at_least_bytes: size_bytes, about_bytes: size_bytes, headers };
         let body = fetched.body.map(|bytes| bytes.map_err(UploadError::from));
         let received = self.receive_whole(identity, expected, body).await?;
         self.publish_whole(identity, received, name, &declared, fields, Source::Remote).await

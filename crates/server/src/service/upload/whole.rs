@@ -10,6 +10,7 @@ use futures_util::{Stream, StreamExt};
 use uuid::Uuid;
 
 use super::complete::check_hash;
+use super::passing::Entry;
 use super::start::room_left;
 use super::{UploadError, Uploads, to_its_end};
 use crate::db::files::File;
@@ -28,8 +29,10 @@ use crate::storage::{BlobHeaders, BlobRef, MAX_STREAM_BYTES, StorageKind};
 pub struct Expected {
     /// Most bytes it may have.
     pub max_bytes: u64,
-    /// About how many it will have, if that is known: for a look whether there is room.
-    pub size_bytes: Option<u64>,
+    /// At least as many come, if that is known.
+    pub at_least_bytes: Option<u64>,
+    /// About how many come, if that is known: for a look whether the disk has room.
+    pub about_bytes: Option<u64>,
     /// What a store that serves the file itself is to say of it, unless it is told otherwise for each download.
     pub headers: BlobHeaders,
 }
@@ -40,6 +43,17 @@ pub struct ReceivedFile {
     tally: Tally,
     /// What the bucket's store calls it.
     entity_tag: Option<String>,
+    _under_way: Entry,
+}
+
+impl ReceivedFile {
+    /// Nobody wants it: it goes at once. Dropped, it goes later.
+    ///
+    /// # Errors
+    /// When the database fails; then it goes later, too.
+    pub async fn give_up(self) -> Result<(), UploadError> {
+        Ok(self.unfinished.give_up().await?)
+    }
 }
 
 /// How files say where they came from.
@@ -92,6 +106,8 @@ impl Uploads {
         let usage = self.records.db.read(move |tx| usage::find(tx, workspace_id)).await?;
         let room = usage.and_then(|usage| room_left(&usage, self.limits.storage_bytes));
         let most = Most::of(expected.max_bytes, room, self.primary)?;
+        let mut under_way = self.under_way.enter(workspace_id);
+        most.check(expected.at_least_bytes.unwrap_or_default(), under_way.of_workspace())?;
         let blob = BlobRef { storage: self.primary, id: Uuid::now_v7() };
         let bell = Arc::clone(&self.garbage_bell);
         let unfinished = UnfinishedBlob::begin(&self.records.db, blob, Some(workspace_id), bell).await?;
@@ -100,25 +116,36 @@ impl Uploads {
         let counted = body.map(|bytes| {
             let bytes = bytes?;
             tally.add(&bytes);
-            most.check(tally.size_bytes)?;
+            let of_others = under_way.add(bytes.len() as u64);
+            most.check(tally.size_bytes, of_others)?;
             Ok(bytes)
         });
         let stored = async {
             match blob.storage {
-                StorageKind::Local => self.local()?.receive_whole(blob.id, expected.size_bytes, counted).await,
-                StorageKind::S3 => self.s3()?.receive_whole(blob.id, &expected.headers, counted).await,
+                StorageKind::Local => self.local()?.receive_whole(blob.id, expected.about_bytes, counted).await,
+                StorageKind::S3 => self.s3()?.receive_whole(workspace_id, blob.id, &expected.headers, counted).await,
             }
         };
-        tokio::select! {
-            stored = stored => stored?,
+        let stored = tokio::select! {
+            stored = stored => stored,
             () = unfinished.lost() => return Err(UploadError::HeldUp),
-        }
-        failpoint::pass("whole.after_bytes");
-        let entity_tag = match blob.storage {
-            StorageKind::Local => None,
-            StorageKind::S3 => self.s3()?.look_at_whole(blob.id, tally.size_bytes).await?,
         };
-        Ok(ReceivedFile { unfinished, tally, entity_tag })
+        failpoint::pass("whole.after_bytes");
+        let looked = match (stored, blob.storage) {
+            (Ok(()), StorageKind::Local) => Ok(None),
+            (Ok(()), StorageKind::S3) => self.s3()?.look_at_whole(blob.id, tally.size_bytes).await,
+            (Err(error), _) => Err(error),
+        };
+        match looked {
+            Ok(entity_tag) => Ok(ReceivedFile { unfinished, tally, entity_tag, _under_way: under_way }),
+            Err(error) => {
+                // A store that did not answer may do yet what it was asked for.
+                if !matches!(&error, UploadError::Storage(error) if error.may_pass()) {
+                    unfinished.give_up().await?;
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Makes a file visible that was received. When this returns it survives a power cut. Once begun it goes on to its
@@ -135,9 +162,12 @@ impl Uploads {
         fields: UploadFields,
         source: Source,
     ) -> Result<File, UploadError> {
-        let ReceivedFile { unfinished, tally, entity_tag } = received;
+        let ReceivedFile { unfinished, tally, entity_tag, _under_way } = received;
         let hash = format!("blake3:{}", tally.hasher.finalize());
-        check_hash(fields.hash.as_ref().map(FileHash::as_str), Some(&hash))?;
+        if let Err(mismatch) = check_hash(fields.hash.as_ref().map(FileHash::as_str), Some(&hash)) {
+            unfinished.give_up().await?;
+            return Err(mismatch);
+        }
         let (file_type, blob) = (FileType::of(&tally.head, declared), unfinished.blob());
         let dimensions = match blob.storage {
             StorageKind::Local => self.local()?.dimensions(blob.id, &file_type.mime_type).await?,
@@ -180,7 +210,13 @@ impl Uploads {
             }
             publish_file(tx, &events, draft, |storage| keep_seconds(grace_seconds, storage)).map(Ok)
         });
-        let file = published.await??;
+        let file = match published.await? {
+            Ok(file) => file,
+            Err(refused) => {
+                unfinished.give_up().await?;
+                return Err(refused);
+            }
+        };
         failpoint::pass("whole.after_commit");
         unfinished.claimed();
         self.records.events.ring();
@@ -192,7 +228,7 @@ impl Uploads {
 /// Most bytes that a file may have, and why no more.
 #[derive(Debug, Clone, Copy)]
 struct Most {
-    bytes: u64,
+    max_bytes: u64,
     room: Option<super::start::Room>,
 }
 
@@ -204,16 +240,20 @@ impl Most {
         };
         match room {
             Some(room) if room.left_bytes() == 0 => Err(UploadError::NoRoomInWorkspace(room)),
-            Some(room) if room.left_bytes() < max_bytes => Ok(Self { bytes: room.left_bytes(), room: Some(room) }),
-            _ => Ok(Self { bytes: max_bytes, room: None }),
+            _ => Ok(Self { max_bytes, room }),
         }
     }
 
-    fn check(&self, size_bytes: u64) -> Result<(), UploadError> {
+    /// Whether a file may have so many bytes, while others of its workspace that are under way have `of_others`.
+    fn check(&self, size_bytes: u64, of_others: u64) -> Result<(), UploadError> {
+        if size_bytes > self.max_bytes {
+            return Err(UploadError::FileTooLarge { limit_bytes: self.max_bytes });
+        }
         match self.room {
-            _ if size_bytes <= self.bytes => Ok(()),
-            Some(room) => Err(UploadError::NoRoomInWorkspace(room)),
-            None => Err(UploadError::FileTooLarge { limit_bytes: self.bytes }),
+            Some(room) if size_bytes.saturating_add(of_others) > room.left_bytes() => {
+                Err(UploadError::NoRoomInWorkspace(room))
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -18,14 +18,15 @@ mod whole;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
+use super::passing::Passing;
 use super::room::Records;
 use super::{UploadError, blocking, plan_of};
 use crate::storage::{S3Store, StoreUpload};
 
-/// Files that pass this server on their way to the store at once: each holds 16 MiB.
-const STREAMS: usize = 16;
+/// Files that pass this server on their way to the store at once: each holds up to 16 MiB.
+const STREAMS: usize = 64;
 
 /// The uploads of one bucket. Clones share them.
 #[derive(Clone)]
@@ -34,15 +35,15 @@ pub(super) struct S3Uploads {
     store: Arc<S3Store>,
     /// Rings when there is garbage.
     garbage_bell: Arc<Notify>,
-    /// Permits to pass bytes on to the store.
-    streams: Arc<Semaphore>,
+    /// Files whose bytes are passed on to the store.
+    streams: Passing,
     /// What the last sweep found to be in nobody's use.
     suspects: Arc<Mutex<HashSet<StoreUpload>>>,
 }
 
 impl S3Uploads {
     pub(super) fn new(records: Records, store: Arc<S3Store>, garbage_bell: Arc<Notify>) -> Self {
-        let streams = Arc::new(Semaphore::new(STREAMS));
+        let streams = Passing::new(STREAMS);
         Self { records, store, garbage_bell, streams, suspects: Arc::default() }
     }
 }

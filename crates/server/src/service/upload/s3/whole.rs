@@ -1,21 +1,42 @@
 //! Files that come whole, into an object of the bucket: they pass this server.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use uuid::Uuid;
 
 use super::{S3Uploads, UploadError};
 use crate::storage::{BlobHeaders, BlobStore, StorageError};
 
+/// So much must come in so long: whoever is slower than 14 KiB/s would keep others from their turn.
+const STRETCH_BYTES: u64 = 8 << 20;
+const STRETCH_TIMEOUT: Duration = Duration::from_secs(600);
+
 impl S3Uploads {
-    /// Brings all that `body` brings into a new object. Waits while many others do: each holds two parts in memory.
+    /// Brings all that `body` brings into a new object.
+    ///
+    /// # Errors
+    /// [`UploadError::Busy`] while many others do: each holds two parts in memory.
     pub(in super::super) async fn receive_whole(
         &self,
+        workspace_id: Uuid,
         blob_id: Uuid,
         headers: &BlobHeaders,
         body: impl Stream<Item = Result<Bytes, UploadError>>,
     ) -> Result<(), UploadError> {
-        let _permit = self.streams.acquire().await;
+        let _turn = self.streams.enter(workspace_id).await?;
+        let mut stretch = (Instant::now(), 0);
+        let body = body.map(|bytes| {
+            let bytes = bytes?;
+            stretch.1 += bytes.len() as u64;
+            if stretch.1 >= STRETCH_BYTES {
+                stretch = (Instant::now(), 0);
+            } else if stretch.0.elapsed() > STRETCH_TIMEOUT {
+                return Err(UploadError::TooSlow { bytes: STRETCH_BYTES, within: STRETCH_TIMEOUT });
+            }
+            Ok(bytes)
+        });
         self.store.put_stream(blob_id, headers, body).await
     }
 

@@ -1,0 +1,141 @@
+"""What JSON Schema cannot say of Partway's rules, and how a part gets its URL.
+
+A request that is as the document says may be refused only for a reason that stands here; every other refusal is a failure.
+"""
+
+import itertools
+import json
+import os
+import re
+import unicodedata
+import urllib.parse
+import urllib.request
+
+import schemathesis
+from schemathesis.openapi.checks import RejectedPositiveData
+
+MAX_NAME_BYTES = 255
+# Hosts as everybody takes them. Of others (numbers, punycode, ports) the server judges as browsers do.
+PLAIN_URL = re.compile(r"https?://[a-z][a-z-]*(\.[a-z][a-z-]*)*(/[a-z0-9/._-]*)?")
+PLAIN_FIELD = re.compile(r"[A-Za-z0-9_ -]*")
+
+
+def bytes_of(text):
+    """After NFC, as the server counts."""
+    return len(unicodedata.normalize("NFC", text).encode("utf-8", "surrogatepass"))
+
+
+def members(case):
+    return case.body if isinstance(case.body, dict) else {}
+
+
+def texts(case, *fields):
+    return [members(case)[field] for field in fields if isinstance(members(case).get(field), str)]
+
+
+def long_name(case):
+    # Eight characters and a dash come before it, or the extension of the file that is renamed behind it.
+    added = 9 if str(members(case).get("random_prefix")).lower() == "true" else 0
+    added = 20 if "file_name" not in members(case) else added
+    return any(bytes_of(name) > MAX_NAME_BYTES - added for name in texts(case, "file_name", "name"))
+
+
+def long_folder(case):
+    # 1,024 bytes, of which some are those of the folder that it is in.
+    paths = texts(case, "folder", "name")
+    return any(bytes_of(path) > 900 or any(bytes_of(name) > MAX_NAME_BYTES for name in path.split("/")) for path in paths)
+
+
+def odd_member(case):
+    """A hash of a kind that this server does not know, or a URL or a form that can be judged in more than one way."""
+    return (
+        any(not text.startswith("blake3:") for text in texts(case, "hash"))
+        or any(not PLAIN_URL.fullmatch(url) for url in texts(case, "webhook_url"))
+        or any(not PLAIN_FIELD.fullmatch(field) for field in members(case))
+    )
+
+
+def given(*fields):
+    return lambda case: any(members(case).get(field) for field in fields)
+
+
+def always(_):
+    return True
+
+
+NAMES = {"INVALID_FILE_NAME": long_name, "INVALID_FOLDER": long_folder}
+# The text of metadata must be JSON.
+FIELDS = NAMES | {"INVALID_METADATA": lambda case: bool(texts(case, "metadata")), "INVALID_PARAMETER": odd_member}
+ENDED = {"SESSION_EXPIRED": always, "SESSION_ABORTED": always}
+# Of each operation, why a request that is as the document says may be refused.
+REASONS = {
+    # Which extensions are known, and how large a file may be, is the server's own.
+    "start_multipart": FIELDS
+    | {"INVALID_FORMAT": lambda case: any("/" not in text for text in texts(case, "format")), "FILE_TOO_LARGE": always},
+    # What has arrived is not what should.
+    "complete_multipart": ENDED
+    | {
+        "PARTS_MISSING": always,
+        "UUID_MISMATCH": given("uuid"),
+        "CHECKSUM_MISMATCH": given("hash"),
+        "INVALID_PARAMETER": odd_member,
+    },
+    # The session has fewer parts.
+    "resign_multipart": ENDED | {"INVALID_PARAMETER": given("parts")},
+    "put_part": {
+        "CHECKSUM_MISMATCH": lambda case: case.headers.keys() & {"Content-MD5", "Content-Digest"},
+        # A structured field (RFC 9651).
+        "INVALID_PARAMETER": lambda case: "Content-Digest" in case.headers,
+    },
+    "create_upload": FIELDS | {"CHECKSUM_MISMATCH": given("hash")},
+    # Nothing is reached from here.
+    "create_remote_upload": FIELDS | {"INVALID_REMOTE_URL": always, "REMOTE_FETCH_FAILED": always},
+    # Tags and metadata that the file has already count, too.
+    "update_file": {"INVALID_TAGS": given("add_tags"), "INVALID_METADATA": given("metadata")},
+    # One of them must be given, and not null.
+    "rename_file": NAMES | {"FILE_NAME_REQUIRED": lambda case: not texts(case, "name", "folder")},
+    # The folder that it is in may be deep already.
+    "create_folder": {"INVALID_FOLDER": lambda case: long_folder(case) or given("parent_folder_no")(case)},
+    "rename_folder": {"INVALID_FOLDER": long_folder},
+    "get_file_content": {"RANGE_NOT_SATISFIABLE": lambda case: "Range" in case.headers},
+}
+
+
+def operation_id(case):
+    return case.operation.definition.raw.get("operationId")
+
+
+@schemathesis.hook
+def filter_failure(context, failure, case, response):
+    """Drops a refusal that has its reason."""
+    if not isinstance(failure, RejectedPositiveData):
+        return True
+    # A condition that does not hold (RFC 9110, section 13).
+    if response.status_code == 412:
+        return not case.headers.keys() & {"If-Match", "If-Unmodified-Since"}
+    try:
+        code = response.json()["errorCode"]
+    except (ValueError, KeyError, TypeError):
+        return True
+    return not REASONS.get(operation_id(case), {}).get(code, lambda _: False)(case)
+
+
+calls = itertools.count()
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    """Every other part is sent to the URL of a session that is started for it: nobody can guess one."""
+    if operation_id(case) != "put_part" or not case.meta or not case.meta.generation.mode.is_positive:
+        return
+    content = getattr(case.body, "data", case.body)
+    if not isinstance(content, bytes) or not content or next(calls) % 2:
+        return
+    body = {"file_name": "part.bin", "size": len(content), "format": "bin"}
+    headers = {"Authorization": f"Bearer {os.environ['PARTWAY_KEY']}", "Content-Type": "application/json"}
+    url = case.operation.base_url.rstrip("/") + "/api/v1/multipart/start"
+    with urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers)) as answer:
+        part = urllib.parse.urlsplit(json.load(answer)["parts"][0])
+    session_id, _, index = part.path.rsplit("/", 3)[1:]
+    case.path_parameters = {"session_id": session_id, "part_index": int(index)}
+    case.query = dict(urllib.parse.parse_qsl(part.query))

@@ -36,7 +36,7 @@ pub struct FolderName(#[expect(dead_code, reason = "for the document")] String);
 #[derive(ToSchema)]
 #[schema(
     max_length = 255,
-    pattern = r#"^(\.?[0-9A-Za-z][0-9A-Za-z_+-]*|[0-9A-Za-z!#$&^_.+-]+/[0-9A-Za-z!#$&^_.+-]+(; *[0-9A-Za-z!#$&^_.+-]+=([0-9A-Za-z!#$&^_.+-]+|"[ !#-\[\]-~]*"))*)$"#,
+    pattern = r#"^(\.?[0-9A-Za-z][0-9A-Za-z_+-]*|[0-9A-Za-z!#$&^_.+-]+/[0-9A-Za-z!#$&^_.+-]+(; *[0-9A-Za-z!#$&^_.+-]+=([0-9A-Za-z!#$&^_.+-]+|"[ !#-\[\]-~]+"))*)$"#,
     example = "video/mp4"
 )]
 pub struct Format(#[expect(dead_code, reason = "for the document")] String);

@@ -31,6 +31,21 @@ fn the_curl_lines_of_the_readme_upload_a_file() {
     assert!(std::fs::read(directory.path().join("copy.mp4")).unwrap() == data, "the copy is not the file");
 }
 
+#[test]
+fn the_curl_lines_of_the_readme_send_a_file_in_one_request_and_list_files() {
+    let (directory, data_dir) = fresh();
+    let server = Server::start(&data_dir, &[]);
+    std::fs::write(directory.path().join("big-video.mp4"), bytes(2, 1_000_000)).unwrap();
+    let one_request = block_with("sh", "--form file=@");
+    // The other line fetches a file from the Internet, which a test must not need.
+    let lines =
+        format!("KEY={}\n{}\n{}", server.private_key(), one_request.lines().next().unwrap(), block_with("sh", "API="));
+    let script = lines.replace("http://127.0.0.1:8080", &server.url);
+    let output = run(Command::new("bash").args(["-euo", "pipefail", "-c", &script]).current_dir(directory.path()));
+    let answers = text(&output.stdout);
+    assert!(answers.contains(r#""path":"uploads/direct.mp4""#) && answers.contains(r#""total_items":1"#), "{answers}");
+}
+
 /// An upload of which only the second of seven parts is there, as its own client left it.
 fn interrupted(server: &Server, directory: &std::path::Path, data: &[u8]) -> String {
     std::fs::write(directory.join("big-video.mp4"), data).unwrap();

@@ -20,9 +20,9 @@ use super::super::value::Value;
 use super::super::{DbError, Tx, migrate};
 use super::Durability;
 
-/// Connections for reading. Reads are point lookups of microseconds; two keep one slow listing from
-/// delaying every request's key check.
-const READERS: usize = 2;
+/// Connections for reading. Reads are point lookups of microseconds; four keep some slow listings from delaying every
+/// request's key check.
+const READERS: usize = 4;
 /// Most writes in one transaction: bounds how long the first of them waits for the last.
 const MAX_BATCH: usize = 256;
 /// How long another process (a `partway keys` command) may hold the write lock before a write fails.

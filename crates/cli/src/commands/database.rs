@@ -24,7 +24,7 @@ pub(super) fn read<T: Send + 'static>(
 
 fn on_database<T>(config: &Config, work: impl AsyncFnOnce(Db) -> Result<T, DbError>) -> Result<T, Failure> {
     let db = open_existing(config)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     Ok(runtime.block_on(work(db))?)
 }
 

@@ -103,10 +103,19 @@ pub fn insert(tx: &Tx<'_>, delivery: &Delivery) -> Result<(), DbError> {
     Ok(())
 }
 
-/// The next URL in the order of their texts, behind `after`, to which something is still to be sent.
-pub fn next_url(tx: &Tx<'_>, after: &str) -> Result<Option<String>, DbError> {
-    let sql = "SELECT url FROM deliveries WHERE dead_at IS NULL AND url > ?1 ORDER BY url LIMIT 1";
-    tx.optional(sql, &[&after], |row| row.get(0))
+/// The next URL in the order of their texts, behind `after`, to which something is due.
+pub fn next_due_url(tx: &Tx<'_>, after: &str) -> Result<Option<String>, DbError> {
+    let sql =
+        "SELECT url FROM deliveries WHERE dead_at IS NULL AND url > ?1 AND next_attempt_at <= ?2 ORDER BY url LIMIT 1";
+    tx.optional(sql, &[&after, &tx.now()?], |row| row.get(0))
+}
+
+/// When what comes next of a subject for a receiver can be sent at the earliest: not before what waits already.
+pub fn not_before(tx: &Tx<'_>, subject_id: Uuid, url: &str) -> Result<Timestamp, DbError> {
+    let now = tx.now()?;
+    let sql = "SELECT max(next_attempt_at) FROM deliveries WHERE subject_id = ?1 AND url = ?2 AND dead_at IS NULL";
+    let waiting = tx.optional(sql, &[&subject_id.to_string(), &url], |row| row.get::<Option<Timestamp>>(0))?.flatten();
+    Ok(waiting.map_or(now, |waiting| waiting.max(now)))
 }
 
 /// At most `limit` deliveries to a URL that are due, the longest due first: of each subject and receiver only the first.
@@ -134,9 +143,17 @@ pub fn delete(tx: &Tx<'_>, id: Uuid) -> Result<(), DbError> {
     tx.execute("DELETE FROM deliveries WHERE id = ?1", &[&id.to_string()]).map(drop)
 }
 
-/// It was sent in vain, and is sent again in `pause_seconds`, or never: then it is kept to be replayed.
-pub fn put_off(tx: &Tx<'_>, id: Uuid, error: &str, pause_seconds: Option<u64>) -> Result<(), DbError> {
-    let now = tx.now()?;
+/// It was sent in vain, and is sent again in `pause_seconds`, or never: then it is kept to be replayed. What waits behind it
+/// waits as long.
+pub fn put_off(tx: &Tx<'_>, delivery: &Delivery, error: &str, pause_seconds: Option<u64>) -> Result<(), DbError> {
+    let (id, now) = (delivery.id, tx.now()?);
+    if let Some(pause_seconds) = pause_seconds {
+        tx.execute(
+            "UPDATE deliveries SET next_attempt_at = ?4 \
+             WHERE subject_id = ?1 AND url = ?2 AND dead_at IS NULL AND sequence > ?3 AND next_attempt_at < ?4",
+            &[&delivery.subject_id.to_string(), &delivery.url, &delivery.sequence, &now.plus_seconds(pause_seconds)],
+        )?;
+    }
     tx.execute(
         "UPDATE deliveries SET attempts = attempts + 1, last_error = ?2, next_attempt_at = ?3, dead_at = ?4 WHERE id = ?1",
         &[
@@ -149,7 +166,17 @@ pub fn put_off(tx: &Tx<'_>, id: Uuid, error: &str, pause_seconds: Option<u64>) -
     Ok(())
 }
 
-/// What was given up, the oldest first, of one workspace or of all.
+/// Whether anything was given up before then.
+pub fn any_dead_before(tx: &Tx<'_>, until: Timestamp) -> Result<bool, DbError> {
+    tx.exists("SELECT 1 FROM deliveries WHERE dead_at IS NOT NULL AND dead_at < ?1 LIMIT 1", &[&until])
+}
+
+/// Forgets what was given up before then.
+pub fn forget_dead_before(tx: &Tx<'_>, until: Timestamp) -> Result<(), DbError> {
+    tx.execute("DELETE FROM deliveries WHERE dead_at IS NOT NULL AND dead_at < ?1", &[&until]).map(drop)
+}
+
+/// What was given up, the oldest first.
 pub fn list_dead(tx: &Tx<'_>) -> Result<Vec<Delivery>, DbError> {
     tx.all(select!("WHERE o.dead_at IS NOT NULL ORDER BY o.created_at, o.id"), &[], from_row)
 }

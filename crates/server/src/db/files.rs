@@ -160,8 +160,9 @@ pub(super) fn from_row(row: &Row<'_>) -> Result<File, DbError> {
     })
 }
 
-/// The path of a name in a folder.
+/// The path of a name in a folder, which may have been deleted.
 pub fn join(folder: &str, name: &str) -> String {
+    let folder = folders::former_path(folder);
     if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
 
@@ -232,7 +233,9 @@ pub fn is_file_no_taken(tx: &Tx<'_>, file_no: &str) -> Result<bool, DbError> {
 
 /// Whether the workspace holds a file with this hash.
 pub fn has_hash(tx: &Tx<'_>, workspace_id: Uuid, hash: &str) -> Result<bool, DbError> {
-    tx.exists("SELECT 1 FROM files WHERE workspace_id = ?1 AND hash = ?2 LIMIT 1", &[&workspace_id.to_string(), &hash])
+    let sql = "SELECT 1 FROM files f JOIN folders d ON d.id = f.folder_id \
+               WHERE f.workspace_id = ?1 AND f.hash = ?2 AND d.deleted_at IS NULL LIMIT 1";
+    tx.exists(sql, &[&workspace_id.to_string(), &hash])
 }
 
 /// The workspace's file of this number.
@@ -268,9 +271,9 @@ pub fn list_deleted(tx: &Tx<'_>, limit: u32) -> Result<Vec<File>, DbError> {
     )
 }
 
-/// Takes a file of a deleted folder away, which is counted no more.
-pub fn delete_uncounted(tx: &Tx<'_>, id: Uuid) -> Result<(), DbError> {
-    tx.execute("DELETE FROM files WHERE id = ?1", &[&id.to_string()]).map(drop)
+/// Takes a file of a deleted folder away, which is counted no more. False when somebody else has.
+pub fn delete_uncounted(tx: &Tx<'_>, id: Uuid) -> Result<bool, DbError> {
+    Ok(tx.execute("DELETE FROM files WHERE id = ?1", &[&id.to_string()])? == 1)
 }
 
 /// Gives a file other tags and metadata.
@@ -300,16 +303,18 @@ pub fn rename(tx: &Tx<'_>, file: &File, to: Uuid, name: &str, format: &str, now:
 
 /// Fills what files are found by, of those that were there before it was kept.
 pub(super) fn fill_what_is_found_by(tx: &Tx<'_>) -> Result<(), DbError> {
+    let mut last = String::new();
     loop {
-        let files =
-            tx.all("SELECT id, workspace_id, name, tags FROM files WHERE name_folded = '' LIMIT 1000", &[], |row| {
-                let tags: Vec<String> = columns::json(TABLE, row, 3)?;
-                Ok((columns::uuid(TABLE, row, 0)?, columns::uuid(TABLE, row, 1)?, row.get::<String>(2)?, tags))
-            })?;
+        let sql = "SELECT id, workspace_id, name, tags FROM files WHERE id > ?1 ORDER BY id LIMIT 1000";
+        let files = tx.all(sql, &[&last], |row| {
+            let tags: Vec<String> = columns::json(TABLE, row, 3)?;
+            Ok((columns::uuid(TABLE, row, 0)?, columns::uuid(TABLE, row, 1)?, row.get::<String>(2)?, tags))
+        })?;
         if files.is_empty() {
             return Ok(());
         }
         for (id, workspace_id, name, tags) in files {
+            last = id.to_string();
             let sql = "UPDATE files SET name_folded = ?2 WHERE id = ?1";
             tx.execute(sql, &[&id.to_string(), &folded(&name)])?;
             insert_tags(tx, workspace_id, id, &tags)?;

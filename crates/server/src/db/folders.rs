@@ -2,7 +2,8 @@
 //! a root folder, whose path is empty and which is never shown.
 //!
 //! Only folders have paths, so renaming and deleting one changes it and the folders below it, and no file. A folder that
-//! was deleted keeps its row, under a path that no folder can have, until the cleaner has taken its files away.
+//! was deleted keeps its row, under a path that no folder can have (`//`, its id, `/`, and the path that it had), until the
+//! cleaner has taken its files away.
 
 use uuid::Uuid;
 
@@ -11,6 +12,14 @@ use super::value::Row;
 use super::{DbError, Timestamp, Tx, columns, folded};
 
 const TABLE: &str = "folders";
+
+/// The path of a folder, or the one that it had before it was deleted.
+pub(super) fn former_path(path: &str) -> &str {
+    match path.strip_prefix("//") {
+        Some(deleted) => deleted.split_once('/').map_or("", |(_, path)| path),
+        None => path,
+    }
+}
 
 /// The id of a workspace's root folder.
 pub fn root(workspace_id: Uuid) -> Uuid {
@@ -234,7 +243,7 @@ pub fn rename(tx: &Tx<'_>, folder: &Folder, name: &str, path: &str, now: Timesta
 /// workspace must be locked.
 pub fn delete(tx: &Tx<'_>, folder: &Folder, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
-        "UPDATE folders SET path = '//' || id, parent_id = NULL, deleted_at = ?5 \
+        "UPDATE folders SET path = '//' || id || '/' || path, parent_id = NULL, deleted_at = ?5 \
          WHERE workspace_id = ?1 AND (id = ?2 OR (path > ?3 AND path < ?4))",
         &[
             &folder.workspace_id.to_string(),

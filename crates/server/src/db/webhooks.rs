@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::value::Row;
-use super::{DbError, Timestamp, Tx, columns};
+use super::{DbError, Timestamp, Tx, columns, workspaces};
 
 const TABLE: &str = "webhooks";
 
@@ -70,6 +70,9 @@ pub fn find(tx: &Tx<'_>, id: Uuid) -> Result<Option<Webhook>, DbError> {
 
 /// Removes a webhook, and what it was still to be told. False when there is none.
 pub fn delete(tx: &Tx<'_>, id: Uuid) -> Result<bool, DbError> {
+    let Some(webhook) = find(tx, id)? else { return Ok(false) };
+    // No event of the workspace is being written for it meanwhile.
+    workspaces::lock(tx, webhook.workspace_id)?;
     tx.execute("DELETE FROM deliveries WHERE webhook_id = ?1", &[&id.to_string()])?;
     Ok(tx.execute("DELETE FROM webhooks WHERE id = ?1", &[&id.to_string()])? == 1)
 }

@@ -11,7 +11,7 @@ use partway_api::limits::IDEMPOTENCY_SECONDS;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::db::{Db, DbError, Durability, Timestamp, Tx, garbage, idempotency, leases, parts};
+use crate::db::{Db, DbError, Durability, Timestamp, Tx, deliveries, garbage, idempotency, leases, parts};
 use crate::failpoint;
 use crate::service::file::Files;
 use crate::service::upload::{UploadError, Uploads};
@@ -25,6 +25,11 @@ const PAUSE: Duration = Duration::from_millis(500);
 const STEP: u32 = 100;
 /// Rows deleted in one transaction: a few milliseconds, so that requests do not wait long behind it.
 const ROWS_STEP: u32 = 1000;
+
+/// Steps of taking the files of deleted folders away, before everything else is looked at again.
+const PURGE_STEPS: u32 = 50;
+/// Events that were given up are kept for so long.
+const DEAD_LETTER_SECONDS: u64 = 90 * 24 * 60 * 60;
 
 /// The lease of the node that cleans, where several share the database.
 const LEASE: &str = "cleaner";
@@ -104,9 +109,20 @@ impl Cleaner {
         // First what makes room without waiting for anybody.
         self.delete_garbage().await?;
         self.uploads.expire_overdue().await?;
+        let mut steps = 0_u32;
         while self.files.purge_deleted().await? {
             failpoint::pass("cleaner.after_purge");
+            steps += 1;
+            // A large folder takes a while: the lease is renewed, and the rest is not forgotten over it.
+            if steps.is_multiple_of(PURGE_STEPS) {
+                if !self.is_chosen().await? {
+                    return Ok(());
+                }
+                self.delete_garbage().await?;
+                self.uploads.expire_overdue().await?;
+            }
         }
+        self.forget_dead_letters().await?;
         self.delete_garbage().await?;
         self.forget_ended_parts().await?;
         self.forget_idempotency_keys().await?;
@@ -123,6 +139,14 @@ impl Cleaner {
         while self.db.read(parts::any_ended).await? {
             self.db.write(Durability::Process, |tx| parts::forget_ended(tx, ROWS_STEP)).await?;
             failpoint::pass("cleaner.after_forget_parts");
+        }
+        Ok(())
+    }
+
+    async fn forget_dead_letters(&self) -> Result<(), CleanerError> {
+        let until = Timestamp::now().minus_seconds(DEAD_LETTER_SECONDS);
+        if self.db.read(move |tx| deliveries::any_dead_before(tx, until)).await? {
+            self.db.write(Durability::Process, move |tx| deliveries::forget_dead_before(tx, until)).await?;
         }
         Ok(())
     }

@@ -23,11 +23,13 @@ use crate::service::webhook::Signer;
 
 /// Looked for at least this often: events of other nodes do not ring here.
 const INTERVAL: Duration = Duration::from_secs(2);
+/// When something is due and cannot be sent.
+const BLOCKED_WAIT: Duration = Duration::from_millis(500);
 /// After a failure of the database.
 const PAUSE: Duration = Duration::from_secs(2);
 /// Longest pause between two attempts.
 const LONGEST_PAUSE_SECONDS: u64 = 6 * 60 * 60;
-/// Events that are being sent at once, and those of them to one URL: a slow receiver does not keep the others waiting.
+/// Events that are being sent at once, and those of them to one host: a slow receiver does not keep the others waiting.
 const AT_ONCE: usize = 64;
 const AT_ONCE_TO_ONE: usize = 8;
 /// Much of a reason that is worth keeping.
@@ -58,13 +60,34 @@ pub struct Messenger {
 #[derive(Default)]
 struct Sending {
     tasks: JoinSet<Uuid>,
+    /// Each with its receiver.
     deliveries: HashMap<Uuid, String>,
+    /// The URL looked at last: all get their turn, however many there are.
+    last_url: String,
 }
 
 impl Sending {
-    fn to(&self, url: &str) -> usize {
-        self.deliveries.values().filter(|other| *other == url).count()
+    fn to(&self, receiver: &str) -> usize {
+        self.deliveries.values().filter(|other| *other == receiver).count()
     }
+
+    fn ended(&mut self, sent: Result<Uuid, tokio::task::JoinError>) {
+        match sent {
+            Ok(id) => drop(self.deliveries.remove(&id)),
+            // Which one it was is not known; all that are due are looked at again.
+            Err(error) => {
+                tracing::error!(%error, "telling a webhook ended badly");
+                *self = Self::default();
+            }
+        }
+    }
+}
+
+/// Who is behind a URL: its host and port.
+fn receiver(url: &str) -> String {
+    let parsed = url::Url::parse(url).ok();
+    let host = parsed.as_ref().and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?)));
+    host.unwrap_or_else(|| url.to_owned())
 }
 
 impl Messenger {
@@ -84,16 +107,10 @@ impl Messenger {
                 () = stop.cancelled() => break,
                 () = messenger.bell.notified() => {}
                 () = tokio::time::sleep(pause) => {}
-                Some(sent) = sending.tasks.join_next() => {
-                    match sent {
-                        Ok(id) => drop(sending.deliveries.remove(&id)),
-                        // Which one it was is not known; all that are due are looked at again.
-                        Err(error) => {
-                            tracing::error!(%error, "telling a webhook ended badly");
-                            sending = Sending::default();
-                        }
-                    }
-                }
+                Some(sent) = sending.tasks.join_next() => sending.ended(sent),
+            }
+            while let Some(sent) = sending.tasks.try_join_next() {
+                sending.ended(sent);
             }
         }
         if messenger.db.is_shared() {
@@ -112,14 +129,17 @@ impl Messenger {
         {
             return Ok(INTERVAL);
         }
-        for delivery in self.db.read(list_due).await? {
-            if sending.deliveries.len() >= AT_ONCE {
-                break;
-            }
-            if sending.deliveries.contains_key(&delivery.id) || sending.to(&delivery.url) >= AT_ONCE_TO_ONE {
+        let (last_url, free) = (sending.last_url.clone(), AT_ONCE.saturating_sub(sending.deliveries.len()));
+        let (due, last_url) = self.db.read(move |tx| list_due(tx, last_url, free)).await?;
+        sending.last_url = last_url;
+        let mut has_started = false;
+        for delivery in due {
+            let receiver = receiver(&delivery.url);
+            if sending.deliveries.contains_key(&delivery.id) || sending.to(&receiver) >= AT_ONCE_TO_ONE {
                 continue;
             }
-            sending.deliveries.insert(delivery.id, delivery.url.clone());
+            has_started = true;
+            sending.deliveries.insert(delivery.id, receiver);
             let messenger = Arc::clone(self);
             sending.tasks.spawn(async move {
                 let id = delivery.id;
@@ -127,10 +147,18 @@ impl Messenger {
                 id
             });
         }
+        if has_started && sending.deliveries.len() < AT_ONCE {
+            // There may be more: those of the URLs behind the last one.
+            return Ok(Duration::ZERO);
+        }
+        if !sending.deliveries.is_empty() {
+            // What is on its way is due, too, and wakes by itself when it has arrived.
+            return Ok(INTERVAL);
+        }
         let left_ms = next.unix_milliseconds().saturating_sub(Timestamp::now().unix_milliseconds());
         let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or_default());
-        // What is on its way is due, too, and wakes by itself when it has arrived.
-        Ok(if sending.deliveries.is_empty() { left.clamp(Duration::from_millis(20), INTERVAL) } else { INTERVAL })
+        // Something that is due and yet was not sent waits for what is before it.
+        Ok(if left.is_zero() { BLOCKED_WAIT } else { left.min(INTERVAL) })
     }
 
     /// Sends one event, and notes what became of it.
@@ -147,7 +175,7 @@ impl Messenger {
                 let (url, event) = (&delivery.url, &delivery.event);
                 tracing::warn!(delivery_id = %id, url, event, problem, again_in_seconds = pause, "a webhook was not told");
                 let problem: String = problem.chars().take(MAX_ERROR_CHARS).collect();
-                self.db.write(Durability::Process, move |tx| deliveries::put_off(tx, id, &problem, pause)).await
+                self.db.write(Durability::Process, move |tx| deliveries::put_off(tx, &delivery, &problem, pause)).await
             }
         };
         failpoint::pass("webhook.after_note");
@@ -182,15 +210,23 @@ impl Messenger {
     }
 }
 
-/// What is due, some for each URL. What is on its way is due, too, and counts.
-fn list_due(tx: &Tx<'_>) -> Result<Vec<Delivery>, DbError> {
+/// What is due, at most about `wanted`, some for each URL from behind `last_url` on and around to it. What is on its way is
+/// due, too. Also says which URL was the last.
+fn list_due(tx: &Tx<'_>, last_url: String, wanted: usize) -> Result<(Vec<Delivery>, String), DbError> {
     let mut due = Vec::new();
-    let mut last = String::new();
-    while let Some(url) = deliveries::next_url(tx, &last)? {
-        due.extend(deliveries::list_due(tx, &url, AT_ONCE_TO_ONE as u32)?);
-        last = url;
+    let (mut last, mut has_wrapped) = (last_url.clone(), last_url.is_empty());
+    while due.len() < wanted {
+        match deliveries::next_due_url(tx, &last)? {
+            Some(url) if has_wrapped && !last_url.is_empty() && url > last_url => break,
+            Some(url) => {
+                due.extend(deliveries::list_due(tx, &url, AT_ONCE_TO_ONE as u32)?);
+                last = url;
+            }
+            None if has_wrapped => break,
+            None => (last, has_wrapped) = (String::new(), true),
+        }
     }
-    Ok(due)
+    Ok((due, last))
 }
 
 /// How long to wait after so many attempts in vain; `None` when it is enough.

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use partway_api::ErrorCode;
-use partway_api::limits::{DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS};
+use partway_api::limits::{DEFAULT_PAGE_ROWS, MAX_NAME_BYTES, MAX_PAGE_ROWS};
 
 use crate::input::{InvalidInput, shown};
 
@@ -54,14 +54,30 @@ impl Parameters {
         }
     }
 
+    /// The same, of a part of a name: no longer than a name can be.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETER.
+    pub fn search(&self, name: &str) -> Result<Option<String>, InvalidInput> {
+        let text = self.text(name)?;
+        match text.as_deref().filter(|text| text.chars().count() > MAX_NAME_BYTES) {
+            Some(long) => {
+                let allowed = format!("at most {MAX_NAME_BYTES} characters");
+                Err(InvalidInput::new(ErrorCode::InvalidParameter, name, shown(long), allowed))
+            }
+            None => Ok(text),
+        }
+    }
+
     /// A parameter that is `true` or `false`, or its default, false.
     ///
     /// # Errors
     /// INVALID_PARAMETER.
     pub fn boolean(&self, name: &str) -> Result<bool, InvalidInput> {
-        match self.get(name) {
+        // Given without a value it is meant.
+        match self.0.get(name).map(String::as_str) {
             None | Some("false") => Ok(false),
-            Some("true") => Ok(true),
+            Some("true" | "") => Ok(true),
             Some(other) => Err(InvalidInput::new(ErrorCode::InvalidParameter, name, shown(other), "true, false")),
         }
     }

@@ -140,6 +140,7 @@ impl Events {
         let data = data(&workspaces::number_of(tx, workspace_id)?);
         let payload = json!({"type": kind.as_str(), "timestamp": created_at.to_iso8601(), "data": data}).to_string();
         for (webhook_id, url) in receivers {
+            let next_attempt_at = deliveries::not_before(tx, subject_id, &url)?;
             let delivery = Delivery {
                 id: Uuid::now_v7(),
                 event_id,
@@ -152,7 +153,7 @@ impl Events {
                 payload: payload.clone(),
                 created_at,
                 attempts: 0,
-                next_attempt_at: tx.now()?,
+                next_attempt_at,
                 dead_at: None,
                 last_error: None,
             };

@@ -16,9 +16,9 @@ use crate::db::{Db, DbError, Durability, Timestamp, Tx, folders, garbage, worksp
 use crate::input::{FileName, FolderPath, MediaType, Metadata, Tags};
 use crate::storage::StorageKind;
 
-/// Files taken away in one transaction when a folder was deleted: some tens of milliseconds, so that uploads do not wait
-/// long behind it.
-const PURGE_STEP: u32 = 500;
+/// Files taken away in one transaction when a folder was deleted: some milliseconds in SQLite, and some hundred questions to
+/// PostgreSQL, so that uploads do not wait long behind it.
+const PURGE_STEP: u32 = 100;
 
 /// The files of all workspaces.
 #[derive(Clone)]
@@ -231,8 +231,10 @@ impl Files {
             for file in &files {
                 // Their workspaces' events are numbered.
                 workspaces::lock(tx, file.workspace_id)?;
-                files::delete_uncounted(tx, file.id)?;
-                discard(tx, &events, file, grace_seconds)?;
+                // Another node may have been there, whose lease ran out.
+                if files::delete_uncounted(tx, file.id)? {
+                    discard(tx, &events, file, grace_seconds)?;
+                }
             }
             if files.is_empty() {
                 folders::forget_deleted(tx, PURGE_STEP)?;

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::db::files::{self, MovedFile};
 use crate::db::garbage::{self, NewGarbage, Reason};
-use crate::db::{Db, DbError, Durability};
+use crate::db::{Db, DbError, Durability, workspaces};
 use crate::delivery::{headers_at_store, safer_type};
 use crate::service::unfinished::UnfinishedBlob;
 use crate::storage::{BlobRef, BlobStore, ByteSource, ByteStream, StorageError, StorageKind, Stores, stream_hash};
@@ -197,8 +197,10 @@ impl MoveFiles {
             size_bytes: file.size_bytes,
             keep_seconds: if old.storage == StorageKind::S3 { self.grace_seconds } else { 0 },
         };
-        let (id, hash) = (file.id, format!("blake3:{hash}"));
+        let (id, workspace_id, hash) = (file.id, file.workspace_id, format!("blake3:{hash}"));
         let switched = self.db.write(Durability::PowerLoss, move |tx| {
+            // Whoever deletes or replaces the file meanwhile finds the one blob or the other.
+            workspaces::lock(tx, workspace_id)?;
             if !UnfinishedBlob::claim(tx, copy)? {
                 return Ok(None);
             }

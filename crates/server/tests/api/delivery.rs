@@ -171,6 +171,7 @@ async fn nothing_served_can_act_as_the_site() {
         ("application/pdf", true, "inline"),
         ("text/javascript", true, "inline"),
         ("application/x-unheard-of", true, "inline"),
+        ("video/x+xml", true, "inline"),
         ("image/png", false, "inline"),
         ("video/mp4", false, "inline"),
         ("text/plain", false, "inline"),

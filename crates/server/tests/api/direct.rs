@@ -196,6 +196,13 @@ async fn bad_forms_get_clear_errors_and_leave_nothing() {
             "CHECKSUM_MISMATCH",
             "hash",
         ),
+        (
+            "a hash that nobody compares",
+            [&field("hash", "crc64nvme:AAAAAAAAAAA="), &good, end].concat(),
+            400,
+            "INVALID_PARAMETER",
+            "blake3:",
+        ),
         ("a long field", [&field("folder", &long), &good, end].concat(), 413, "PAYLOAD_TOO_LARGE", "`folder`"),
         (
             "a long field behind the file",
@@ -307,6 +314,36 @@ async fn the_workspaces_limit_counts_while_the_file_comes_and_when_it_is_there()
     statuses.sort_unstable();
     assert_eq!(statuses, [201, 403]);
     app.until("only two files are left", |app| app.count("garbage") == 0 && app.has_blobs(2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_that_are_under_way_count_towards_the_limit_of_their_workspace() {
+    let app = TestApp::start_with(|config| {
+        config.limits.workspace_storage = Some(partway_server::config::Bytes(1_000_000));
+    })
+    .await;
+    // One that has sent 800 kB and goes on.
+    let (address, key) = (app.address, app.private_key.clone());
+    let slow = std::thread::spawn(move || {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        let head = format!(
+            "POST /api/v1/uploads HTTP/1.1\r\nHost: x\r\nx-api-key: {key}\r\nContent-Type: multipart/form-data; boundary=b\r\n\
+             Content-Length: 900000\r\n\r\n"
+        );
+        let begin = [head, field("file_name", "slow"), file_field(&"x".repeat(800_000))].concat();
+        std::io::Write::write_all(&mut stream, begin.as_bytes()).unwrap();
+        stream
+    });
+    let stream = slow.join().unwrap();
+    app.until("the other is refused", |app| {
+        let (data, fields) = (vec![1; 300_000], [("file_name", "b")]);
+        tokio::task::block_in_place(|| {
+            let answer = tokio::runtime::Handle::current().block_on(app.send_whole(data, &fields));
+            answer.status() == 403
+        })
+    })
+    .await;
+    drop(stream);
 }
 
 #[tokio::test]

@@ -157,6 +157,8 @@ async fn a_deleted_folder_is_gone_at_once_with_everything_below_it() {
         (&would["files"], &would["bytes"], &would["folders"], &would["folder"]["path"]),
         (&json!(2), &json!(8), &json!(1), &json!("d"))
     );
+    // Named without a value it is meant: a slip of the pen deletes nothing.
+    assert_eq!(app.delete_folder(&number_of_d, "?dry_run").await.status(), 200);
     assert_eq!(app.delete_folder(&number_of_d, "").await.status(), 204);
     // Nobody sees it, whether the cleaner has been there or not.
     assert_error(app.delete_folder(&number_of_d, "").await, 404, "FOLDER_NOT_FOUND", &[]).await;
@@ -195,9 +197,9 @@ async fn the_place_of_a_deleted_folder_cannot_be_asked_for() {
     let id = app.text("SELECT id FROM folders WHERE path = 'd'");
     app.stop.cancel();
     // As the cleaner would find it.
-    app.sql("UPDATE folders SET path = '//' || id, parent_id = NULL, deleted_at = 1 WHERE path = 'd'");
+    app.sql("UPDATE folders SET path = '//' || id || '/' || path, parent_id = NULL, deleted_at = 1 WHERE path = 'd'");
     let found = app.app().db.read({
-        let (number, path) = (app.workspace_no.clone(), format!("//{id}/a"));
+        let (number, path) = (app.workspace_no.clone(), format!("//{id}/d/a"));
         move |tx| partway_server::db::files::find_served(tx, &number, &path)
     });
     assert_eq!(found.await.unwrap(), None);

@@ -123,6 +123,36 @@ async fn every_file_of_a_deleted_folder_is_told() {
     let told: std::collections::BTreeSet<_> =
         peer.asked().iter().map(|asked| event(asked).1["name"].as_str().unwrap().to_owned()).collect();
     assert_eq!(told.len(), 30);
+    for asked in peer.asked() {
+        let (_, data) = event(&asked);
+        let (path, url) = (data["path"].as_str().unwrap(), data["url"].as_str().unwrap());
+        assert!(path.starts_with("d/") && url.ends_with(path) && !url.contains("///"), "{data}");
+    }
+}
+
+#[tokio::test]
+async fn many_receivers_that_are_down_do_not_keep_one_that_is_up_from_its_turn() {
+    let app = TestApp::start_with(impatient).await;
+    let down = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let up = Peer::obliging().await;
+    for number in 0..150 {
+        let url = format!("http://{down}/{number}");
+        app.whole(b"x", &[("file_name", &format!("{number}")), ("webhook_url", &url)]).await;
+    }
+    app.whole(b"x", &[("file_name", "last"), ("webhook_url", &up.url("/zzz"))]).await;
+    app.until("it is told", |_| up.asked().len() == 1).await;
+}
+
+#[tokio::test]
+async fn a_webhook_url_that_becomes_too_long_is_refused_and_not_the_completion() {
+    let app = TestApp::start_with(impatient).await;
+    let long = format!("http://127.0.0.1/{}", "文".repeat(300));
+    let refused = app.send_whole(vec![1], &[("file_name", "f"), ("webhook_url", &long)]).await;
+    crate::app::assert_error(refused, 400, "INVALID_PARAMETER", &["webhook_url", "2048"]).await;
+    // The longest that is taken can be kept.
+    let url = format!("http://127.0.0.1:9/{}", "x".repeat(2048 - 19));
+    let record = app.whole(b"1", &[("file_name", "f"), ("webhook_url", &url)]).await;
+    assert_eq!(record["size"], 1);
 }
 
 #[tokio::test]
@@ -213,7 +243,7 @@ async fn nobody_is_told_in_a_network_that_is_not_open() {
     app.whole(b"1", &[("file_name", "f"), ("webhook_url", &peer.url("/"))]).await;
     app.until("it is given up", |app| app.count("deliveries WHERE dead_at IS NOT NULL") == 1).await;
     assert!(peer.asked().is_empty());
-    assert!(app.text("SELECT last_error FROM deliveries").contains("no address that is globally reachable"));
+    assert!(app.text("SELECT last_error FROM deliveries").contains("not globally reachable"));
 }
 
 #[tokio::test]

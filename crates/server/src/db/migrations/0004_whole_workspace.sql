@@ -115,4 +115,5 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_due ON deliveries (next_attempt_at, id) WHERE dead_at IS NULL;
 CREATE INDEX deliveries_due_by_url ON deliveries (url, next_attempt_at, id) WHERE dead_at IS NULL;
 CREATE INDEX deliveries_in_order ON deliveries (subject_id, url, sequence) WHERE dead_at IS NULL;
+CREATE INDEX deliveries_dead ON deliveries (dead_at) WHERE dead_at IS NOT NULL;
 CREATE INDEX deliveries_by_webhook ON deliveries (webhook_id);

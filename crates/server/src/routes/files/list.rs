@@ -40,8 +40,8 @@ error_responses!(ListErrors: ANY, PRIVATE_KEY, [InvalidTags, InvalidParameter, F
         ("sort_field" = Option<String>, Query, nullable = false, pattern = "^(created_at|updated_at|name|size|file_size)?$", description = "The same in two parameters: what to sort by"),
         ("sort_order" = Option<String>, Query, nullable = false, pattern = "^([Aa][Ss][Cc]|[Dd][Ee][Ss][Cc])?$", description = "`asc` or `desc`"),
         ("folder_no" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "Those directly in this folder; `root`: those in none"),
-        ("search" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "Those whose name has this in it, without regard to case"),
-        ("name" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "The same as `search`"),
+        ("search" = Option<String>, Query, nullable = false, max_length = 255, pattern = r"^[^\x00]*$", description = "Those whose name has this in it, without regard to case"),
+        ("name" = Option<String>, Query, nullable = false, max_length = 255, pattern = r"^[^\x00]*$", description = "The same as `search`"),
         ("path" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "Those whose folder and name begin so"),
         ("tags" = Option<String>, Query, nullable = false, pattern = r"^[^,\x00]{0,128}(,[^,\x00]{0,128}){0,49}$", description = "Comma-separated: those that have all of these tags"),
         ("custom_id" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "Those with this `custom_id`"),
@@ -64,8 +64,8 @@ pub async fn list_files(
         path_prefix: parameters.text("path")?.map(|path| path.trim_start_matches('/').to_owned()),
         // Both are judged, whichever counts.
         search: {
-            let name = parameters.text("name")?;
-            parameters.text("search")?.or(name)
+            let name = parameters.search("name")?;
+            parameters.search("search")?.or(name)
         },
         tags: match parameters.get("tags") {
             Some(tags) => Tags::of(tags.split(','), "tags")?.into_inner(),

@@ -25,7 +25,7 @@ error_responses!(ListErrors: ANY, PRIVATE_KEY, [InvalidParameter, FolderNotFound
     tag = "folders",
     params(
         ("parent_folder_no" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "Those directly in this folder"),
-        ("search" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "Those whose name has this in it, without regard to case"),
+        ("search" = Option<String>, Query, nullable = false, max_length = 255, pattern = r"^[^\x00]*$", description = "Those whose name has this in it, without regard to case"),
         ("sort" = Option<String>, Query, nullable = false, pattern = "^((name|created_at)_(asc|desc))?$", description = "`name_asc` (the default), `name_desc`, `created_at_asc` or `created_at_desc`"),
     ),
     security(("bearer" = []), ("api_key" = [])),
@@ -50,7 +50,7 @@ pub async fn list_folders(
         }
     };
     let filter =
-        FolderFilter { parent_folder_no: parameters.text("parent_folder_no")?, search: parameters.text("search")? };
+        FolderFilter { parent_folder_no: parameters.text("parent_folder_no")?, search: parameters.search("search")? };
     let listed = app.folders.list(&identity, filter, FolderOrder { by_creation, descending }).await?;
     Ok(Json(FolderList { folders: listed.into_iter().map(record::folder).collect() }))
 }

@@ -32,6 +32,16 @@ pub(crate) struct StoreArgs {
     config: Option<PathBuf>,
 }
 
+/// How a command that works on the data directory answers.
+#[derive(Debug, Args)]
+pub(crate) struct OutputArgs {
+    /// Print JSON, one object per line.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
 impl StoreArgs {
     fn source(&self) -> Result<Source, Failure> {
         let mut source = Source::default();

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::database::{read, write};
 use super::workspace::choose;
-use crate::settings::StoreArgs;
+use crate::settings::OutputArgs;
 use crate::{Failure, output, table};
 
 /// What can be done with keys.
@@ -16,7 +16,7 @@ pub(crate) enum KeysCommand {
     /// Make a key. It is shown once.
     Create(CreateArgs),
     /// List all keys, without the keys themselves.
-    List(ListArgs),
+    List(OutputArgs),
     /// Revoke a key; it opens nothing from then on.
     Revoke(RevokeArgs),
 }
@@ -30,16 +30,7 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "NO")]
     workspace: Option<String>,
     #[command(flatten)]
-    output: ListArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ListArgs {
-    /// Print JSON, one object per line.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    store: StoreArgs,
+    output: OutputArgs,
 }
 
 #[derive(Debug, Args)]
@@ -47,7 +38,7 @@ pub(crate) struct RevokeArgs {
     /// The key's id, as `partway keys list` shows it, or the key itself.
     key: String,
     #[command(flatten)]
-    output: ListArgs,
+    output: OutputArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -90,7 +81,7 @@ fn create(args: CreateArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn list(args: &ListArgs) -> Result<(), Failure> {
+fn list(args: &OutputArgs) -> Result<(), Failure> {
     let keys = read(&args.store.config()?, api_keys::list)?;
     if args.json {
         return Ok(keys.iter().try_for_each(print_json)?);

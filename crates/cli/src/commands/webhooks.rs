@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::database::{read, write};
 use super::workspace::choose;
-use crate::settings::StoreArgs;
+use crate::settings::OutputArgs;
 use crate::{Failure, output, table};
 
 /// What can be done with webhooks.
@@ -93,15 +93,6 @@ pub(crate) struct ReplayArgs {
     id: Option<Uuid>,
     #[command(flatten)]
     output: OutputArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct OutputArgs {
-    /// Print JSON, one object per line.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    store: StoreArgs,
 }
 
 /// Runs the command on the database, beside the server if one is running.

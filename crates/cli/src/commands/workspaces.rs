@@ -7,7 +7,7 @@ use partway_server::service::workspace::create_workspace;
 use serde_json::json;
 
 use super::database::{read, write};
-use crate::settings::StoreArgs;
+use crate::settings::OutputArgs;
 use crate::{Failure, output, table};
 
 /// What can be done with workspaces.
@@ -93,15 +93,6 @@ pub(crate) struct CreateArgs {
     name: String,
     #[command(flatten)]
     output: OutputArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct OutputArgs {
-    /// Print JSON, one object per line.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    store: StoreArgs,
 }
 
 /// Runs the command on the database, beside the server if one is running.

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Output;
 
+use partway_testing::Postgres;
 use serde_json::Value;
 
 use crate::server::{Server, fresh, partway, text};
@@ -49,4 +50,25 @@ fn webhooks_are_added_listed_replayed_and_removed_beside_the_server() {
         let refused = webhooks(&data_dir, arguments);
         assert!(!refused.status.success() && text(&refused.stderr).contains(named), "{}", text(&refused.stderr));
     }
+}
+
+#[test]
+fn the_commands_work_on_a_database_server_as_well() {
+    let (_directory, data_dir) = fresh();
+    let postgres = Postgres::start();
+    let url = postgres.create_database();
+    let environment = [("PARTWAY_DATABASE_URL", url.as_str()), ("PARTWAY_STORAGE_SINGLE_NODE", "true")];
+    let server = Server::start_with(&data_dir, &[], &environment);
+    let run = |arguments: &[&str]| {
+        let output =
+            partway().args(arguments).arg("--json").arg("--data-dir").arg(&data_dir).envs(environment).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        serde_json::from_str::<Value>(text(&output.stdout).lines().next().unwrap()).unwrap()
+    };
+    let added = run(&["webhooks", "add", "https://hooks.example.com/a"]);
+    assert_eq!(run(&["webhooks", "list"])["id"], added["id"]);
+    let number = run(&["workspaces", "list"])["workspace_no"].as_str().unwrap().to_owned();
+    assert_eq!(run(&["workspaces", "limit", &number, "--open-sessions", "3"])["max_open_sessions"], 3);
+    drop(server);
 }

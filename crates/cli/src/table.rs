@@ -23,7 +23,7 @@ pub(crate) fn print<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -
 /// The same, with the side at which the cells of each column are.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub(crate) fn print_columns<const N: usize>(columns: [(&str, Side); N], rows: &[[String; N]]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(lay_out(columns, rows).as_bytes())?;

@@ -68,11 +68,10 @@ impl FileName {
     /// The nearest name to what somebody else calls a file: without what a name may not have.
     pub fn nearest(text: &str) -> Option<Self> {
         let plain: String = text.nfc().filter(|c| !c.is_control() && !matches!(c, '/' | '\\')).collect();
-        let mut cut = plain.trim();
-        while cut.len() > MAX_NAME_BYTES {
-            cut = &cut[..cut.floor_char_boundary(MAX_NAME_BYTES)];
-        }
-        Self::parse(cut).ok()
+        let plain = plain.trim();
+        let fits =
+            plain.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= MAX_NAME_BYTES).last();
+        Self::parse(&plain[..fits.unwrap_or_default()]).ok()
     }
 
     /// Takes the new name of a file.

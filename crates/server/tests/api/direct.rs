@@ -316,9 +316,9 @@ async fn the_workspaces_limit_counts_while_the_file_comes_and_when_it_is_there()
     app.until("only two files are left", |app| app.count("garbage") == 0 && app.has_blobs(2)).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn bytes_that_are_under_way_count_towards_the_limit_of_their_workspace() {
-    let app = TestApp::start_with(|config| {
+    let app = TestApp::start_local_with(|config| {
         config.limits.workspace_storage = Some(partway_server::config::Bytes(1_000_000));
     })
     .await;
@@ -335,14 +335,14 @@ async fn bytes_that_are_under_way_count_towards_the_limit_of_their_workspace() {
         stream
     });
     let stream = slow.join().unwrap();
-    app.until("the other is refused", |app| {
-        let (data, fields) = (vec![1; 300_000], [("file_name", "b")]);
-        tokio::task::block_in_place(|| {
-            let answer = tokio::runtime::Handle::current().block_on(app.send_whole(data, &fields));
-            answer.status() == 403
-        })
+    app.until("its bytes are there", |app| {
+        let blob = app.database.texts("SELECT blob_id FROM garbage").into_iter().next();
+        let size = blob.and_then(|id| app.app().stores.local().unwrap().size_bytes(id.parse().unwrap()).unwrap());
+        size.is_some_and(|size| size >= 800_000)
     })
     .await;
+    let refused = app.send_whole(vec![1; 300_000], &[("file_name", "b")]).await;
+    assert_error(refused, 403, "STORAGE_LIMIT_EXCEEDED", &["does not fit"]).await;
     drop(stream);
 }
 

@@ -101,8 +101,11 @@ pub fn allow(config: &mut Config, hosts: &str) {
 #[derive(Clone)]
 pub struct NameServer {
     pub address: SocketAddr,
-    names: Arc<Mutex<HashMap<String, (usize, Vec<Vec<IpAddr>>)>>>,
+    names: Arc<Mutex<HashMap<String, Turns>>>,
 }
+
+/// How often a name was looked up, and what it has each time.
+type Turns = (usize, Vec<Vec<IpAddr>>);
 
 impl NameServer {
     pub async fn start() -> Self {

@@ -19,6 +19,7 @@ mod idempotency;
 mod integrity;
 mod limits;
 mod list;
+mod migration;
 mod part;
 mod peers;
 mod rate_limits;

@@ -13,10 +13,10 @@ INSERT INTO files (id, file_no, workspace_id, folder_id, name, name_folded, blob
         custom_id, upload_source, is_duplicate, created_at, updated_at, storage, origin_id)
     SELECT '01900000-0000-7000-8000-' || CAST(100000000000 + i AS TEXT), CAST(1000000000 + i AS TEXT), w.id,
         '01900000-0000-7000-8000-' || CAST(200000000000 + i % 1000 AS TEXT),
-        'Report ' || (i * 7919) % 1000000 || '.pdf', 'report ' || (i * 7919) % 1000000 || '.pdf',
+        'Report ' || ((CAST(i AS BIGINT) * 7919) % 1000000) || '.pdf', 'report ' || ((CAST(i AS BIGINT) * 7919) % 1000000) || '.pdf',
         '01900000-0000-7000-8000-' || CAST(300000000000 + i AS TEXT), (CAST(i AS BIGINT) * 104729) % 1000003, 'application/pdf', 'pdf',
         CASE WHEN i % 1000 = 0 THEN '["all","rare"]' WHEN i % 10 = 0 THEN '["all"]' ELSE '[]' END,
-        'id-' || i % 100000, 'api', false, 1700000000000 + i, 1700000000000 + i, 'local',
+        'id-' || (i % 100000), 'api', false, 1700000000000 + i, 1700000000000 + i, 'local',
         '01900000-0000-7000-8000-' || CAST(100000000000 + i AS TEXT)
     FROM n, workspaces w;
 INSERT INTO file_tags (workspace_id, tag, file_id) SELECT workspace_id, 'all', id FROM files WHERE tags <> '[]';

@@ -76,8 +76,6 @@ REASONS = {
     | {
         "INVALID_FORMAT": lambda case: any("/" not in text for text in texts(case, "format")),
         "FILE_TOO_LARGE": always,
-        # Written with a point, whole numbers this large are no longer taken for whole.
-        "INVALID_SIZE": lambda case: isinstance(members(case)["size"], float) and members(case)["size"] >= 9e15,
     },
     # What has arrived is not what should.
     "complete_multipart": ENDED

@@ -168,4 +168,8 @@ pub struct RemoteUploadRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::HttpUrl>))]
     pub webhook_url: Option<String>,
+    /// `blake3:` and the hash that the file must have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::FileHash>))]
+    pub hash: Option<String>,
 }

@@ -1,6 +1,5 @@
 //! The running server against its own description, by Schemathesis, on SQLite and on PostgreSQL. A program of its own, so
 //! that nothing else runs beside it.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::path::Path;
 use std::process::Command;

@@ -65,10 +65,7 @@ impl JsonBody {
         allowed: std::ops::RangeInclusive<u64>,
     ) -> Result<Option<u64>, InvalidInput> {
         let Some(value) = self.get(field) else { return Ok(None) };
-        // 10.0 is a whole number in JSON, which has no integer type; some writers always print the point.
-        let exact = |float: f64| (float.fract() == 0.0 && (0.0..9e15).contains(&float)).then_some(float as u64);
-        let number = value.as_u64().or_else(|| value.as_f64().and_then(exact));
-        number.filter(|number| allowed.contains(number)).map(Some).ok_or_else(|| {
+        whole(value).filter(|number| allowed.contains(number)).map(Some).ok_or_else(|| {
             let rule = format!("a whole number of {unit} from {} to {}", allowed.start(), allowed.end());
             InvalidInput::new(code, field, shown(value), rule)
         })
@@ -101,4 +98,12 @@ impl JsonBody {
     pub fn optional_text(&self, field: &str) -> Result<Option<&str>, InvalidInput> {
         self.text(field, ErrorCode::InvalidParameter)
     }
+}
+
+/// A whole number. 10.0 is one in JSON, which has no integer type: some writers always print the point. Up to 2^53 - 1 they
+/// are exact (RFC 8259, section 6).
+pub(super) fn whole(value: &Value) -> Option<u64> {
+    let exact =
+        |float: f64| (float.fract() == 0.0 && (0.0..=9_007_199_254_740_991.0).contains(&float)).then_some(float as u64);
+    value.as_u64().or_else(|| value.as_f64().and_then(exact))
 }

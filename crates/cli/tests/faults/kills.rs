@@ -45,7 +45,7 @@ const CLIENTS: u64 = 6;
 /// Names each client gives its files: few, so that most of them replace one.
 const NAMES: u64 = 3;
 /// How long a step that was told to kill may take to be reached.
-const STEP_PATIENCE: Duration = Duration::from_millis(2500);
+pub const STEP_PATIENCE: Duration = Duration::from_millis(2500);
 
 #[derive(Default)]
 struct Tally {
@@ -65,6 +65,17 @@ struct Client {
     stop: Arc<AtomicBool>,
     /// What each name must have in the end: URL and hash.
     files: BTreeMap<u64, (String, blake3::Hash)>,
+}
+
+/// Lets the server run for so long, unless it ends itself before that; then it is killed. Says whether it ended itself.
+pub fn run_until_killed(mut server: Server, patience: Duration) -> bool {
+    let deadline = Instant::now() + patience;
+    while Instant::now() < deadline && !server.has_ended() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let died_by_itself = server.has_ended();
+    server.kill();
+    died_by_itself
 }
 
 pub fn setting(name: &str, default: u64) -> u64 {
@@ -118,14 +129,9 @@ fn nothing_acknowledged_is_lost_and_nothing_is_left_behind_however_often_the_ser
         }
         let more = [("FAILPOINTS", failpoint.as_str())];
         let more = if at_step { &more[..] } else { &[] };
-        let mut server = Server::start_with(&data_dir, &arguments, &[&environment[..], more].concat());
-        let deadline =
-            Instant::now() + if at_step { STEP_PATIENCE } else { Duration::from_micros(rng.random_range(0..150_000)) };
-        while Instant::now() < deadline && !server.has_ended() {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        let died_by_itself = server.has_ended();
-        server.kill();
+        let server = Server::start_with(&data_dir, &arguments, &[&environment[..], more].concat());
+        let patience = if at_step { STEP_PATIENCE } else { Duration::from_micros(rng.random_range(0..150_000)) };
+        let died_by_itself = run_until_killed(server, patience);
         *died_at.entry(if died_by_itself { step } else { "at a random time" }).or_default() += 1;
     }
 

@@ -19,7 +19,7 @@ use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
 use crate::api::fsck;
-use crate::kills::setting;
+use crate::kills::{STEP_PATIENCE, run_until_killed, setting};
 use crate::server::{Server, bytes, free_address, fresh, partway};
 
 /// Where the process ends itself, and what work that takes.
@@ -38,8 +38,6 @@ const STEPS: [&str; 12] = [
     "blob.write",
 ];
 const CLIENTS: u64 = 5;
-/// How long a step that was told to kill may take to be reached.
-const STEP_PATIENCE: Duration = Duration::from_millis(2500);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Told events, in the order in which they came: type, data, and the id of the message.
@@ -124,14 +122,9 @@ fn no_event_is_lost_and_none_made_up_however_often_the_server_is_killed() {
         let failpoint = format!("{step}=kill@{hit}");
         let more = [("FAILPOINTS", failpoint.as_str())];
         let more = if at_step { &more[..] } else { &[] };
-        let mut server = Server::start_with(&data_dir, &arguments, &[&environment[..], more].concat());
-        let deadline =
-            Instant::now() + if at_step { STEP_PATIENCE } else { Duration::from_micros(rng.random_range(0..300_000)) };
-        while Instant::now() < deadline && !server.has_ended() {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        let died_by_itself = server.has_ended();
-        server.kill();
+        let server = Server::start_with(&data_dir, &arguments, &[&environment[..], more].concat());
+        let patience = if at_step { STEP_PATIENCE } else { Duration::from_micros(rng.random_range(0..300_000)) };
+        let died_by_itself = run_until_killed(server, patience);
         *died_at.entry(if died_by_itself { step } else { "at a random time" }).or_default() += 1;
     }
     stop.store(true, Ordering::Relaxed);

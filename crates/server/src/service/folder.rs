@@ -181,8 +181,8 @@ impl Folders {
         found.await?
     }
 
-    /// Deletes a folder with everything below it. From then on nobody sees any of it; the cleaner takes the files away one
-    /// by one, with an event for each.
+    /// Deletes a folder with everything below it. From then on nobody sees any of it; the cleaner takes the files away some
+    /// hundred at a time, with an event for each.
     ///
     /// # Errors
     /// [`WorkspaceError::FolderNotFound`].

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
-use http::header::{CONNECTION, CONTENT_RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONTENT_RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use partway_api::{ErrorBody, ErrorCode};
 
@@ -101,12 +101,6 @@ impl ApiError {
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
-    }
-
-    /// Tells the client that the connection closes: its request body was not read.
-    #[must_use]
-    pub fn closing(self) -> Self {
-        self.with_header(CONNECTION, HeaderValue::from_static("close"))
     }
 
     /// 416 for a file of this size.

@@ -1,24 +1,26 @@
 //! Connections: accepting them, serving HTTP/1.1 on them, and letting them end.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
+use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::{Service, ServiceExt};
+use tower::Service;
 
 use crate::config::HttpSettings;
 use crate::lingering::Lingering;
+use crate::unread_body;
 
 /// Most bytes of a body that are read at once, and so most of what one connection holds. Larger buffers were no faster
 /// (1 MiB: 15 % slower) and cost memory; smaller ones made more calls (bench/RESULTS.md).
@@ -33,7 +35,7 @@ pub struct PeerAddress(pub IpAddr);
 /// Serves until `stop`, then lets running requests finish for the time that the settings allow.
 pub async fn serve<S>(listener: TcpListener, service: S, settings: &HttpSettings, stop: CancellationToken)
 where
-    S: Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send> + Clone + Send + 'static,
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
 {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(settings.header_timeout.0).max_buf_size(READ_BUFFER_BYTES);
@@ -41,13 +43,13 @@ where
     let connections = TaskTracker::new();
     let abandon = CancellationToken::new();
     while let Some((stream, peer)) = accept(&listener, &stop).await {
-        let service = service.clone().map_request(move |request: http::Request<Incoming>| {
-            let mut request = request.map(Body::new);
+        let service = service.clone();
+        let service = service_fn(move |mut request: http::Request<Incoming>| {
             request.extensions_mut().insert(PeerAddress(peer.ip()));
-            request
+            unread_body::answer(service.clone(), request).map(Ok::<_, Infallible>)
         });
         let io = TokioIo::new(Lingering::new(stream));
-        let connection = graceful.watch(http.serve_connection(io, TowerToHyperService::new(service)));
+        let connection = graceful.watch(http.serve_connection(io, service));
         let abandoned = abandon.clone();
         connections.spawn(async move {
             tokio::select! {

@@ -27,6 +27,7 @@ pub mod runtime;
 pub mod service;
 pub mod storage;
 mod trust;
+mod unread_body;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;

@@ -26,7 +26,7 @@ impl FromRequest<App> for ApiJson {
         let read = read_limited(request.into_body());
         let bytes = tokio::time::timeout(app.config.http.stall_timeout.0, read)
             .await
-            .map_err(|_| ApiError::new(ErrorCode::RequestTimeout, "the body did not arrive in time").closing())??;
+            .map_err(|_| ApiError::new(ErrorCode::RequestTimeout, "the body did not arrive in time"))??;
         Ok(Self(JsonBody::parse(&bytes)?))
     }
 }
@@ -48,7 +48,6 @@ fn too_large() -> ApiError {
         ErrorCode::PayloadTooLarge,
         format!("the body is larger than {MAX_JSON_BODY_BYTES} bytes, which is the most allowed"),
     )
-    .closing()
 }
 
 fn check_length(headers: &HeaderMap) -> Result<(), ApiError> {

@@ -21,7 +21,7 @@ pub(super) async fn per_address(State(app): State<App>, request: Request, next: 
     {
         let address = client_address(*peer, request.headers(), &app.config.http.trusted_proxies);
         if let Err(wait) = app.rate_limits.check_address(address) {
-            return ApiError::rate_limited("this address", wait).closing().into_response();
+            return ApiError::rate_limited("this address", wait).into_response();
         }
     }
     next.run(request).await

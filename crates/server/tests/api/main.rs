@@ -33,5 +33,6 @@ mod status;
 mod stopping;
 mod storage;
 mod tenancy;
+mod unread_body;
 mod urls;
 mod webhooks;

@@ -71,11 +71,10 @@ pub async fn put_part(
     query: Result<Query<Presigned>, QueryRejection>,
     request: Request,
 ) -> Result<(StatusCode, [(HeaderName, String); 1]), ApiError> {
-    let permission = check(&app, path, query, request.headers()).map_err(ApiError::closing)?;
-    let digests = content_digests(request.headers()).map_err(|error| ApiError::from(error).closing())?;
+    let permission = check(&app, path, query, request.headers())?;
+    let digests = content_digests(request.headers())?;
     let body = request.into_body().into_data_stream().map_err(|error| BodyError(error.to_string()));
-    let received = app.uploads.receive_part(permission.session_id, permission.part_index, digests, body).await;
-    let entity_tag = received.map_err(|error| ApiError::from(error).closing())?;
+    let entity_tag = app.uploads.receive_part(permission.session_id, permission.part_index, digests, body).await?;
     Ok((StatusCode::OK, [(ETAG, entity_tag)]))
 }
 

@@ -1,7 +1,7 @@
 //! `POST /api/v1/uploads`
 
 use axum::Json;
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{Request, State};
 use http::StatusCode;
 use http::header::CONTENT_LENGTH;
 use partway_api::limits::{MAX_FORM_FIELD_BYTES, MAX_FORM_FIELDS};
@@ -96,16 +96,10 @@ error_responses!(UploadErrors: ANY, KEY, [FileRequired, FileNameRequired, Invali
 )]
 pub async fn create_upload(
     State(app): State<App>,
+    Caller(identity): Caller,
     request: Request,
 ) -> Result<(StatusCode, Json<FileRecord>), ApiError> {
-    // Of what is refused the rest is not read, which a client that keeps its connections must know.
-    receive(&app, request).await.map_err(ApiError::closing)
-}
-
-async fn receive(app: &App, request: Request) -> Result<(StatusCode, Json<FileRecord>), ApiError> {
-    let (mut head, body) = request.into_parts();
-    let Caller(identity) = Caller::from_request_parts(&mut head, app).await?;
-    let file = store(app, &identity, Request::from_parts(head, body)).await?;
+    let file = store(&app, &identity, request).await?;
     Ok((StatusCode::CREATED, Json(file_record(file, &identity.workspace_no, &app.urls))))
 }
 

@@ -52,8 +52,7 @@ impl Form {
         let is_form = given.as_deref().and_then(|text| text.parse::<mime::Mime>().ok());
         let is_form = is_form.is_some_and(|mime| mime.essence_str() == mime::MULTIPART_FORM_DATA.essence_str());
         let was = given.as_ref().map_or_else(|| "missing".to_owned(), shown);
-        let refuse =
-            |code, allowed: &str| ApiError::new(code, format!("`Content-Type` is {was}; allowed: {allowed}")).closing();
+        let refuse = |code, allowed: &str| ApiError::new(code, format!("`Content-Type` is {was}; allowed: {allowed}"));
         if !is_form {
             return Err(refuse(ErrorCode::UnsupportedMediaType, "multipart/form-data"));
         }

@@ -1,0 +1,116 @@
+//! What becomes of a connection whose request was answered before its body was read.
+//!
+//! A request is often refused by its head alone: no key, no such file, a bad type. Its body is still on the way then, and
+//! the connection can carry another request only once that body is out of the way. So the little that is left of a small
+//! body is taken and dropped before the answer goes out; of a larger one nothing is waited for, and the answer says
+//! `Connection: close`. Invariant: an answer without that header leaves a connection on which the next request works; a
+//! client that keeps its connections never meets a closed one without having been told (RFC 9112, sections 9.3 and 9.6).
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream};
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::header::{CONNECTION, EXPECT};
+use http::{HeaderValue, Request};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::sync::oneshot;
+use tower::{Service, ServiceExt};
+
+/// Bytes of a body that are dropped for the sake of the connection: about what a new connection costs to send, and more
+/// than a JSON body of the API has but for large metadata.
+const MAX_DROPPED_BYTES: u64 = 64 * 1024;
+/// How long they are waited for: as long as they take on a line of 1 Mbit/s. The head came, so the body is close behind.
+const MAX_WAIT: Duration = Duration::from_millis(500);
+
+/// Answers a request, and settles what becomes of the rest of its body.
+pub(crate) async fn answer<S, B>(service: S, request: Request<B>) -> Response
+where
+    S: Service<Request<Body>, Response = Response, Error = std::convert::Infallible>,
+    B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + Unpin + 'static,
+{
+    // Such a client sends no body before it is asked to, and nobody has asked.
+    let waits_to_be_asked = request.headers().contains_key(EXPECT);
+    let (given_back, rest) = oneshot::channel();
+    let request = request.map(|body| match body.is_end_stream() {
+        true => Body::empty(),
+        false => Body::new(Watched { body: Some(body), given_back: Some(given_back) }),
+    });
+    let Ok(mut response) = service.oneshot(request).await;
+    if !is_out_of_the_way(rest, waits_to_be_asked).await {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+async fn is_out_of_the_way<B>(mut rest: oneshot::Receiver<B>, waits_to_be_asked: bool) -> bool
+where
+    B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + Unpin + 'static,
+{
+    match rest.try_recv() {
+        Err(oneshot::error::TryRecvError::Closed) => true,
+        // Somebody holds it still.
+        Err(oneshot::error::TryRecvError::Empty) => false,
+        Ok(body) if waits_to_be_asked || body.size_hint().lower() > MAX_DROPPED_BYTES => false,
+        Ok(body) => {
+            let dropped = tokio::time::timeout(MAX_WAIT, drop_all(Body::new(body).into_data_stream())).await;
+            dropped.unwrap_or(false)
+        }
+    }
+}
+
+/// Whether it came to its end.
+async fn drop_all(mut body: BodyDataStream) -> bool {
+    let mut left_bytes = MAX_DROPPED_BYTES;
+    while let Some(chunk) = body.next().await {
+        let length = chunk.map_or(u64::MAX, |bytes| bytes.len() as u64);
+        match left_bytes.checked_sub(length) {
+            Some(left) => left_bytes = left,
+            None => return false,
+        }
+    }
+    true
+}
+
+/// A body that is given back if it is dropped before its end.
+struct Watched<B: HttpBody> {
+    /// Gone once it has ended or broken.
+    body: Option<B>,
+    given_back: Option<oneshot::Sender<B>>,
+}
+
+impl<B: HttpBody + Unpin> HttpBody for Watched<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let this = self.get_mut();
+        let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        let frame = Pin::new(body).poll_frame(cx);
+        if matches!(frame, Poll::Ready(None | Some(Err(_)))) {
+            this.body = None;
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint)
+    }
+}
+
+impl<B: HttpBody> Drop for Watched<B> {
+    fn drop(&mut self) {
+        if let (Some(body), Some(given_back)) = (self.body.take(), self.given_back.take())
+            && !body.is_end_stream()
+        {
+            let _ = given_back.send(body);
+        }
+    }
+}

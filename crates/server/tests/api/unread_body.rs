@@ -1,0 +1,167 @@
+//! Requests that are answered before their body was read: what becomes of the connection.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::app::{TestApp, bytes, read_available};
+
+/// A connection that is used for one request after the other.
+struct Kept(TcpStream);
+
+impl Kept {
+    fn to(app: &TestApp) -> Self {
+        let stream = TcpStream::connect(app.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self(stream)
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).unwrap();
+    }
+
+    /// Head and body of the next answer.
+    fn answer(&mut self) -> (String, String) {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            self.0.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).unwrap().to_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+        self.0.read_exact(&mut body).unwrap();
+        (head, String::from_utf8(body).unwrap())
+    }
+
+    /// Whether nothing comes for a while.
+    fn is_silent(&mut self) -> bool {
+        self.0.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        let came = self.0.peek(&mut [0]);
+        self.0.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        came.is_err()
+    }
+
+    fn assert_works(&mut self) {
+        self.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+        let (head, _) = self.answer();
+        assert!(head.starts_with("http/1.1 200"), "{head}");
+    }
+}
+
+fn is_closing(head: &str) -> bool {
+    head.contains("\r\nconnection: close\r\n")
+}
+
+/// Requests that are refused by their heads, with what follows `Host`, and the status of the answer.
+fn refused_by_their_heads(app: &TestApp) -> Vec<(String, u16)> {
+    let (private, public) = (&app.private_key, &app.public_key);
+    let json = "Content-Type: application/json\r\n";
+    vec![
+        (format!("POST /api/v1/folders HTTP/1.1\r\n{json}"), 401),
+        (format!("POST /api/v1/folders HTTP/1.1\r\nx-api-key: {public}\r\n{json}"), 403),
+        (format!("POST /api/v1/multipart/start HTTP/1.1\r\nx-api-key: {private}\r\n"), 415),
+        (format!("POST /api/v1/uploads HTTP/1.1\r\nx-api-key: {private}\r\n{json}"), 415),
+        (format!("POST /api/v1/nothing HTTP/1.1\r\nx-api-key: {private}\r\n{json}"), 404),
+        (format!("PUT /api/v1/files HTTP/1.1\r\nx-api-key: {private}\r\n{json}"), 405),
+        // A body where none belongs.
+        (format!("DELETE /api/v1/files/0000000000 HTTP/1.1\r\nx-api-key: {private}\r\n{json}"), 404),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_goes_on_after_a_request_refused_before_its_small_body_came() {
+    let app = TestApp::start().await;
+    for (request, status) in refused_by_their_heads(&app) {
+        let mut kept = Kept::to(&app);
+        kept.send(format!("{request}Host: x\r\nContent-Length: 12\r\n\r\n").as_bytes());
+        assert!(kept.is_silent(), "{request}: answered while its body is on the way");
+        kept.send(br#"{"name":"a"}"#);
+        let (head, body) = kept.answer();
+        assert!(head.starts_with(&format!("http/1.1 {status}")) && !is_closing(&head), "{request}: {head}");
+        assert!(body.contains("errorCode"), "{body}");
+        kept.assert_works();
+        // In chunks, whose end alone says that it is the end.
+        kept.send(format!("{request}Host: x\r\nTransfer-Encoding: chunked\r\n\r\nc\r\n").as_bytes());
+        kept.send(br#"{"name":"a"}"#);
+        assert!(kept.is_silent(), "{request}: answered while its body is on the way");
+        kept.send(b"\r\n0\r\n\r\n");
+        let (head, _) = kept.answer();
+        assert!(head.starts_with(&format!("http/1.1 {status}")) && !is_closing(&head), "{request}: {head}");
+        kept.assert_works();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_come_soon_and_what_is_large_is_not_waited_for_and_the_answer_says_so() {
+    let app = TestApp::start().await;
+    let key = &app.private_key;
+    let start = format!("POST /api/v1/multipart/start HTTP/1.1\r\nHost: x\r\nx-api-key: {key}\r\n");
+    for (rest, at_once) in [
+        ("Content-Length: 100000\r\n\r\n", true),
+        ("Content-Length: 12\r\nExpect: 100-continue\r\n\r\n", true),
+        ("Content-Length: 12\r\n\r\n{", false),
+        ("Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", false),
+    ] {
+        let mut kept = Kept::to(&app);
+        let began = Instant::now();
+        kept.send(format!("{start}{rest}").as_bytes());
+        let (head, _) = kept.answer();
+        let took = began.elapsed();
+        assert!(head.starts_with("http/1.1 415") && is_closing(&head), "{rest}: {head}");
+        let allowed = if at_once { 0..400 } else { 400..3000 };
+        assert!(allowed.contains(&took.as_millis()), "{rest}: {took:?}");
+        assert_eq!(read_available(&mut kept.0), "", "{rest}: closed after the answer");
+    }
+    // More than is dropped, of unknown length.
+    let mut kept = Kept::to(&app);
+    let chunk = [b"8000\r\n".as_slice(), &[b'x'; 0x8000], b"\r\n"].concat();
+    kept.send(&[format!("{start}Transfer-Encoding: chunked\r\n\r\n").as_bytes(), &chunk, &chunk, &chunk].concat());
+    let (head, _) = kept.answer();
+    assert!(head.starts_with("http/1.1 415") && is_closing(&head), "{head}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_goes_on_after_a_body_that_was_read_but_for_its_last_bytes() {
+    let app = TestApp::start().await;
+    let key = &app.private_key;
+    // What follows the last boundary of a form says nothing, and nobody need read it.
+    let form = "--b\r\nContent-Disposition: form-data; name=\"file_name\"\r\n\r\nkept.txt\r\n\
+                --b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nbytes\r\n--b--\r\nepilogue";
+    let mut kept = Kept::to(&app);
+    let head = format!(
+        "POST /api/v1/uploads HTTP/1.1\r\nHost: x\r\nx-api-key: {key}\r\nContent-Type: multipart/form-data; boundary=b\r\n\
+         Content-Length: {}\r\n\r\n",
+        form.len() + 10
+    );
+    kept.send(format!("{head}{form}").as_bytes());
+    kept.send(b"0123456789");
+    let (head, _) = kept.answer();
+    assert!(head.starts_with("http/1.1 201") && !is_closing(&head), "{head}");
+    kept.assert_works();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_goes_on_after_parts_good_and_refused() {
+    let app = TestApp::start_local().await;
+    let data = bytes(1, 1000);
+    let session = app.upload(1000, json!({})).await;
+    let mut kept = Kept::to(&app);
+    for (path, length, status) in [
+        (session.part_path(0).to_owned(), 1000, 200),
+        (session.part_path(0).to_owned(), 999, 400),
+        (session.part_path(0).replace("signature=", "signature=0"), 1000, 403),
+        (session.part_path(0).to_owned(), 1000, 200),
+    ] {
+        kept.send(format!("PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n").as_bytes());
+        kept.send(&data[..length]);
+        let (head, _) = kept.answer();
+        assert!(head.starts_with(&format!("http/1.1 {status}")) && !is_closing(&head), "{head}");
+    }
+    let record: serde_json::Value = session.complete(&app).await.json().await.unwrap();
+    app.assert_bytes(&record, &data).await;
+}

@@ -19,8 +19,10 @@ INSERT INTO files (id, file_no, workspace_id, folder_id, name, name_folded, blob
         'id-' || (i % 100000), 'api', false, 1700000000000 + i, 1700000000000 + i, 'local',
         '01900000-0000-7000-8000-' || CAST(100000000000 + i AS TEXT)
     FROM n, workspaces w;
-INSERT INTO file_tags (workspace_id, tag, file_id) SELECT workspace_id, 'all', id FROM files WHERE tags <> '[]';
-INSERT INTO file_tags (workspace_id, tag, file_id) SELECT workspace_id, 'rare', id FROM files WHERE tags = '["all","rare"]';
+INSERT INTO file_tags (workspace_id, tag, created_at, file_id, folder_id, name_folded, size_bytes, updated_at)
+    SELECT workspace_id, 'all', created_at, id, folder_id, name_folded, size_bytes, updated_at FROM files WHERE tags <> '[]';
+INSERT INTO file_tags (workspace_id, tag, created_at, file_id, folder_id, name_folded, size_bytes, updated_at)
+    SELECT workspace_id, 'rare', created_at, id, folder_id, name_folded, size_bytes, updated_at FROM files WHERE tags = '["all","rare"]';
 UPDATE folders SET
     files_count = (SELECT count(*) FROM files f WHERE f.folder_id = folders.id),
     files_bytes = (SELECT coalesce(sum(f.size_bytes), 0) FROM files f WHERE f.folder_id = folders.id);

@@ -1,7 +1,8 @@
 //! Lists of files: filters, orders, pages.
 //!
-//! A page is found in an index alone, its rows are looked up behind that. The further half of a list is walked from its
-//! end: no page is behind more than half of the index. Without filters, or with a folder alone, the total is a counter.
+//! A list is read from the smallest set of files that one condition of its filter names ([`Source`]), and the others are looked
+//! at row by row. A page is found in an index alone, its rows are looked up behind that. The further half of a list is walked
+//! from its end: no page is behind more than half of the index. Where nothing but counted sets is asked for, the total is a counter.
 
 use uuid::Uuid;
 
@@ -64,8 +65,8 @@ pub fn list(
     limit: u32,
     offset: u64,
 ) -> Result<FilePage, DbError> {
-    let hides_deleted = folders::any_deleted(tx, Some(workspace_id))?;
-    let total = total(tx, workspace_id, filter, hides_deleted)?;
+    let list = List::of(tx, workspace_id, filter)?;
+    let total = list.total(tx)?;
     if offset >= total {
         return Ok(FilePage { files: Vec::new(), total });
     }
@@ -75,21 +76,26 @@ pub fn list(
     let (skipped, descending) =
         if is_nearer_to_end { (from_end, !order.descending) } else { (offset, order.descending) };
     let mut sql = Sql::default();
-    sql.push(concat!("SELECT ", columns_of_file!(), " FROM (SELECT f.id FROM files f"), &[]);
-    narrow(&mut sql, workspace_id, filter, hides_deleted);
-    sql.push(
-        match (order.key, descending) {
-            (FileKey::CreatedAt, false) => " ORDER BY f.created_at, f.id",
-            (FileKey::CreatedAt, true) => " ORDER BY f.created_at DESC, f.id DESC",
-            (FileKey::UpdatedAt, false) => " ORDER BY f.updated_at, f.id",
-            (FileKey::UpdatedAt, true) => " ORDER BY f.updated_at DESC, f.id DESC",
-            (FileKey::Name, false) => " ORDER BY f.name_folded, f.id",
-            (FileKey::Name, true) => " ORDER BY f.name_folded DESC, f.id DESC",
-            (FileKey::Size, false) => " ORDER BY f.size_bytes, f.id",
-            (FileKey::Size, true) => " ORDER BY f.size_bytes DESC, f.id DESC",
-        },
-        &[],
-    );
+    sql.push(concat!("SELECT ", columns_of_file!(), " FROM (SELECT page.id FROM ("), &[]);
+    for (index, source) in list.sources.iter().enumerate() {
+        sql.push(if index == 0 { "" } else { " UNION ALL " }, &[]);
+        sql.push(
+            match order.key {
+                FileKey::CreatedAt => "SELECT f.id, f.created_at AS sort_key",
+                FileKey::UpdatedAt => "SELECT f.id, f.updated_at AS sort_key",
+                FileKey::Name => "SELECT f.id, f.name_folded AS sort_key",
+                FileKey::Size => "SELECT f.id, f.size_bytes AS sort_key",
+            },
+            &[],
+        );
+        list.narrow(&mut sql, source);
+    }
+    let direction = if descending {
+        ") page ORDER BY page.sort_key DESC, page.id DESC"
+    } else {
+        ") page ORDER BY page.sort_key, page.id"
+    };
+    sql.push(direction, &[]);
     let (rows, skipped) = (i64::try_from(rows).unwrap_or(i64::MAX), i64::try_from(skipped).unwrap_or(i64::MAX));
     sql.push(
         " LIMIT ? OFFSET ?) page JOIN files f ON f.id = page.id JOIN folders d ON d.id = f.folder_id",
@@ -111,75 +117,187 @@ pub fn list(
     Ok(FilePage { files, total })
 }
 
-fn total(tx: &Tx<'_>, workspace_id: Uuid, filter: &FileFilter, hides_deleted: bool) -> Result<u64, DbError> {
-    let has_folder_alone = FileFilter { folder_id: None, ..filter.clone() } == FileFilter::default();
-    match filter.folder_id {
-        None if has_folder_alone => {
-            let counted = usage::find(tx, workspace_id)?.map(|usage| usage.files.count).unwrap_or_default();
-            return Ok(u64::try_from(counted).unwrap_or_default());
+/// A set of files that an index names, from which a list can be read.
+#[derive(Debug, Clone, Copy)]
+enum Source<'f> {
+    /// All of the workspace, those in deleted folders too.
+    Workspace,
+    /// Those of a folder.
+    Folder(Uuid),
+    /// Those of the folders whose paths begin so.
+    FoldersBelow(&'f str),
+    /// Those of the one folder in whose middle the prefix ends, whose names begin with its last segment.
+    NamesBelow(&'f str),
+    /// Those with a tag, those in deleted folders too.
+    Tag(&'f str),
+    /// Those with an id of the client's, those in deleted folders too.
+    CustomId(&'f str),
+}
+
+/// A filter, and where to read what passes it.
+struct List<'f> {
+    workspace_id: Uuid,
+    filter: &'f FileFilter,
+    hides_deleted: bool,
+    /// Disjoint; what passes the filter is in one of them.
+    sources: Vec<Source<'f>>,
+    /// How many files they have, if that is known.
+    count: Option<u64>,
+}
+
+impl<'f> List<'f> {
+    fn of(tx: &Tx<'_>, workspace_id: Uuid, filter: &'f FileFilter) -> Result<Self, DbError> {
+        let hides_deleted = folders::any_deleted(tx, Some(workspace_id))?;
+        let list = |sources, count| Self { workspace_id, filter, hides_deleted, sources, count };
+        if let Some(custom_id) = &filter.custom_id {
+            return Ok(list(vec![Source::CustomId(custom_id)], None));
         }
-        Some(folder_id) if has_folder_alone => return folders::files_in(tx, folder_id),
-        _ => {}
-    }
-    let mut sql = Sql::default();
-    let has_tags_alone = FileFilter { tags: Vec::new(), ..filter.clone() } == FileFilter::default();
-    match filter.tags.first().filter(|_| has_tags_alone && !hides_deleted) {
-        // Without a look at the files. `(SELECT 1 ...) = 1` is a look at each row's other tags: of EXISTS, PostgreSQL may make
-        // a join, which is a poor one while it has no statistics.
-        Some(first) => {
-            let workspace = workspace_id.to_string();
-            sql.push("SELECT count(*) FROM file_tags f WHERE f.workspace_id = ? AND f.tag = ?", &[&workspace, first]);
-            for tag in padded(&filter.tags[1..]) {
-                let piece = " AND (SELECT 1 FROM file_tags t WHERE t.workspace_id = ? AND t.tag = ? AND t.file_id = f.file_id) = 1";
-                sql.push(piece, &[&workspace, tag]);
+        let files = usage::find(tx, workspace_id)?.map(|usage| usage.files.count).unwrap_or_default();
+        let mut smallest = (vec![Source::Workspace], u64::try_from(files).unwrap_or_default());
+        if let Some(folder_id) = filter.folder_id {
+            smallest = (vec![Source::Folder(folder_id)], folders::files_in(tx, folder_id)?);
+        }
+        if let Some(prefix) = &filter.path_prefix {
+            let (below, names) = count_path(tx, workspace_id, prefix)?;
+            if below + names <= smallest.1 {
+                let sources = [(below, Source::FoldersBelow(prefix)), (names, Source::NamesBelow(prefix))];
+                let sources = sources.into_iter().filter(|(count, _)| *count > 0).map(|(_, source)| source).collect();
+                smallest = (sources, below + names);
             }
         }
-        None => {
-            sql.push("SELECT count(*) FROM files f", &[]);
-            narrow(&mut sql, workspace_id, filter, hides_deleted);
+        for tag in &filter.tags {
+            let count = count_tag(tx, workspace_id, tag, smallest.1.saturating_add(1))?;
+            // Of two that are equally large that of the tag has all that is looked at in its index.
+            if count <= smallest.1 {
+                smallest = (vec![Source::Tag(tag)], count);
+            }
+        }
+        Ok(list(smallest.0, Some(smallest.1)))
+    }
+
+    /// How many files pass the filter.
+    fn total(&self, tx: &Tx<'_>) -> Result<u64, DbError> {
+        if let Some(count) = self.count.filter(|count| *count == 0 || self.passes_all()) {
+            return Ok(count);
+        }
+        let mut total = 0;
+        for source in &self.sources {
+            let mut sql = Sql::default();
+            sql.push("SELECT count(*)", &[]);
+            self.narrow(&mut sql, source);
+            total += count(tx, &sql)?;
+        }
+        Ok(total)
+    }
+
+    /// Whether all that the sources count pass the filter.
+    fn passes_all(&self) -> bool {
+        let FileFilter { folder_id, path_prefix, search, tags, custom_id } = self.filter;
+        let conditions = usize::from(folder_id.is_some()) + usize::from(path_prefix.is_some()) + tags.len();
+        let counts_deleted = self.hides_deleted && !tags.is_empty();
+        conditions <= 1 && search.is_none() && custom_id.is_none() && !counts_deleted
+    }
+
+    /// `FROM` a source, with the condition on its rows `f`: what the source itself does not say.
+    fn narrow(&self, sql: &mut Sql, source: &Source<'_>) {
+        let Self { workspace_id, filter, hides_deleted, .. } = self;
+        let workspace = workspace_id.to_string();
+        match source {
+            Source::Workspace => sql.push(" FROM files f WHERE f.workspace_id = ?", &[&workspace]),
+            Source::Folder(folder_id) => sql.push(" FROM files f WHERE f.folder_id = ?", &[&folder_id.to_string()]),
+            Source::FoldersBelow(prefix) => {
+                sql.push(" FROM files f WHERE f.folder_id IN (", &[]);
+                push_folders_below(sql, &workspace, prefix).push(")", &[])
+            }
+            Source::NamesBelow(prefix) => {
+                sql.push(" FROM files f WHERE ", &[]);
+                push_names_below(sql, &workspace, prefix)
+            }
+            Source::Tag(tag) => sql.push(
+                " FROM (SELECT workspace_id, tag, created_at, file_id AS id, folder_id, name_folded, size_bytes, updated_at \
+                 FROM file_tags) f WHERE f.workspace_id = ? AND f.tag = ?",
+                &[&workspace, tag],
+            ),
+            Source::CustomId(custom_id) => {
+                sql.push(" FROM files f WHERE f.workspace_id = ? AND f.custom_id = ?", &[&workspace, custom_id])
+            }
+        };
+        if let Some(folder_id) = filter.folder_id
+            && !matches!(source, Source::Folder(_))
+        {
+            sql.push(" AND f.folder_id = ?", &[&folder_id.to_string()]);
+        }
+        if let Some(prefix) = &filter.path_prefix
+            && !matches!(source, Source::FoldersBelow(_) | Source::NamesBelow(_))
+        {
+            sql.push(" AND (f.folder_id IN (", &[]);
+            push_folders_below(sql, &workspace, prefix).push(") OR f.id IN (SELECT f.id FROM files f WHERE ", &[]);
+            push_names_below(sql, &workspace, prefix).push("))", &[]);
+        }
+        let is_of_live_folders = filter.folder_id.is_some() || filter.path_prefix.is_some();
+        if *hides_deleted && !is_of_live_folders {
+            let piece =
+                " AND f.folder_id NOT IN (SELECT id FROM folders WHERE workspace_id = ? AND deleted_at IS NOT NULL)";
+            sql.push(piece, &[&workspace]);
+        }
+        let others = filter.tags.iter().filter(|tag| !matches!(source, Source::Tag(read) if read == tag));
+        for tag in padded(&others.collect::<Vec<_>>()) {
+            // A look at each row's other tags: of EXISTS, PostgreSQL may make a join, which is a poor one while it has no
+            // statistics.
+            let piece = " AND (SELECT 1 FROM file_tags t WHERE t.workspace_id = ? AND t.tag = ? \
+                         AND t.created_at = f.created_at AND t.file_id = f.id) = 1";
+            sql.push(piece, &[&workspace, tag]);
+        }
+        if let Some(search) = &filter.search {
+            sql.push(" AND f.name_folded LIKE ? ESCAPE '!'", &[&containing(&folded(search))]);
         }
     }
+}
+
+fn push_folders_below<'s>(sql: &'s mut Sql, workspace: &String, prefix: &str) -> &'s mut Sql {
+    let piece = "SELECT id FROM folders WHERE workspace_id = ? AND path >= ? AND path < ? AND deleted_at IS NULL";
+    sql.push(piece, &[workspace, &prefix, &behind(prefix)])
+}
+
+fn push_names_below<'s>(sql: &'s mut Sql, workspace: &String, prefix: &str) -> &'s mut Sql {
+    let (folder, name) = files::split(prefix);
+    sql.push(
+        "f.folder_id = (SELECT id FROM folders WHERE workspace_id = ? AND path = ? AND deleted_at IS NULL) \
+         AND f.name >= ? AND f.name < ?",
+        &[workspace, &folder, &name, &behind(name)],
+    )
+}
+
+/// How many files are in the folders whose paths begin so, and how many begin so in the folder that the prefix ends in.
+fn count_path(tx: &Tx<'_>, workspace_id: Uuid, prefix: &str) -> Result<(u64, u64), DbError> {
+    let workspace = workspace_id.to_string();
+    let mut below = Sql::default();
+    below.push("SELECT CAST(coalesce(sum(files_count), 0) AS BIGINT) FROM folders WHERE id IN (", &[]);
+    push_folders_below(&mut below, &workspace, prefix).push(")", &[]);
+    let mut names = Sql::default();
+    names.push("SELECT count(*) FROM files f WHERE ", &[]);
+    push_names_below(&mut names, &workspace, prefix);
+    Ok((count(tx, &below)?, count(tx, &names)?))
+}
+
+/// How many files have a tag, those in deleted folders too; not more than `most` are counted.
+fn count_tag(tx: &Tx<'_>, workspace_id: Uuid, tag: &str, most: u64) -> Result<u64, DbError> {
+    let mut sql = Sql::default();
+    let piece = "SELECT count(*) FROM (SELECT 1 FROM file_tags WHERE workspace_id = ? AND tag = ? LIMIT ?) t";
+    sql.push(piece, &[&workspace_id.to_string(), &tag, &i64::try_from(most).unwrap_or(i64::MAX)]);
+    count(tx, &sql)
+}
+
+/// The number that a query answers.
+fn count(tx: &Tx<'_>, sql: &Sql) -> Result<u64, DbError> {
     let (text, values) = sql.finish();
     let counted = tx.optional(text, &values, |row| row.get::<i64>(0))?.unwrap_or_default();
     Ok(u64::try_from(counted).unwrap_or_default())
 }
 
-/// The condition on `f`.
-fn narrow(sql: &mut Sql, workspace_id: Uuid, filter: &FileFilter, hides_deleted: bool) {
-    let workspace = workspace_id.to_string();
-    match filter.folder_id {
-        Some(folder_id) => sql.push(" WHERE f.folder_id = ?", &[&folder_id.to_string()]),
-        None => sql.push(" WHERE f.workspace_id = ?", &[&workspace]),
-    };
-    if hides_deleted && filter.folder_id.is_none() {
-        let piece =
-            " AND f.folder_id NOT IN (SELECT id FROM folders WHERE workspace_id = ? AND deleted_at IS NOT NULL)";
-        sql.push(piece, &[&workspace]);
-    }
-    if let Some(custom_id) = &filter.custom_id {
-        sql.push(" AND f.custom_id = ?", &[custom_id]);
-    }
-    for tag in padded(&filter.tags) {
-        let piece = " AND f.id IN (SELECT file_id FROM file_tags WHERE workspace_id = ? AND tag = ?)";
-        sql.push(piece, &[&workspace, tag]);
-    }
-    if let Some(prefix) = &filter.path_prefix {
-        // Everything in the folders whose paths begin so, and what begins so in the one folder that the prefix ends in.
-        let (folder, name) = files::split(prefix);
-        sql.push(
-            " AND (f.folder_id IN (SELECT id FROM folders WHERE workspace_id = ? AND path >= ? AND path < ?) \
-             OR (f.folder_id = (SELECT id FROM folders WHERE workspace_id = ? AND path = ?) AND f.name >= ? AND f.name < ?))",
-            &[&workspace, prefix, &behind(prefix), &workspace, &folder, &name, &behind(name)],
-        );
-    }
-    if let Some(search) = &filter.search {
-        sql.push(" AND f.name_folded LIKE ? ESCAPE '!'", &[&containing(&folded(search))]);
-    }
-}
-
 /// As many as a power of two, some of them repeated: each number of conditions is a statement of its own, which is kept
 /// prepared.
-fn padded(tags: &[String]) -> impl Iterator<Item = &String> {
+fn padded<'t>(tags: &[&'t String]) -> impl Iterator<Item = &'t String> {
     let conditions = if tags.is_empty() { 0 } else { tags.len().next_power_of_two() };
-    tags.iter().cycle().take(conditions)
+    tags.iter().copied().cycle().take(conditions)
 }

@@ -206,7 +206,7 @@ pub fn insert(tx: &Tx<'_>, file: &File) -> Result<(), DbError> {
             &file.origin_id.to_string(),
         ],
     )?;
-    insert_tags(tx, file.workspace_id, file.id, &file.tags)?;
+    insert_tags(tx, file.id, &file.tags)?;
     count(tx, file, 1)
 }
 
@@ -216,11 +216,25 @@ fn count(tx: &Tx<'_>, file: &File, sign: i64) -> Result<(), DbError> {
     usage::change(tx, file.workspace_id, Counted::File, sign, file.size_bytes)
 }
 
-fn insert_tags(tx: &Tx<'_>, workspace_id: Uuid, id: Uuid, tags: &[String]) -> Result<(), DbError> {
+/// Has a file found by these tags, with what its row says now.
+fn insert_tags(tx: &Tx<'_>, id: Uuid, tags: &[String]) -> Result<(), DbError> {
     for tag in tags {
         tx.execute(
-            "INSERT INTO file_tags (workspace_id, tag, file_id) VALUES (?1, ?2, ?3)",
-            &[&workspace_id.to_string(), tag, &id.to_string()],
+            "INSERT INTO file_tags (workspace_id, tag, created_at, file_id, folder_id, name_folded, size_bytes, updated_at) \
+             SELECT workspace_id, CAST(?2 AS TEXT), created_at, id, folder_id, name_folded, size_bytes, updated_at \
+             FROM files WHERE id = ?1",
+            &[&id.to_string(), tag],
+        )?;
+    }
+    Ok(())
+}
+
+/// The file is found by these tags no more.
+fn delete_tags(tx: &Tx<'_>, file: &File, tags: &[String]) -> Result<(), DbError> {
+    for tag in tags {
+        tx.execute(
+            "DELETE FROM file_tags WHERE workspace_id = ?1 AND tag = ?2 AND created_at = ?3 AND file_id = ?4",
+            &[&file.workspace_id.to_string(), tag, &file.created_at, &file.id.to_string()],
         )?;
     }
     Ok(())
@@ -258,6 +272,7 @@ pub fn find_in(tx: &Tx<'_>, folder_id: Uuid, name: &str) -> Result<Option<File>,
 
 /// Takes a file away. The workspace must be locked.
 pub fn delete(tx: &Tx<'_>, file: &File) -> Result<(), DbError> {
+    delete_tags(tx, file, &file.tags)?;
     tx.execute("DELETE FROM files WHERE id = ?1", &[&file.id.to_string()])?;
     count(tx, file, -1)
 }
@@ -272,20 +287,20 @@ pub fn list_deleted(tx: &Tx<'_>, limit: u32) -> Result<Vec<File>, DbError> {
 }
 
 /// Takes a file of a deleted folder away, which is counted no more. False when somebody else has.
-pub fn delete_uncounted(tx: &Tx<'_>, id: Uuid) -> Result<bool, DbError> {
-    Ok(tx.execute("DELETE FROM files WHERE id = ?1", &[&id.to_string()])? == 1)
+pub fn delete_uncounted(tx: &Tx<'_>, file: &File) -> Result<bool, DbError> {
+    delete_tags(tx, file, &file.tags)?;
+    Ok(tx.execute("DELETE FROM files WHERE id = ?1", &[&file.id.to_string()])? == 1)
 }
 
-/// Gives a file other tags and metadata.
-pub fn update(tx: &Tx<'_>, file: &File) -> Result<(), DbError> {
+/// Gives a file that had `former_tags` the tags and the metadata that it has here.
+pub fn update(tx: &Tx<'_>, file: &File, former_tags: &[String]) -> Result<(), DbError> {
     let metadata = file.metadata.as_ref().map(|metadata| columns::to_json(TABLE, metadata)).transpose()?;
-    let id = file.id.to_string();
     tx.execute(
         "UPDATE files SET tags = ?2, metadata = ?3, updated_at = ?4 WHERE id = ?1",
-        &[&id, &columns::to_json(TABLE, &file.tags)?, &metadata, &file.updated_at],
+        &[&file.id.to_string(), &columns::to_json(TABLE, &file.tags)?, &metadata, &file.updated_at],
     )?;
-    tx.execute("DELETE FROM file_tags WHERE file_id = ?1", &[&id])?;
-    insert_tags(tx, file.workspace_id, file.id, &file.tags)
+    delete_tags(tx, file, former_tags)?;
+    insert_tags(tx, file.id, &file.tags)
 }
 
 /// Gives a file another name, or moves it to another folder; the name must be free there.
@@ -294,6 +309,8 @@ pub fn rename(tx: &Tx<'_>, file: &File, to: Uuid, name: &str, format: &str, now:
         "UPDATE files SET folder_id = ?2, name = ?3, name_folded = ?4, format = ?5, updated_at = ?6 WHERE id = ?1",
         &[&file.id.to_string(), &to.to_string(), &name, &folded(name), &format, &now],
     )?;
+    delete_tags(tx, file, &file.tags)?;
+    insert_tags(tx, file.id, &file.tags)?;
     if to != file.folder() {
         folders::count(tx, file.folder(), -1, file.size_bytes)?;
         folders::count(tx, to, 1, file.size_bytes)?;
@@ -305,19 +322,18 @@ pub fn rename(tx: &Tx<'_>, file: &File, to: Uuid, name: &str, format: &str, now:
 pub(super) fn fill_what_is_found_by(tx: &Tx<'_>) -> Result<(), DbError> {
     let mut last = String::new();
     loop {
-        let sql = "SELECT id, workspace_id, name, tags FROM files WHERE id > ?1 ORDER BY id LIMIT 1000";
+        let sql = "SELECT id, name, tags FROM files WHERE id > ?1 ORDER BY id LIMIT 1000";
         let files = tx.all(sql, &[&last], |row| {
-            let tags: Vec<String> = columns::json(TABLE, row, 3)?;
-            Ok((columns::uuid(TABLE, row, 0)?, columns::uuid(TABLE, row, 1)?, row.get::<String>(2)?, tags))
+            let tags: Vec<String> = columns::json(TABLE, row, 2)?;
+            Ok((columns::uuid(TABLE, row, 0)?, row.get::<String>(1)?, tags))
         })?;
         if files.is_empty() {
             return Ok(());
         }
-        for (id, workspace_id, name, tags) in files {
+        for (id, name, tags) in files {
             last = id.to_string();
-            let sql = "UPDATE files SET name_folded = ?2 WHERE id = ?1";
-            tx.execute(sql, &[&id.to_string(), &folded(&name)])?;
-            insert_tags(tx, workspace_id, id, &tags)?;
+            tx.execute("UPDATE files SET name_folded = ?2 WHERE id = ?1", &[&last, &folded(&name)])?;
+            insert_tags(tx, id, &tags)?;
         }
     }
 }

@@ -136,7 +136,7 @@ impl Files {
             }
             if (&file.tags, &file.metadata) != (&before.0, &before.1) {
                 file.updated_at = Timestamp::now();
-                files::update(tx, &file)?;
+                files::update(tx, &file, &before.0)?;
             }
             Ok(Ok(file))
         })
@@ -232,7 +232,7 @@ impl Files {
                 // Their workspaces' events are numbered.
                 workspaces::lock(tx, file.workspace_id)?;
                 // Another node may have been there, whose lease ran out.
-                if files::delete_uncounted(tx, file.id)? {
+                if files::delete_uncounted(tx, file)? {
                     discard(tx, &events, file, grace_seconds)?;
                 }
             }

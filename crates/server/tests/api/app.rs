@@ -340,6 +340,25 @@ impl TestApp {
         // Garbage may be deleted already while its row still waits to go.
         let lost: Vec<_> = owned.difference(&stored).filter(|id| !garbage.contains(*id)).collect();
         assert!(lost.is_empty(), "owners without a blob: {lost:?}");
+        self.assert_tags_agree();
+    }
+
+    /// Files are found by exactly the tags that they have, with what their rows say.
+    fn assert_tags_agree(&self) {
+        let columns = "folder_id || ' ' || CAST(created_at AS TEXT) || ' ' || CAST(updated_at AS TEXT) || ' ' || \
+                       CAST(size_bytes AS TEXT) || ' ' || name_folded";
+        // In one statement: the cleaner may be at work.
+        let rows = self.database.texts(&format!(
+            "SELECT 'file' || tags || '\n' || id || ' ' || {columns} FROM files \
+             UNION ALL SELECT 'tag ' || tag || '\n' || file_id || ' ' || {columns} FROM file_tags"
+        ));
+        let (files, found): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.starts_with("file"));
+        let said = files.iter().flat_map(|row| {
+            let (tags, file) = row["file".len()..].split_once('\n').unwrap();
+            let tags: Vec<String> = serde_json::from_str(tags).unwrap();
+            tags.into_iter().map(move |tag| format!("tag {tag}\n{file}"))
+        });
+        assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), said.collect());
     }
 }
 

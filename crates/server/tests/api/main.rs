@@ -11,6 +11,7 @@ mod concurrency;
 mod delivery;
 mod direct;
 mod encryption;
+mod file_lists;
 mod files;
 mod folders;
 mod fsck;

@@ -63,14 +63,20 @@ UPDATE folders SET
     files_count = (SELECT count(*) FROM files f WHERE f.folder_id = folders.id),
     files_bytes = (SELECT coalesce(sum(f.size_bytes), 0) FROM files f WHERE f.folder_id = folders.id);
 
--- The tags of files once more, to be found by. Changed in the transaction that changes the file.
+-- The tags of files once more, to be found by: in the order of creation, with all that files are filtered and sorted by, so
+-- that a list by tag looks at no other row. Changed in the transaction that changes the file. There is no index by file: a
+-- file's row says under which tags it is here.
 CREATE TABLE file_tags (
-    workspace_id TEXT NOT NULL,
-    tag          TEXT NOT NULL,
-    file_id      TEXT NOT NULL REFERENCES files (id) ON DELETE CASCADE,
-    PRIMARY KEY (workspace_id, tag, file_id)
+    workspace_id TEXT   NOT NULL,
+    tag          TEXT   NOT NULL,
+    created_at   BIGINT NOT NULL,
+    file_id      TEXT   NOT NULL,
+    folder_id    TEXT   NOT NULL,
+    name_folded  TEXT   NOT NULL,
+    size_bytes   BIGINT NOT NULL,
+    updated_at   BIGINT NOT NULL,
+    PRIMARY KEY (workspace_id, tag, created_at, file_id)
 ) WITHOUT ROWID;
-CREATE INDEX file_tags_by_file ON file_tags (file_id);
 
 ALTER TABLE sessions ADD COLUMN webhook_url TEXT;
 

@@ -10,6 +10,9 @@ use super::files::{self, File, columns_of_file};
 use super::sql::{Sql, behind, containing};
 use super::{DbError, Tx, folded, folders, usage};
 
+/// So many files can be looked up and sorted in some milliseconds.
+const FEW: u64 = 1000;
+
 /// Which files are listed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FileFilter {
@@ -66,6 +69,12 @@ pub fn list(
     offset: u64,
 ) -> Result<FilePage, DbError> {
     let list = List::of(tx, workspace_id, filter)?;
+    if filter.search.is_some()
+        && !list.sources.is_empty()
+        && let Some(page) = list.page_of_few(tx, order, limit, offset)?
+    {
+        return Ok(page);
+    }
     let total = list.total(tx)?;
     if offset >= total {
         return Ok(FilePage { files: Vec::new(), total });
@@ -77,29 +86,18 @@ pub fn list(
         if is_nearer_to_end { (from_end, !order.descending) } else { (offset, order.descending) };
     let mut sql = Sql::default();
     sql.push(concat!("SELECT ", columns_of_file!(), " FROM (SELECT page.id FROM ("), &[]);
-    for (index, source) in list.sources.iter().enumerate() {
-        sql.push(if index == 0 { "" } else { " UNION ALL " }, &[]);
-        sql.push(
-            match order.key {
-                FileKey::CreatedAt => "SELECT f.id, f.created_at AS sort_key",
-                FileKey::UpdatedAt => "SELECT f.id, f.updated_at AS sort_key",
-                FileKey::Name => "SELECT f.id, f.name_folded AS sort_key",
-                FileKey::Size => "SELECT f.id, f.size_bytes AS sort_key",
-            },
-            &[],
-        );
-        list.narrow(&mut sql, source);
-    }
+    list.select(&mut sql, |sql| {
+        sql.push("SELECT f.id, ", &[]).push(column(order.key), &[]).push(" AS sort_key", &[]);
+    });
     let direction = if descending {
         ") page ORDER BY page.sort_key DESC, page.id DESC"
     } else {
         ") page ORDER BY page.sort_key, page.id"
     };
     sql.push(direction, &[]);
-    let (rows, skipped) = (i64::try_from(rows).unwrap_or(i64::MAX), i64::try_from(skipped).unwrap_or(i64::MAX));
     sql.push(
         " LIMIT ? OFFSET ?) page JOIN files f ON f.id = page.id JOIN folders d ON d.id = f.folder_id",
-        &[&rows, &skipped],
+        &[&to_sql(rows), &to_sql(skipped)],
     );
     let (text, values) = sql.finish();
     let mut files = tx.all(text, &values, files::from_row)?;
@@ -115,6 +113,20 @@ pub fn list(
         if order.descending { ascending.reverse() } else { ascending }
     });
     Ok(FilePage { files, total })
+}
+
+/// The column of files that a list is sorted by.
+fn column(key: FileKey) -> &'static str {
+    match key {
+        FileKey::CreatedAt => "f.created_at",
+        FileKey::UpdatedAt => "f.updated_at",
+        FileKey::Name => "f.name_folded",
+        FileKey::Size => "f.size_bytes",
+    }
+}
+
+fn to_sql(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// A set of files that an index names, from which a list can be read.
@@ -173,6 +185,44 @@ impl<'f> List<'f> {
             }
         }
         Ok(list(smallest.0, Some(smallest.1)))
+    }
+
+    /// The page, if no more than [`FEW`] files pass the filter: one way through their names finds them, and they are counted and
+    /// sorted then. Of more, some are met soon in every order.
+    fn page_of_few(&self, tx: &Tx<'_>, order: FileOrder, limit: u32, offset: u64) -> Result<Option<FilePage>, DbError> {
+        let mut sql = Sql::default();
+        sql.push("WITH few AS MATERIALIZED (", &[]);
+        self.select(&mut sql, |sql| {
+            sql.push("SELECT f.id", &[]);
+        });
+        sql.push(" LIMIT ?)", &[&to_sql(FEW + 1)]);
+        // One row even if there is no file, for the number.
+        sql.push(concat!(" SELECT ", columns_of_file!(), ", counted.number"), &[]);
+        let joins = " FROM (SELECT count(*) AS number FROM few) counted LEFT JOIN few ON 1 = 1 \
+                     LEFT JOIN files f ON f.id = few.id LEFT JOIN folders d ON d.id = f.folder_id ORDER BY ";
+        sql.push(joins, &[]).push(column(order.key), &[]);
+        sql.push(if order.descending { " DESC, f.id DESC" } else { ", f.id" }, &[]);
+        sql.push(" LIMIT ? OFFSET ?", &[&i64::from(limit), &to_sql(offset)]);
+        let (text, values) = sql.finish();
+        let rows = tx.all(text, &values, |row| {
+            let is_file = row.get::<Option<String>>(0)?.is_some();
+            let file = is_file.then(|| files::from_row(row)).transpose()?;
+            Ok((file, row.get::<i64>(files::COLUMNS)?))
+        })?;
+        let Some(total) = rows.first().map(|(_, number)| u64::try_from(*number).unwrap_or_default()) else {
+            return Ok(None);
+        };
+        let files = rows.into_iter().filter_map(|(file, _)| file).collect();
+        Ok((total <= FEW).then_some(FilePage { files, total }))
+    }
+
+    /// `SELECT` from all sources what passes the filter.
+    fn select(&self, sql: &mut Sql, columns: impl Fn(&mut Sql)) {
+        for (index, source) in self.sources.iter().enumerate() {
+            sql.push(if index == 0 { "" } else { " UNION ALL " }, &[]);
+            columns(sql);
+            self.narrow(sql, source);
+        }
     }
 
     /// How many files pass the filter.
@@ -254,17 +304,17 @@ impl<'f> List<'f> {
     }
 }
 
-fn push_folders_below<'s>(sql: &'s mut Sql, workspace: &String, prefix: &str) -> &'s mut Sql {
+fn push_folders_below<'s>(sql: &'s mut Sql, workspace: &str, prefix: &str) -> &'s mut Sql {
     let piece = "SELECT id FROM folders WHERE workspace_id = ? AND path >= ? AND path < ? AND deleted_at IS NULL";
-    sql.push(piece, &[workspace, &prefix, &behind(prefix)])
+    sql.push(piece, &[&workspace, &prefix, &behind(prefix)])
 }
 
-fn push_names_below<'s>(sql: &'s mut Sql, workspace: &String, prefix: &str) -> &'s mut Sql {
+fn push_names_below<'s>(sql: &'s mut Sql, workspace: &str, prefix: &str) -> &'s mut Sql {
     let (folder, name) = files::split(prefix);
     sql.push(
         "f.folder_id = (SELECT id FROM folders WHERE workspace_id = ? AND path = ? AND deleted_at IS NULL) \
          AND f.name >= ? AND f.name < ?",
-        &[workspace, &folder, &name, &behind(name)],
+        &[&workspace, &folder, &name, &behind(name)],
     )
 }
 

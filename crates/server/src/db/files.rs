@@ -119,6 +119,8 @@ macro_rules! columns_of_file {
     };
 }
 pub(super) use columns_of_file;
+/// How many they are.
+pub(super) const COLUMNS: usize = 26;
 
 macro_rules! select {
     ($rest:literal) => {

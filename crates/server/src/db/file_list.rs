@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::files::{self, File, columns_of_file};
 use super::sql::{Sql, behind, containing};
-use super::{DbError, Tx, folded, folders, usage};
+use super::{DbError, Tx, columns, folded, folders, usage};
 
 /// So many files can be looked up and sorted in some milliseconds.
 const FEW: u64 = 1000;
@@ -97,7 +97,7 @@ pub fn list(
     sql.push(direction, &[]);
     sql.push(
         " LIMIT ? OFFSET ?) page JOIN files f ON f.id = page.id JOIN folders d ON d.id = f.folder_id",
-        &[&to_sql(rows), &to_sql(skipped)],
+        &[&columns::size_to_sql(rows), &columns::size_to_sql(skipped)],
     );
     let (text, values) = sql.finish();
     let mut files = tx.all(text, &values, files::from_row)?;
@@ -123,10 +123,6 @@ fn column(key: FileKey) -> &'static str {
         FileKey::Name => "f.name_folded",
         FileKey::Size => "f.size_bytes",
     }
-}
-
-fn to_sql(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// A set of files that an index names, from which a list can be read.
@@ -195,14 +191,14 @@ impl<'f> List<'f> {
         self.select(&mut sql, |sql| {
             sql.push("SELECT f.id", &[]);
         });
-        sql.push(" LIMIT ?)", &[&to_sql(FEW + 1)]);
+        sql.push(" LIMIT ?)", &[&columns::size_to_sql(FEW + 1)]);
         // One row even if there is no file, for the number.
         sql.push(concat!(" SELECT ", columns_of_file!(), ", counted.number"), &[]);
         let joins = " FROM (SELECT count(*) AS number FROM few) counted LEFT JOIN few ON 1 = 1 \
                      LEFT JOIN files f ON f.id = few.id LEFT JOIN folders d ON d.id = f.folder_id ORDER BY ";
         sql.push(joins, &[]).push(column(order.key), &[]);
         sql.push(if order.descending { " DESC, f.id DESC" } else { ", f.id" }, &[]);
-        sql.push(" LIMIT ? OFFSET ?", &[&i64::from(limit), &to_sql(offset)]);
+        sql.push(" LIMIT ? OFFSET ?", &[&i64::from(limit), &columns::size_to_sql(offset)]);
         let (text, values) = sql.finish();
         let rows = tx.all(text, &values, |row| {
             let is_file = row.get::<Option<String>>(0)?.is_some();
@@ -242,10 +238,11 @@ impl<'f> List<'f> {
 
     /// Whether all that the sources count pass the filter.
     fn passes_all(&self) -> bool {
-        let FileFilter { folder_id, path_prefix, search, tags, custom_id } = self.filter;
+        // What is read by an id of the client's is not counted before.
+        let FileFilter { folder_id, path_prefix, search, tags, custom_id: _ } = self.filter;
         let conditions = usize::from(folder_id.is_some()) + usize::from(path_prefix.is_some()) + tags.len();
         let counts_deleted = self.hides_deleted && !tags.is_empty();
-        conditions <= 1 && search.is_none() && custom_id.is_none() && !counts_deleted
+        conditions <= 1 && search.is_none() && !counts_deleted
     }
 
     /// `FROM` a source, with the condition on its rows `f`: what the source itself does not say.
@@ -334,7 +331,7 @@ fn count_path(tx: &Tx<'_>, workspace_id: Uuid, prefix: &str) -> Result<(u64, u64
 fn count_tag(tx: &Tx<'_>, workspace_id: Uuid, tag: &str, most: u64) -> Result<u64, DbError> {
     let mut sql = Sql::default();
     let piece = "SELECT count(*) FROM (SELECT 1 FROM file_tags WHERE workspace_id = ? AND tag = ? LIMIT ?) t";
-    sql.push(piece, &[&workspace_id.to_string(), &tag, &i64::try_from(most).unwrap_or(i64::MAX)]);
+    sql.push(piece, &[&workspace_id.to_string(), &tag, &columns::size_to_sql(most)]);
     count(tx, &sql)
 }
 

@@ -1,6 +1,6 @@
 //! Lists of files: filters, orders, pages.
 //!
-//! A list is read from the smallest set of files that one condition of its filter names ([`Source`]), and the others are looked
+//! A list is read from the smallest set of files that one condition of its filter names (`Source`), and the others are looked
 //! at row by row. A page is found in an index alone, its rows are looked up behind that. The further half of a list is walked
 //! from its end: no page is behind more than half of the index. Where nothing but counted sets is asked for, the total is a counter.
 

@@ -1,8 +1,6 @@
 //! PostgreSQL and the store go away, fail, lie about what they did; nodes are killed at every step. In the end every
 //! acknowledged file has its bytes, and nothing is left in the bucket or the database that nobody owns.
 
-use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use partway_testing::{Garage, Postgres};
@@ -10,93 +8,11 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::api::Api;
-use crate::server::{Server, bytes, free_address, fresh, partway, text};
+use crate::server::{bytes, free_address, fresh};
+use crate::settings::Settings;
 use crate::store_proxy::{Plan, StoreFault, StoreProxy};
 
 const PART: usize = 10 * 1024 * 1024;
-
-/// Settings as a process's environment has them.
-#[derive(Clone)]
-struct Settings(Vec<(String, String)>);
-
-impl Settings {
-    /// A bucket of `garage`, reached by the server at `endpoint` and by clients at node 0.
-    fn bucket(garage: &Garage, bucket: &str, endpoint: &str) -> Self {
-        let public_endpoint = garage.endpoint(0);
-        Self::of(&[
-            ("STORAGE_KIND", "s3"),
-            ("STORAGE_ENDPOINT", endpoint),
-            ("STORAGE_PUBLIC_ENDPOINT", &public_endpoint),
-            ("STORAGE_REGION", garage.region()),
-            ("STORAGE_BUCKET", bucket),
-            ("STORAGE_PREFIX", "partway/"),
-            ("STORAGE_ACCESS_KEY_ID", garage.access_key_id()),
-            ("STORAGE_SECRET_ACCESS_KEY", garage.secret_access_key()),
-            ("STORAGE_SWEEP_SECONDS", "1"),
-            ("STORAGE_URL_SECONDS", "6"),
-        ])
-    }
-
-    fn of(pairs: &[(&str, &str)]) -> Self {
-        Self(pairs.iter().map(|(name, value)| (format!("PARTWAY_{name}"), (*value).to_owned())).collect())
-    }
-
-    fn and(mut self, name: &str, value: &str) -> Self {
-        self.0.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    fn start(&self, data_dir: &Path, address: &str) -> Server {
-        let environment: Vec<_> = self.0.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        Server::start_with(data_dir, &["--listen", address], &environment)
-    }
-
-    fn command(&self, data_dir: &Path, arguments: &[&str]) -> Command {
-        let mut command = partway();
-        command.envs(self.0.iter().map(|(name, value)| (name, value))).args(arguments).arg("--data-dir").arg(data_dir);
-        command
-    }
-
-    /// Waits until nothing is left that nobody owns: no garbage, no unknown object, no dead upload.
-    fn assert_nothing_left(&self, data_dir: &Path, garage: &Garage, bucket: &str, open_uploads: usize) {
-        let began = Instant::now();
-        loop {
-            let output = self.command(data_dir, &["fsck", "--deep", "--json"]).output().unwrap();
-            let report: Value = serde_json::from_slice(&output.stdout)
-                .unwrap_or_else(|error| panic!("{error}: {}", text(&output.stderr)));
-            let uploads = uploads(garage, bucket);
-            if report["findings"] == json!([]) && report["garbage"] == 0 && uploads == open_uploads {
-                return;
-            }
-            assert!(began.elapsed() < Duration::from_secs(90), "{report}, {uploads} uploads are open");
-            std::thread::sleep(Duration::from_millis(500));
-        }
-    }
-}
-
-/// How many multipart uploads are open in the bucket.
-fn uploads(garage: &Garage, bucket: &str) -> usize {
-    use partway_server::storage::{S3Settings, S3Store};
-    let endpoint: url::Url = garage.endpoint(0).parse().unwrap();
-    let settings = S3Settings {
-        public_endpoint: endpoint.clone(),
-        endpoint,
-        region: garage.region().to_owned(),
-        bucket: bucket.to_owned(),
-        prefix: "partway/".to_owned(),
-        path_style: true,
-        access_key_id: garage.access_key_id().to_owned(),
-        secret_access_key: garage.secret_access_key().to_owned(),
-    };
-    let store = S3Store::new(&settings).unwrap();
-    std::thread::scope(|scope| {
-        let listing = scope.spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(store.list_uploads(None)).unwrap().len()
-        });
-        listing.join().unwrap()
-    })
-}
 
 fn start_body(name: &str, size: usize) -> Value {
     json!({"file_name": name, "size": size, "format": "bin"})

@@ -15,6 +15,7 @@ mod memory;
 mod network;
 mod power_cut;
 mod proxy;
+mod settings;
 mod store_proxy;
 mod verification;
 mod whole_kills;

@@ -12,20 +12,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use partway_testing::Garage;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
-use crate::api::fsck;
 use crate::kills::{STEP_PATIENCE, run_until_killed, setting};
-use crate::server::{Server, bytes, free_address, fresh, partway};
+use crate::server::{bytes, free_address, fresh, text};
+use crate::settings::Settings;
 
-/// Where the process ends itself, and what work that takes.
-const STEPS: [&str; 12] = [
+/// Where the process ends itself, whatever it stores files in.
+const STEPS: [&str; 10] = [
     "whole.after_row",
-    "whole.after_blob",
     "whole.after_bytes",
     "whole.before_commit",
     "whole.after_commit",
@@ -35,8 +35,11 @@ const STEPS: [&str; 12] = [
     "cleaner.after_purge",
     "cleaner.after_delete",
     "cleaner.after_forget",
-    "blob.write",
 ];
+const LOCAL_STEPS: [&str; 2] = ["whole.after_blob", "blob.write"];
+const BUCKET_STEPS: [&str; 3] = ["stream.after_upload", "stream.after_part", "stream.after_complete"];
+/// From so many bytes on a file goes to a bucket in parts.
+const PARTED: usize = 8 << 20;
 const CLIENTS: u64 = 5;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// So often one event fails at its receiver.
@@ -52,6 +55,7 @@ struct Client {
     key: String,
     rng: StdRng,
     number: u64,
+    parted: f64,
     stop: Arc<AtomicBool>,
     acknowledged: Acknowledged,
 }
@@ -67,33 +71,55 @@ struct Acknowledged {
 
 #[test]
 fn no_event_is_lost_and_none_made_up_however_often_the_server_is_killed() {
-    let kills = setting("PARTWAY_FAULT_KILLS", 200) * 3 / 10;
+    let (_directory, data_dir) = fresh();
+    let place = Place { settings: Settings::of(&[]), steps: [&STEPS[..], &LOCAL_STEPS].concat(), parted: 0.0 };
+    kill_often(&place, &data_dir, setting("PARTWAY_FAULT_KILLS", 200) * 3 / 10);
+}
+
+#[test]
+fn the_same_holds_for_a_bucket_and_no_upload_stays_open_in_it() {
+    let (_directory, data_dir) = fresh();
+    let garage = Garage::start(1);
+    let bucket = garage.create_bucket();
+    // What is replaced or deleted is kept for as long as URLs of it may be about.
+    let settings = Settings::bucket(&garage, &bucket, &garage.endpoint(0)).and("PARTWAY_STORAGE_URL_SECONDS", "1");
+    let place = Place { settings, steps: [&STEPS[..], &BUCKET_STEPS].concat(), parted: 0.25 };
+    let settings = kill_often(&place, &data_dir, setting("PARTWAY_FAULT_KILLS", 200) * 3 / 10);
+    let _server = settings.start(&data_dir, "127.0.0.1:0");
+    settings.assert_nothing_left(&data_dir, &garage, &bucket, 0);
+}
+
+/// Where files are stored.
+struct Place {
+    settings: Settings,
+    steps: Vec<&'static str>,
+    /// How many of the files are so large that a bucket takes them in parts.
+    parted: f64,
+}
+
+/// Lets clients work on a server that is killed so often, and compares. Gives the settings that it ran with.
+fn kill_often(place: &Place, data_dir: &Path, kills: u64) -> Settings {
     let seed = setting("PARTWAY_FAULT_SEED", rand::rng().random_range(0..1_000_000_000));
     let mut terminal = std::io::stderr();
-    writeln!(
-        terminal,
-        "whole faults: {kills} kills, seed {seed} (scripts/faults --kills {} --seed {seed})",
-        kills * 10 / 3
-    )
-    .unwrap();
+    let again = format!("scripts/faults --kills {} --seed {seed}", setting("PARTWAY_FAULT_KILLS", 200));
+    writeln!(terminal, "whole faults: {kills} kills, seed {seed} ({again})").unwrap();
     let mut rng = StdRng::seed_from_u64(seed);
-    let (_directory, data_dir) = fresh();
     let address = free_address();
-    let arguments = ["--listen", &address];
-    let environment = [
-        ("PARTWAY_LOG_FILTER", "off"),
-        ("PARTWAY_STORAGE_MIN_FREE_BYTES", "1"),
-        ("PARTWAY_OUTGOING_ALLOWED_HOSTS", "127.0.0.1"),
-        ("PARTWAY_WEBHOOKS_FIRST_PAUSE_SECONDS", "1"),
-        ("PARTWAY_WEBHOOKS_TIMEOUT_SECONDS", "5"),
-    ];
-    let first = Server::start_with(&data_dir, &arguments, &environment);
+    let settings = place
+        .settings
+        .clone()
+        .and("PARTWAY_LOG_FILTER", "off")
+        .and("PARTWAY_STORAGE_MIN_FREE_BYTES", "1")
+        .and("PARTWAY_OUTGOING_ALLOWED_HOSTS", "127.0.0.1")
+        .and("PARTWAY_WEBHOOKS_FIRST_PAUSE_SECONDS", "1")
+        .and("PARTWAY_WEBHOOKS_TIMEOUT_SECONDS", "5");
+    let first = settings.start(data_dir, &address);
     let (base, key) = (first.url.clone(), first.private_key());
     drop(first);
     let told = Told::default();
     let receiver = receive(Arc::clone(&told), seed);
-    let added = partway().args(["webhooks", "add", &receiver, "--data-dir"]).arg(&data_dir).output().unwrap();
-    assert!(added.status.success());
+    let added = settings.command(data_dir, &["webhooks", "add", &receiver]).output().unwrap();
+    assert!(added.status.success(), "{}", text(&added.stderr));
     let remote = serve_remote();
 
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -109,6 +135,7 @@ fn no_event_is_lost_and_none_made_up_however_often_the_server_is_killed() {
                 key: key.clone(),
                 rng: StdRng::seed_from_u64(seed.wrapping_add(1 + number)),
                 number,
+                parted: place.parted,
                 stop: Arc::clone(&stop),
                 acknowledged: Acknowledged::default(),
             };
@@ -118,26 +145,25 @@ fn no_event_is_lost_and_none_made_up_however_often_the_server_is_killed() {
     let mut died_at: BTreeMap<&str, u64> = BTreeMap::new();
     for kill in 0..kills {
         assert!(clients.iter().all(|client| !client.is_finished()), "a client gave up; seed {seed}");
-        let step = STEPS[(kill / 2) as usize % STEPS.len()];
+        let step = place.steps[(kill / 2) as usize % place.steps.len()];
         let at_step = kill % 2 == 0;
         let hit = if step == "blob.write" { rng.random_range(1..=20) } else { rng.random_range(1..=2) };
         let failpoint = format!("{step}=kill@{hit}");
-        let more = [("FAILPOINTS", failpoint.as_str())];
-        let more = if at_step { &more[..] } else { &[] };
-        let server = Server::start_with(&data_dir, &arguments, &[&environment[..], more].concat());
+        let settings = if at_step { settings.clone().and("FAILPOINTS", &failpoint) } else { settings.clone() };
+        let server = settings.start(data_dir, &address);
         let patience = if at_step { STEP_PATIENCE } else { Duration::from_micros(rng.random_range(0..300_000)) };
         let died_by_itself = run_until_killed(server, patience);
         *died_at.entry(if died_by_itself { step } else { "at a random time" }).or_default() += 1;
     }
     stop.store(true, Ordering::Relaxed);
-    let mut server = Server::start_with(&data_dir, &arguments, &environment);
+    let mut server = settings.start(data_dir, &address);
     let acknowledged: Vec<Acknowledged> = runtime
         .block_on(async { futures_util::future::join_all(clients).await.into_iter().map(Result::unwrap).collect() });
     // What was cut off is kept for some minutes for those who may still be writing it. There are none.
     server.kill();
     let database = rusqlite::Connection::open(data_dir.join("partway.db")).unwrap();
     database.execute("UPDATE garbage SET not_before = 0", []).unwrap();
-    let _server = Server::start_with(&data_dir, &arguments, &environment);
+    let _server = settings.start(data_dir, &address);
     let number = |sql: &str| database.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
     let (began, mut waited) = (Instant::now(), Vec::new());
     for waiting in ["deliveries", "folders WHERE deleted_at IS NOT NULL", "garbage"] {
@@ -148,9 +174,10 @@ fn no_event_is_lost_and_none_made_up_however_often_the_server_is_killed() {
         waited.push(began.elapsed());
     }
     let told = told.lock().unwrap().clone();
-    check_events(&told, &acknowledged, &data_dir, seed);
-    let (code, report) = fsck(&data_dir, &[]);
-    assert_eq!((code, &report["findings"]), (0, &json!([])), "seed {seed}");
+    check_events(&told, &acknowledged, data_dir, seed);
+    let output = settings.command(data_dir, &["fsck", "--deep", "--json"]).output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.success(), &report["findings"]), (true, &json!([])), "seed {seed}");
     assert_eq!(report["blobs"], report["files"], "seed {seed}: orphans");
     let published: usize = acknowledged.iter().map(|client| client.published.len()).sum();
     let told = told.len();
@@ -160,10 +187,11 @@ fn no_event_is_lost_and_none_made_up_however_often_the_server_is_killed() {
     )
     .unwrap();
     assert!(published as u64 > kills / 4, "the clients hardly got to work");
-    if kills >= 2 * STEPS.len() as u64 {
-        let never: Vec<_> = STEPS.iter().filter(|step| !died_at.contains_key(**step)).collect();
+    if kills >= 2 * place.steps.len() as u64 {
+        let never: Vec<_> = place.steps.iter().filter(|step| !died_at.contains_key(**step)).collect();
         assert!(never.is_empty(), "never died at {never:?}; seed {seed}");
     }
+    settings
 }
 
 /// Rows as they are, for somebody who must find out why they are there.
@@ -271,7 +299,10 @@ impl Client {
     }
 
     async fn upload(&mut self, seed: u64) {
-        let size = self.rng.random_range(0..2_000_000);
+        let mut size = self.rng.random_range(0..2_000_000);
+        if self.rng.random_bool(self.parted) {
+            size += PARTED;
+        }
         let name = format!("{}-{}", self.number, self.rng.random_range(0..3));
         let form = Form::new().part("file", Part::bytes(bytes(seed, size))).text("file_name", name.clone());
         let answer = self.ask(Method::POST, "/api/v1/uploads", Some(form.text("folder", "kept")), None).await;

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::S3Store;
 use super::client::Call;
+use crate::failpoint;
 use crate::storage::{BlobHeaders, ByteSource, ByteStream, PartInStore, StorageError};
 
 /// What is gathered before it is sent. S3 takes no smaller parts than 5 MiB (but for the last one).
@@ -56,6 +57,7 @@ impl S3Store {
             return self.call(&call).await.map(drop).map_err(E::from);
         }
         let upload_id = self.create_upload(blob_id, headers).await?;
+        failpoint::pass("stream.after_upload");
         let mut parts: Vec<PartInStore> = Vec::new();
         let mut next = first;
         loop {
@@ -64,13 +66,16 @@ impl S3Store {
             let sending = self.send_part(blob_id, &upload_id, index, 0..length, &source);
             let (sent, gathered) =
                 futures_util::try_join!(sending.map(|sent| sent.map_err(E::from)), gather(&mut body, &mut left_over))?;
+            failpoint::pass("stream.after_part");
             parts.push(sent);
             if gathered.is_empty() {
                 break;
             }
             next = gathered;
         }
-        if self.complete_upload(blob_id, &upload_id, &parts).await? {
+        let is_complete = self.complete_upload(blob_id, &upload_id, &parts).await?;
+        failpoint::pass("stream.after_complete");
+        if is_complete {
             return Ok(());
         }
         // An earlier try of the same call did it, and its answer was lost.

@@ -38,8 +38,9 @@ pub use error::chain as error_chain;
 
 /// Serves `app` on `listener` until `stop`; then running requests get the time that the settings allow.
 pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) {
+    let lease = |name| jobs::Lease::new(name, app.node, app.db.clone());
     let cleaner = jobs::Cleaner {
-        node: app.node,
+        lease: lease("cleaner"),
         db: app.db.clone(),
         stores: app.stores.clone(),
         reserve: app.reserve.clone(),
@@ -50,7 +51,7 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) {
     let stop_jobs = CancellationToken::new();
     let cleaning = tokio::spawn(cleaner.run(stop_jobs.clone()));
     let messenger = jobs::Messenger {
-        node: app.node,
+        lease: lease("webhooks"),
         db: app.db.clone(),
         outgoing: app.outgoing.clone(),
         signer: app.signer.clone(),

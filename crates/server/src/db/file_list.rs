@@ -7,7 +7,7 @@
 use uuid::Uuid;
 
 use super::files::{self, File, columns_of_file};
-use super::sql::{Sql, behind, containing};
+use super::sql::{Sql, behind, containing, padded};
 use super::{DbError, Tx, columns, folded, folders, usage};
 
 /// So many files can be looked up and sorted in some milliseconds.
@@ -18,7 +18,7 @@ const FEW: u64 = 1000;
 pub struct FileFilter {
     /// Those directly in this folder, which may be the root.
     pub folder_id: Option<Uuid>,
-    /// Those whose path begins so.
+    /// Those whose path begins so; composed (NFC) and not empty.
     pub path_prefix: Option<String>,
     /// Those whose name has this in it, without regard to case.
     pub search: Option<String>,
@@ -134,6 +134,8 @@ enum Source<'f> {
     Folder(Uuid),
     /// Those of the folders whose paths begin so.
     FoldersBelow(&'f str),
+    /// Those of the one folder that the prefix names whole, with a slash at its end.
+    FilesOf(Uuid),
     /// Those of the one folder in whose middle the prefix ends, whose names begin with its last segment.
     NamesBelow(&'f str),
     /// Those with a tag, those in deleted folders too.
@@ -166,11 +168,11 @@ impl<'f> List<'f> {
             smallest = (vec![Source::Folder(folder_id)], folders::files_in(tx, folder_id)?);
         }
         if let Some(prefix) = &filter.path_prefix {
-            let (below, names) = count_path(tx, workspace_id, prefix)?;
-            if below + names <= smallest.1 {
-                let sources = [(below, Source::FoldersBelow(prefix)), (names, Source::NamesBelow(prefix))];
+            let sources = [below_path(tx, workspace_id, prefix)?, directly_in_path(tx, workspace_id, prefix)?];
+            let count = sources.iter().map(|(count, _)| count).sum();
+            if count <= smallest.1 {
                 let sources = sources.into_iter().filter(|(count, _)| *count > 0).map(|(_, source)| source).collect();
-                smallest = (sources, below + names);
+                smallest = (sources, count);
             }
         }
         for tag in &filter.tags {
@@ -251,7 +253,7 @@ impl<'f> List<'f> {
         let workspace = workspace_id.to_string();
         match source {
             Source::Workspace => sql.push(" FROM files f WHERE f.workspace_id = ?", &[&workspace]),
-            Source::Folder(folder_id) => sql.push(" FROM files f WHERE f.folder_id = ?", &[&folder_id.to_string()]),
+            Source::Folder(folder_id) | Source::FilesOf(folder_id) => sql.push(" FROM files f WHERE f.folder_id = ?", &[&folder_id.to_string()]),
             Source::FoldersBelow(prefix) => {
                 sql.push(" FROM files f WHERE f.folder_id IN (", &[]);
                 push_folders_below(sql, &workspace, prefix).push(")", &[])
@@ -275,7 +277,7 @@ impl<'f> List<'f> {
             sql.push(" AND f.folder_id = ?", &[&folder_id.to_string()]);
         }
         if let Some(prefix) = &filter.path_prefix
-            && !matches!(source, Source::FoldersBelow(_) | Source::NamesBelow(_))
+            && !matches!(source, Source::FoldersBelow(_) | Source::FilesOf(_) | Source::NamesBelow(_))
         {
             sql.push(" AND (f.folder_id IN (", &[]);
             push_folders_below(sql, &workspace, prefix).push(") OR f.id IN (SELECT f.id FROM files f WHERE ", &[]);
@@ -315,16 +317,25 @@ fn push_names_below<'s>(sql: &'s mut Sql, workspace: &str, prefix: &str) -> &'s 
     )
 }
 
-/// How many files are in the folders whose paths begin so, and how many begin so in the folder that the prefix ends in.
-fn count_path(tx: &Tx<'_>, workspace_id: Uuid, prefix: &str) -> Result<(u64, u64), DbError> {
-    let workspace = workspace_id.to_string();
-    let mut below = Sql::default();
-    below.push("SELECT CAST(coalesce(sum(files_count), 0) AS BIGINT) FROM folders WHERE id IN (", &[]);
-    push_folders_below(&mut below, &workspace, prefix).push(")", &[]);
-    let mut names = Sql::default();
-    names.push("SELECT count(*) FROM files f WHERE ", &[]);
-    push_names_below(&mut names, &workspace, prefix);
-    Ok((count(tx, &below)?, count(tx, &names)?))
+/// The files in the folders whose paths begin so, and how many they are.
+fn below_path<'f>(tx: &Tx<'_>, workspace_id: Uuid, prefix: &'f str) -> Result<(u64, Source<'f>), DbError> {
+    let mut sql = Sql::default();
+    sql.push("SELECT CAST(coalesce(sum(files_count), 0) AS BIGINT) FROM folders WHERE id IN (", &[]);
+    push_folders_below(&mut sql, &workspace_id.to_string(), prefix).push(")", &[]);
+    Ok((count(tx, &sql)?, Source::FoldersBelow(prefix)))
+}
+
+/// The files directly in the folder that the prefix ends in, and how many they are: all of them, or those whose names begin so.
+fn directly_in_path<'f>(tx: &Tx<'_>, workspace_id: Uuid, prefix: &'f str) -> Result<(u64, Source<'f>), DbError> {
+    if let Some(path) = prefix.strip_suffix('/')
+        && let Some(folder) = folders::find_by_path(tx, workspace_id, path)?
+    {
+        return Ok((folders::files_in(tx, folder.id)?, Source::FilesOf(folder.id)));
+    }
+    let mut sql = Sql::default();
+    sql.push("SELECT count(*) FROM files f WHERE ", &[]);
+    push_names_below(&mut sql, &workspace_id.to_string(), prefix);
+    Ok((count(tx, &sql)?, Source::NamesBelow(prefix)))
 }
 
 /// How many files have a tag, those in deleted folders too; not more than `most` are counted.
@@ -340,11 +351,4 @@ fn count(tx: &Tx<'_>, sql: &Sql) -> Result<u64, DbError> {
     let (text, values) = sql.finish();
     let counted = tx.optional(text, &values, |row| row.get::<i64>(0))?.unwrap_or_default();
     Ok(u64::try_from(counted).unwrap_or_default())
-}
-
-/// As many as a power of two, some of them repeated: each number of conditions is a statement of its own, which is kept
-/// prepared.
-fn padded<'t>(tags: &[&'t String]) -> impl Iterator<Item = &'t String> {
-    let conditions = if tags.is_empty() { 0 } else { tags.len().next_power_of_two() };
-    tags.iter().copied().cycle().take(conditions)
 }

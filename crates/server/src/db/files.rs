@@ -5,8 +5,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::folders::first_deleted;
+use super::sql::{Sql, padded};
 use super::usage::{self, Counted};
-use super::value::Row;
+use super::value::{Parameter, Row};
 use super::{DbError, Timestamp, Tx, columns, folded, folders};
 use crate::storage::{BlobRef, StorageKind};
 
@@ -123,7 +125,7 @@ pub(super) use columns_of_file;
 pub(super) const COLUMNS: usize = 26;
 
 macro_rules! select {
-    ($rest:literal) => {
+    ($rest:expr) => {
         concat!("SELECT ", columns_of_file!(), " FROM files f JOIN folders d ON d.id = f.folder_id ", $rest)
     };
 }
@@ -233,13 +235,18 @@ fn insert_tags(tx: &Tx<'_>, id: Uuid, tags: &[String]) -> Result<(), DbError> {
 
 /// The file is found by these tags no more.
 fn delete_tags(tx: &Tx<'_>, file: &File, tags: &[String]) -> Result<(), DbError> {
-    for tag in tags {
-        tx.execute(
-            "DELETE FROM file_tags WHERE workspace_id = ?1 AND tag = ?2 AND created_at = ?3 AND file_id = ?4",
-            &[&file.workspace_id.to_string(), tag, &file.created_at, &file.id.to_string()],
-        )?;
+    if tags.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let mut sql = Sql::default();
+    let values: [&dyn Parameter; 3] = [&file.workspace_id.to_string(), &file.created_at, &file.id.to_string()];
+    sql.push("DELETE FROM file_tags WHERE workspace_id = ? AND created_at = ? AND file_id = ? AND tag IN (", &values);
+    for (index, tag) in padded(&tags.iter().collect::<Vec<_>>()).enumerate() {
+        sql.push(if index == 0 { "?" } else { ", ?" }, &[&tag]);
+    }
+    sql.push(")", &[]);
+    let (text, values) = sql.finish();
+    tx.execute(text, &values).map(drop)
 }
 
 /// Whether the number is taken.
@@ -279,13 +286,10 @@ pub fn delete(tx: &Tx<'_>, file: &File) -> Result<(), DbError> {
     count(tx, file, -1)
 }
 
-/// At most `limit` files of folders that were deleted.
-pub fn list_deleted(tx: &Tx<'_>, limit: u32) -> Result<Vec<File>, DbError> {
-    tx.all(
-        select!("WHERE f.folder_id IN (SELECT id FROM folders WHERE deleted_at IS NOT NULL) LIMIT ?1"),
-        &[&limit],
-        from_row,
-    )
+/// At most `limit` files of the first so many folders that were deleted.
+pub fn list_deleted(tx: &Tx<'_>, folders: u32, limit: u32) -> Result<Vec<File>, DbError> {
+    let sql = select!(concat!("WHERE f.folder_id IN (", first_deleted!(), "?1) LIMIT ?2"));
+    tx.all(sql, &[&folders, &limit], from_row)
 }
 
 /// Takes a file of a deleted folder away, which is counted no more. False when somebody else has.

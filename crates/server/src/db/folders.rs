@@ -62,6 +62,15 @@ pub struct FolderOrder {
     pub descending: bool,
 }
 
+/// The ids of the deleted folders that are to go first, so many as the next parameter says: a step looks at no others,
+/// however many there are.
+macro_rules! first_deleted {
+    () => {
+        "SELECT id FROM folders WHERE deleted_at IS NOT NULL ORDER BY workspace_id, id LIMIT "
+    };
+}
+pub(super) use first_deleted;
+
 // What is below a folder has paths between its path with a slash and its path with the character behind the slash.
 const SELECT: &str = "SELECT d.id, d.folder_no, d.workspace_id, d.name, d.path, p.id, p.folder_no, p.path, d.created_at, d.updated_at, \
      CAST(d.files_count + coalesce((SELECT sum(s.files_count) FROM folders s WHERE s.workspace_id = d.workspace_id \
@@ -118,7 +127,21 @@ pub fn find_by_path(tx: &Tx<'_>, workspace_id: Uuid, path: &str) -> Result<Optio
     )
 }
 
-/// The workspace's folder of this number.
+/// Id and path of the workspace's folder of this number: nothing is added up.
+pub fn find_place(tx: &Tx<'_>, workspace_id: Uuid, folder_no: &str) -> Result<Option<(Uuid, String)>, DbError> {
+    // No number has NUL in it, and PostgreSQL no text.
+    if folder_no.contains('\0') {
+        return Ok(None);
+    }
+    // The root has a number that nobody can give.
+    tx.optional(
+        "SELECT id, path FROM folders WHERE folder_no = ?1 AND workspace_id = ?2 AND parent_id IS NOT NULL AND deleted_at IS NULL",
+        &[&folder_no, &workspace_id.to_string()],
+        |row| Ok((columns::uuid(TABLE, row, 0)?, row.get(1)?)),
+    )
+}
+
+/// The workspace's folder of this number, with what is below it added up.
 pub fn find(tx: &Tx<'_>, workspace_id: Uuid, folder_no: &str) -> Result<Option<Folder>, DbError> {
     // No number has NUL in it, and PostgreSQL no text.
     if folder_no.contains('\0') {
@@ -267,11 +290,14 @@ pub fn any_deleted(tx: &Tx<'_>, workspace_id: Option<Uuid>) -> Result<bool, DbEr
     }
 }
 
-/// Takes at most `limit` deleted folders away that have no files any more.
+/// Takes those of the first `limit` deleted folders away that have no files any more.
 pub fn forget_deleted(tx: &Tx<'_>, limit: u32) -> Result<(), DbError> {
     tx.execute(
-        "DELETE FROM folders WHERE id IN (SELECT d.id FROM folders d WHERE d.deleted_at IS NOT NULL \
-         AND NOT EXISTS (SELECT 1 FROM files f WHERE f.folder_id = d.id) LIMIT ?1)",
+        concat!(
+            "DELETE FROM folders WHERE id IN (",
+            first_deleted!(),
+            "?1) AND NOT EXISTS (SELECT 1 FROM files f WHERE f.folder_id = folders.id)"
+        ),
         &[&limit],
     )?;
     Ok(())

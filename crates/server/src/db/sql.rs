@@ -48,9 +48,25 @@ fn kept(text: &str) -> &'static str {
     }
 }
 
-/// Behind every text that begins with `prefix`: for a range that an index can find.
+/// The first text behind all that begin with `prefix`: for a range that an index can find.
 pub(super) fn behind(prefix: &str) -> String {
-    format!("{prefix}\u{10FFFF}")
+    let mut text = prefix.to_owned();
+    while let Some(last) = text.pop() {
+        // The characters end with U+10FFFF and have a gap before U+E000.
+        if let Some(next) = (last..=char::MAX).nth(1) {
+            text.push(next);
+            return text;
+        }
+    }
+    // Behind all texts of which somebody would think.
+    char::MAX.to_string().repeat(8)
+}
+
+/// As many as a power of two, some of them repeated: each number of conditions is a statement of its own, which is kept
+/// prepared.
+pub(super) fn padded<T: Copy>(values: &[T]) -> impl Iterator<Item = T> {
+    let conditions = if values.is_empty() { 0 } else { values.len().next_power_of_two() };
+    values.iter().copied().cycle().take(conditions)
 }
 
 /// A pattern for `LIKE … ESCAPE '!'` that finds exactly this text anywhere.
@@ -79,6 +95,14 @@ mod tests {
         assert_eq!(text, "SELECT 1 WHERE a = ?1 AND b = ?2 LIMIT ?3");
         assert_eq!(values.len(), 3);
         assert!(std::ptr::eq(text, sql.finish().0));
+    }
+
+    #[test]
+    fn behind_a_prefix_is_nothing_that_begins_with_it() {
+        for (prefix, next) in [("docs/", "docs0"), ("a\u{10FFFF}", "b"), ("\u{D7FF}", "\u{E000}")] {
+            assert_eq!(behind(prefix), next);
+        }
+        assert!(behind("\u{10FFFF}").as_str() > "\u{10FFFF}x");
     }
 
     #[test]

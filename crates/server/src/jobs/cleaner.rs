@@ -11,7 +11,8 @@ use partway_api::limits::IDEMPOTENCY_SECONDS;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::db::{Db, DbError, Durability, Timestamp, Tx, deliveries, garbage, idempotency, leases, parts};
+use super::Lease;
+use crate::db::{Db, DbError, Durability, Timestamp, Tx, deliveries, garbage, idempotency, parts};
 use crate::failpoint;
 use crate::service::file::Files;
 use crate::service::upload::{UploadError, Uploads};
@@ -23,6 +24,8 @@ const INTERVAL: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(500);
 /// Blobs deleted in one step.
 const STEP: u32 = 100;
+/// So many blobs one after the other that a store does not delete: it is away, and will not delete the others either.
+const MAX_FAILURES: u32 = 3;
 /// Rows deleted in one transaction: a few milliseconds, so that requests do not wait long behind it.
 const ROWS_STEP: u32 = 1000;
 
@@ -31,16 +34,10 @@ const PURGE_STEPS: u32 = 50;
 /// Events that were given up are kept for so long.
 const DEAD_LETTER_SECONDS: u64 = 90 * 24 * 60 * 60;
 
-/// The lease of the node that cleans, where several share the database.
-const LEASE: &str = "cleaner";
-/// How long it is good. A round that takes longer is taken over in the middle, which does no harm: every step may be done
-/// twice.
-const LEASE_SECONDS: u64 = 30;
-
 /// The cleaner of one server.
 pub struct Cleaner {
-    /// Which node this is.
-    pub node: Uuid,
+    /// Says whether it is this node that cleans. A long round may be taken over in the middle: every step may be done twice.
+    pub lease: Lease,
     /// The records.
     pub db: Db,
     /// The bytes.
@@ -87,23 +84,12 @@ impl Cleaner {
                 () = next_round => {}
             }
         }
-        if self.db.is_shared() {
-            let node = self.node;
-            // If this fails the lease runs out.
-            let _ = self.db.write(Durability::Process, move |tx| leases::give_up(tx, LEASE, node)).await;
-        }
-    }
-
-    /// Whether it is this node that cleans.
-    async fn is_chosen(&self) -> Result<bool, CleanerError> {
-        let node = self.node;
-        Ok(!self.db.is_shared()
-            || self.db.write(Durability::Process, move |tx| leases::take(tx, LEASE, node, LEASE_SECONDS)).await?)
+        self.lease.give_up().await;
     }
 
     async fn clean(&self, swept: &mut Option<Instant>) -> Result<(), CleanerError> {
         self.uploads.close_idle();
-        if !self.is_chosen().await? {
+        if !self.lease.take().await? {
             return Ok(());
         }
         // First what makes room without waiting for anybody.
@@ -115,7 +101,7 @@ impl Cleaner {
             steps += 1;
             // A large folder takes a while: the lease is renewed, and the rest is not forgotten over it.
             if steps.is_multiple_of(PURGE_STEPS) {
-                if !self.is_chosen().await? {
+                if !self.lease.take().await? {
                     return Ok(());
                 }
                 self.delete_garbage().await?;
@@ -161,38 +147,37 @@ impl Cleaner {
 
     async fn delete_garbage(&self) -> Result<(), CleanerError> {
         if self.db.read(garbage::any_unclaimed).await?
-            && let Err(error) = self.db.write(Durability::Process, garbage::give_up_unfinished).await
+            && let Err(error) = self.uploads.give_up_unfinished().await
         {
             tracing::error!(error = %crate::error::chain(&error), "unfinished copies cannot be given up; trying again later");
         }
         for store in self.stores.all() {
             let (kind, mut last) = (store.kind(), Uuid::nil());
-            loop {
+            let mut failures = 0;
+            while failures < MAX_FAILURES {
                 let blobs = self.db.read(move |tx| garbage::list(tx, kind, last, STEP)).await?;
                 let Some(next) = blobs.last().copied() else { break };
                 last = next;
                 let mut deleted = Vec::with_capacity(blobs.len());
-                let mut is_away = false;
                 for blob_id in blobs {
                     failpoint::pass("cleaner.before_delete");
                     match store.delete_blob(blob_id).await {
-                        Ok(()) => deleted.push(blob_id),
+                        Ok(()) => {
+                            failures = 0;
+                            deleted.push(blob_id);
+                        }
                         // One that cannot be deleted stays listed and does not keep the others.
                         Err(error) => {
                             tracing::error!(%blob_id, error = %crate::error::chain(&error), "a blob cannot be deleted; trying again later");
-                            // Where the store is away, it is so for the others.
-                            is_away = error.may_pass();
+                            failures += u32::from(error.may_pass());
                         }
                     }
                     failpoint::pass("cleaner.after_delete");
-                    if is_away {
+                    if failures == MAX_FAILURES {
                         break;
                     }
                 }
                 self.forget_garbage(deleted).await?;
-                if is_away {
-                    break;
-                }
             }
         }
         Ok(())

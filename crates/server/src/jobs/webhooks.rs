@@ -14,9 +14,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::Lease;
 use crate::config::WebhookSettings;
 use crate::db::deliveries::{self, Delivery};
-use crate::db::{Db, DbError, Durability, Timestamp, Tx, leases};
+use crate::db::{Db, DbError, Durability, Timestamp, Tx};
 use crate::failpoint;
 use crate::outgoing::{Outgoing, is_blocked};
 use crate::service::webhook::Signer;
@@ -35,15 +36,10 @@ const AT_ONCE_TO_ONE: usize = 8;
 /// Much of a reason that is worth keeping.
 const MAX_ERROR_CHARS: usize = 300;
 
-/// The lease of the node that tells, where several share the database: order needs one that sends.
-const LEASE: &str = "webhooks";
-/// How long it is good.
-const LEASE_SECONDS: u64 = 30;
-
 /// Tells the webhooks of one server's workspaces.
 pub struct Messenger {
-    /// Which node this is.
-    pub node: Uuid,
+    /// Says whether it is this node that tells: order needs one that sends.
+    pub lease: Lease,
     /// The outbox.
     pub db: Db,
     /// Sends.
@@ -67,10 +63,6 @@ struct Sending {
 }
 
 impl Sending {
-    fn to(&self, receiver: &str) -> usize {
-        self.deliveries.values().filter(|other| *other == receiver).count()
-    }
-
     fn ended(&mut self, sent: Result<Uuid, tokio::task::JoinError>) {
         match sent {
             Ok(id) => drop(self.deliveries.remove(&id)),
@@ -88,6 +80,13 @@ fn receiver(url: &str) -> String {
     let parsed = url::Url::parse(url).ok();
     let host = parsed.as_ref().and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?)));
     host.unwrap_or_else(|| url.to_owned())
+}
+
+/// Behind all URLs with this one's scheme, host and port, in the order of their texts.
+fn behind_receiver(url: &str) -> String {
+    let path = url.find("://").and_then(|at| Some(at + 3 + url[at + 3..].find('/')?));
+    // The character behind the slash.
+    path.map_or_else(|| url.to_owned(), |path| format!("{}0", &url[..path]))
 }
 
 impl Messenger {
@@ -113,33 +112,21 @@ impl Messenger {
                 sending.ended(sent);
             }
         }
-        if messenger.db.is_shared() {
-            let node = messenger.node;
-            // If this fails the lease runs out.
-            let _ = messenger.db.write(Durability::Process, move |tx| leases::give_up(tx, LEASE, node)).await;
-        }
+        messenger.lease.give_up().await;
     }
 
     /// Starts sending what is due. Says how long to wait for what is due next.
     async fn send_due(self: &Arc<Self>, sending: &mut Sending) -> Result<Duration, DbError> {
         let Some(next) = self.db.read(deliveries::next_due).await? else { return Ok(INTERVAL) };
-        let node = self.node;
-        if self.db.is_shared()
-            && !self.db.write(Durability::Process, move |tx| leases::take(tx, LEASE, node, LEASE_SECONDS)).await?
-        {
+        if !self.lease.take().await? {
             return Ok(INTERVAL);
         }
-        let (last_url, free) = (sending.last_url.clone(), AT_ONCE.saturating_sub(sending.deliveries.len()));
-        let (due, last_url) = self.db.read(move |tx| list_due(tx, last_url, free)).await?;
+        let (last_url, under_way) = (sending.last_url.clone(), sending.deliveries.clone());
+        let (due, last_url) = self.db.read(move |tx| list_due(tx, last_url, &under_way)).await?;
         sending.last_url = last_url;
-        let mut has_started = false;
+        let has_started = !due.is_empty();
         for delivery in due {
-            let receiver = receiver(&delivery.url);
-            if sending.deliveries.contains_key(&delivery.id) || sending.to(&receiver) >= AT_ONCE_TO_ONE {
-                continue;
-            }
-            has_started = true;
-            sending.deliveries.insert(delivery.id, receiver);
+            sending.deliveries.insert(delivery.id, receiver(&delivery.url));
             let messenger = Arc::clone(self);
             sending.tasks.spawn(async move {
                 let id = delivery.id;
@@ -181,6 +168,8 @@ impl Messenger {
         failpoint::pass("webhook.after_note");
         if let Err(error) = noted {
             tracing::error!(delivery_id = %id, error = %crate::error::chain(&error), "what became of an event is not noted: it is sent again");
+            // Not at once: for as long as this is under way it is not.
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -210,16 +199,35 @@ impl Messenger {
     }
 }
 
-/// What is due, at most about `wanted`, some for each URL from behind `last_url` on and around to it. What is on its way is
-/// due, too. Also says which URL was the last.
-fn list_due(tx: &Tx<'_>, last_url: String, wanted: usize) -> Result<(Vec<Delivery>, String), DbError> {
+/// What is due and can be sent beside what is `under_way`, which is due, too: some for each URL from behind `last_url` on and
+/// around to it. Also says which URL was the last.
+fn list_due(
+    tx: &Tx<'_>,
+    last_url: String,
+    under_way: &HashMap<Uuid, String>,
+) -> Result<(Vec<Delivery>, String), DbError> {
+    let mut sent_to: HashMap<String, usize> = HashMap::new();
+    for receiver in under_way.values() {
+        *sent_to.entry(receiver.clone()).or_default() += 1;
+    }
     let mut due = Vec::new();
     let (mut last, mut has_wrapped) = (last_url.clone(), last_url.is_empty());
-    while due.len() < wanted {
+    while due.len() + under_way.len() < AT_ONCE {
         match deliveries::next_due_url(tx, &last)? {
             Some(url) if has_wrapped && !last_url.is_empty() && url > last_url => break,
             Some(url) => {
-                due.extend(deliveries::list_due(tx, &url, AT_ONCE_TO_ONE as u32)?);
+                let sent = sent_to.entry(receiver(&url)).or_default();
+                if *sent >= AT_ONCE_TO_ONE {
+                    // However many URLs it has: they stand beside each other.
+                    last = behind_receiver(&url);
+                    continue;
+                }
+                for delivery in deliveries::list_due(tx, &url, AT_ONCE_TO_ONE as u32)? {
+                    if *sent < AT_ONCE_TO_ONE && !under_way.contains_key(&delivery.id) {
+                        *sent += 1;
+                        due.push(delivery);
+                    }
+                }
                 last = url;
             }
             None if has_wrapped => break,

@@ -29,13 +29,16 @@ pub(super) async fn per_address(State(app): State<App>, request: Request, next: 
 
 /// The nearest address that no trusted proxy has. Each proxy appends the address that it was called from.
 fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &Networks) -> IpAddr {
-    let values = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
-    let said: Vec<&str> = values.flat_map(|value| value.split(',')).map(str::trim).collect();
+    let values =
+        headers.get_all("x-forwarded-for").iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let said: Vec<&[u8]> = values.collect();
     let mut client = peer.to_canonical();
     for text in said.into_iter().rev() {
         if !trusted.contain(client) {
             break;
         }
+        // What cannot be read is no address: nobody before it is believed.
+        let text = std::str::from_utf8(text).unwrap_or_default().trim();
         // Some write the port, too.
         match text.parse::<IpAddr>().or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip())) {
             Ok(address) => client = address.to_canonical(),

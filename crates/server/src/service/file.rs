@@ -74,13 +74,14 @@ impl Files {
     ) -> Result<FilePage, WorkspaceError> {
         let workspace_id = identity.workspace_id;
         let offset = u64::from(page.saturating_sub(1)) * u64::from(limit);
-        let listed = self.db.read(move |tx| {
+        // What is counted is what is listed.
+        let listed = self.db.read_snapshot(move |tx| {
             let ListFiles { folder_no, mut filter } = wanted;
             filter.folder_id = match folder_no.as_deref() {
                 None => None,
                 Some(ROOT) => Some(folders::root(workspace_id)),
-                Some(number) => match folders::find(tx, workspace_id, number)? {
-                    Some(folder) => Some(folder.id),
+                Some(number) => match folders::find_place(tx, workspace_id, number)? {
+                    Some((id, _)) => Some(id),
                     None => return Ok(Err(WorkspaceError::FolderNotFound(number.to_owned()))),
                 },
             };
@@ -227,7 +228,7 @@ impl Files {
         }
         let (events, grace_seconds) = (self.events.clone(), self.grace_seconds);
         let purged = self.db.write(Durability::PowerLoss, move |tx| {
-            let files = files::list_deleted(tx, PURGE_STEP)?;
+            let files = files::list_deleted(tx, PURGE_STEP, PURGE_STEP)?;
             for file in &files {
                 // Their workspaces' events are numbered.
                 workspaces::lock(tx, file.workspace_id)?;
@@ -236,9 +237,7 @@ impl Files {
                     discard(tx, &events, file, grace_seconds)?;
                 }
             }
-            if files.is_empty() {
-                folders::forget_deleted(tx, PURGE_STEP)?;
-            }
+            folders::forget_deleted(tx, PURGE_STEP)?;
             Ok(files.len())
         });
         if purged.await? > 0 {

@@ -83,13 +83,13 @@ impl Folders {
         order: FolderOrder,
     ) -> Result<Vec<Folder>, WorkspaceError> {
         let workspace_id = identity.workspace_id;
-        let listed = self.db.read(move |tx| {
+        let listed = self.db.read_snapshot(move |tx| {
             let FolderFilter { parent_folder_no, search } = filter;
             let parent_id = match parent_folder_no {
                 None if search.is_some() => None,
                 None => Some(folders::root(workspace_id)),
-                Some(number) => match folders::find(tx, workspace_id, &number)? {
-                    Some(parent) => Some(parent.id),
+                Some(number) => match folders::find_place(tx, workspace_id, &number)? {
+                    Some((id, _)) => Some(id),
                     None => return Ok(Err(WorkspaceError::FolderNotFound(number))),
                 },
             };
@@ -113,8 +113,8 @@ impl Folders {
             workspaces::lock(tx, workspace_id)?;
             let (parent_id, parent_path) = match parent_folder_no {
                 None => (folders::root(workspace_id), String::new()),
-                Some(number) => match folders::find(tx, workspace_id, &number)? {
-                    Some(parent) => (parent.id, parent.path),
+                Some(number) => match folders::find_place(tx, workspace_id, &number)? {
+                    Some(place) => place,
                     None => return Ok(Err(WorkspaceError::FolderNotFound(number))),
                 },
             };

@@ -115,6 +115,21 @@ impl Db {
         }
     }
 
+    /// The same, all of whose statements see the database as it was at one moment.
+    ///
+    /// # Errors
+    /// What `query` returned.
+    pub async fn read_snapshot<T, F>(&self, query: F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
+    {
+        match &self.0 {
+            Engine::Sqlite(sqlite) => sqlite.read_snapshot(query).await,
+            Engine::Postgres(postgres) => postgres.read_snapshot(query).await,
+        }
+    }
+
     /// Copies the records of an SQLite file, which no server uses meanwhile, into this empty database and compares them;
     /// into one that has exactly these records nothing is copied. `copied` hears of table and rows.
     ///

@@ -95,7 +95,16 @@ impl Postgres {
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
     {
-        self.run(move |connection| connection.transaction(query)).await
+        self.run(move |connection| connection.transaction("BEGIN", query)).await
+    }
+
+    pub(super) async fn read_snapshot<T, F>(&self, query: F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
+    {
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+        self.run(move |connection| connection.transaction(begin, query)).await
     }
 
     pub(super) async fn read<T, F>(&self, query: F) -> Result<T, DbError>
@@ -123,7 +132,7 @@ impl Postgres {
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
     {
-        self.ask(move |connection| connection.transaction(query)).await
+        self.ask(move |connection| connection.transaction("BEGIN", query)).await
     }
 
     async fn ask<T: Send + 'static>(
@@ -140,10 +149,10 @@ impl Postgres {
 
 fn settle_schema(connection: &mut PostgresConnection, migrate: bool) -> Result<(), DbError> {
     if !migrate {
-        return connection.transaction(migrate::check);
+        return connection.transaction("BEGIN", migrate::check);
     }
     for version in migrate::VERSIONS {
-        connection.transaction(|tx| {
+        connection.transaction("BEGIN", |tx| {
             // Another node may be at it, and a large table takes its time.
             tx.without_timeouts()?;
             tx.exists(MIGRATION_LOCK, &[])?;
@@ -261,9 +270,9 @@ impl PostgresConnection {
         Ok(Self { client, statements: HashMap::new(), breaks, used_at: Instant::now() })
     }
 
-    /// Runs `query` between BEGIN and COMMIT.
-    fn transaction<T>(&mut self, query: impl FnOnce(&Tx<'_>) -> Result<T, DbError>) -> Result<T, DbError> {
-        self.run("BEGIN")?;
+    /// Runs `query` between `begin` and COMMIT.
+    fn transaction<T>(&mut self, begin: &str, query: impl FnOnce(&Tx<'_>) -> Result<T, DbError>) -> Result<T, DbError> {
+        self.run(begin)?;
         // A panic goes on to the thread, which closes the connection: the server then rolls back.
         match query(&Tx::postgres(self)) {
             Ok(value) => {

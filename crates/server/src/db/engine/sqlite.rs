@@ -83,7 +83,7 @@ impl<T: Send, F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send> Job for Pending<T
     }
 }
 
-type Read = Box<dyn FnOnce(&Tx<'_>) + Send>;
+type Read = Box<dyn FnOnce(&Connection) + Send>;
 
 impl Sqlite {
     /// Opens the database file, making it if need be, brings its schema up to date, and starts the threads.
@@ -146,8 +146,26 @@ impl Sqlite {
         F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
     {
         let (sender, receiver) = oneshot::channel();
-        let job: Read = Box::new(move |tx| {
-            let _ = sender.send(query(tx));
+        let job: Read = Box::new(move |connection| {
+            let _ = sender.send(query(&Tx::sqlite(connection)));
+        });
+        self.readers.send(job).map_err(|_| DbError::Stopped)?;
+        receiver.await.unwrap_or(Err(DbError::Stopped))
+    }
+
+    pub(super) async fn read_snapshot<T, F>(&self, query: F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let job: Read = Box::new(move |connection| {
+            // Dropped, it is rolled back, also when the query panics.
+            let answer = match connection.unchecked_transaction() {
+                Ok(_transaction) => query(&Tx::sqlite(connection)),
+                Err(error) => Err(error.into()),
+            };
+            let _ = sender.send(answer);
         });
         self.readers.send(job).map_err(|_| DbError::Stopped)?;
         receiver.await.unwrap_or(Err(DbError::Stopped))
@@ -204,7 +222,7 @@ fn run_reads(connection: &Connection, jobs: &Mutex<mpsc::Receiver<Read>>) {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
         // A panicking query drops its sender, so its request gets `Stopped`; the thread goes on.
-        let _ = catch_unwind(AssertUnwindSafe(|| job(&Tx::sqlite(connection))));
+        let _ = catch_unwind(AssertUnwindSafe(|| job(connection)));
     }
 }
 

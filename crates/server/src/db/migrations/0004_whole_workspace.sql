@@ -59,6 +59,7 @@ CREATE INDEX files_by_change ON files (workspace_id, updated_at, id);
 CREATE INDEX files_in_folder_by_creation ON files (folder_id, created_at, id);
 CREATE INDEX files_in_folder_by_name ON files (folder_id, name_folded, id);
 CREATE INDEX files_in_folder_by_size ON files (folder_id, size_bytes, id);
+CREATE INDEX files_in_folder_by_change ON files (folder_id, updated_at, id);
 UPDATE folders SET
     files_count = (SELECT count(*) FROM files f WHERE f.folder_id = folders.id),
     files_bytes = (SELECT coalesce(sum(f.size_bytes), 0) FROM files f WHERE f.folder_id = folders.id);

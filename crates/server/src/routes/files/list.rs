@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use partway_api::{ErrorCode, FileList, PageMeta};
+use unicode_normalization::UnicodeNormalization;
 
 use crate::app::App;
 use crate::db::file_list::{FileFilter, FileKey, FileOrder};
@@ -61,7 +62,11 @@ pub async fn list_files(
     let order = order(&parameters)?;
     let filter = FileFilter {
         folder_id: None,
-        path_prefix: parameters.text("path")?.map(|path| path.trim_start_matches('/').to_owned()),
+        // As names are stored; an empty one says nothing.
+        path_prefix: parameters
+            .text("path")?
+            .map(|path| path.trim_start_matches('/').nfc().collect::<String>())
+            .filter(|path| !path.is_empty()),
         // Both are judged, whichever counts.
         search: {
             let name = parameters.search("name")?;

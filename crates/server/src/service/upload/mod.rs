@@ -51,7 +51,7 @@ use crate::config::Config;
 use crate::db::api_keys::KeyKind;
 use crate::db::sessions::{Session, Status};
 use crate::db::usage::WorkspaceLimits;
-use crate::db::{Db, DbError};
+use crate::db::{Db, DbError, Durability, garbage};
 use crate::input::IdempotencyKey;
 use crate::outgoing::Outgoing;
 use crate::service::event::Events;
@@ -151,6 +151,14 @@ impl Uploads {
     /// Rings when there is garbage, so that its bytes are freed soon.
     pub fn garbage_bell(&self) -> Arc<Notify> {
         Arc::clone(&self.garbage_bell)
+    }
+
+    /// The cleaner has the blobs that nobody came for in time. On a full disk this is what makes room.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn give_up_unfinished(&self) -> Result<(), DbError> {
+        self.records.write_to_free(Durability::Process, garbage::give_up_unfinished).await
     }
 
     /// Receives part `part_index` of a session, which must have `digests`. The caller has checked that the sender may

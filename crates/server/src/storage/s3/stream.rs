@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either, select};
 use futures_util::{FutureExt, Stream, StreamExt};
 use reqwest::Method;
 use uuid::Uuid;
@@ -63,9 +63,17 @@ impl S3Store {
         loop {
             let index = u32::try_from(parts.len()).unwrap_or(u32::MAX);
             let (source, length) = (Gathered(next.clone()), next.len() as u64);
-            let sending = self.send_part(blob_id, &upload_id, index, 0..length, &source);
-            let (sent, gathered) =
-                futures_util::try_join!(sending.map(|sent| sent.map_err(E::from)), gather(&mut body, &mut left_over))?;
+            let sending = pin!(self.send_part(blob_id, &upload_id, index, 0..length, &source));
+            let gathering = pin!(gather(&mut body, &mut left_over));
+            let (sent, gathered) = match select(sending, gathering).await {
+                Either::Left((sent, gathering)) => (sent?, gathering.await?),
+                Either::Right((gathered, sending)) => {
+                    // Also when no more will come: a part that is cut off could be there after the upload was given up.
+                    let sent = sending.await;
+                    let gathered = gathered?;
+                    (sent?, gathered)
+                }
+            };
             failpoint::pass("stream.after_part");
             parts.push(sent);
             if gathered.is_empty() {

@@ -51,6 +51,8 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &Networks) -> IpAd
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
+
     use crate::config::Setting;
 
     #[test]
@@ -62,6 +64,9 @@ mod tests {
             ("10.0.0.1", "6.6.6.6, 1.2.3.4", "1.2.3.4"),
             ("10.0.0.1", "1.2.3.4, 10.9.9.9", "1.2.3.4"),
             ("10.0.0.1", "nonsense", "10.0.0.1"),
+            ("10.0.0.1", "\u{fc}", "10.0.0.1"),
+            ("10.0.0.1", "6.6.6.6, \u{fc}, 1.2.3.4", "1.2.3.4"),
+            ("10.0.0.1", "6.6.6.6, \u{fc}, 10.9.9.9", "10.9.9.9"),
             ("10.0.0.1", "", "10.0.0.1"),
             ("10.0.0.1", "1.2.3.4:5678", "1.2.3.4"),
             ("10.0.0.1", "[2001:db8::7]:80", "2001:db8::7"),
@@ -69,7 +74,7 @@ mod tests {
             ("::ffff:10.0.0.1", "1.2.3.4", "1.2.3.4"),
         ] {
             let mut headers = HeaderMap::new();
-            headers.insert("x-forwarded-for", said.parse().unwrap());
+            headers.insert("x-forwarded-for", HeaderValue::from_bytes(said.as_bytes()).unwrap());
             let found = client_address(peer.parse().unwrap(), &headers, &trusted);
             assert_eq!(found, client.parse::<IpAddr>().unwrap(), "{peer} {said}");
         }

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use partway_server::db::{DbError, Tx, usage};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -150,4 +151,50 @@ async fn every_filter_with_every_other_finds_what_a_look_at_all_files_finds() {
         }
     }
     assert!(found > 2000, "{found}");
+}
+
+#[tokio::test]
+async fn paths_are_compared_as_names_are_stored() {
+    let app = TestApp::start().await;
+    for (folder, name) in [("Cafe\u{301}", "a"), ("docs", "\u{10FFFF}"), ("docs", "b"), ("", "c")] {
+        app.whole(b"x", &[("file_name", name), ("folder", folder)]).await;
+    }
+    for (path, files) in [
+        ("", 4),
+        ("/", 4),
+        ("Cafe%CC%81/", 1),
+        ("Caf%C3%A9", 1),
+        ("docs/", 2),
+        ("docs/%F4%8F%BF%BF", 1),
+        ("docs", 2),
+        ("/docs/b", 1),
+        ("docs/c", 0),
+        ("nowhere/", 0),
+    ] {
+        let page = app.look(&format!("/api/v1/files?path={path}")).await;
+        let listed = page["files"].as_array().unwrap().len();
+        assert_eq!((listed, &page["meta"]["total"]), (files, &json!(files)), "{path}: {page}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_sees_one_moment() {
+    let app = TestApp::start().await;
+    let workspace_id: uuid::Uuid = app.text("SELECT id FROM workspaces").parse().unwrap();
+    let (counted, has_counted) = tokio::sync::oneshot::channel();
+    let (go_on, may_go_on) = std::sync::mpsc::channel();
+    let db = app.app().db.clone();
+    let count_twice = move |tx: &Tx<'_>| {
+        let files = || Ok::<_, DbError>(usage::find(tx, workspace_id)?.unwrap().files.count);
+        let before = files()?;
+        counted.send(()).unwrap();
+        may_go_on.recv().unwrap();
+        Ok((before, files()?))
+    };
+    let reading = tokio::spawn(async move { db.read_snapshot(count_twice).await });
+    has_counted.await.unwrap();
+    app.whole(b"x", &[("file_name", "f")]).await;
+    go_on.send(()).unwrap();
+    assert_eq!(reading.await.unwrap().unwrap(), (0, 0));
+    assert_eq!(app.count("files"), 1);
 }

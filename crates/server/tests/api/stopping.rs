@@ -57,3 +57,12 @@ fn blob_has(app: &TestApp, beginning: &[u8]) -> bool {
     let mut files = shards.flat_map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap());
     files.any(|file| std::fs::read(file.unwrap().path()).unwrap().starts_with(beginning))
 }
+
+#[tokio::test]
+async fn a_server_that_has_stopped_holds_no_lease() {
+    let mut app = TestApp::start().await;
+    for _ in 0..15 {
+        // Its jobs have just begun.
+        app.restart_after(|app| assert_eq!(app.count("leases"), 0)).await;
+    }
+}

@@ -232,6 +232,33 @@ async fn a_slow_receiver_does_not_hold_up_the_others() {
 }
 
 #[tokio::test]
+async fn a_slow_receiver_with_many_urls_does_not_hold_up_the_others() {
+    let app = TestApp::start_with(|config| {
+        impatient(config);
+        config.webhooks.timeout.0 = Duration::from_secs(60);
+    })
+    .await;
+    // Accepts and never answers.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", silent.local_addr().unwrap());
+    let good = Peer::obliging().await;
+    app.whole(b"x", &[("file_name", "slow"), ("webhook_url", &url)]).await;
+    app.sql(&format!(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) \
+         INSERT INTO deliveries (id, event_id, workspace_id, url, event, subject_id, sequence, payload, created_at, attempts, next_attempt_at) \
+         SELECT '01900000-0000-7000-8000-' || CAST(100000000000 + n.i AS TEXT), d.event_id, d.workspace_id, '{url}' || n.i, d.event, \
+         '01900000-0000-7000-8000-' || CAST(100000000000 + n.i AS TEXT), d.sequence, d.payload, d.created_at, 0, d.next_attempt_at \
+         FROM deliveries d, n"
+    ));
+    for number in 0..20 {
+        let url = good.url(&format!("/{number}"));
+        app.whole(b"x", &[("file_name", &format!("{number}")), ("webhook_url", &url)]).await;
+    }
+    app.until("the good one knows all", |_| good.asked().len() == 20).await;
+    assert_eq!(app.count("deliveries"), 2001);
+}
+
+#[tokio::test]
 async fn nobody_is_told_in_a_network_that_is_not_open() {
     let app = TestApp::start_with(|config| {
         impatient(config);

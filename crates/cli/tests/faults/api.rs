@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 
-use crate::server::{partway, text};
+use crate::settings::Settings;
 
 /// How long a server may be away before the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -139,7 +139,5 @@ pub fn indices(answer: &Value, member: &str) -> Vec<usize> {
 
 /// What `partway fsck --deep` says of a directory, and its exit code.
 pub fn fsck(data_dir: &Path, more: &[&str]) -> (i32, Value) {
-    let output = partway().args(["fsck", "--deep", "--json", "--data-dir"]).arg(data_dir).args(more).output().unwrap();
-    let report = serde_json::from_slice(&output.stdout);
-    (output.status.code().unwrap(), report.unwrap_or_else(|error| panic!("{error}: {}", text(&output.stderr))))
+    Settings::of(&[]).fsck(data_dir, more)
 }

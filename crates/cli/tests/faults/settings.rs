@@ -51,13 +51,18 @@ impl Settings {
         command
     }
 
+    /// Looks at everything: the exit code, and what was found.
+    pub fn fsck(&self, data_dir: &Path, more: &[&str]) -> (i32, Value) {
+        let output = self.command(data_dir, &[&["fsck", "--deep", "--json"], more].concat()).output().unwrap();
+        let report = serde_json::from_slice(&output.stdout);
+        (output.status.code().unwrap(), report.unwrap_or_else(|error| panic!("{error}: {}", text(&output.stderr))))
+    }
+
     /// Waits until nothing is left that nobody owns: no garbage, no unknown object, no dead upload.
     pub fn assert_nothing_left(&self, data_dir: &Path, garage: &Garage, bucket: &str, open_uploads: usize) {
         let began = Instant::now();
         loop {
-            let output = self.command(data_dir, &["fsck", "--deep", "--json"]).output().unwrap();
-            let report: Value = serde_json::from_slice(&output.stdout)
-                .unwrap_or_else(|error| panic!("{error}: {}", text(&output.stderr)));
+            let (_, report) = self.fsck(data_dir, &[]);
             let uploads = uploads(garage, bucket);
             if report["findings"] == json!([]) && report["garbage"] == 0 && uploads == open_uploads {
                 return;

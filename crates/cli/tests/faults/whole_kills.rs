@@ -73,7 +73,7 @@ struct Acknowledged {
 fn no_event_is_lost_and_none_made_up_however_often_the_server_is_killed() {
     let (_directory, data_dir) = fresh();
     let place = Place { settings: Settings::of(&[]), steps: [&STEPS[..], &LOCAL_STEPS].concat(), parted: 0.0 };
-    kill_often(&place, &data_dir, setting("PARTWAY_FAULT_KILLS", 200) * 3 / 10);
+    kill_often(&place, &data_dir);
 }
 
 #[test]
@@ -84,9 +84,9 @@ fn the_same_holds_for_a_bucket_and_no_upload_stays_open_in_it() {
     // What is replaced or deleted is kept for as long as URLs of it may be about.
     let settings = Settings::bucket(&garage, &bucket, &garage.endpoint(0)).and("PARTWAY_STORAGE_URL_SECONDS", "1");
     let place = Place { settings, steps: [&STEPS[..], &BUCKET_STEPS].concat(), parted: 0.25 };
-    let settings = kill_often(&place, &data_dir, setting("PARTWAY_FAULT_KILLS", 200) * 3 / 10);
-    let _server = settings.start(&data_dir, "127.0.0.1:0");
-    settings.assert_nothing_left(&data_dir, &garage, &bucket, 0);
+    kill_often(&place, &data_dir);
+    let _server = place.settings.start(&data_dir, "127.0.0.1:0");
+    place.settings.assert_nothing_left(&data_dir, &garage, &bucket, 0);
 }
 
 /// Where files are stored.
@@ -97,11 +97,13 @@ struct Place {
     parted: f64,
 }
 
-/// Lets clients work on a server that is killed so often, and compares. Gives the settings that it ran with.
-fn kill_often(place: &Place, data_dir: &Path, kills: u64) -> Settings {
+/// Lets clients work on a server that is killed again and again, and compares.
+fn kill_often(place: &Place, data_dir: &Path) {
+    let wanted_kills = setting("PARTWAY_FAULT_KILLS", 200);
+    let kills = wanted_kills * 3 / 10;
     let seed = setting("PARTWAY_FAULT_SEED", rand::rng().random_range(0..1_000_000_000));
     let mut terminal = std::io::stderr();
-    let again = format!("scripts/faults --kills {} --seed {seed}", setting("PARTWAY_FAULT_KILLS", 200));
+    let again = format!("scripts/faults --kills {wanted_kills} --seed {seed}");
     writeln!(terminal, "whole faults: {kills} kills, seed {seed} ({again})").unwrap();
     let mut rng = StdRng::seed_from_u64(seed);
     let address = free_address();
@@ -175,9 +177,8 @@ fn kill_often(place: &Place, data_dir: &Path, kills: u64) -> Settings {
     }
     let told = told.lock().unwrap().clone();
     check_events(&told, &acknowledged, data_dir, seed);
-    let output = settings.command(data_dir, &["fsck", "--deep", "--json"]).output().unwrap();
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((output.status.success(), &report["findings"]), (true, &json!([])), "seed {seed}");
+    let (code, report) = settings.fsck(data_dir, &[]);
+    assert_eq!((code, &report["findings"]), (0, &json!([])), "seed {seed}");
     assert_eq!(report["blobs"], report["files"], "seed {seed}: orphans");
     let published: usize = acknowledged.iter().map(|client| client.published.len()).sum();
     let told = told.len();
@@ -191,7 +192,6 @@ fn kill_often(place: &Place, data_dir: &Path, kills: u64) -> Settings {
         let never: Vec<_> = place.steps.iter().filter(|step| !died_at.contains_key(**step)).collect();
         assert!(never.is_empty(), "never died at {never:?}; seed {seed}");
     }
-    settings
 }
 
 /// Rows as they are, for somebody who must find out why they are there.

@@ -253,7 +253,9 @@ impl<'f> List<'f> {
         let workspace = workspace_id.to_string();
         match source {
             Source::Workspace => sql.push(" FROM files f WHERE f.workspace_id = ?", &[&workspace]),
-            Source::Folder(folder_id) | Source::FilesOf(folder_id) => sql.push(" FROM files f WHERE f.folder_id = ?", &[&folder_id.to_string()]),
+            Source::Folder(folder_id) | Source::FilesOf(folder_id) => {
+                sql.push(" FROM files f WHERE f.folder_id = ?", &[&folder_id.to_string()])
+            }
             Source::FoldersBelow(prefix) => {
                 sql.push(" FROM files f WHERE f.folder_id IN (", &[]);
                 push_folders_below(sql, &workspace, prefix).push(")", &[])

@@ -241,8 +241,8 @@ fn delete_tags(tx: &Tx<'_>, file: &File, tags: &[String]) -> Result<(), DbError>
     let mut sql = Sql::default();
     let values: [&dyn Parameter; 3] = [&file.workspace_id.to_string(), &file.created_at, &file.id.to_string()];
     sql.push("DELETE FROM file_tags WHERE workspace_id = ? AND created_at = ? AND file_id = ? AND tag IN (", &values);
-    for (index, tag) in padded(&tags.iter().collect::<Vec<_>>()).enumerate() {
-        sql.push(if index == 0 { "?" } else { ", ?" }, &[&tag]);
+    for (index, tag) in padded(tags).enumerate() {
+        sql.push(if index == 0 { "?" } else { ", ?" }, &[tag]);
     }
     sql.push(")", &[]);
     let (text, values) = sql.finish();
@@ -286,10 +286,10 @@ pub fn delete(tx: &Tx<'_>, file: &File) -> Result<(), DbError> {
     count(tx, file, -1)
 }
 
-/// At most `limit` files of the first so many folders that were deleted.
-pub fn list_deleted(tx: &Tx<'_>, folders: u32, limit: u32) -> Result<Vec<File>, DbError> {
-    let sql = select!(concat!("WHERE f.folder_id IN (", first_deleted!(), "?1) LIMIT ?2"));
-    tx.all(sql, &[&folders, &limit], from_row)
+/// At most `limit` files of the first `limit` folders that were deleted.
+pub fn list_deleted(tx: &Tx<'_>, limit: u32) -> Result<Vec<File>, DbError> {
+    let sql = select!(concat!("WHERE f.folder_id IN (", first_deleted!(), "?1) LIMIT ?1"));
+    tx.all(sql, &[&limit], from_row)
 }
 
 /// Takes a file of a deleted folder away, which is counted no more. False when somebody else has.

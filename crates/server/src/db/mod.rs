@@ -35,6 +35,7 @@ pub mod workspaces;
 pub use engine::{DatabaseLocation, Db, Durability};
 pub use error::DbError;
 pub use fold::folded;
+pub(crate) use sql::behind;
 pub use time::Timestamp;
 pub use tx::Tx;
 pub use value::Parameter;

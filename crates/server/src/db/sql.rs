@@ -49,7 +49,7 @@ fn kept(text: &str) -> &'static str {
 }
 
 /// The first text behind all that begin with `prefix`: for a range that an index can find.
-pub(super) fn behind(prefix: &str) -> String {
+pub(crate) fn behind(prefix: &str) -> String {
     let mut text = prefix.to_owned();
     while let Some(last) = text.pop() {
         // The characters end with U+10FFFF and have a gap before U+E000.
@@ -64,9 +64,9 @@ pub(super) fn behind(prefix: &str) -> String {
 
 /// As many as a power of two, some of them repeated: each number of conditions is a statement of its own, which is kept
 /// prepared.
-pub(super) fn padded<T: Copy>(values: &[T]) -> impl Iterator<Item = T> {
+pub(super) fn padded<T>(values: &[T]) -> impl Iterator<Item = &T> {
     let conditions = if values.is_empty() { 0 } else { values.len().next_power_of_two() };
-    values.iter().copied().cycle().take(conditions)
+    values.iter().cycle().take(conditions)
 }
 
 /// A pattern for `LIKE … ESCAPE '!'` that finds exactly this text anywhere.

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::Lease;
 use crate::config::WebhookSettings;
 use crate::db::deliveries::{self, Delivery};
-use crate::db::{Db, DbError, Durability, Timestamp, Tx};
+use crate::db::{Db, DbError, Durability, Timestamp, Tx, behind};
 use crate::failpoint;
 use crate::outgoing::{Outgoing, is_blocked};
 use crate::service::webhook::Signer;
@@ -84,9 +84,8 @@ fn receiver(url: &str) -> String {
 
 /// Behind all URLs with this one's scheme, host and port, in the order of their texts.
 fn behind_receiver(url: &str) -> String {
-    let path = url.find("://").and_then(|at| Some(at + 3 + url[at + 3..].find('/')?));
-    // The character behind the slash.
-    path.map_or_else(|| url.to_owned(), |path| format!("{}0", &url[..path]))
+    let slash = url.find("://").and_then(|at| Some(at + 3 + url[at + 3..].find('/')?));
+    slash.map_or_else(|| url.to_owned(), |slash| behind(&url[..=slash]))
 }
 
 impl Messenger {

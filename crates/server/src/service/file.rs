@@ -228,7 +228,7 @@ impl Files {
         }
         let (events, grace_seconds) = (self.events.clone(), self.grace_seconds);
         let purged = self.db.write(Durability::PowerLoss, move |tx| {
-            let files = files::list_deleted(tx, PURGE_STEP, PURGE_STEP)?;
+            let files = files::list_deleted(tx, PURGE_STEP)?;
             for file in &files {
                 // Their workspaces' events are numbered.
                 workspaces::lock(tx, file.workspace_id)?;

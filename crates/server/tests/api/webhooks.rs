@@ -215,12 +215,17 @@ async fn what_is_never_taken_is_kept_and_can_be_sent_anew() {
     assert_eq!(app.count("deliveries"), 0);
 }
 
+/// Accepts and never answers.
+async fn silent() -> (tokio::net::TcpListener, String) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    (listener, url)
+}
+
 #[tokio::test]
 async fn a_slow_receiver_does_not_hold_up_the_others() {
     let app = TestApp::start_with(impatient).await;
-    // Accepts and never answers.
-    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/", silent.local_addr().unwrap());
+    let (_silent, url) = silent().await;
     let good = Peer::obliging().await;
     app.subscribe(url, &EventKind::ALL).await;
     app.subscribe(good.url("/"), &EventKind::ALL).await;
@@ -238,9 +243,7 @@ async fn a_slow_receiver_with_many_urls_does_not_hold_up_the_others() {
         config.webhooks.timeout.0 = Duration::from_secs(60);
     })
     .await;
-    // Accepts and never answers.
-    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/", silent.local_addr().unwrap());
+    let (_silent, url) = silent().await;
     let good = Peer::obliging().await;
     app.whole(b"x", &[("file_name", "slow"), ("webhook_url", &url)]).await;
     app.sql(&format!(

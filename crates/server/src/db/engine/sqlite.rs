@@ -145,12 +145,7 @@ impl Sqlite {
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
     {
-        let (sender, receiver) = oneshot::channel();
-        let job: Read = Box::new(move |connection| {
-            let _ = sender.send(query(&Tx::sqlite(connection)));
-        });
-        self.readers.send(job).map_err(|_| DbError::Stopped)?;
-        receiver.await.unwrap_or(Err(DbError::Stopped))
+        self.on_reader(move |connection| query(&Tx::sqlite(connection))).await
     }
 
     pub(super) async fn read_snapshot<T, F>(&self, query: F) -> Result<T, DbError>
@@ -158,14 +153,21 @@ impl Sqlite {
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
     {
+        self.on_reader(move |connection| {
+            // Dropped, it is rolled back, also when the query panics.
+            let _transaction = connection.unchecked_transaction()?;
+            query(&Tx::sqlite(connection))
+        })
+        .await
+    }
+
+    async fn on_reader<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, DbError> + Send + 'static,
+    ) -> Result<T, DbError> {
         let (sender, receiver) = oneshot::channel();
         let job: Read = Box::new(move |connection| {
-            // Dropped, it is rolled back, also when the query panics.
-            let answer = match connection.unchecked_transaction() {
-                Ok(_transaction) => query(&Tx::sqlite(connection)),
-                Err(error) => Err(error.into()),
-            };
-            let _ = sender.send(answer);
+            let _ = sender.send(work(connection));
         });
         self.readers.send(job).map_err(|_| DbError::Stopped)?;
         receiver.await.unwrap_or(Err(DbError::Stopped))

@@ -37,6 +37,39 @@ http {
     include partway.conf;
 }
 ";
+/// An nginx that caches all it may, as its manual shows it.
+const NGINX_CACHE: &str = "
+daemon off;
+master_process off;
+pid nginx.pid;
+error_log error.log info;
+events {}
+http {
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+    access_log access.log;
+    proxy_cache_path cache keys_zone=all:1m;
+    server {
+        listen ADDRESS;
+        location / {
+            proxy_pass http://SERVER;
+            proxy_cache all;
+            proxy_cache_valid any 10m;
+            add_header x-cache $upstream_cache_status always;
+        }
+    }
+}
+";
+/// A Varnish that is told where its backend is, and shows what came from its cache.
+const VARNISH: &str = "vcl 4.1;
+backend partway { .host = \"HOST\"; .port = \"PORT\"; }
+sub vcl_deliver {
+    if (obj.hits > 0) { set resp.http.x-cache = \"HIT\"; } else { set resp.http.x-cache = \"MISS\"; }
+}
+";
 /// What Caddy is told beside deploy/caddy.
 const CADDY_MAIN: &str = "{
 	admin off
@@ -71,6 +104,28 @@ impl Proxy {
         let path = directory.path();
         let mut command = Command::new("nginx");
         command.arg("-p").arg(path).arg("-c").arg(path.join("nginx.conf")).arg("-e").arg(path.join("error.log"));
+        Self::start(command, directory, address)
+    }
+
+    /// An nginx at `address` that caches.
+    fn nginx_cache(address: &str, server: &str, _: &[Change<'_>]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        write(&directory, "nginx.conf", &NGINX_CACHE.replace("ADDRESS", address).replace("SERVER", server));
+        let path = directory.path();
+        let mut command = Command::new("nginx");
+        command.arg("-p").arg(path).arg("-c").arg(path.join("nginx.conf")).arg("-e").arg(path.join("error.log"));
+        Self::start(command, directory, address)
+    }
+
+    /// Varnish at `address`, with nothing but a backend.
+    fn varnish(address: &str, server: &str, _: &[Change<'_>]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let (host, port) = server.split_once(':').unwrap();
+        write(&directory, "varnish.vcl", &VARNISH.replace("HOST", host).replace("PORT", port));
+        let path = directory.path();
+        let mut command = Command::new("varnishd");
+        command.args(["-F", "-j", "none", "-a", address, "-s", "malloc,64m", "-f"]).arg(path.join("varnish.vcl"));
+        command.arg("-n").arg(path.join("work"));
         Self::start(command, directory, address)
     }
 
@@ -165,7 +220,10 @@ fn proxied(proxy: fn(&str, &str, &[Change<'_>]) -> Proxy, path: &str, changes: &
     let addresses = [free_address(), free_address()];
     let url = format!("http://{}{path}", addresses[0]);
     let arguments = ["--listen", &addresses[1], "--public-url", &url];
-    let server = Server::start_with(&data_dir, &arguments, &[("PARTWAY_HTTP_STALL_TIMEOUT_SECONDS", "2")]);
+    // Contents may be kept by caches: so those in front of the server are seen to keep what they may.
+    let environment =
+        [("PARTWAY_HTTP_STALL_TIMEOUT_SECONDS", "2"), ("PARTWAY_DELIVERY_CACHE_CONTROL", "public, max-age=60")];
+    let server = Server::start_with(&data_dir, &arguments, &environment);
     let (key, proxy) = (server.private_key(), proxy(&addresses[0], &addresses[1], changes));
     Proxied { proxy, server, key, addresses, directory }
 }
@@ -370,4 +428,71 @@ fn a_body_limit_of_nginx_is_named_and_the_same_command_goes_on_once_it_is_lifted
 fn a_body_limit_of_caddy_is_named_and_the_same_command_goes_on_once_it_is_lifted() {
     let limit = ("handle /* {", CADDY_LIMIT);
     a_limit_is_named_and_the_upload_goes_on_without_it(Proxy::caddy, limit, "max_size");
+}
+
+/// A GET through the proxy: status, head and body.
+fn get(proxied: &Proxied, path: &str, key_header: Option<&str>) -> (u16, String, String) {
+    let url = format!("{}{path}", proxied.server.url);
+    let mut arguments = vec!["--silent", "--include", "--path-as-is", &url];
+    arguments.extend(key_header.iter().flat_map(|header| ["--header", header]));
+    let answer = text(&run(Command::new("curl").args(arguments)).stdout);
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, head.to_ascii_lowercase(), body.to_owned())
+}
+
+#[test]
+fn no_cache_in_front_gives_an_answer_that_needed_a_key_to_a_request_without_one() {
+    for proxy in [Proxy::varnish, Proxy::nginx_cache] {
+        let proxied = proxied(proxy, "", &[]);
+        for header in [format!("x-api-key: {}", proxied.key), format!("Authorization: Bearer {}", proxied.key)] {
+            for path in ["/api/v1/files", "/api/v1/folders", "/api/v1/multipart"] {
+                for _ in 0..2 {
+                    let (status, head, _) = get(&proxied, path, Some(&header));
+                    assert!(status == 200 && !head.contains("x-cache: hit"), "{path}: {head}");
+                    let (status, head, body) = get(&proxied, path, None);
+                    assert!(status == 401 && !head.contains("x-cache: hit"), "{path}: {head} {body}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn no_cache_in_front_tells_what_was_true_before() {
+    for proxy in [Proxy::varnish, Proxy::nginx_cache] {
+        let proxied = proxied(proxy, "", &[]);
+        let session = start(&proxied.server, &proxied.key, "f.bin", 3);
+        let id = session["session_id"].as_str().unwrap();
+        let key = format!("x-api-key: {}", proxied.key);
+        let (_, _, files) = get(&proxied, "/api/v1/files", Some(&key));
+        assert!(files.contains("\"total\":0"), "{files}");
+        let status_path = format!("/api/v1/multipart/{id}");
+        let (_, _, before) = get(&proxied, &status_path, Some(&key));
+        assert!(before.contains("\"missing_parts\":[0]"), "{before}");
+        let (file, _) = proxied.file("f.bin", 6, 3);
+        let put = ["--upload-file", file.to_str().unwrap(), proxied.public(&session["parts"][0])];
+        assert_eq!(curl(&put).0, 200);
+        let (_, _, after) = get(&proxied, &status_path, Some(&key));
+        assert!(after.contains("\"missing_parts\":[]"), "{after}");
+        // Asked for before it is there, it is seen once it is; and it is the cache that gives it the second time.
+        let complete = json!({"session_id": id}).to_string();
+        let record = |answer: &str| -> Value { serde_json::from_str(answer).unwrap() };
+        let workspace_no = {
+            let probe = start(&proxied.server, &proxied.key, "probe", 3);
+            let put = ["--upload-file", file.to_str().unwrap(), proxied.public(&probe["parts"][0])];
+            assert_eq!(curl(&put).0, 200);
+            let body = json!({"session_id": probe["session_id"]}).to_string();
+            record(&post(&proxied.server, &proxied.key, "complete", &body).1)["workspace_no"].clone()
+        };
+        let path = format!("/{}/f.bin", workspace_no.as_str().unwrap());
+        for _ in 0..2 {
+            assert_eq!(get(&proxied, &path, None).0, 404);
+        }
+        assert_eq!(post(&proxied.server, &proxied.key, "complete", &complete).0, 201);
+        let (status, head, _) = get(&proxied, &path, None);
+        assert!(status == 200 && !head.contains("x-cache: hit"), "{head}");
+        let (status, head, _) = get(&proxied, &path, None);
+        assert!(status == 200 && head.contains("x-cache: hit"), "this cache keeps nothing: {head}");
+    }
 }

@@ -3,13 +3,14 @@
 mod auth;
 mod base_path;
 mod json_body;
+mod no_store;
 mod parameters;
 mod rate_limit;
 mod request_id;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LOCATION, RETRY_AFTER};
 use http::{HeaderName, Method};
@@ -25,8 +26,8 @@ pub use parameters::Parameters;
 use crate::app::App;
 use crate::error::ApiError;
 
-/// Wraps the routes. From the outside in: the public path prefix goes, the request gets its id and its line in the
-/// log, browsers' preflights are answered, a panic becomes a 500, an address that asks too much is told so, and only then is
+/// Wraps the routes. From the outside in: the public path prefix goes, caches are kept off what is no file's content, the
+/// request gets its id and its line in the log, browsers' preflights are answered, a panic becomes a 500, an address that asks too much is told so, and only then is
 /// a route looked for.
 pub fn wrap(
     routes: Router,
@@ -34,6 +35,7 @@ pub fn wrap(
 ) -> impl Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send> + Clone + Send + 'static
 {
     let inner = ServiceBuilder::new()
+        .layer(map_response(no_store::add))
         .layer(from_fn(request_id::handle))
         .layer(cors())
         .layer(CatchPanicLayer::custom(panicked))
@@ -63,4 +65,45 @@ fn cors() -> CorsLayer {
             HeaderName::from_static(request_id::HEADER),
         ])
         .max_age(std::time::Duration::from_secs(24 * 60 * 60))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use axum::extract::Path;
+    use axum::routing::get;
+    use http::header::CACHE_CONTROL;
+    use http::{HeaderValue, Request};
+    use tower::ServiceExt;
+
+    /// Fails with the code in its path, after it had said that caches may keep the answer.
+    async fn fail(Path(code): Path<String>) -> Response {
+        let code = ErrorCode::ALL.iter().find(|known| known.as_str() == code).copied();
+        let error = ApiError::new(code.expect("a code"), "it failed");
+        error.with_header(CACHE_CONTROL, HeaderValue::from_static("public, max-age=600")).into_response()
+    }
+
+    async fn panic() -> Response {
+        panic!("as a test asked for")
+    }
+
+    #[tokio::test]
+    async fn no_cache_may_keep_any_error_with_any_method() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = crate::Config::with_data_dir(directory.path());
+        let (app, _) = App::open(config, "127.0.0.1:1".parse().unwrap()).await.unwrap();
+        let routes = Router::new().route("/{code}", get(fail)).route("/panic", get(panic));
+        let service = wrap(routes, &app);
+        let paths = ErrorCode::ALL.iter().map(|code| (code.as_str(), code.status()));
+        for (path, status) in paths.chain([("panic", 500), ("no/such/route", 404)]) {
+            for method in [Method::GET, Method::HEAD] {
+                let request = Request::builder().method(method.clone()).uri(format!("/{path}"));
+                let answer = service.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+                assert_eq!(answer.status().as_u16(), status, "{method} {path}");
+                let said: Vec<_> = answer.headers().get_all(CACHE_CONTROL).iter().collect();
+                assert_eq!(said, ["no-store"], "{method} {path}");
+            }
+        }
+    }
 }

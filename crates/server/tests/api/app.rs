@@ -438,6 +438,7 @@ pub fn bytes(seed: u64, length: u64) -> Vec<u8> {
 pub async fn assert_error(response: Response, status: u16, code: &str, named: &[&str]) -> Value {
     assert_eq!(response.status(), status, "expected {code}");
     let request_id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+    assert_eq!(response.headers()["cache-control"], "no-store");
     let text = response.text().await.unwrap();
     let body: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text:?}"));
     assert_eq!(body["errorCode"], code, "{body}");

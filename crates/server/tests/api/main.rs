@@ -6,6 +6,7 @@ mod abort;
 mod app;
 mod auth;
 mod bucket;
+mod caching;
 mod complete;
 mod concurrency;
 mod delivery;

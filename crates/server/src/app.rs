@@ -20,7 +20,7 @@ use crate::service::upload::{LocalParts, Uploads};
 use crate::service::urls::Urls;
 use crate::service::webhook::Signer;
 use crate::storage::presign::Presigner;
-use crate::storage::{DatabaseReserve, LocalStore, S3Store, StorageError, StorageKind, Stores, WriteGate};
+use crate::storage::{LocalStore, S3Store, StorageError, StorageKind, Stores, WriteGate};
 use crate::trust::{self, TrustError};
 
 /// One server's state. Clones share it.
@@ -39,8 +39,6 @@ pub struct Inner {
     pub db: Db,
     /// The bytes.
     pub stores: Stores,
-    /// Room on the disk that is the database's alone; none where the database is a server.
-    pub reserve: Option<Arc<DatabaseReserve>>,
     /// The upload sessions.
     pub uploads: Uploads,
     /// The files of all workspaces.
@@ -159,17 +157,14 @@ impl App {
             }
             _ => None,
         };
-        let reserve =
-            data_dir.as_ref().filter(|_| is_file).map(|data_dir| Arc::new(DatabaseReserve::new(data_dir.path())));
         let urls = Arc::new(Urls::new(&config.http, listening_on, Presigner::new(&secrets.part_urls)));
         let events = Events::new(Arc::clone(&urls));
         let outgoing = Outgoing::new(&config.outgoing)?;
-        let uploads =
-            Uploads::new(db.clone(), &stores, local, reserve.clone(), events.clone(), outgoing.clone(), &config);
+        let uploads = Uploads::new(db.clone(), &stores, local, events.clone(), outgoing.clone(), &config);
         let grace_seconds = config.storage.url_lifetime.0.as_secs();
         let files = Files::new(db.clone(), events.clone(), uploads.garbage_bell(), grace_seconds);
         let folders = Folders::new(db.clone(), uploads.garbage_bell());
-        let signer = db.write(Durability::PowerLoss, Signer::open).await.map_err(db_failed)?;
+        let signer = db.write_to_free(Durability::PowerLoss, Signer::open).await.map_err(db_failed)?;
         let rate_limits = RateLimits::new(&config.limits);
         let node = Uuid::new_v4();
         let inner = Inner {
@@ -177,7 +172,6 @@ impl App {
             node,
             db,
             stores,
-            reserve,
             uploads,
             files,
             folders,

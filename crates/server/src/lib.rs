@@ -43,7 +43,6 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) {
         lease: lease("cleaner"),
         db: app.db.clone(),
         stores: app.stores.clone(),
-        reserve: app.reserve.clone(),
         uploads: app.uploads.clone(),
         files: app.files.clone(),
         sweep_interval: app.config.storage.sweep_interval.0,

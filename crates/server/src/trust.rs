@@ -38,7 +38,7 @@ pub(crate) async fn settle(db: &Db, data_dir: &DataDir) -> Result<Arc<str>, Trus
     // If the process ends before the database has it, the next start begins a new lineage: slower, never wrong.
     data_dir.touch()?;
     let (identity, name) = (data_dir.identity()?, lineage.clone());
-    let noted = db.write(Durability::PowerLoss, move |tx| {
+    let noted = db.write_to_free(Durability::PowerLoss, move |tx| {
         installation::set(tx, IDENTITY, &identity)?;
         installation::set(tx, LINEAGE, &name)
     });

@@ -14,6 +14,15 @@ pub(super) fn write<T: Send + 'static>(
     on_database(config, async |db| db.write(Durability::PowerLoss, query).await)
 }
 
+/// The same for what deletes, revokes or limits something: it works on a full disk, with the room that the data directory keeps
+/// for that.
+pub(super) fn write_to_free<T: Send + 'static>(
+    config: &Config,
+    query: impl Fn(&Tx<'_>) -> Result<T, DbError> + Clone + Send + 'static,
+) -> Result<T, Failure> {
+    on_database(config, async |db| db.write_to_free(Durability::PowerLoss, query).await)
+}
+
 /// Runs one query that changes nothing: it works on a full disk, too.
 pub(super) fn read<T: Send + 'static>(
     config: &Config,

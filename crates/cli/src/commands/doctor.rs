@@ -161,7 +161,7 @@ fn examine_disk(config: &Config) -> Health {
     if !data_dir.is_dir() {
         return Health::Well(format!("{} will be made by the first start", data_dir.display()));
     }
-    match LocalStore::existing(data_dir).free_bytes() {
+    match LocalStore::existing(data_dir).disk().map(|disk| disk.free_bytes) {
         Ok(free) if free <= config.storage.min_free.0 => Health::Ill {
             problem: format!(
                 "{free} bytes are free, {} are kept free: nothing can be uploaded",

@@ -5,7 +5,7 @@ use partway_server::db::api_keys::{self, ApiKey, KeyKind};
 use partway_server::service::key;
 use serde_json::json;
 
-use super::database::{read, write};
+use super::database::{read, write, write_to_free};
 use super::workspace::choose;
 use crate::settings::OutputArgs;
 use crate::{Failure, output, table};
@@ -106,7 +106,7 @@ fn list(args: &OutputArgs) -> Result<(), Failure> {
 fn revoke(args: RevokeArgs) -> Result<(), Failure> {
     let config = args.output.store.config()?;
     let wanted = args.key.clone();
-    let revoked = write(&config, move |tx| key::revoke_key(tx, &wanted))?;
+    let revoked = write_to_free(&config, move |tx| key::revoke_key(tx, &wanted))?;
     let key = revoked.ok_or("there is no such key; `partway keys list` shows the ids")?;
     if args.output.json {
         print_json(&key)?;

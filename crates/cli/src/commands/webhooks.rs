@@ -9,7 +9,7 @@ use partway_server::service::webhook::{self, Signer};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::database::{read, write};
+use super::database::{read, write, write_to_free};
 use super::workspace::choose;
 use crate::settings::OutputArgs;
 use crate::{Failure, output, table};
@@ -169,7 +169,7 @@ fn list(args: &OutputArgs) -> Result<(), Failure> {
 
 fn remove(args: &RemoveArgs) -> Result<(), Failure> {
     let id = args.id;
-    if !write(&args.output.store.config()?, move |tx| webhooks::delete(tx, id))? {
+    if !write_to_free(&args.output.store.config()?, move |tx| webhooks::delete(tx, id))? {
         return Err(unknown(id));
     }
     if args.output.json {

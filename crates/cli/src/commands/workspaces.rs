@@ -6,7 +6,7 @@ use partway_server::db::workspaces::{self, Workspace};
 use partway_server::service::workspace::create_workspace;
 use serde_json::json;
 
-use super::database::{read, write};
+use super::database::{read, write, write_to_free};
 use crate::settings::OutputArgs;
 use crate::{Failure, output, table};
 
@@ -112,7 +112,8 @@ pub(crate) fn workspaces(command: WorkspacesCommand) -> Result<(), Failure> {
 /// Changes the limits that are given, if any are, and shows all.
 fn limit(args: LimitArgs) -> Result<(), Failure> {
     let (config, as_json, number) = (args.output.store.config()?, args.output.json, args.workspace.clone());
-    let changed = write(&config, move |tx| {
+    let args = std::sync::Arc::new(args);
+    let changed = write_to_free(&config, move |tx| {
         let Some(workspace) = workspaces::find_by_no(tx, &args.workspace)? else { return Ok(None) };
         workspaces::lock(tx, workspace.id)?;
         let before = usage::find(tx, workspace.id)?.map(|usage| usage.limits).unwrap_or_default();

@@ -89,6 +89,38 @@ impl Api {
         answer(sent.map_err(|error| error.to_string())?).await
     }
 
+    /// A whole file in one request, whose length is announced or not: status and answer; `Err` when there was none.
+    pub async fn upload_directly(&self, name: &str, bytes: Vec<u8>, announced: bool) -> Result<(u16, Value), String> {
+        let boundary = "partway-test-boundary";
+        let head = format!(
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"file_name\"\r\n\r\n{name}\r\n\
+             --{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n"
+        );
+        let body = [head.into_bytes(), bytes, format!("\r\n--{boundary}--\r\n").into_bytes()].concat();
+        let body = match announced {
+            true => body.into(),
+            false => {
+                let pieces: Vec<_> = body.chunks(64 * 1024).map(|piece| Ok::<_, String>(piece.to_vec())).collect();
+                reqwest::Body::wrap_stream(futures_util::stream::iter(pieces))
+            }
+        };
+        let request = self.http.post(format!("{}/api/v1/uploads", self.base)).bearer_auth(&self.key);
+        let request = request.header("Content-Type", format!("multipart/form-data; boundary={boundary}")).body(body);
+        answer(request.send().await.map_err(|error| error.to_string())?).await
+    }
+
+    /// A request of the API by its path behind `/api/v1`; `Err` when there was no answer.
+    pub async fn call(&self, method: Method, path: &str) -> Result<(u16, Value), String> {
+        let request = self.http.request(method, format!("{}/api/v1{path}", self.base)).bearer_auth(&self.key);
+        answer(request.send().await.map_err(|error| error.to_string())?).await
+    }
+
+    /// Makes a folder at the root: the status.
+    pub async fn make_folder(&self, name: &str) -> u16 {
+        let request = self.http.post(format!("{}/api/v1/folders", self.base)).bearer_auth(&self.key);
+        request.json(&json!({"name": name})).send().await.unwrap().status().as_u16()
+    }
+
     pub async fn status(&self, id: &str) -> Value {
         let (status, answer) = self.until_answered(Method::GET, &format!("/{id}"), None).await;
         assert_eq!(status, 200, "{answer}");

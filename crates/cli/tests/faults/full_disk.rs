@@ -166,6 +166,162 @@ fn without_reservation_a_part_in_the_middle_is_refused_and_uploads_go_on_when_th
     });
 }
 
+fn free_bytes(disk: &Path) -> u64 {
+    let disk = rustix::fs::statvfs(disk).unwrap();
+    disk.f_bavail * disk.f_frsize
+}
+
+/// What the database and its log take of the disk.
+fn database_bytes(data_dir: &Path) -> u64 {
+    let size = |name: &str| std::fs::metadata(data_dir.join(name)).map_or(0, |file| file.len());
+    size("partway.db") + size("partway.db-wal") + size("partway.db-shm")
+}
+
+/// Uploads `count` files of `size` bytes at once, in one request each, and follows how much of the disk stays free meanwhile.
+/// How many of them were taken, and the least that was free, without what the database took meanwhile.
+async fn upload_at_once(api: &Api, disk: &Path, count: usize, size: usize, announced: bool) -> (usize, u64) {
+    let (data_dir, before) = (disk.join("data"), database_bytes(&disk.join("data")));
+    let uploads = (0..count).map(|index| {
+        let api = api.clone();
+        tokio::spawn(
+            async move { api.upload_directly(&format!("f{index}"), bytes(index as u64, size), announced).await },
+        )
+    });
+    let uploads: Vec<_> = uploads.collect();
+    let mut least = u64::MAX;
+    while uploads.iter().any(|upload| !upload.is_finished()) {
+        least = least.min(free_bytes(disk) + database_bytes(&data_dir).saturating_sub(before));
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    let mut taken = 0;
+    for upload in uploads {
+        // A refusal may come while the body is still being sent, and end the connection.
+        match upload.await.unwrap() {
+            Ok((201, _)) => taken += 1,
+            Ok((507, answer)) => assert_eq!(answer["errorCode"], "INSUFFICIENT_STORAGE"),
+            Ok((status, answer)) => panic!("{status} {answer}"),
+            Err(_) => {}
+        }
+    }
+    (taken, least)
+}
+
+#[test]
+fn sixty_four_uploads_at_once_leave_free_what_is_to_stay_free_and_give_back_what_failed() {
+    let test = "full_disk::sixty_four_uploads_at_once_leave_free_what_is_to_stay_free_and_give_back_what_failed";
+    on_small_disk(test, 192, async |disk| {
+        const KEPT: u64 = 48 * 1024 * 1024;
+        const FILE: usize = 4_000_000;
+        let data_dir = disk.join("data");
+        let kept = KEPT.to_string();
+        let server = Server::start_with(&data_dir, &[], &[("PARTWAY_STORAGE_MIN_FREE_BYTES", &kept)]);
+        let api = Api::new(&server.url, &server.private_key());
+        let public = Api::new(&server.url, &crate::server::key_in(&server.greeting, "pk_"));
+        until_reserve_is_filled(&data_dir).await;
+        let room = || free_bytes(&disk) + database_bytes(&data_dir);
+        for (api, announced) in [(&api, true), (&api, false), (&public, true), (&public, false)] {
+            let (free, before) = (free_bytes(&disk), room());
+            let (taken, least) = upload_at_once(api, &disk, 64, FILE, announced).await;
+            assert!(least >= KEPT, "{least} bytes were free");
+            // Not all of them have room; those that have are not refused for the sake of those that have not.
+            let most = ((free - KEPT) / FILE as u64) as usize;
+            assert!(taken > 0 && taken <= most, "{taken} of at most {most}");
+            // Those that failed give their bytes back at once, without the cleaner: it keeps those whose connection broke for
+            // a quarter of an hour.
+            let wanted = before - (taken * (FILE + 4096)) as u64;
+            until(|| room() >= wanted, "the bytes of failed uploads are free").await;
+            let (_, listed) =
+                Api::new(&server.url, &server.private_key()).call(Method::GET, "/files?limit=100").await.unwrap();
+            let listed = listed["files"].as_array().unwrap().clone();
+            assert_eq!(listed.len(), taken);
+            let remover = Api::new(&server.url, &server.private_key());
+            for file in listed {
+                let path = format!("/files/{}", file["file_no"].as_str().unwrap());
+                assert_eq!(remover.call(Method::DELETE, &path).await.unwrap().0, 204);
+            }
+            until(|| room() >= before, "the bytes of deleted files are free").await;
+        }
+        assert_eq!(fsck(&data_dir, &[]).1["findings"], json!([]));
+    });
+}
+
+async fn until(ready: impl Fn() -> bool, what: &str) {
+    for _ in 0..1500 {
+        if ready() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("not within 30 seconds: {what}");
+}
+
+async fn until_reserve_is_filled(data_dir: &Path) {
+    let reserve = data_dir.join("reserve");
+    until(|| std::fs::metadata(&reserve).is_ok_and(|file| file.len() > 0), "the reserve is filled").await;
+}
+
+async fn until_free(disk: &Path, wanted: u64) {
+    until(|| free_bytes(disk) >= wanted, "the bytes of deleted files are free").await;
+}
+
+#[test]
+fn deleting_and_revoking_work_on_a_disk_without_a_byte() {
+    on_small_disk("full_disk::deleting_and_revoking_work_on_a_disk_without_a_byte", 96, async |disk| {
+        let data_dir = disk.join("data");
+        let server = Server::start_with(&data_dir, &[], &[("PARTWAY_STORAGE_MIN_FREE_BYTES", "1")]);
+        let (private, public) = (server.private_key(), crate::server::key_in(&server.greeting, "pk_"));
+        let api = Api::new(&server.url, &private);
+        let mut numbers = Vec::new();
+        for index in 0..3 {
+            let (status, record) =
+                api.upload_directly(&format!("f{index}"), bytes(index, 8_000_000), true).await.unwrap();
+            assert_eq!(status, 201, "{record}");
+            numbers.push(record["file_no"].as_str().unwrap().to_owned());
+        }
+        until_reserve_is_filled(&data_dir).await;
+        let delete = async |path: String| {
+            let (status, answer) = api.call(Method::DELETE, &path).await.unwrap();
+            assert_eq!(status, 204, "{path} {answer}");
+        };
+        // Each on a disk that is full to the last byte again: the log of the database has no page left either.
+        for path in [format!("/files/{}", numbers[0]), format!("/files/{}", numbers[1])] {
+            let filler = fill_with_log(&disk, &api).await;
+            delete(path).await;
+            until_free(&disk, 4_000_000).await;
+            std::fs::remove_file(filler).unwrap();
+            until_reserve_is_filled(&data_dir).await;
+        }
+        let filler = fill_with_log(&disk, &api).await;
+        run(partway().args(["keys", "revoke", &public, "--data-dir"]).arg(&data_dir));
+        let (status, _) = Api::new(&server.url, &public).upload_directly("f", b"hello".to_vec(), true).await.unwrap();
+        assert_eq!(status, 401);
+        std::fs::remove_file(filler).unwrap();
+        until_reserve_is_filled(&data_dir).await;
+        let (status, record) = api.upload_directly("last", bytes(9, 1_000_000), true).await.unwrap();
+        assert_eq!(status, 201, "{record}");
+        // A start, too: a disk that another program has filled keeps no server from coming back to make room.
+        fill_with_log(&disk, &api).await;
+        drop(server);
+        let server = Server::start_with(&data_dir, &[], &[("PARTWAY_STORAGE_MIN_FREE_BYTES", "1")]);
+        let api = Api::new(&server.url, &private);
+        assert_eq!(api.call(Method::GET, "/files").await.unwrap().0, 200);
+        let (status, answer) = api.call(Method::DELETE, &format!("/files/{}", numbers[2])).await.unwrap();
+        assert_eq!(status, 204, "{answer}");
+    });
+}
+
+/// Takes all the room that is left, and then what the database's log had: until nothing can be written that does not free.
+async fn fill_with_log(disk: &Path, api: &Api) -> PathBuf {
+    for round in 0..2000 {
+        let filler = fill(disk);
+        let status = api.make_folder(&format!("x{round}")).await;
+        if status != 201 {
+            return filler;
+        }
+    }
+    panic!("the log of the database never needed room");
+}
+
 #[test]
 fn a_disk_can_really_be_full_here() {
     on_small_disk("full_disk::a_disk_can_really_be_full_here", 4, async |disk| {

@@ -69,6 +69,18 @@ pub enum DbError {
 }
 
 impl DbError {
+    /// Whether room on the disk may be all that was missing. SQLite says so of its log's index in words of its own.
+    pub(super) fn may_be_full_disk(&self) -> bool {
+        match self {
+            Self::Full(_) => true,
+            Self::Engine(cause) => cause
+                .downcast_ref::<rusqlite::Error>()
+                .and_then(rusqlite::Error::sqlite_error)
+                .is_some_and(|error| FULL_IN_OTHER_WORDS.contains(&error.extended_code)),
+            _ => false,
+        }
+    }
+
     /// The same failure, for another of those who shared it.
     pub(super) fn share(&self) -> Self {
         let cause = || self.to_string().into();
@@ -87,6 +99,10 @@ impl DbError {
         }
     }
 }
+
+/// How SQLite says that a file could not grow (sqlite.org/rescode.html): SQLITE_IOERR_WRITE, _FSYNC, _TRUNCATE, _SHMOPEN, _SHMSIZE,
+/// SQLITE_CANTOPEN.
+const FULL_IN_OTHER_WORDS: [i32; 6] = [778, 1034, 1546, 4618, 4874, 14];
 
 impl From<rusqlite::Error> for DbError {
     fn from(error: rusqlite::Error) -> Self {

@@ -21,6 +21,7 @@ pub mod installation;
 pub mod leases;
 mod migrate;
 pub mod parts;
+mod reserve;
 pub mod secrets;
 pub mod sessions;
 mod sql;

@@ -4,7 +4,6 @@
 //! that took it from its owner. A row goes after its bytes: whenever the process ends, deleting goes on at the next
 //! start.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use partway_api::limits::IDEMPOTENCY_SECONDS;
@@ -16,7 +15,7 @@ use crate::db::{Db, DbError, Durability, Timestamp, Tx, deliveries, garbage, ide
 use crate::failpoint;
 use crate::service::file::Files;
 use crate::service::upload::{UploadError, Uploads};
-use crate::storage::{DatabaseReserve, Stores};
+use crate::storage::Stores;
 
 /// Sessions expire to the second; freeing their bytes may take this much longer.
 const INTERVAL: Duration = Duration::from_secs(15);
@@ -42,8 +41,6 @@ pub struct Cleaner {
     pub db: Db,
     /// The bytes.
     pub stores: Stores,
-    /// Room for the records without which nothing can be freed.
-    pub reserve: Option<Arc<DatabaseReserve>>,
     /// The sessions.
     pub uploads: Uploads,
     /// The files.
@@ -123,7 +120,7 @@ impl Cleaner {
     async fn forget_ended_parts(&self) -> Result<(), CleanerError> {
         // A look first: an empty transaction would have to be brought to the disk, too.
         while self.db.read(parts::any_ended).await? {
-            self.db.write(Durability::Process, |tx| parts::forget_ended(tx, ROWS_STEP)).await?;
+            self.db.write_to_free(Durability::Process, |tx| parts::forget_ended(tx, ROWS_STEP)).await?;
             failpoint::pass("cleaner.after_forget_parts");
         }
         Ok(())
@@ -132,7 +129,7 @@ impl Cleaner {
     async fn forget_dead_letters(&self) -> Result<(), CleanerError> {
         let until = Timestamp::now().minus_seconds(DEAD_LETTER_SECONDS);
         if self.db.read(move |tx| deliveries::any_dead_before(tx, until)).await? {
-            self.db.write(Durability::Process, move |tx| deliveries::forget_dead_before(tx, until)).await?;
+            self.db.write_to_free(Durability::Process, move |tx| deliveries::forget_dead_before(tx, until)).await?;
         }
         Ok(())
     }
@@ -140,7 +137,9 @@ impl Cleaner {
     async fn forget_idempotency_keys(&self) -> Result<(), CleanerError> {
         let until = Timestamp::now().minus_seconds(IDEMPOTENCY_SECONDS);
         while self.db.read(move |tx| idempotency::any_before(tx, until)).await? {
-            self.db.write(Durability::Process, move |tx| idempotency::forget_before(tx, until, ROWS_STEP)).await?;
+            self.db
+                .write_to_free(Durability::Process, move |tx| idempotency::forget_before(tx, until, ROWS_STEP))
+                .await?;
         }
         Ok(())
     }
@@ -187,7 +186,7 @@ impl Cleaner {
     async fn forget_garbage(&self, deleted: Vec<Uuid>) -> Result<(), CleanerError> {
         if !deleted.is_empty() {
             let forget = move |tx: &Tx<'_>| deleted.iter().try_for_each(|blob_id| garbage::delete(tx, *blob_id));
-            self.db.write(Durability::Process, forget).await?;
+            self.db.write_to_free(Durability::Process, forget).await?;
         }
         failpoint::pass("cleaner.after_forget");
         Ok(())
@@ -195,8 +194,8 @@ impl Cleaner {
 
     /// What was given up on a full disk is taken again once there is room.
     async fn fill_reserve(&self) {
-        let Some(reserve) = self.reserve.clone() else { return };
-        match tokio::task::spawn_blocking(move || reserve.fill()).await {
+        let db = self.db.clone();
+        match tokio::task::spawn_blocking(move || db.fill_reserve()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "there is no room to keep for the database"),
             Err(error) => tracing::error!(%error, "filling the room kept for the database ended badly"),

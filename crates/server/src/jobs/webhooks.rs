@@ -154,7 +154,7 @@ impl Messenger {
         let noted = match self.send(&delivery).await {
             Ok(()) => {
                 failpoint::pass("webhook.after_send");
-                self.db.write(Durability::Process, move |tx| deliveries::delete(tx, id)).await
+                self.db.write_to_free(Durability::Process, move |tx| deliveries::delete(tx, id)).await
             }
             Err(problem) => {
                 let pause = pause_seconds(&self.settings, delivery.attempts + 1);

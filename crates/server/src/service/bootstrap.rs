@@ -34,7 +34,7 @@ pub struct FirstRun {
 /// # Errors
 /// When the database fails.
 pub async fn bootstrap(db: &Db) -> Result<(Secrets, Option<FirstRun>), DbError> {
-    db.write(Durability::PowerLoss, |tx| {
+    db.write_to_free(Durability::PowerLoss, |tx| {
         let secrets = Secrets {
             part_urls: secrets::get_or_insert(tx, PART_URL_SECRET, rand::random())?,
             public_keys: key::public_key_secret(tx)?,

@@ -188,11 +188,11 @@ impl Files {
     /// [`WorkspaceError::FileNotFound`].
     pub async fn delete(&self, identity: &Identity, file_no: String) -> Result<(), WorkspaceError> {
         let (events, grace_seconds) = (self.events.clone(), self.grace_seconds);
-        self.change(identity, file_no, move |tx, file| {
+        let delete = on_file(identity.workspace_id, file_no, move |tx: &Tx<'_>, file: File| {
             files::delete(tx, &file)?;
             discard(tx, &events, &file, grace_seconds).map(Ok)
-        })
-        .await?;
+        });
+        self.db.write_to_free(Durability::PowerLoss, delete).await??;
         self.events.ring();
         self.garbage_bell.notify_one();
         Ok(())
@@ -227,7 +227,7 @@ impl Files {
             return Ok(false);
         }
         let (events, grace_seconds) = (self.events.clone(), self.grace_seconds);
-        let purged = self.db.write(Durability::PowerLoss, move |tx| {
+        let purged = self.db.write_to_free(Durability::PowerLoss, move |tx| {
             let files = files::list_deleted(tx, PURGE_STEP)?;
             for file in &files {
                 // Their workspaces' events are numbered.
@@ -244,6 +244,21 @@ impl Files {
             self.events.ring();
         }
         Ok(true)
+    }
+}
+
+/// A transaction on a file that frees something; nobody else changes the workspace meanwhile.
+fn on_file<T>(
+    workspace_id: uuid::Uuid,
+    file_no: String,
+    change: impl Fn(&Tx<'_>, File) -> Result<Result<T, WorkspaceError>, DbError> + Clone,
+) -> impl Fn(&Tx<'_>) -> Result<Result<T, WorkspaceError>, DbError> + Clone {
+    move |tx| {
+        workspaces::lock(tx, workspace_id)?;
+        match find(tx, workspace_id, file_no.clone())? {
+            Ok(file) => change(tx, file),
+            Err(error) => Ok(Err(error)),
+        }
     }
 }
 

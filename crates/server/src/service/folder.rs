@@ -188,10 +188,10 @@ impl Folders {
     /// [`WorkspaceError::FolderNotFound`].
     pub async fn delete(&self, identity: &Identity, folder_no: String) -> Result<(), WorkspaceError> {
         let workspace_id = identity.workspace_id;
-        let deleted = self.db.write(Durability::PowerLoss, move |tx| {
+        let deleted = self.db.write_to_free(Durability::PowerLoss, move |tx| {
             workspaces::lock(tx, workspace_id)?;
             let Some(folder) = folders::find(tx, workspace_id, &folder_no)? else {
-                return Ok(Err(WorkspaceError::FolderNotFound(folder_no)));
+                return Ok(Err(WorkspaceError::FolderNotFound(folder_no.clone())));
             };
             folders::delete(tx, &folder, Timestamp::now()).map(Ok)
         });

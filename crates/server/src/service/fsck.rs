@@ -214,7 +214,7 @@ impl Fsck {
         let Some(Some(size_bytes)) = self.size_of(blob, report).await? else { return Ok(()) };
         let mut outcome = Outcome::Repairable;
         if self.repair {
-            let handed_over = self.db.write(Durability::PowerLoss, move |tx| {
+            let handed_over = self.db.write_to_free(Durability::PowerLoss, move |tx| {
                 if !blobs::has_owner(tx, blob_id)? {
                     let orphan = garbage::NewGarbage {
                         blob,
@@ -339,7 +339,7 @@ impl Fsck {
         let outcome = match (self.alone, self.repair) {
             (true, true) => {
                 // The next server reads all its parts before it trusts them.
-                self.db.write(Durability::PowerLoss, move |tx| sessions::set_trusted_boot(tx, id, "")).await?;
+                self.db.write_to_free(Durability::PowerLoss, move |tx| sessions::set_trusted_boot(tx, id, "")).await?;
                 Outcome::Repaired
             }
             (true, false) => Outcome::Repairable,
@@ -391,7 +391,7 @@ impl Fsck {
         }
         // Once more, with nothing in between.
         let repair = self.repair;
-        let compared = self.db.write(Durability::PowerLoss, move |tx| {
+        let compared = self.db.write_to_free(Durability::PowerLoss, move |tx| {
             workspaces::lock(tx, id)?;
             let counted = usage::find(tx, id)?.map(|usage| (usage.files, usage.sessions));
             let (real, folders) = (usage::add_up(tx, id)?, usage::miscounted_folders(tx, id)?);

@@ -83,7 +83,7 @@ impl UnfinishedBlob {
 /// Has the cleaner delete the blob in so long. It may have been there already: what came after it is listed anew, unless the
 /// blob was claimed after all, in a transaction whose answer was lost.
 async fn give_up(db: &Db, blob: BlobRef, seconds: u64, bell: &Notify) -> Result<(), DbError> {
-    db.write(Durability::Process, move |tx| {
+    db.write_to_free(Durability::Process, move |tx| {
         if !garbage::keep(tx, blob.id, seconds)? && !blobs::has_owner(tx, blob.id)? {
             UnfinishedBlob::list(tx, blob, None)?;
             garbage::keep(tx, blob.id, seconds)?;

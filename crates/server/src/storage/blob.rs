@@ -22,6 +22,23 @@ impl Blob {
         Self { id, file }
     }
 
+    /// Its id.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Gives all of its bytes back to the disk. Blocks.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn clear(&self) -> Result<(), StorageError> {
+        self.file.set_len(0).map_err(|source| StorageError::new("clear", self.id, source))
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Writes all of `bytes` at `offset`. Blocks.
     ///
     /// # Errors

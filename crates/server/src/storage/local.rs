@@ -6,20 +6,25 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{FallocateFlags, Mode, OFlags};
-use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::{Blob, Scanned, StorageError};
+use super::disk_room::DiskRoom;
+use super::{Blob, DiskState, Promise, Scanned, StorageError, filesystem};
 use crate::failpoint;
 
-/// The blobs of one data directory. All methods block.
+/// How much of a blob is reserved in one step. Others wait for their judgement of the room as long as a step takes.
+const RESERVE_STEP_BYTES: u64 = 1 << 30;
+
+/// The blobs of one data directory. All methods block. Clones share its room.
 #[derive(Debug, Clone)]
 pub struct LocalStore {
     root: PathBuf,
-    reserve: bool,
-    min_free_bytes: u64,
+    room: Arc<DiskRoom>,
+    /// Whether blobs get their full size on the disk when they are made.
+    reserves: Arc<AtomicBool>,
 }
 
 impl LocalStore {
@@ -36,13 +41,19 @@ impl LocalStore {
         }
         sync_directory(&root)?;
         sync_directory(data_dir)?;
-        let reserve = reserve && can_reserve(&root)?;
-        Ok(Self { root, reserve, min_free_bytes })
+        let reserves = reserve && filesystem::can_reserve(data_dir)?;
+        if reserve && !reserves {
+            warn_of_sparse_files();
+        }
+        let room = DiskRoom::new(&root, min_free_bytes);
+        Ok(Self { root, room, reserves: Arc::new(AtomicBool::new(reserves)) })
     }
 
     /// A store that is there already, for looking at it: nothing is made.
     pub fn existing(data_dir: &Path) -> Self {
-        Self { root: data_dir.join("blobs"), reserve: false, min_free_bytes: 0 }
+        let root = data_dir.join("blobs");
+        let room = DiskRoom::new(&root, 0);
+        Self { root, room, reserves: Arc::default() }
     }
 
     fn shard(&self, blob_id: Uuid) -> PathBuf {
@@ -59,68 +70,80 @@ impl LocalStore {
     /// [`StorageError::Full`] when the size cannot be reserved; then no blob is left. Also when there is one already:
     /// that one is not touched.
     pub fn create(&self, blob_id: Uuid, size_bytes: u64) -> Result<Blob, StorageError> {
-        let failed = |source| StorageError::new("make", blob_id, source);
-        // Looked at before and after: filling a large disk only to empty it again would take long, and two at once
-        // may each have found room.
-        self.check_free(if self.reserve { size_bytes } else { 0 }).map_err(failed)?;
-        let path = self.path(blob_id);
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).map_err(failed)?;
-        self.set_size(&file, size_bytes).and_then(|()| self.check_free(0)).map_err(|source| {
-            let _ = fs::remove_file(&path);
-            failed(source)
-        })?;
-        Ok(Blob::new(blob_id, file))
+        let blob = self.create_empty(blob_id)?;
+        match self.reserve(&blob, size_bytes) {
+            Ok(()) => Ok(blob),
+            Err(error) => {
+                let _ = fs::remove_file(self.path(blob_id));
+                Err(error)
+            }
+        }
     }
 
-    /// Whether `wanted_bytes` can be taken and enough is left.
-    fn check_free(&self, wanted_bytes: u64) -> io::Result<()> {
-        let free_bytes = self.free_bytes()?;
-        if free_bytes >= self.min_free_bytes.saturating_add(wanted_bytes) {
+    /// Makes the blob without any room for its bytes: that comes with [`reserve`](Self::reserve), or byte by byte.
+    ///
+    /// # Errors
+    /// [`StorageError::Full`] when no more is to be taken from the disk. Also when there is one already: that one is not
+    /// touched.
+    pub fn create_empty(&self, blob_id: Uuid) -> Result<Blob, StorageError> {
+        let failed = |source| StorageError::new("make", blob_id, source);
+        self.room.promise(0).map_err(failed)?;
+        let opened = OpenOptions::new().read(true).write(true).create_new(true).open(self.path(blob_id));
+        Ok(Blob::new(blob_id, opened.map_err(failed)?))
+    }
+
+    /// Gives a blob its full size: with room on the disk for every byte, or as a sparse file where the settings or the
+    /// filesystem have no reservations. One that has its size already is left alone.
+    ///
+    /// # Errors
+    /// [`StorageError::Full`] when there is no room beside what others were promised; the blob may have some of its size then.
+    pub fn reserve(&self, blob: &Blob, size_bytes: u64) -> Result<(), StorageError> {
+        self.grow(blob.file(), size_bytes).map_err(|source| StorageError::new("make", blob.id(), source))
+    }
+
+    fn grow(&self, file: &File, size_bytes: u64) -> io::Result<()> {
+        let mut reserved = file.metadata()?.len();
+        if reserved >= size_bytes {
             return Ok(());
         }
-        let kept = self.min_free_bytes;
-        let problem = format!("{free_bytes} bytes free, {wanted_bytes} wanted, {kept} kept (storage.min_free_bytes)");
-        Err(io::Error::new(io::ErrorKind::StorageFull, problem))
+        if self.reserves() {
+            let mut promise = self.room.promise(size_bytes - reserved)?;
+            while reserved < size_bytes {
+                let step = RESERVE_STEP_BYTES.min(size_bytes - reserved);
+                match promise.take(step, || filesystem::reserve(file, reserved..reserved + step)) {
+                    Ok(()) => reserved += step,
+                    Err(error) if filesystem::is_unsupported(&error) => {
+                        if self.reserves.swap(false, Ordering::Relaxed) {
+                            warn_of_sparse_files();
+                        }
+                        break;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        if reserved < size_bytes { file.set_len(size_bytes) } else { Ok(()) }
     }
 
-    /// How much of the disk is free for this user, in bytes.
+    /// Whether blobs get their full size on the disk when they are made.
+    pub fn reserves(&self) -> bool {
+        self.reserves.load(Ordering::Relaxed)
+    }
+
+    /// How full the disk is.
     ///
     /// # Errors
     /// What the system said.
-    pub fn free_bytes(&self) -> io::Result<u64> {
-        let disk = rustix::fs::statvfs(&self.root)?;
-        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    pub fn disk(&self) -> io::Result<DiskState> {
+        self.room.state()
     }
 
-    /// Whether there is room for a part of a blob. Always where blobs are reserved: theirs was checked when they were
-    /// made.
+    /// Room for bytes of a blob that have none yet, to be held by whoever writes them.
     ///
     /// # Errors
     /// [`StorageError::Full`].
-    pub fn check_part_room(&self, blob_id: Uuid, part_bytes: u64) -> Result<(), StorageError> {
-        if self.reserve {
-            return Ok(());
-        }
-        self.check_room(blob_id, part_bytes)
-    }
-
-    /// Whether there is room for bytes that no reservation was made for.
-    ///
-    /// # Errors
-    /// [`StorageError::Full`].
-    pub fn check_room(&self, blob_id: Uuid, wanted_bytes: u64) -> Result<(), StorageError> {
-        self.check_free(wanted_bytes).map_err(|source| StorageError::new("write to", blob_id, source))
-    }
-
-    fn set_size(&self, file: &File, size_bytes: u64) -> io::Result<()> {
-        if size_bytes == 0 {
-            // Its bytes come before it is known how many they are.
-            return Ok(());
-        }
-        if self.reserve {
-            return Ok(rustix::fs::fallocate(file, FallocateFlags::empty(), 0, size_bytes)?);
-        }
-        file.set_len(size_bytes)
+    pub fn promise(&self, blob_id: Uuid, bytes: u64) -> Result<Promise, StorageError> {
+        self.room.promise(bytes).map_err(|source| StorageError::new("write to", blob_id, source))
     }
 
     /// Opens a blob for writing its parts. One that is too short, because it was being made when the process ended,
@@ -131,9 +154,7 @@ impl LocalStore {
     pub fn open_for_writing(&self, blob_id: Uuid, size_bytes: u64) -> Result<Blob, StorageError> {
         let failed = |source| StorageError::new("open", blob_id, source);
         let file = OpenOptions::new().read(true).write(true).open(self.path(blob_id)).map_err(failed)?;
-        if file.metadata().map_err(failed)?.len() < size_bytes {
-            self.set_size(&file, size_bytes).map_err(failed)?;
-        }
+        self.grow(&file, size_bytes).map_err(failed)?;
         Ok(Blob::new(blob_id, file))
     }
 
@@ -235,21 +256,10 @@ impl LocalStore {
     }
 }
 
-/// Whether the filesystem can reserve room. ZFS and NFS before 4.2 cannot: sparse files are all they have.
-fn can_reserve(root: &Path) -> io::Result<bool> {
-    let nameless = match rustix::fs::open(root, OFlags::TMPFILE | OFlags::RDWR, Mode::RUSR | Mode::WUSR) {
-        Ok(file) => file,
-        // It has no files without a name, which says nothing of the other.
-        Err(_) => return Ok(true),
-    };
-    match rustix::fs::fallocate(&nameless, FallocateFlags::empty(), 0, 1) {
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
-            tracing::warn!("the filesystem cannot reserve room: uploads may find the disk full in the middle");
-            Ok(false)
-        }
-        // A disk that is full now is no reason to do without.
-        _ => Ok(true),
-    }
+fn warn_of_sparse_files() {
+    tracing::warn!(
+        "the filesystem cannot reserve room: files are sparse, and an upload may find the disk full in the middle"
+    );
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {

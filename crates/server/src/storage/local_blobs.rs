@@ -8,7 +8,7 @@ use futures_util::{FutureExt, StreamExt};
 use uuid::Uuid;
 
 use super::blob_store::{BlobHeaders, BlobStore, ByteSource, ByteStream, Scanned, StoredBlob};
-use super::{Blob, LocalStore, StorageError, StorageKind};
+use super::{Blob, LocalStore, StorageError, StorageKind, UnclaimedBytes};
 
 /// Bytes read or written at once.
 const PIECE_BYTES: u64 = 256 * 1024;
@@ -23,7 +23,14 @@ impl LocalStore {
     }
 
     async fn put(&self, blob_id: Uuid, size_bytes: u64, source: &dyn ByteSource) -> Result<(), StorageError> {
-        let blob = Arc::new(self.blocking(move |store| store.create(blob_id, size_bytes)).await?);
+        let (blob, mut promise) = self
+            .blocking(move |store| {
+                // Where nothing can be reserved, the room is promised until the last byte is written.
+                let promise = if store.reserves() { None } else { Some(store.promise(blob_id, size_bytes)?) };
+                Ok((Arc::new(store.create(blob_id, size_bytes)?), promise))
+            })
+            .await?;
+        let bytes_until_whole = UnclaimedBytes::new(Arc::clone(&blob));
         let mut stream = source.read(0..size_bytes).await?;
         let mut written = 0;
         while let Some(bytes) = stream.next().await {
@@ -31,14 +38,19 @@ impl LocalStore {
             written += bytes.len() as u64;
             let writing = tokio::task::spawn_blocking(move || blob.write_all_at(&bytes, at));
             writing.await.unwrap_or(Err(StorageError::Stopped))?;
+            if let Some(promise) = &mut promise {
+                promise.written(written - at);
+            }
         }
         if written != size_bytes {
             let problem = format!("{written} bytes came for blob {blob_id}, which has {size_bytes}");
             return Err(StorageError::store("fill a blob from", problem));
         }
         self.blocking(move |store| {
-            blob.sync()?;
-            store.sync_name(blob_id)
+            bytes_until_whole.blob().sync()?;
+            store.sync_name(blob_id)?;
+            bytes_until_whole.keep();
+            Ok(())
         })
         .await
     }

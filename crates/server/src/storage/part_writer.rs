@@ -8,7 +8,7 @@ use bytes::Bytes;
 use partway_hash::PartHasher;
 
 use super::digests::DigestMismatch;
-use super::{Blob, PartDigests, StorageError, WriteGate};
+use super::{Blob, PartDigests, Promise, StorageError, WriteGate};
 
 /// Writes a part from front to back.
 ///
@@ -28,6 +28,7 @@ struct Position<H> {
     end: u64,
     hasher: PartHasher,
     digests: PartDigests,
+    room: Option<Promise>,
     _hold: H,
 }
 
@@ -41,18 +42,20 @@ pub struct WrittenPart {
 }
 
 impl<H: Any + Send> PartWriter<H> {
-    /// For the bytes `part` of a blob of `size_bytes`, which should have `digests`.
+    /// For the bytes `part` of a blob of `size_bytes`, which should have `digests`. `room`: what the disk promised for them,
+    /// where the blob has none of its own.
     pub fn new(
         blob: Arc<Blob>,
         gate: Arc<WriteGate>,
         part: Range<u64>,
         size_bytes: u64,
         digests: PartDigests,
+        room: Option<Promise>,
         hold: H,
     ) -> Self {
         let (next, end) = (part.start, part.end);
         let hasher = PartHasher::new(part, size_bytes);
-        Self { gate, position: Some(Position { blob, next, end, hasher, digests, _hold: hold }) }
+        Self { gate, position: Some(Position { blob, next, end, hasher, digests, room, _hold: hold }) }
     }
 
     /// Bytes that the part still takes.
@@ -84,6 +87,9 @@ impl<H> Position<H> {
         self.digests.update(bytes);
         self.blob.write_all_at(bytes, self.next)?;
         self.next += bytes.len() as u64;
+        if let Some(room) = &mut self.room {
+            room.written(bytes.len() as u64);
+        }
         Ok(())
     }
 }

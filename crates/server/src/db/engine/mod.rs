@@ -8,12 +8,14 @@ mod encryption;
 mod postgres;
 mod sqlite;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use self::postgres::Postgres;
 pub(super) use self::postgres::PostgresConnection;
 use self::sqlite::Sqlite;
 pub(super) use self::sqlite::sqlite_value;
+use super::reserve::DatabaseReserve;
 use super::transfer::{self, Content};
 use super::{DbError, Tx};
 
@@ -51,7 +53,11 @@ impl std::fmt::Display for DatabaseLocation {
 
 /// The database. Clones share it; it stops when the last one is dropped.
 #[derive(Clone)]
-pub struct Db(Engine);
+pub struct Db {
+    engine: Engine,
+    /// Where the database is a file: room on its disk.
+    reserve: Option<Arc<DatabaseReserve>>,
+}
 
 #[derive(Clone)]
 enum Engine {
@@ -65,12 +71,7 @@ impl Db {
     /// # Errors
     /// When it cannot be opened, is no database, or was written by a newer version. Blocks.
     pub fn open(location: &DatabaseLocation) -> Result<Self, DbError> {
-        Ok(Self(match location {
-            DatabaseLocation::Sqlite(path) => Engine::Sqlite(Sqlite::open(path)?),
-            DatabaseLocation::Postgres { url, max_connections } => {
-                Engine::Postgres(Postgres::open(url, *max_connections, true)?)
-            }
-        }))
+        Self::with(location, Sqlite::open, |url, most| Postgres::open(url, most, true))
     }
 
     /// Opens the database as it is, for commands beside a server that may be of another version.
@@ -78,10 +79,60 @@ impl Db {
     /// # Errors
     /// Also when its schema is not the one this program knows. Blocks.
     pub fn open_existing(location: &DatabaseLocation) -> Result<Self, DbError> {
-        Ok(Self(match location {
-            DatabaseLocation::Sqlite(path) => Engine::Sqlite(Sqlite::open_existing(path)?),
-            DatabaseLocation::Postgres { url, .. } => Engine::Postgres(Postgres::open(url, 2, false)?),
-        }))
+        Self::with(location, Sqlite::open_existing, |url, _| Postgres::open(url, 2, false))
+    }
+
+    fn with(
+        location: &DatabaseLocation,
+        sqlite: impl Fn(&Path) -> Result<Sqlite, DbError>,
+        postgres: impl Fn(&str, u32) -> Result<Postgres, DbError>,
+    ) -> Result<Self, DbError> {
+        match location {
+            DatabaseLocation::Sqlite(path) => {
+                let reserve = Arc::new(DatabaseReserve::new(path.parent().unwrap_or(Path::new("."))));
+                let opened = match sqlite(path) {
+                    // Opening makes the log and its index.
+                    Err(error) if error.may_be_full_disk() && give_up(&reserve, &error) => sqlite(path),
+                    opened => opened,
+                };
+                Ok(Self { engine: Engine::Sqlite(opened?), reserve: Some(reserve) })
+            }
+            DatabaseLocation::Postgres { url, max_connections } => {
+                Ok(Self { engine: Engine::Postgres(postgres(url, *max_connections)?), reserve: None })
+            }
+        }
+    }
+
+    /// A write that frees, deletes or revokes something, or without which the server cannot start. On a full disk it gets the
+    /// room that is kept for that.
+    ///
+    /// # Errors
+    /// What `query` returned, or why the commit failed.
+    pub async fn write_to_free<T: Send + 'static>(
+        &self,
+        durability: Durability,
+        query: impl Fn(&Tx<'_>) -> Result<T, DbError> + Clone + Send + 'static,
+    ) -> Result<T, DbError> {
+        match self.write(durability, query.clone()).await {
+            Err(error) if error.may_be_full_disk() && self.give_up_reserve(&error).await => {
+                self.write(durability, query).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn give_up_reserve(&self, error: &DbError) -> bool {
+        let Some(reserve) = self.reserve.clone() else { return false };
+        let error = error.share();
+        tokio::task::spawn_blocking(move || give_up(&reserve, &error)).await.unwrap_or(false)
+    }
+
+    /// Keeps room on the disk for [`write_to_free`](Self::write_to_free), as far as there is any. Blocks.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn fill_reserve(&self) -> std::io::Result<()> {
+        self.reserve.as_ref().map_or(Ok(()), |reserve| reserve.fill())
     }
 
     /// Runs `query` as one transaction; an `Err` from it undoes all it did. On PostgreSQL transactions run at the same
@@ -94,7 +145,7 @@ impl Db {
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
     {
-        match &self.0 {
+        match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.write(durability, query).await,
             Engine::Postgres(postgres) => postgres.write(query).await,
         }
@@ -109,7 +160,7 @@ impl Db {
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
     {
-        match &self.0 {
+        match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.read(query).await,
             Engine::Postgres(postgres) => postgres.read(query).await,
         }
@@ -124,7 +175,7 @@ impl Db {
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
     {
-        match &self.0 {
+        match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.read_snapshot(query).await,
             Engine::Postgres(postgres) => postgres.read_snapshot(query).await,
         }
@@ -141,7 +192,7 @@ impl Db {
         file: PathBuf,
         copied: impl Fn(&'static str, usize) + Send + 'static,
     ) -> Result<Vec<Content>, DbError> {
-        let Engine::Postgres(postgres) = &self.0 else { return Err(DbError::NotEmpty) };
+        let Engine::Postgres(postgres) = &self.engine else { return Err(DbError::NotEmpty) };
         postgres
             .write_at_length(move |to| {
                 let connection =
@@ -169,6 +220,15 @@ impl Db {
 
     /// Whether other nodes may use the same database.
     pub fn is_shared(&self) -> bool {
-        matches!(self.0, Engine::Postgres(_))
+        matches!(self.engine, Engine::Postgres(_))
     }
+}
+
+/// True when there was room to give up.
+fn give_up(reserve: &DatabaseReserve, error: &DbError) -> bool {
+    let given_up = reserve.give_up();
+    if let Ok(true) = given_up {
+        tracing::warn!(%error, "the disk is full; used the room kept for the database");
+    }
+    given_up.unwrap_or(false)
 }

@@ -56,7 +56,7 @@ use crate::input::IdempotencyKey;
 use crate::outgoing::Outgoing;
 use crate::service::event::Events;
 use crate::service::key::Identity;
-use crate::storage::{DatabaseReserve, PartDigests, StorageError, StorageKind, Stores, WriteGate};
+use crate::storage::{PartDigests, StorageError, StorageKind, Stores, WriteGate};
 use local::LocalUploads;
 use passing::{Passing, UnderWay};
 use room::Records;
@@ -97,18 +97,17 @@ pub struct LocalParts {
 }
 
 impl Uploads {
-    /// `local` where `stores` has local storage; `reserve` where the database is on the same disk.
+    /// `local` where `stores` has local storage.
     pub fn new(
         db: Db,
         stores: &Stores,
         local: Option<LocalParts>,
-        reserve: Option<Arc<DatabaseReserve>>,
         events: Events,
         outgoing: Outgoing,
         config: &Config,
     ) -> Self {
         let grace_seconds = config.storage.url_lifetime.0.as_secs();
-        let records = Records { db, reserve, grace_seconds, events };
+        let records = Records { db, grace_seconds, events };
         let garbage_bell = Arc::<Notify>::default();
         let local = stores.local.clone().zip(local).map(|(store, LocalParts { gate, trust })| {
             LocalUploads::new(records.clone(), store, gate, trust, Arc::clone(&garbage_bell), config)
@@ -158,7 +157,7 @@ impl Uploads {
     /// # Errors
     /// When the database fails.
     pub async fn give_up_unfinished(&self) -> Result<(), DbError> {
-        self.records.write_to_free(Durability::Process, garbage::give_up_unfinished).await
+        self.records.db.write_to_free(Durability::Process, garbage::give_up_unfinished).await
     }
 
     /// Receives part `part_index` of a session, which must have `digests`. The caller has checked that the sender may

@@ -10,9 +10,11 @@ use futures_util::{Stream, StreamExt};
 use uuid::Uuid;
 
 use super::complete::check_hash;
+use super::local::Announced;
 use super::passing::Entry;
 use super::start::room_left;
 use super::{UploadError, Uploads, to_its_end};
+use crate::db::api_keys::KeyKind;
 use crate::db::files::File;
 use crate::db::{Durability, usage, workspaces};
 use crate::failpoint;
@@ -22,7 +24,7 @@ use crate::service::file::keep_seconds;
 use crate::service::key::Identity;
 use crate::service::publish::{FileDraft, publish_file};
 use crate::service::unfinished::UnfinishedBlob;
-use crate::storage::{BlobHeaders, BlobRef, MAX_STREAM_BYTES, StorageKind};
+use crate::storage::{BlobHeaders, BlobRef, MAX_STREAM_BYTES, StorageKind, UnclaimedBytes};
 
 /// What is known of a file before its bytes come.
 #[derive(Debug, Clone)]
@@ -39,6 +41,9 @@ pub struct Expected {
 
 /// A file whose bytes are durable and which nobody sees yet. Dropped, it is gone.
 pub struct ReceivedFile {
+    /// Local bytes, which are given back at once if nobody wants the file. Before its record goes: on a full disk they make the
+    /// room for it.
+    bytes: Option<UnclaimedBytes>,
     unfinished: UnfinishedBlob,
     tally: Tally,
     /// What the bucket's store calls it.
@@ -52,6 +57,7 @@ impl ReceivedFile {
     /// # Errors
     /// When the database fails; then it goes later, too.
     pub async fn give_up(self) -> Result<(), UploadError> {
+        drop(self.bytes);
         Ok(self.unfinished.give_up().await?)
     }
 }
@@ -122,8 +128,16 @@ impl Uploads {
         });
         let stored = async {
             match blob.storage {
-                StorageKind::Local => self.local()?.receive_whole(blob.id, expected.about_bytes, counted).await,
-                StorageKind::S3 => self.s3()?.receive_whole(workspace_id, blob.id, &expected.headers, counted).await,
+                StorageKind::Local => {
+                    // Whoever has a public key could take the room of the whole disk by what they announce.
+                    let keeps_room = identity.kind == KeyKind::Private;
+                    let announced = Announced { about_bytes: expected.about_bytes, keeps_room };
+                    self.local()?.receive_whole(blob.id, announced, counted).await.map(Some)
+                }
+                StorageKind::S3 => {
+                    let headers = &expected.headers;
+                    self.s3()?.receive_whole(workspace_id, blob.id, headers, counted).await.map(|()| None)
+                }
             }
         };
         let stored = tokio::select! {
@@ -132,12 +146,14 @@ impl Uploads {
         };
         failpoint::pass("whole.after_bytes");
         let looked = match (stored, blob.storage) {
-            (Ok(()), StorageKind::Local) => Ok(None),
-            (Ok(()), StorageKind::S3) => self.s3()?.look_at_whole(blob.id, tally.size_bytes).await,
+            (Ok(bytes), StorageKind::Local) => Ok((bytes, None)),
+            (Ok(_), StorageKind::S3) => {
+                self.s3()?.look_at_whole(blob.id, tally.size_bytes).await.map(|entity_tag| (None, entity_tag))
+            }
             (Err(error), _) => Err(error),
         };
         match looked {
-            Ok(entity_tag) => Ok(ReceivedFile { unfinished, tally, entity_tag, _under_way: under_way }),
+            Ok((bytes, entity_tag)) => Ok(ReceivedFile { bytes, unfinished, tally, entity_tag, _under_way: under_way }),
             Err(error) => {
                 // A store that did not answer may do yet what it was asked for.
                 if !matches!(&error, UploadError::Storage(error) if error.may_pass()) {
@@ -162,9 +178,10 @@ impl Uploads {
         fields: UploadFields,
         source: Source,
     ) -> Result<File, UploadError> {
-        let ReceivedFile { unfinished, tally, entity_tag, _under_way } = received;
+        let ReceivedFile { bytes, unfinished, tally, entity_tag, _under_way } = received;
         let hash = format!("blake3:{}", tally.hasher.finalize());
         if let Err(mismatch) = check_hash(fields.hash.as_ref().map(FileHash::as_str), Some(&hash)) {
+            drop(bytes);
             unfinished.give_up().await?;
             return Err(mismatch);
         }
@@ -191,10 +208,19 @@ impl Uploads {
             webhook_url: fields.webhook_url.map(crate::input::WebhookUrl::into_inner),
         };
         let uploads = self.clone();
-        to_its_end(async move { uploads.publish_claimed(unfinished, draft).await }).await
+        to_its_end(async move { uploads.publish_claimed(bytes, unfinished, draft).await }).await
     }
 
-    async fn publish_claimed(&self, unfinished: UnfinishedBlob, draft: FileDraft) -> Result<File, UploadError> {
+    async fn publish_claimed(
+        &self,
+        bytes: Option<UnclaimedBytes>,
+        unfinished: UnfinishedBlob,
+        draft: FileDraft,
+    ) -> Result<File, UploadError> {
+        // From here on the blob may be a file's, also when the answer is lost.
+        if let Some(bytes) = bytes {
+            bytes.keep();
+        }
         let (events, grace_seconds) = (self.records.events.clone(), self.records.grace_seconds);
         let settings_limit = self.limits.storage_bytes;
         failpoint::pass("whole.before_commit");
@@ -210,11 +236,18 @@ impl Uploads {
             }
             publish_file(tx, &events, draft, |storage| keep_seconds(grace_seconds, storage)).map(Ok)
         });
-        let file = match published.await? {
-            Ok(file) => file,
-            Err(refused) => {
+        let file = match published.await {
+            Ok(Ok(file)) => file,
+            Ok(Err(refused)) => {
                 unfinished.give_up().await?;
                 return Err(refused);
+            }
+            // Its bytes may be what fills the disk. A blob that is a file's after all is left alone.
+            Err(error) => {
+                if let Err(error) = unfinished.give_up().await {
+                    tracing::warn!(error = %crate::error::chain(&error), "the bytes of an upload that failed stay for a while");
+                }
+                return Err(error.into());
             }
         };
         failpoint::pass("whole.after_commit");

@@ -25,10 +25,11 @@ impl LocalUploads {
         };
         failpoint::pass("end.before_commit");
         let events = self.records.events.clone();
-        let ended = self.records.write_to_free(Durability::PowerLoss, move |tx| match sessions::find_locked(tx, id)? {
-            Some(session) if applies(&session, tx.now()?) => end_session(tx, &events, &session, status),
-            _ => Ok(false),
-        });
+        let ended =
+            self.records.db.write_to_free(Durability::PowerLoss, move |tx| match sessions::find_locked(tx, id)? {
+                Some(session) if applies(&session, tx.now()?) => end_session(tx, &events, &session, status),
+                _ => Ok(false),
+            });
         let ended = ended.await?;
         failpoint::pass("end.after_commit");
         self.records.events.ring();

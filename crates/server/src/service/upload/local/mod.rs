@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 pub(super) use live::LiveSession;
 pub use receive::BodyError;
+pub(super) use whole::Announced;
 
 use super::room::Records;
 use super::status::Found;

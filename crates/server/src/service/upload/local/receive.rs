@@ -9,11 +9,11 @@ use futures_util::{Stream, StreamExt};
 use uuid::Uuid;
 
 use super::live::{BegunPart, LiveSession};
-use super::{Found, LocalUploads, UploadError, to_its_end};
+use super::{Found, LocalUploads, UploadError, blocking, to_its_end};
 use crate::db::sessions::Status;
 use crate::db::{Durability, parts, sessions};
 use crate::failpoint;
-use crate::storage::{Blob, PartDigests, PartWriter, WrittenPart};
+use crate::storage::{Blob, PartDigests, PartWriter, Promise, WrittenPart};
 
 /// A smaller part is synced as fast as its writing could be started.
 const MIN_WRITEBACK_BYTES: u64 = 1024 * 1024;
@@ -63,7 +63,7 @@ impl LocalUploads {
         let part =
             live.plan.range(part_index).ok_or_else(|| UploadError::SessionNotFound(live.session.id.to_string()))?;
         let expected = part.end - part.start;
-        self.store.check_part_room(live.session.blob_id, expected)?;
+        let room = self.room_for_part(live, expected).await?;
         let turn = Arc::new(turn);
         let mut writer = PartWriter::new(
             Arc::clone(&live.blob),
@@ -71,6 +71,7 @@ impl LocalUploads {
             part.clone(),
             live.plan.size_bytes(),
             digests,
+            room,
             (Arc::clone(&turn), Arc::clone(live)),
         );
         let mut body = pin!(body);
@@ -99,6 +100,15 @@ impl LocalUploads {
         failpoint::pass("part.after_write");
         self.start_writeback(&live.blob, part);
         to_its_end(record_part(self.clone(), Arc::clone(live), part_index, begun, subtrees, turn)).await
+    }
+
+    /// Room for a part's bytes, where the blob has none reserved.
+    async fn room_for_part(&self, live: &LiveSession, part_bytes: u64) -> Result<Option<Promise>, UploadError> {
+        if self.store.reserves() {
+            return Ok(None);
+        }
+        let (store, blob_id) = (Arc::clone(&self.store), live.session.blob_id);
+        blocking(move || store.promise(blob_id, part_bytes).map(Some)).await
     }
 
     async fn next_chunk<S>(&self, mut body: std::pin::Pin<&mut S>) -> Result<Option<Bytes>, UploadError>

@@ -36,7 +36,7 @@ impl LocalUploads {
                     new.free_name(tx)?;
                     sessions::delete(tx, &new.session)
                 };
-                self.records.write_to_free(Durability::Process, take_back).await?;
+                self.records.db.write_to_free(Durability::Process, take_back).await?;
                 Err(NotStarted::Failed(error))
             }
         }

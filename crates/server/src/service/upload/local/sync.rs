@@ -55,7 +55,7 @@ impl LocalUploads {
         session_id: Uuid,
         query: impl Fn(&Tx<'_>) -> Result<(), DbError> + Clone + Send + 'static,
     ) {
-        while let Err(error) = self.records.write_to_free(Durability::Process, query.clone()).await {
+        while let Err(error) = self.records.db.write_to_free(Durability::Process, query.clone()).await {
             tracing::error!(%session_id, error = %crate::error::chain(&error), "parts that were lost are still recorded");
             tokio::time::sleep(super::RETRY_PAUSE).await;
         }

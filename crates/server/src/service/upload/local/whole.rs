@@ -10,44 +10,78 @@ use uuid::Uuid;
 use super::{LocalUploads, UploadError, blocking};
 use crate::failpoint;
 use crate::media;
-use crate::storage::BlobWriter;
+use crate::storage::{BlobWriter, UnclaimedBytes};
 
-/// How much comes between two looks at the free room of the disk, and is brought onto the disk at once.
+/// How much is promised to a file at once, of which it is not known how large it is or whether all of it comes, and how much is
+/// brought onto the disk at once.
 const STRETCH_BYTES: u64 = 16 << 20;
+/// The first stretch of a file whose size nobody told: most are small, and must not need more room than they take.
+const FIRST_STRETCH_BYTES: u64 = 1 << 20;
+
+/// What is known of the size of a file that comes whole.
+#[derive(Debug, Clone, Copy)]
+pub(in super::super) struct Announced {
+    /// About how many bytes there will be.
+    pub(in super::super) about_bytes: Option<u64>,
+    /// Whether the disk keeps room for all of them from the beginning on. Off, nobody can take room without sending bytes.
+    pub(in super::super) keeps_room: bool,
+}
+
+impl Announced {
+    /// How much to promise next, after `promised_bytes`.
+    fn stretch(self, promised_bytes: u64) -> u64 {
+        let left = self.about_bytes.map(|about| about.saturating_sub(promised_bytes)).filter(|left| *left > 0);
+        match left {
+            Some(left) if self.keeps_room => left,
+            Some(left) => left.min(STRETCH_BYTES),
+            None => promised_bytes.clamp(FIRST_STRETCH_BYTES, STRETCH_BYTES),
+        }
+    }
+}
 
 impl LocalUploads {
-    /// Brings all that `body` brings into a new blob, and onto the disk. `size_bytes`: about how many there will be.
+    /// Brings all that `body` brings into a new blob, and onto the disk. No byte is written that the disk's room was not asked
+    /// for. What was written is given back at once when this fails, and when its result is dropped.
     pub(in super::super) async fn receive_whole(
         &self,
         blob_id: Uuid,
-        size_bytes: Option<u64>,
+        announced: Announced,
         body: impl Stream<Item = Result<Bytes, UploadError>>,
-    ) -> Result<(), UploadError> {
+    ) -> Result<UnclaimedBytes, UploadError> {
         let store = Arc::clone(&self.store);
-        let blob = Arc::new(
-            blocking(move || {
-                store.check_room(blob_id, size_bytes.unwrap_or_default())?;
-                store.create(blob_id, 0)
-            })
-            .await?,
-        );
+        let mut promised = announced.stretch(0);
+        let (blob, promise) = blocking(move || {
+            let promise = store.promise(blob_id, promised)?;
+            // A file that does not fit is refused before its bytes come.
+            store.promise(blob_id, announced.about_bytes.unwrap_or_default().saturating_sub(promised))?;
+            Ok((Arc::new(store.create_empty(blob_id)?), promise))
+        })
+        .await?;
         failpoint::pass("whole.after_blob");
-        let mut writer = BlobWriter::new(Arc::clone(&blob), Arc::clone(&self.gate));
+        let mut writer = BlobWriter::new(Arc::clone(&blob), Arc::clone(&self.gate), promise);
         let mut stretch = 0..0;
         let mut body = pin!(body);
         while let Some(bytes) = body.next().await {
-            let written = writer.write(bytes?).await?;
+            let bytes = bytes?;
+            let missing = (bytes.len() as u64).saturating_sub(writer.promised_bytes());
+            if missing > 0 {
+                let more = announced.stretch(promised).max(missing);
+                writer.extend(more).await?;
+                promised += more;
+            }
+            let written = writer.write(bytes).await?;
             stretch.end = written.end;
             if stretch.end - stretch.start >= STRETCH_BYTES {
                 self.start_writeback(&blob, stretch.clone());
                 stretch.start = stretch.end;
-                self.store.check_room(blob_id, 0)?;
             }
         }
+        let received = writer.finish()?;
         let store = Arc::clone(&self.store);
         blocking(move || {
-            blob.sync()?;
-            store.sync_name(blob_id)
+            received.blob().sync()?;
+            store.sync_name(blob_id)?;
+            Ok(received)
         })
         .await
     }

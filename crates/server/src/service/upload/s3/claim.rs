@@ -46,6 +46,7 @@ impl S3Uploads {
         loop {
             let claim = self
                 .records
+                .db
                 .write_to_free(Durability::Process, move |tx| sessions::claim(tx, id, claimant, CLAIM_SECONDS));
             let claimed = claim.await.inspect_err(|_| {
                 // It may have been taken all the same: the answer of its commit was lost.

@@ -124,7 +124,7 @@ impl S3Uploads {
             size_bytes: session.size_bytes,
             keep_seconds: 0,
         };
-        let replaced = self.records.write_to_free(Durability::PowerLoss, move |tx| {
+        let replaced = self.records.db.write_to_free(Durability::PowerLoss, move |tx| {
             let is_ours = sessions::replace_blob(tx, id, claimant, blob_id)?;
             if is_ours {
                 garbage::insert(tx, &dead)?;

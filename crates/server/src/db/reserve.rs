@@ -1,11 +1,11 @@
 //! Room on the disk that is kept for the database alone.
 //!
 //! Freeing bytes takes a record first. On a disk that is full to the last byte that record could not be written, and
-//! nothing could ever be freed. So a file of a few MiB lies ready to be given up; when there is room again it is
-//! filled again.
+//! nothing could ever be freed. A file of a few MiB beside the database therefore lies ready to be given up, by the server and by
+//! commands beside it; when there is room again the server fills it again.
 
-use std::fs::OpenOptions;
-use std::io;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FallocateFlags;
@@ -35,15 +35,14 @@ impl DatabaseReserve {
         if file.metadata()?.len() >= BYTES {
             return Ok(());
         }
-        match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, BYTES) {
-            Ok(()) => Ok(()),
-            // A filesystem that cannot reserve has nothing to give up, either.
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
-            Err(errno) => {
-                let _ = file.set_len(0);
-                Err(errno.into())
-            }
+        let filled = match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, BYTES) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => fill_with_noise(file),
+            reserved => reserved.map_err(io::Error::from),
+        };
+        if filled.is_err() {
+            let _ = self.give_up();
         }
+        filled
     }
 
     /// Gives the room up. True when there was some.
@@ -61,9 +60,29 @@ impl DatabaseReserve {
     }
 }
 
+/// Bytes that no filesystem compresses away or keeps as a hole.
+fn fill_with_noise(mut file: File) -> io::Result<()> {
+    let mut noise = blake3::Hasher::new().update(&rand::random::<[u8; 32]>()).finalize_xof();
+    let mut piece = vec![0; 64 * 1024];
+    for _ in 0..BYTES / piece.len() as u64 {
+        noise.fill(&mut piece);
+        file.write_all(&piece)?;
+    }
+    file.sync_all()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_nothing_can_be_reserved_the_room_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("reserve");
+        fill_with_noise(File::create(&path).unwrap()).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), BYTES);
+        assert!(DatabaseReserve::new(directory.path()).give_up().unwrap());
+    }
 
     #[test]
     fn room_is_given_up_once_and_can_be_taken_again() {

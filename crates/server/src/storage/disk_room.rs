@@ -1,0 +1,170 @@
+//! Room on the disk. Whoever is about to write has bytes promised first, and what is promised and not yet written counts as
+//! taken for everybody else.
+//!
+//! Invariant: when a promise is made, the disk has `min_free_bytes` beside everything that is promised. However many write at
+//! once, they leave that much free; only others (the database, other programs) can take of it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How full a disk is, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskState {
+    /// Free for this user.
+    pub free_bytes: u64,
+    /// Promised to uploads under way, and not yet written.
+    pub promised_bytes: u64,
+    /// What files leave free (`storage.min_free_bytes`).
+    pub kept_bytes: u64,
+}
+
+impl DiskState {
+    /// Whether nothing can be uploaded.
+    pub fn is_full(&self) -> bool {
+        self.left_bytes() == 0
+    }
+
+    /// What new uploads may still take.
+    pub fn left_bytes(&self) -> u64 {
+        self.free_bytes.saturating_sub(self.kept_bytes.saturating_add(self.promised_bytes))
+    }
+
+    fn check(&self, wanted_bytes: u64) -> io::Result<()> {
+        let Self { free_bytes, promised_bytes, kept_bytes } = self;
+        if *free_bytes >= kept_bytes.saturating_add(*promised_bytes).saturating_add(wanted_bytes) {
+            return Ok(());
+        }
+        let problem = format!(
+            "{free_bytes} bytes free, {wanted_bytes} wanted, {promised_bytes} promised to other uploads, {kept_bytes} kept \
+             (storage.min_free_bytes)"
+        );
+        Err(io::Error::new(io::ErrorKind::StorageFull, problem))
+    }
+}
+
+/// The room of one disk, shared by all that write to it.
+#[derive(Debug)]
+pub(super) struct DiskRoom {
+    root: PathBuf,
+    min_free_bytes: u64,
+    promised_bytes: AtomicU64,
+    /// Held while it is judged whether there is room, and while room is taken at once: two never find the same room.
+    judging: Mutex<()>,
+}
+
+impl DiskRoom {
+    pub(super) fn new(root: &Path, min_free_bytes: u64) -> Arc<Self> {
+        Arc::new(Self {
+            root: root.to_owned(),
+            min_free_bytes,
+            promised_bytes: AtomicU64::new(0),
+            judging: Mutex::new(()),
+        })
+    }
+
+    /// How full the disk is. Blocks.
+    pub(super) fn state(&self) -> io::Result<DiskState> {
+        // Promises are read first: bytes that are written in between count twice, never not at all.
+        let promised_bytes = self.promised_bytes.load(Ordering::SeqCst);
+        let disk = rustix::fs::statvfs(&self.root)?;
+        let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
+        Ok(DiskState { free_bytes, promised_bytes, kept_bytes: self.min_free_bytes })
+    }
+
+    /// Promises `bytes`. Blocks.
+    ///
+    /// # Errors
+    /// `StorageFull` when there is no room for them; nothing is promised then.
+    pub(super) fn promise(self: &Arc<Self>, bytes: u64) -> io::Result<Promise> {
+        let mut promise = Promise { room: Arc::clone(self), left_bytes: 0 };
+        promise.extend(bytes)?;
+        Ok(promise)
+    }
+}
+
+/// Bytes that somebody may write. What is left of them goes back when it is dropped: whoever may still be writing must hold it.
+#[derive(Debug)]
+pub struct Promise {
+    room: Arc<DiskRoom>,
+    left_bytes: u64,
+}
+
+impl Promise {
+    /// Promises so many more. Blocks.
+    ///
+    /// # Errors
+    /// `StorageFull` when there is no room for them; those that were promised stay promised.
+    pub fn extend(&mut self, bytes: u64) -> io::Result<()> {
+        let _judging = self.room.judging.lock().unwrap_or_else(PoisonError::into_inner);
+        self.room.state()?.check(bytes)?;
+        self.room.promised_bytes.fetch_add(bytes, Ordering::SeqCst);
+        self.left_bytes += bytes;
+        Ok(())
+    }
+
+    /// So many of them are on the disk. Does not block.
+    pub fn written(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.left_bytes);
+        self.left_bytes -= bytes;
+        self.room.promised_bytes.fetch_sub(bytes, Ordering::SeqCst);
+    }
+
+    /// Has `take` take so many of them at once, and counts them once. Blocks.
+    pub(super) fn take<T>(&mut self, bytes: u64, take: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let room = Arc::clone(&self.room);
+        let _judging = room.judging.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = take()?;
+        self.written(bytes);
+        Ok(taken)
+    }
+
+    /// Those that may still be written.
+    pub fn left_bytes(&self) -> u64 {
+        self.left_bytes
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        self.written(self.left_bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_promised_counts_as_taken_until_it_is_written_or_given_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let free = DiskRoom::new(directory.path(), 0).state().unwrap().free_bytes;
+        // Other tests write to the same disk meanwhile: the figures have a margin.
+        let margin = free / 4;
+        let room = DiskRoom::new(directory.path(), margin);
+        let mut first = room.promise(free / 2).unwrap();
+        assert_eq!(room.state().unwrap().promised_bytes, free / 2);
+        assert_eq!(room.promise(free / 2).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(first.extend(free / 2).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(first.left_bytes(), free / 2);
+        first.written(free / 2 - 10);
+        assert_eq!(room.state().unwrap().promised_bytes, 10);
+        let second = room.promise(free / 2).unwrap();
+        drop((first, second));
+        assert_eq!(room.state().unwrap().promised_bytes, 0);
+    }
+
+    #[test]
+    fn many_at_once_are_never_promised_the_same_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let free = DiskRoom::new(directory.path(), 0).state().unwrap().free_bytes;
+        let room = DiskRoom::new(directory.path(), free / 2);
+        let each = free / 40;
+        let promised: Vec<_> = std::thread::scope(|scope| {
+            let tries: Vec<_> = (0..64).map(|_| scope.spawn(|| room.promise(each).ok())).collect();
+            tries.into_iter().filter_map(|one| one.join().unwrap()).collect()
+        });
+        assert!((15..=20).contains(&promised.len()), "{} promises", promised.len());
+    }
+}

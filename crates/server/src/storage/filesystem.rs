@@ -1,0 +1,107 @@
+//! What a filesystem can do, and which kind it is.
+//!
+//! Local filesystems with a journal do all that Partway asks for. Filesystems on a network, in user space (FUSE) and of memory
+//! cards lack one thing or another: room cannot be reserved, a lock of another mount is not seen, a sync may say yes too early.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+
+use rustix::fs::{FallocateFlags, Mode, OFlags};
+use rustix::io::Errno;
+use uuid::Uuid;
+
+/// Filesystems that lack something, by their number in `statfs` (statfs(2) and linux/magic.h).
+const LACKING: [(u64, &str, &str); 9] = [
+    (0x6969, "NFS", "locks and syncs depend on the server, and SQLite's write-ahead log works on one machine only"),
+    (
+        0x6573_5546,
+        "FUSE",
+        "a server on another mount of the same directory may not be noticed at once, and syncs depend on the program behind it",
+    ),
+    (0x0102_1997, "9p", "it may neither lock nor sync, and SQLite's write-ahead log may not work"),
+    (
+        0xff53_4d42,
+        "CIFS",
+        "locks and syncs depend on the server, and SQLite's write-ahead log works on one machine only",
+    ),
+    (
+        0xfe53_4d42,
+        "SMB",
+        "locks and syncs depend on the server, and SQLite's write-ahead log works on one machine only",
+    ),
+    (0x2011_bab0, "exFAT", "it has no journal: a power cut may damage it, and room cannot be reserved"),
+    (0x4d44, "FAT", "it has no journal, and no file of 4 GiB or more"),
+    (0x0102_1994, "tmpfs", "it is in memory: everything in it is lost when the machine stops"),
+    (0x8584_58f6, "ramfs", "it is in memory: everything in it is lost when the machine stops"),
+];
+
+/// Why a data directory on the filesystem of `path` is worth a warning, naming its kind; `None` where it is not.
+///
+/// # Errors
+/// What the system said.
+pub fn doubt(path: &Path) -> io::Result<Option<String>> {
+    // The type of the field differs by platform, and some sign-extend it.
+    let kind = rustix::fs::statfs(path)?.f_type as u64 & 0xffff_ffff;
+    let known = LACKING.iter().find(|(number, _, _)| *number == kind);
+    Ok(known.map(|(_, name, lacks)| format!("{} is on {name}: {lacks}", path.display())))
+}
+
+/// Whether room can be reserved for files in `directory`. ZFS, NFS before 4.2, exFAT, 9p and many programs behind FUSE cannot:
+/// sparse files are all they have.
+///
+/// # Errors
+/// When no file can be made in it.
+pub fn can_reserve(directory: &Path) -> io::Result<bool> {
+    match nameless(directory).and_then(|file| reserve(&file, 0..1)) {
+        Err(error) if is_unsupported(&error) => Ok(false),
+        // A disk that is full now is no reason to do without.
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(true),
+        tried => tried.map(|()| true),
+    }
+}
+
+/// A file that goes with its descriptor. Filesystems without `O_TMPFILE` have it under a name for a moment.
+fn nameless(directory: &Path) -> io::Result<File> {
+    match rustix::fs::open(directory, OFlags::TMPFILE | OFlags::RDWR, Mode::RUSR | Mode::WUSR) {
+        Ok(file) => Ok(file.into()),
+        // EISDIR and ENOENT come from kernels that do not know the flag.
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => {
+            let path = directory.join(format!("trial-{}", Uuid::new_v4()));
+            let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+            std::fs::remove_file(&path)?;
+            Ok(file)
+        }
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Reserves room for `range` of the file, which grows to its end.
+pub(super) fn reserve(file: &File, range: Range<u64>) -> io::Result<()> {
+    Ok(rustix::fs::fallocate(file, FallocateFlags::empty(), range.start, range.end - range.start)?)
+}
+
+/// Whether the filesystem has no such operation at all.
+pub fn is_unsupported(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::OPNOTSUPP | Errno::NOSYS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        can_reserve(directory.path()).unwrap();
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn the_kernels_own_filesystems_are_told_apart() {
+        // /proc is none of those that are worth a warning; it only has to be read.
+        assert_eq!(doubt(Path::new("/proc")).unwrap(), None);
+        assert!(doubt(Path::new("/no/such/directory")).is_err());
+    }
+}

@@ -324,26 +324,6 @@ pub fn rename(tx: &Tx<'_>, file: &File, to: Uuid, name: &str, format: &str, now:
     Ok(())
 }
 
-/// Fills what files are found by, of those that were there before it was kept.
-pub(super) fn fill_what_is_found_by(tx: &Tx<'_>) -> Result<(), DbError> {
-    let mut last = String::new();
-    loop {
-        let sql = "SELECT id, name, tags FROM files WHERE id > ?1 ORDER BY id LIMIT 1000";
-        let files = tx.all(sql, &[&last], |row| {
-            let tags: Vec<String> = columns::json(TABLE, row, 2)?;
-            Ok((columns::uuid(TABLE, row, 0)?, row.get::<String>(1)?, tags))
-        })?;
-        if files.is_empty() {
-            return Ok(());
-        }
-        for (id, name, tags) in files {
-            last = id.to_string();
-            tx.execute("UPDATE files SET name_folded = ?2 WHERE id = ?1", &[&last, &folded(&name)])?;
-            insert_tags(tx, id, &tags)?;
-        }
-    }
-}
-
 /// What a check needs to know of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredFile {

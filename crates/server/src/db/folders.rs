@@ -310,17 +310,3 @@ pub(super) fn files_in(tx: &Tx<'_>, id: Uuid) -> Result<u64, DbError> {
     })?;
     Ok(counted.unwrap_or_default())
 }
-
-/// Fills the folded names of folders that were there before they were kept.
-pub(super) fn fill_folded_names(tx: &Tx<'_>) -> Result<(), DbError> {
-    loop {
-        let sql = "SELECT id, name FROM folders WHERE name_folded = '' AND path <> '' LIMIT 1000";
-        let folders = tx.all(sql, &[], |row| Ok((row.get::<String>(0)?, row.get::<String>(1)?)))?;
-        if folders.is_empty() {
-            return Ok(());
-        }
-        for (id, name) in folders {
-            tx.execute("UPDATE folders SET name_folded = ?2 WHERE id = ?1", &[&id, &folded(&name)])?;
-        }
-    }
-}

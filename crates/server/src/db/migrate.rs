@@ -1,10 +1,12 @@
 //! Brings a database's schema to the version this program knows. Versions only grow; each is one file, for both engines,
-//! and where SQL cannot say it, a function that fills what the file made.
+//! and where SQL cannot say it, a function that fills what the file made. Both are frozen: a migration uses no query of the
+//! tables' files, which say what the newest version has.
 
 use std::cmp::Ordering;
 use std::ops::RangeInclusive;
 
-use super::{DbError, Tx, files, folders};
+use super::migrations::m0004;
+use super::{DbError, Tx};
 
 struct Migration {
     sql: &'static str,
@@ -15,7 +17,7 @@ const MIGRATIONS: [Migration; 5] = [
     Migration { sql: include_str!("migrations/0001_first.sql"), fill: |_| Ok(()) },
     Migration { sql: include_str!("migrations/0002_sessions_as_resources.sql"), fill: |_| Ok(()) },
     Migration { sql: include_str!("migrations/0003_several_nodes.sql"), fill: |_| Ok(()) },
-    Migration { sql: include_str!("migrations/0004_whole_workspace.sql"), fill: fill_what_is_found_by },
+    Migration { sql: include_str!("migrations/0004_whole_workspace.sql"), fill: m0004::fill },
     Migration { sql: include_str!("migrations/0005_trust.sql"), fill: |_| Ok(()) },
 ];
 
@@ -38,13 +40,6 @@ pub(super) fn to_version(tx: &Tx<'_>, version: i64) -> Result<(), DbError> {
         tx.set_schema_version(version)?;
     }
     Ok(())
-}
-
-/// Folded names, and the table of tags.
-fn fill_what_is_found_by(tx: &Tx<'_>) -> Result<(), DbError> {
-    tx.without_timeouts()?;
-    folders::fill_folded_names(tx)?;
-    files::fill_what_is_found_by(tx)
 }
 
 /// Whether the database has exactly the schema that this program knows.

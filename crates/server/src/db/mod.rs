@@ -20,6 +20,7 @@ pub mod idempotency;
 pub mod installation;
 pub mod leases;
 mod migrate;
+mod migrations;
 pub mod parts;
 mod reserve;
 pub mod secrets;

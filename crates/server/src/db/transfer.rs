@@ -148,3 +148,68 @@ fn add(hasher: &mut blake3::Hasher, value: &Value<'_>) {
     };
     hasher.update(&[kind]).update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use rusqlite::Connection;
+
+    use super::super::migrate;
+    use super::{TABLES, Table, Tx};
+
+    fn newest() -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        migrate::VERSIONS.for_each(|version| migrate::to_version(&Tx::sqlite(&connection), version).unwrap());
+        connection
+    }
+
+    fn texts(connection: &Connection, sql: &str) -> Vec<String> {
+        let mut statement = connection.prepare(sql).unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+
+    /// What stands between the first pair of parentheses.
+    fn columns_of(table: &Table) -> Vec<String> {
+        let (_, rest) = table.insert.split_once('(').unwrap();
+        let (columns, _) = rest.split_once(')').unwrap();
+        columns.split(", ").map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_column_of_every_table_is_copied() {
+        let connection = newest();
+        let tables =
+            texts(&connection, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'");
+        let there: BTreeMap<String, BTreeSet<String>> = tables
+            .into_iter()
+            .map(|table| {
+                let columns = texts(&connection, &format!("SELECT name FROM pragma_table_info('{table}')"));
+                (table, columns.into_iter().collect())
+            })
+            .collect();
+        let copied: BTreeMap<String, BTreeSet<String>> =
+            TABLES.iter().map(|table| (table.name.to_owned(), columns_of(table).into_iter().collect())).collect();
+        assert_eq!(copied, there);
+    }
+
+    #[test]
+    fn pages_go_by_a_key_and_every_column_has_its_value() {
+        let connection = newest();
+        for table in &TABLES {
+            let columns = columns_of(table);
+            let values: Vec<String> = (1..=columns.len()).map(|number| format!("?{number}")).collect();
+            assert!(table.insert.ends_with(&format!("VALUES ({})", values.join(", "))), "{}", table.insert);
+            assert_eq!(columns.len(), table.columns, "{}", table.name);
+            connection.prepare(table.insert).unwrap();
+            connection.prepare(table.next).unwrap();
+            let key: BTreeSet<&str> = columns[..table.key_columns].iter().map(String::as_str).collect();
+            let unique = format!("SELECT name FROM pragma_index_list('{}') WHERE \"unique\"", table.name);
+            let is_key = texts(&connection, &unique).iter().any(|index| {
+                let of_index = texts(&connection, &format!("SELECT name FROM pragma_index_info('{index}')"));
+                of_index.iter().map(String::as_str).collect::<BTreeSet<_>>() == key
+            });
+            assert!(is_key, "{key:?} is no key of {}", table.name);
+        }
+    }
+}

@@ -165,6 +165,14 @@ impl Database {
         }
     }
 
+    /// Statements one after the other.
+    pub fn execute_all(&self, statements: &str) {
+        match self {
+            Self::Sqlite(path) => Self::sqlite(path).execute_batch(statements).unwrap(),
+            Self::Postgres(_) => self.execute(statements),
+        }
+    }
+
     pub fn execute(&self, statement: &str) {
         match self {
             Self::Sqlite(path) => drop(Self::sqlite(path).execute(statement, []).unwrap()),

@@ -31,9 +31,16 @@ pub(crate) fn count(number: u64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-/// A text that does nothing to a terminal: control characters are escaped.
+/// Whether a terminal obeys this character, or shows what is around it in another order or on another line.
+pub(crate) fn is_obeyed(c: char) -> bool {
+    let directs = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || directs || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+/// A text that does nothing to a terminal: control characters, and those that turn the direction of writing round, are
+/// escaped.
 pub(crate) fn plain(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    text.chars().flat_map(|c| if is_obeyed(c) { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
 #[cfg(test)]
@@ -67,5 +74,14 @@ mod tests {
     #[test]
     fn nothing_reaches_the_terminal_that_it_would_obey() {
         assert_eq!(plain("ä\u{1b}[2J\n"), "ä\\u{1b}[2J\\n");
+        assert_eq!(plain("\u{9b}2J \u{7f}"), "\\u{9b}2J \\u{7f}");
+        for c in ['\u{61c}', '\u{200e}', '\u{200f}', '\u{202a}', '\u{202e}', '\u{2066}', '\u{2069}', '\u{2029}'] {
+            assert_eq!(plain(&format!("a{c}b")), format!("a\\u{{{:x}}}b", u32::from(c)));
+        }
+        // What other alphabets need to be written stays.
+        for text in ["שלום", "नमस्\u{200d}ते", "می\u{200c}خواهم", "👩\u{200d}👩", "cafe\u{301}"]
+        {
+            assert_eq!(plain(text), text);
+        }
     }
 }

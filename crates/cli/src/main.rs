@@ -1,11 +1,14 @@
 //! `partway`: the server and its command-line client in one binary.
 
 mod commands;
+#[deny(clippy::print_stdout, clippy::print_stderr, reason = "output.rs prints what others say")]
 mod confirm;
 mod human;
 mod logging;
 mod output;
+#[deny(clippy::print_stdout, clippy::print_stderr, reason = "output.rs prints what others say")]
 mod progress;
+#[deny(clippy::print_stdout, clippy::print_stderr, reason = "output.rs prints what others say")]
 mod remote;
 mod resume;
 mod settings;
@@ -90,7 +93,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if !output::is_closed(&*error) {
-                eprintln!("partway: {}", partway_server::error_chain(&*error));
+                output::say_lines(format_args!("partway: {}", partway_server::error_chain(&*error)));
             }
             ExitCode::FAILURE
         }

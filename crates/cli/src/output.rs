@@ -1,4 +1,8 @@
-//! Standard output. Whoever reads it may have enough before the end, as `| head` has: that ends a command, quietly.
+//! Standard output, and what is said on standard error. Whoever reads the former may have enough before the end, as
+//! `| head` has: that ends a command, quietly.
+//!
+//! Invariant: nothing that a server, a proxy or a file name says reaches the terminal as something that it obeys. The
+//! commands that talk to a server print by these functions alone; clippy sees to it.
 
 use std::error::Error;
 use std::fmt::Display;
@@ -6,14 +10,47 @@ use std::io::{self, ErrorKind, Write};
 
 use serde::Serialize;
 
+use crate::human;
+
 /// Prints a line.
 pub(crate) fn line(text: impl Display) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{text}")
+    writeln!(io::stdout().lock(), "{}", human::plain(&text.to_string()))
 }
 
 /// Prints a value as one line of JSON.
 pub(crate) fn json(value: &impl Serialize) -> io::Result<()> {
-    line(serde_json::to_string(value)?)
+    writeln!(io::stdout().lock(), "{}", plain_json(&serde_json::to_string(value)?))
+}
+
+/// JSON that means the same, with what a terminal would obey escaped. Outside of strings JSON has nothing of it.
+fn plain_json(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if human::is_obeyed(c) {
+            // All of them are of the first plane: one unit of UTF-16.
+            plain.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            plain.push(c);
+        }
+    }
+    plain
+}
+
+/// Says something on standard error, in one line. If nobody can hear it, that is all the same.
+pub(crate) fn say(text: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{}", human::plain(&text.to_string()));
+}
+
+/// Says something of several lines.
+pub(crate) fn say_lines(text: impl Display) {
+    text.to_string().lines().for_each(say);
+}
+
+/// Asks something on standard error: what is typed comes on the same line.
+pub(crate) fn ask(text: impl Display) -> io::Result<()> {
+    let mut stderr = io::stderr().lock();
+    write!(stderr, "{} ", human::plain(&text.to_string()))?;
+    stderr.flush()
 }
 
 /// Whether a command failed only because nobody reads what it prints.
@@ -26,4 +63,17 @@ pub(crate) fn is_closed(error: &(dyn Error + 'static)) -> bool {
         next = error.source();
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_means_the_same_and_does_nothing_to_a_terminal() {
+        let text = "a\u{1b}[2J\u{202e}\u{9b}\u{7f}\"\\ä😀";
+        let printed = plain_json(&serde_json::to_string(text).unwrap());
+        assert!(!printed.chars().any(human::is_obeyed), "{printed}");
+        assert_eq!(serde_json::from_str::<String>(&printed).unwrap(), text);
+    }
 }

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use partway_client::{DownloadEvent, Error, Event};
 
+use crate::{human, output};
+
 /// Between two plain lines: often enough to see that it lives, seldom enough for a log.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 const TEMPLATE: &str = "{prefix} {wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left {msg}";
@@ -24,17 +26,31 @@ impl Progress {
     pub(crate) fn new(label: &str, quiet: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let target = if terminal && !quiet { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(None, target).with_prefix(label.to_owned());
+        let label = human::plain(label);
+        let bar = ProgressBar::with_draw_target(None, target).with_prefix(label.clone());
         if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
             bar.set_style(style);
         }
-        Self { bar, label: label.to_owned(), as_lines: !terminal && !quiet, last_line: Mutex::new(Instant::now()) }
+        Self { bar, label, as_lines: !terminal && !quiet, last_line: Mutex::new(Instant::now()) }
     }
 
     /// Shows what has happened.
     pub(crate) fn show(&self, event: &Event<'_>) {
         match event {
-            Event::Session { .. } => {}
+            Event::Session { .. } | Event::PartSent { .. } => {}
+            Event::Comparing { parts } => {
+                self.bar.set_message("- comparing what was sent before");
+                self.line(&format!("comparing {} with the file", human::count((*parts).into(), "part")));
+            }
+            Event::Compared { others: [], .. } => self.bar.set_message(""),
+            Event::Compared { others, .. } => {
+                self.bar.set_message("");
+                let parts = human::count(others.len() as u64, "part");
+                self.say(&format!(
+                    "{parts} on the server not known to be of this file as it is now, and its store compares no hash; \
+                     sending again"
+                ));
+            }
             Event::Started { session_id, parts_total, parts_there, size_bytes, bytes_there } => {
                 self.bar.set_length(*size_bytes);
                 self.bar.set_position(*bytes_there);
@@ -94,7 +110,7 @@ impl Progress {
     }
 
     fn say(&self, text: &str) {
-        self.bar.suspend(|| eprintln!("{}: {text}", self.label));
+        self.bar.suspend(|| output::say(format_args!("{}: {text}", self.label)));
     }
 
     /// Takes the bar away.
@@ -115,7 +131,7 @@ impl Progress {
 
     fn line(&self, text: &str) {
         if self.as_lines {
-            eprintln!("{}: {text}", self.label);
+            output::say(format_args!("{}: {text}", self.label));
         }
     }
 }

@@ -2,13 +2,18 @@
 //! done about a failure.
 
 use std::fmt::Display;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Once;
 use std::time::Duration;
 
 use clap::Args;
 use partway_client::{Client, Error, ErrorCode, RetryPolicy, Workspace};
 use tokio_util::sync::CancellationToken;
+use url::{Host, Url};
 
+use crate::human::is_obeyed;
 use crate::{Failure, output};
 
 /// How a shell says that a command ended by Ctrl-C: 128 and the number of SIGINT.
@@ -32,12 +37,35 @@ pub(crate) struct ServerArgs {
     /// API key.
     #[arg(long, env = "PARTWAY_API_KEY", hide_env_values = true)]
     pub(crate) key: String,
+    /// Certificate authorities in PEM form that are trusted as well, for a server with a certificate of one's own.
+    /// (SSL_CERT_FILE names a file of those that are trusted instead of the system's.)
+    #[arg(long, value_name = "FILE")]
+    cacert: Option<PathBuf>,
 }
 
 impl ServerArgs {
     /// A client of the server.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
-        Ok(Client::new(&self.url, &self.key)?)
+        static WARNED: Once = Once::new();
+        if let Some(host) = public_host_in_clear(&self.url) {
+            WARNED.call_once(|| {
+                output::say(format_args!(
+                    "partway: the key goes to {host} by http:// and so unencrypted: whoever is in between can use it; \
+                     https:// keeps it secret"
+                ));
+            });
+        }
+        let authorities = self.cacert.as_deref().map(|file| {
+            std::fs::read(file).map_err(|error| format!("--cacert {} cannot be read: {error}", file.display()))
+        });
+        let authorities = authorities.transpose()?;
+        Client::trusting(&self.url, &self.key, authorities.as_deref()).map_err(|error| match error {
+            Error::Authorities(problem) => {
+                let file = self.cacert.as_deref().unwrap_or(Path::new("")).display();
+                Failure::from(format!("--cacert {file} is of no use: {problem}"))
+            }
+            error => error.into(),
+        })
     }
 
     /// The workspace of the key, for a command that a person waits for.
@@ -48,15 +76,42 @@ impl ServerArgs {
     /// The same, for a command that may wait for the server.
     pub(crate) fn patient_workspace(&self, retry: RetryPolicy) -> Result<Workspace, Failure> {
         let say = |error: &Error, pause: Duration| {
-            eprintln!("partway: {error}; trying again in {:.1} s", pause.as_secs_f64());
+            output::say(format_args!("partway: {error}; trying again in {:.1} s", pause.as_secs_f64()));
         };
         Ok(Workspace::of(self.client()?).retry(retry).on_retry(say))
     }
 
-    /// The option that names the server, as a shell takes it, where a command needs it to find the same one.
-    pub(crate) fn url_option(&self) -> String {
-        if self.url == DEFAULT_URL { String::new() } else { format!(" --url {}", quoted(&self.url)) }
+    /// The options that name the server, as a shell takes them, where a command needs them to find the same one.
+    pub(crate) fn options(&self) -> String {
+        let url = if self.url == DEFAULT_URL { String::new() } else { format!(" --url {}", quoted(&self.url)) };
+        let cacert = self.cacert.as_deref().map(|file| format!(" --cacert {}", quoted_path(file)));
+        url + &cacert.unwrap_or_default()
     }
+}
+
+/// The host to which a key would go unencrypted, unless it is this machine or one of a private network. Names are not
+/// looked up: those that only such a network knows have no dot or one of its endings.
+fn public_host_in_clear(url: &str) -> Option<String> {
+    let url = Url::parse(url).ok().filter(|url| url.scheme() == "http")?;
+    let is_near = match url.host()? {
+        Host::Ipv4(address) => is_near_v4(address),
+        Host::Ipv6(address) => {
+            let within = address.to_ipv4_mapped().is_some_and(is_near_v4);
+            within || address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local()
+        }
+        Host::Domain(name) => {
+            let name = name.trim_end_matches('.').to_ascii_lowercase();
+            let endings = [".localhost", ".local", ".internal", ".lan", ".home.arpa", ".test"];
+            !name.contains('.') || endings.iter().any(|ending| name.ends_with(ending))
+        }
+    };
+    (!is_near).then(|| url.host_str().unwrap_or_default().to_owned())
+}
+
+fn is_near_v4(address: Ipv4Addr) -> bool {
+    // 100.64.0.0/10 is what providers and VPNs use behind their translation of addresses (RFC 6598).
+    let is_shared = address.octets()[0] == 100 && address.octets()[1] & 0xc0 == 64;
+    address.is_loopback() || address.is_private() || address.is_link_local() || is_shared
 }
 
 /// Runs a command, which Ctrl-C ends wherever it is.
@@ -100,7 +155,7 @@ pub(crate) fn interruption() -> CancellationToken {
 fn tell(error: &Failure) -> ExitCode {
     let advice = error.downcast_ref::<Error>().map(advice);
     if !output::is_closed(&**error) {
-        eprintln!("partway: {}{}", error, advice.unwrap_or_default());
+        output::say(format_args!("partway: {error}{}", advice.unwrap_or_default()));
     }
     ExitCode::FAILURE
 }
@@ -114,6 +169,12 @@ pub(crate) fn explained(error: &Error) -> impl Display {
 fn advice(error: &Error) -> &'static str {
     match error {
         Error::Unreachable(_) => "; is the server running? --url or PARTWAY_URL is its address",
+        Error::UnknownHost { .. } => "; --url or PARTWAY_URL is the server's address: is the name right?",
+        Error::Untrusted { .. } => {
+            "; if it is the right server, --cacert FILE trusts the authority (a PEM file) that issued its certificate, \
+             and so does SSL_CERT_FILE in the environment"
+        }
+        Error::NoTls { .. } => "; is its address http://, or the port another one?",
         Error::NotFound { kind: "folder", .. } => "; `partway folders ls --search NAME` finds folders by name",
         Error::NotFound { .. } => "; `partway files ls --search NAME` finds files by name",
         Error::Target { problem: "is there already", .. } => "; --force overwrites it",
@@ -133,11 +194,80 @@ pub(crate) fn parse_meta(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// As a shell takes it.
+/// As a shell takes it, and without anything that the terminal obeys on the way.
 pub(crate) fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "/._-:@%+=,".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {
         return text.to_owned();
     }
-    format!("'{}'", text.replace('\'', r"'\''"))
+    match text.chars().any(is_obeyed) {
+        true => quoted_bytes(text.as_bytes()),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
+/// The same, of a path; one that begins with a dash is no option then.
+pub(crate) fn quoted_path(path: &Path) -> String {
+    let prefix = if path.as_os_str().as_encoded_bytes().starts_with(b"-") { "./" } else { "" };
+    match path.to_str() {
+        Some(text) => quoted(&format!("{prefix}{text}")),
+        None => quoted_bytes(&[prefix.as_bytes(), path.as_os_str().as_encoded_bytes()].concat()),
+    }
+}
+
+/// `$'…'`, which bash, zsh and ksh know, with all but the plainest characters as their bytes.
+fn quoted_bytes(bytes: &[u8]) -> String {
+    let escaped = bytes.iter().map(|byte| match byte {
+        b'\'' | b'\\' => format!("\\{}", char::from(*byte)),
+        b' '..=b'~' => char::from(*byte).to_string(),
+        byte => format!("\\{byte:03o}"),
+    });
+    format!("$'{}'", escaped.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::process::Command;
+
+    #[test]
+    fn a_shell_takes_a_quoted_text_for_what_it_is_and_runs_nothing_of_it() {
+        let texts = ["a b", "", "$(touch x)", "`id`", "it's", "a\u{202e}b\n\u{1b}[2J'\\", "ä", "-", "~", "*", "a;b"];
+        for text in texts {
+            let line = format!("printf %s {}", quoted(text));
+            assert!(!line.chars().any(is_obeyed), "{line}");
+            let output = Command::new("bash").args(["-c", &line]).output().unwrap();
+            assert_eq!(output.stdout, text.as_bytes(), "{line}");
+        }
+        assert_eq!(quoted_path(Path::new("-rf")), "./-rf");
+        let line = format!("printf %s {}", quoted_path(Path::new(OsStr::from_bytes(b"-\xff1"))));
+        assert_eq!(Command::new("bash").args(["-c", &line]).output().unwrap().stdout, b"./-\xff1");
+    }
+
+    #[test]
+    fn a_key_that_goes_over_the_internet_in_clear_is_warned_of() {
+        for url in
+            ["http://files.example.com", "http://203.0.113.1:8080", "http://[2001:db8::1]/x", "http://100.128.0.1"]
+        {
+            assert!(public_host_in_clear(url).is_some(), "{url}");
+        }
+        for url in [
+            "https://files.example.com",
+            "http://127.0.0.1:8080",
+            "http://[::1]",
+            "http://localhost",
+            "http://192.168.1.5",
+            "http://10.0.0.1",
+            "http://100.64.0.1",
+            "http://[fd00::1]",
+            "http://[::ffff:10.0.0.1]",
+            "http://partway:8080",
+            "http://nas.local",
+            "http://nas.home.arpa.",
+        ] {
+            assert_eq!(public_host_in_clear(url), None, "{url}");
+        }
+    }
 }

@@ -3,16 +3,22 @@
 //! One small JSON file for each upload in the user's state directory, named by the hash of server, key, path and
 //! destination. It is written before the server is asked for anything, with the key under which starting may be
 //! repeated; so whenever a process ends, the next one finds the same session. A lock beside each file keeps two
-//! processes from sending one file at once.
+//! processes from sending one file at once. Where the server compares no hash of the whole, a third file names the hash of
+//! each part that has arrived, a line for each.
+//!
+//! Invariant: a hash is noted only when what it is of has arrived, and of a part that is to be sent again it is taken away
+//! before. So a part whose hash is that of the file is the file's.
 
-use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::ops::Range;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use etcetera::BaseStrategy;
+use partway_client::{PartHash, local_files};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -68,10 +74,6 @@ pub(crate) struct Remembered {
     slot: Slot,
     /// Whether it is of an earlier run.
     is_recalled: bool,
-    /// Whether only samples of the file say that it is the same as then.
-    is_doubtful: bool,
-    /// When the file was changed last. What is remembered keeps the time of its beginning while there is doubt.
-    modified_ns: i128,
     /// A session of an earlier version of the file, which nobody wants any more.
     outdated_session: Option<String>,
 }
@@ -120,7 +122,7 @@ impl Remembered {
             .map_err(|source| ResumeError::State { path: directory.to_owned(), source })?;
         let unreadable = |source| ResumeError::Source { path: file.to_owned(), source };
         let path = file.canonicalize().map_err(unreadable)?;
-        let slot = Slot::lock(directory, &slot_name(&destination, &path))?;
+        let mut slot = Slot::lock(directory, &slot_name(&destination, &path))?;
         let source = File::open(&path).map_err(unreadable)?;
         let metadata = source.metadata().map_err(unreadable)?;
         let (size_bytes, modified_ns) = (metadata.len(), modified_ns(&metadata));
@@ -128,14 +130,7 @@ impl Remembered {
         if let Some(memory) = &own
             && (memory.size_bytes, memory.modified_ns) == (size_bytes, modified_ns)
         {
-            return Ok(Self {
-                memory: memory.clone(),
-                slot,
-                is_recalled: true,
-                is_doubtful: false,
-                modified_ns,
-                outdated_session: None,
-            });
+            return Ok(Self { memory: memory.clone(), slot, is_recalled: true, outdated_session: None });
         }
         let fingerprint = fingerprint(&source, size_bytes).map_err(unreadable)?;
         let same = |memory: &Memory| memory.size_bytes == size_bytes && memory.fingerprint == fingerprint;
@@ -149,7 +144,7 @@ impl Remembered {
         };
         let is_recalled = same.is_some();
         let memory = match same {
-            Some(memory) => Memory { path, ..memory },
+            Some(memory) => Memory { path, modified_ns, ..memory },
             None => Memory {
                 destination,
                 path,
@@ -161,18 +156,24 @@ impl Remembered {
             },
         };
         let outdated_session = outdated.and_then(|memory| memory.session_id);
+        // First the parts, then what they are of: never those of another session with this one.
+        match &other {
+            Some(other) => slot.write_parts(&other.read_parts())?,
+            None if !is_recalled => slot.write_parts(&HashMap::new())?,
+            None => {}
+        }
         slot.write(&memory)?;
         if let Some(other) = other {
             other.forget();
         }
-        Ok(Self {
-            is_doubtful: is_recalled && memory.modified_ns != modified_ns,
-            modified_ns,
-            memory,
-            slot,
-            is_recalled,
-            outdated_session,
-        })
+        Ok(Self { memory, slot, is_recalled, outdated_session })
+    }
+
+    /// What is remembered of the upload with this session, unless another process works on it.
+    pub(crate) fn of_session(directory: &Path, session_id: &str) -> Option<Self> {
+        let is_its = |memory: &Memory| memory.session_id.as_deref() == Some(session_id);
+        let (memory, slot) = take_over(directory, "", &is_its)?;
+        Some(Self { memory, slot, is_recalled: false, outdated_session: None })
     }
 
     /// The session to go on with.
@@ -195,9 +196,22 @@ impl Remembered {
         self.is_recalled
     }
 
-    /// Whether only samples of the file say that it is the same as then.
-    pub(crate) fn is_doubtful(&self) -> bool {
-        self.is_doubtful
+    /// The hashes of the parts that have arrived, as far as they are noted.
+    pub(crate) fn sent_parts(&self) -> HashMap<u32, PartHash> {
+        self.slot.read_parts()
+    }
+
+    /// A part with this hash has arrived.
+    pub(crate) fn note_part(&mut self, index: u32, hash: &PartHash) -> Result<(), ResumeError> {
+        self.slot.add_part(index, hash)
+    }
+
+    /// Takes away what is noted of all parts but these, in ascending order: the others are going to be sent again.
+    pub(crate) fn keep_parts(&mut self, indices: &[u32]) -> Result<(), ResumeError> {
+        let mut parts = self.slot.read_parts();
+        let all = parts.len();
+        parts.retain(|index, _| indices.binary_search(index).is_ok());
+        if parts.len() == all { Ok(()) } else { self.slot.write_parts(&parts) }
     }
 
     /// The server has made this session.
@@ -205,15 +219,16 @@ impl Remembered {
         if self.session_id() == Some(session_id) {
             return Ok(());
         }
+        self.slot.write_parts(&HashMap::new())?;
         self.memory.session_id = Some(session_id.to_owned());
         self.slot.write(&self.memory)
     }
 
     /// What is remembered is of no use: begins anew.
     pub(crate) fn begin_anew(&mut self) -> Result<(), ResumeError> {
-        (self.is_recalled, self.is_doubtful) = (false, false);
+        self.is_recalled = false;
+        self.slot.write_parts(&HashMap::new())?;
         self.memory.session_id = None;
-        self.memory.modified_ns = self.modified_ns;
         self.memory.idempotency_key = Uuid::new_v4().to_string();
         self.slot.write(&self.memory)
     }
@@ -221,14 +236,6 @@ impl Remembered {
     /// The upload is finished.
     pub(crate) fn forget(self) {
         self.slot.forget();
-    }
-}
-
-/// Forgets what is remembered of a session that is finished, unless another process works on it.
-pub(crate) fn forget_session(directory: &Path, session_id: &str) {
-    let finished = |memory: &Memory| memory.session_id.as_deref() == Some(session_id);
-    if let Some((_, slot)) = take_over(directory, "", &finished) {
-        slot.forget();
     }
 }
 
@@ -244,7 +251,7 @@ fn modified_ns(metadata: &fs::Metadata) -> i128 {
 }
 
 /// A hash of samples all over the file: it finds nearly every change, in the time of about a MiB. What it misses, the
-/// hash of the whole finds before the upload is completed; where nobody compares that, such a session is not gone on with.
+/// hash of the whole finds before the upload is completed, or those of the parts where nobody compares that.
 fn fingerprint(file: &File, size_bytes: u64) -> io::Result<String> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&size_bytes.to_le_bytes());
@@ -298,6 +305,17 @@ struct Slot {
     directory: PathBuf,
     name: String,
     _lock: File,
+    /// What is noted of parts, once something was.
+    parts: Option<File>,
+}
+
+fn part_line(index: u32, hash: &PartHash) -> String {
+    format!("{index} {}\n", blake3::Hash::from_bytes(*hash).to_hex())
+}
+
+fn parse_part(line: &str) -> Option<(u32, PartHash)> {
+    let (index, hash) = line.split_once(' ')?;
+    Some((index.parse().ok()?, blake3::Hash::from_hex(hash).ok()?.into()))
 }
 
 impl Slot {
@@ -319,12 +337,12 @@ impl Slot {
         let path = directory.join(format!("{name}.lock"));
         let failed = |source: io::Error| ResumeError::State { path: path.clone(), source };
         loop {
-            let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-            let lock = lock.map_err(failed)?;
+            let lock = local_files::open_private(&path).map_err(failed)?;
             match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
                 Err(Errno::WOULDBLOCK) => {
-                    let pid = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
+                    let text = local_files::read(&path).unwrap_or_default();
+                    let pid = String::from_utf8_lossy(&text).trim().parse().ok();
                     return Err(ResumeError::Busy { pid });
                 }
                 // A home directory on a filesystem without locks.
@@ -336,7 +354,7 @@ impl Slot {
                 lock.set_len(0)
                     .and_then(|()| lock.write_all_at(std::process::id().to_string().as_bytes(), 0))
                     .map_err(failed)?;
-                return Ok(Self { directory: directory.to_owned(), name: name.to_owned(), _lock: lock });
+                return Ok(Self { directory: directory.to_owned(), name: name.to_owned(), _lock: lock, parts: None });
             }
         }
     }
@@ -351,15 +369,47 @@ impl Slot {
     }
 
     fn read_at(directory: &Path, name: &str) -> Option<Memory> {
-        serde_json::from_slice(&fs::read(directory.join(format!("{name}.json"))).ok()?).ok()
+        serde_json::from_slice(&local_files::read(&directory.join(format!("{name}.json"))).ok()?).ok()
     }
 
     fn write(&self, memory: &Memory) -> Result<(), ResumeError> {
         let (path, new) = (self.path("json"), self.path("new"));
         let failed = |source| ResumeError::State { path: path.clone(), source };
         let text = serde_json::to_vec_pretty(memory).map_err(|error| failed(error.into()))?;
-        // Whole or not at all.
-        fs::write(&new, text).and_then(|()| fs::rename(&new, &path)).map_err(failed)
+        local_files::replace(&path, &new, &text).map_err(failed)
+    }
+
+    /// What is noted of parts. A line that was cut, or says nothing, counts for nothing: its part is sent again.
+    fn read_parts(&self) -> HashMap<u32, PartHash> {
+        let text = local_files::read(&self.path("parts")).unwrap_or_default();
+        String::from_utf8_lossy(&text).lines().filter_map(parse_part).collect()
+    }
+
+    /// Notes these parts and no others.
+    fn write_parts(&mut self, parts: &HashMap<u32, PartHash>) -> Result<(), ResumeError> {
+        let (path, new) = (self.path("parts"), self.path("parts.new"));
+        self.parts = None;
+        let text: String = parts.iter().map(|(index, hash)| part_line(*index, hash)).collect();
+        let outcome = match parts.is_empty() {
+            true => local_files::remove(&path),
+            false => local_files::replace(&path, &new, text.as_bytes()),
+        };
+        outcome.map_err(|source| ResumeError::State { path, source })
+    }
+
+    /// Notes one more.
+    fn add_part(&mut self, index: u32, hash: &PartHash) -> Result<(), ResumeError> {
+        let path = self.path("parts");
+        let mut add = || {
+            let file = match &mut self.parts {
+                Some(file) => file,
+                none => none.insert(local_files::open_private(&path)?),
+            };
+            file.seek(SeekFrom::End(0))?;
+            file.write_all(part_line(index, hash).as_bytes())
+        };
+        let outcome = add();
+        outcome.map_err(|source| ResumeError::State { path, source })
     }
 
     fn is_old(directory: &Path, name: &str) -> bool {
@@ -370,6 +420,7 @@ impl Slot {
 
     fn forget(self) {
         let _ = fs::remove_file(self.path("json"));
+        let _ = fs::remove_file(self.path("parts"));
     }
 }
 
@@ -426,7 +477,7 @@ mod tests {
     }
 
     fn touch(path: &Path) {
-        let file = OpenOptions::new().write(true).open(path).unwrap();
+        let file = File::options().write(true).open(path).unwrap();
         file.set_modified(SystemTime::now() - Duration::from_secs(1000)).unwrap();
     }
 
@@ -471,10 +522,85 @@ mod tests {
         let files = Files::new();
         let path = files.write("a", b"x");
         files.interrupted(&path, "s1");
-        forget_session(&files.directory.path().join("state"), "s2");
+        let state = files.directory.path().join("state");
+        assert!(Remembered::of_session(&state, "s2").is_none());
         assert_eq!(files.open(&path).unwrap().session_id(), Some("s1"));
-        forget_session(&files.directory.path().join("state"), "s1");
+        Remembered::of_session(&state, "s1").unwrap().forget();
         assert_eq!(files.open(&path).unwrap().session_id(), None);
+    }
+
+    #[test]
+    fn hashes_of_parts_are_those_of_this_session_alone() {
+        let files = Files::new();
+        let path = files.write("a", &[7; 3_000_000]);
+        let noted = |upload: &Remembered| {
+            let mut indices: Vec<_> = upload.sent_parts().into_keys().collect();
+            indices.sort_unstable();
+            indices
+        };
+        let mut upload = files.open(&path).unwrap();
+        upload.set_session("s1").unwrap();
+        for index in [0, 5, 7] {
+            upload.note_part(index, &[index as u8; 32]).unwrap();
+        }
+        drop(upload);
+        // A line that a full disk cut spoils itself and what was written behind it, and nothing else.
+        let state = files.directory.path().join("state");
+        let parts = fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().path());
+        let parts =
+            parts.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "parts")).unwrap();
+        let text = fs::read(&parts).unwrap();
+        fs::write(&parts, &text[..text.len() - 10]).unwrap();
+        let mut upload = files.open(&path).unwrap();
+        assert_eq!(noted(&upload), [0, 5]);
+        upload.note_part(8, &[8; 32]).unwrap();
+        upload.note_part(9, &[9; 32]).unwrap();
+        assert_eq!(noted(&upload), [0, 5, 9]);
+        assert_eq!(upload.sent_parts()[&5], [5; 32]);
+        upload.keep_parts(&[5, 9]).unwrap();
+        upload.note_part(0, &[1; 32]).unwrap();
+        assert_eq!((noted(&upload), upload.sent_parts()[&0]), (vec![0, 5, 9], [1; 32]));
+        drop(upload);
+        // They go along when the file is moved, and go when the session does.
+        let moved = files.directory.path().join("b");
+        fs::rename(&path, &moved).unwrap();
+        let mut upload = files.open(&moved).unwrap();
+        assert_eq!(noted(&upload), [0, 5, 9]);
+        upload.set_session("s2").unwrap();
+        assert!(noted(&upload).is_empty());
+        upload.note_part(3, &[3; 32]).unwrap();
+        upload.begin_anew().unwrap();
+        assert!(noted(&upload).is_empty());
+        upload.note_part(3, &[3; 32]).unwrap();
+        drop(upload);
+        files.write("b", &[8; 3_000_000]);
+        touch(&moved);
+        let upload = files.open(&moved).unwrap();
+        assert!(noted(&upload).is_empty());
+        upload.forget();
+        assert!(!fs::read_dir(&state).unwrap().any(|entry| entry.unwrap().path().to_str().unwrap().contains("parts")));
+    }
+
+    #[test]
+    fn what_is_remembered_is_for_the_user_alone_and_no_link_is_followed() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let files = Files::new();
+        let path = files.write("a", b"x");
+        let mut upload = files.open(&path).unwrap();
+        upload.set_session("s1").unwrap();
+        upload.note_part(0, &[0; 32]).unwrap();
+        drop(upload);
+        let state = files.directory.path().join("state");
+        for entry in fs::read_dir(&state).unwrap().map(Result::unwrap) {
+            assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.path());
+        }
+        let mine = files.write("mine", b"precious");
+        for entry in fs::read_dir(&state).unwrap().map(Result::unwrap) {
+            fs::remove_file(entry.path()).unwrap();
+            symlink(&mine, entry.path()).unwrap();
+        }
+        assert!(matches!(files.open(&path), Err(ResumeError::State { .. })));
+        assert_eq!(fs::read(&mine).unwrap(), b"precious");
     }
 
     #[test]
@@ -514,7 +640,7 @@ mod tests {
         fs::write(&memory, "{").unwrap();
         assert_eq!(files.open(&path).unwrap().session_id(), None);
         files.interrupted(&path, "s2");
-        let old = OpenOptions::new().write(true).open(&memory).unwrap();
+        let old = File::options().write(true).open(&memory).unwrap();
         old.set_modified(SystemTime::now() - FORGET_AFTER - Duration::from_secs(10)).unwrap();
         let other = files.write("other", b"other");
         files.open(&other).unwrap().forget();

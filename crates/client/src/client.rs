@@ -1,8 +1,5 @@
 //! The connection to a server, and the calls that make an upload, each once. Retrying is not done here.
 
-use std::fs::File;
-use std::ops::Range;
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -10,13 +7,14 @@ use base64::engine::general_purpose::STANDARD;
 use partway_api::{
     CompleteRequest, ErrorBody, FileRecord, ResignRequest, ResignResponse, SessionResponse, StartRequest, StartResponse,
 };
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use reqwest::header::{CONTENT_TYPE, ETAG, RETRY_AFTER};
+use reqwest::multipart::{Form, Part};
+use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use url::Url;
 
 use crate::Error;
-use crate::part_body::{OnSent, PartBody};
+use crate::part_body::PartBody;
 
 /// A server that cannot be connected to in this time counts as away.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -24,6 +22,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 const CALL_TIMEOUT: Duration = Duration::from_secs(600);
 /// A connection on which nothing was acknowledged for this long is dead: a laptop that changed networks.
 const DEAD_AFTER: Duration = Duration::from_secs(60);
+/// Longest answer that is read: the URLs of 10,000 parts are a few MB, a hundred files with all their metadata less.
+const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// Longest refusal that is read, and for how long: one of ours has some hundred bytes.
+const MAX_REFUSAL_BYTES: usize = 64 * 1024;
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Much of an unexpected answer that is worth showing.
 const SHOWN_CHARS: usize = 200;
 
@@ -47,6 +50,14 @@ impl Client {
     /// # Errors
     /// When `base` is no http or https URL.
     pub fn new(base: &str, key: &str) -> Result<Self, Error> {
+        Self::trusting(base, key, None)
+    }
+
+    /// The same, which also trusts the certificate authorities in this text in PEM form.
+    ///
+    /// # Errors
+    /// When `base` is no http or https URL, or `authorities` has no certificate.
+    pub fn trusting(base: &str, key: &str, authorities: Option<&[u8]>) -> Result<Self, Error> {
         let address = |problem: String| Error::Address { url: base.to_owned(), problem };
         let url = Url::parse(base.trim_end_matches('/')).map_err(|error| address(error.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") {
@@ -54,6 +65,7 @@ impl Client {
         }
         // Another part of the program may have chosen a provider already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let authorities = authorities.map(certificates).transpose()?.unwrap_or_default();
         let builder = || {
             reqwest::Client::builder()
                 .user_agent(concat!("partway/", env!("CARGO_PKG_VERSION")))
@@ -61,9 +73,11 @@ impl Client {
                 .tcp_user_timeout(DEAD_AFTER)
                 .tcp_nodelay(true)
         };
-        let http = match builder().build() {
-            // A machine without any root certificate, which plain http does not need.
-            Err(_) if url.scheme() == "http" => builder().tls_certs_only([]).build()?,
+        let http = match builder().tls_certs_merge(authorities.clone()).build() {
+            // A machine without any root certificate, which plain http does not need, nor a server of those named here.
+            Err(_) if url.scheme() == "http" || !authorities.is_empty() => {
+                builder().tls_certs_only(authorities).build()?
+            }
             built => built?,
         };
         Ok(Self { base: url, key: key.to_owned(), http })
@@ -110,23 +124,47 @@ impl Client {
         json(self.call(Method::POST, &["multipart", "complete"]).json(request)).await
     }
 
+    /// Uploads a file without a byte, in one request. Repeating it replaces the file by the same one, unless it is to have a
+    /// random prefix.
+    ///
+    /// # Errors
+    /// When the server refuses or cannot be reached.
+    pub(crate) async fn upload_empty(&self, request: &StartRequest) -> Result<FileRecord, Error> {
+        let file = Part::bytes(&[][..]).file_name("file").mime_str(&request.format)?;
+        let mut form = Form::new().text("file_name", request.file_name.clone()).part("file", file);
+        for (name, value) in [("folder", &request.folder), ("custom_id", &request.custom_id)] {
+            if let Some(value) = value {
+                form = form.text(name, value.clone());
+            }
+        }
+        for tag in &request.tags {
+            form = form.text("tags[]", tag.clone());
+        }
+        if let Some(metadata) = &request.metadata {
+            form = form.text("metadata", serde_json::Value::Object(metadata.clone()).to_string());
+        }
+        if request.random_prefix {
+            form = form.text("random_prefix", "true");
+        }
+        json(self.call(Method::POST, &["uploads"]).multipart(form)).await
+    }
+
     /// Sends a range of a file to a part URL, with the SHA-256 that its bytes must have on the other side.
-    pub(crate) async fn put_part(
-        &self,
-        url: &str,
-        file: Arc<File>,
-        range: Range<u64>,
-        sha256: Option<&[u8; 32]>,
-        on_sent: OnSent,
-    ) -> Result<(), Error> {
-        let part_bytes = range.end - range.start;
-        let body = reqwest::Body::wrap(PartBody::new(file, range, on_sent));
+    pub(crate) async fn put_part(&self, url: &str, body: PartBody, sha256: Option<&[u8; 32]>) -> Result<(), Error> {
+        let part_bytes = body.left_bytes();
+        let body = reqwest::Body::wrap(body);
         let mut request = self.http.put(url).header(CONTENT_TYPE, "application/octet-stream").body(body);
         if let Some(sha256) = sha256 {
             // RFC 9530; the base64 between colons is how RFC 9651 writes bytes.
             request = request.header("content-digest", format!("sha-256=:{}:", STANDARD.encode(sha256)));
         }
-        checked(request.send().await?).await.map(drop).map_err(|error| error.of_part(part_bytes))
+        let answer = checked(request.send().await?).await.map_err(|error| error.of_part(part_bytes))?;
+        // Some proxies answer 200 by themselves when a body breaks off; whoever has stored a part names it.
+        if !answer.headers().contains_key(ETAG) {
+            let status = answer.status().as_u16();
+            return Err(Error::Connection(format!("{status} without an ETag: not the server's answer to a part")));
+        }
+        Ok(())
     }
 
     /// A GET of a public URL, which is no call of the API: the key is not sent.
@@ -158,9 +196,34 @@ impl Client {
     }
 }
 
+fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, Error> {
+    let found = Certificate::from_pem_bundle(pem).map_err(|error| Error::Authorities(error.to_string()))?;
+    match found.is_empty() {
+        true => Err(Error::Authorities("no certificate in PEM form is in it".to_owned())),
+        false => Ok(found),
+    }
+}
+
 /// The JSON that the call answers.
 pub(crate) async fn json<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, Error> {
-    Ok(checked(request.send().await?).await?.json().await?)
+    let mut response = checked(request.send().await?).await?;
+    let Some(text) = read_up_to(&mut response, MAX_ANSWER_BYTES).await? else {
+        let (status, url) = (response.status(), without_query(response.url()));
+        return Err(unexpected(status, &url, &format!("an answer of more than {MAX_ANSWER_BYTES} bytes")));
+    };
+    serde_json::from_slice(&text).map_err(|error| Error::Connection(format!("the answer is not as expected: {error}")))
+}
+
+/// The rest of an answer; `None` when it is longer than it may be.
+async fn read_up_to(response: &mut Response, max_bytes: usize) -> Result<Option<Vec<u8>>, Error> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if chunk.len() > max_bytes - bytes.len() {
+            return Ok(None);
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(Some(bytes))
 }
 
 /// The call, whose answer has nothing but its success.
@@ -169,19 +232,26 @@ pub(crate) async fn done(request: RequestBuilder) -> Result<(), Error> {
 }
 
 /// The response, if it is a success; otherwise what it says.
-pub(crate) async fn checked(response: Response) -> Result<Response, Error> {
+pub(crate) async fn checked(mut response: Response) -> Result<Response, Error> {
     let status = response.status();
     if status.is_success() {
         return Ok(response);
     }
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    let mut url = response.url().clone();
-    url.set_query(None);
-    let text = response.text().await.unwrap_or_default();
-    match serde_json::from_str::<ErrorBody>(&text) {
+    let url = without_query(response.url());
+    let text = tokio::time::timeout(REFUSAL_TIMEOUT, read_up_to(&mut response, MAX_REFUSAL_BYTES)).await;
+    let text = text.ok().and_then(Result::ok).flatten().unwrap_or_default();
+    match serde_json::from_slice::<ErrorBody>(&text) {
         Ok(body) => Err(Error::Refused { body: Box::new(body), retry_after: retry_after.map(Duration::from_secs) }),
-        Err(_) => Err(unexpected(status, &url, &text)),
+        Err(_) => Err(unexpected(status, &url, &String::from_utf8_lossy(&text))),
     }
+}
+
+/// In a part URL the query is a permission.
+fn without_query(url: &Url) -> Url {
+    let mut url = url.clone();
+    url.set_query(None);
+    url
 }
 
 fn unexpected(status: StatusCode, url: &Url, text: &str) -> Error {

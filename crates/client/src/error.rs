@@ -16,6 +16,9 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// What is given as certificate authorities is none.
+    #[error("{0}")]
+    Authorities(String),
     /// The file cannot be read or written.
     #[error("{path}: {source}")]
     File {
@@ -61,13 +64,22 @@ pub enum Error {
         /// What was asked, without its query.
         url: String,
     },
-    /// The session has parts of a file that may be another one, and nobody would find out.
+    /// The session was completed with parts of which nobody knows whether they are this file's.
     #[error(
-        "session {session_id} has parts that may be of another version of the file, and its store compares no hash"
+        "session {session_id} was completed with parts that were not all sent from this file as it is now, \
+         and its store compares no hash"
     )]
     Doubtful {
         /// The session.
         session_id: String,
+    },
+    /// The session has ended while its parts were sent.
+    #[error("session {session_id} has ended meanwhile: it is {status}")]
+    Ended {
+        /// The session.
+        session_id: String,
+        /// `completed`, `aborted` or `expired`.
+        status: String,
     },
     /// The server has other bytes than the file.
     #[error("the server has {stored}, the file is {sent}")]
@@ -112,6 +124,30 @@ pub enum Error {
     /// What a download is written to fails.
     #[error("the output cannot be written: {0}")]
     Output(#[source] std::io::Error),
+    /// The host's name leads nowhere.
+    #[error("the name of {host} cannot be resolved: {text}")]
+    UnknownHost {
+        /// Host and port.
+        host: String,
+        /// Why.
+        text: String,
+    },
+    /// Whoever answers at the server's address has no certificate that is trusted here.
+    #[error("the certificate of {host} is not trusted: {text}")]
+    Untrusted {
+        /// Host and port.
+        host: String,
+        /// Why.
+        text: String,
+    },
+    /// Whoever answers at an https address does not speak TLS.
+    #[error("{host} does not speak TLS: {text}")]
+    NoTls {
+        /// Host and port.
+        host: String,
+        /// How that was seen.
+        text: String,
+    },
     /// There is no server to talk to.
     #[error("{0}")]
     Unreachable(String),
@@ -125,9 +161,13 @@ impl Error {
     pub fn is_mendable(&self) -> bool {
         match self {
             Self::Address { .. }
+            | Self::Authorities(_)
             | Self::File { .. }
             | Self::Unfit { .. }
             | Self::Doubtful { .. }
+            | Self::Ended { .. }
+            | Self::Untrusted { .. }
+            | Self::NoTls { .. }
             | Self::TooLargeForProxy { .. }
             | Self::NotFound { .. }
             | Self::Target { .. }
@@ -137,19 +177,35 @@ impl Error {
             | Self::Mismatch { .. } => false,
             Self::Refused { body, .. } => is_mendable_status(body.error_code.status()),
             Self::Unexpected { status, .. } => is_mendable_status(*status),
-            Self::Unreachable(_) | Self::Connection(_) => true,
+            Self::UnknownHost { .. } | Self::Unreachable(_) | Self::Connection(_) => true,
         }
+    }
+
+    /// Whether there is nobody to talk to: time is all that may help.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::UnknownHost { .. } | Self::Unreachable(_))
+    }
+
+    /// Whether there is nobody to talk to, or nobody to be trusted: every other request would fail in the same way.
+    pub fn is_of_connection(&self) -> bool {
+        self.is_away() || matches!(self, Self::Untrusted { .. } | Self::NoTls { .. })
+    }
+
+    /// Whether it is not the server that says why a part did not arrive: something in between answered, or the connection
+    /// broke. The server may know more.
+    pub(crate) fn is_hearsay(&self) -> bool {
+        matches!(self, Self::Unexpected { status: 500.., .. } | Self::Connection(_))
     }
 
     /// Whether the server surely did nothing of what was asked, and doing it again may help.
     pub(crate) fn left_all_untouched(&self) -> bool {
-        matches!(self, Self::Unreachable(_))
-            || matches!(self.code(), Some(ErrorCode::RateLimited | ErrorCode::ServiceUnavailable))
+        self.is_away() || matches!(self.code(), Some(ErrorCode::RateLimited | ErrorCode::ServiceUnavailable))
     }
 
     /// Whether the upload can go on, now or when what stands in its way is mended: its session is still of use.
     pub fn leaves_session(&self) -> bool {
-        self.is_mendable() || matches!(self, Self::TooLargeForProxy { .. })
+        let by_others = matches!(self, Self::TooLargeForProxy { .. } | Self::Untrusted { .. } | Self::NoTls { .. });
+        self.is_mendable() || by_others
     }
 
     /// The same, of a part of this length.
@@ -178,7 +234,8 @@ impl Error {
             ErrorCode::ChecksumMismatch,
             ErrorCode::IdempotencyKeyReused,
         ];
-        matches!(self, Self::Doubtful { .. }) || self.code().is_some_and(|code| codes.contains(&code))
+        matches!(self, Self::Doubtful { .. } | Self::Ended { .. })
+            || self.code().is_some_and(|code| codes.contains(&code))
     }
 
     /// Whether starting again may help: not when the server has no room, which a person must know at once.
@@ -212,21 +269,6 @@ impl Error {
             Self::Refused { retry_after, .. } => *retry_after,
             _ => None,
         }
-    }
-}
-
-impl From<reqwest::Error> for Error {
-    fn from(error: reqwest::Error) -> Self {
-        let is_away = error.is_connect();
-        let error = error.without_url();
-        let mut text = error.to_string();
-        let mut next = std::error::Error::source(&error);
-        while let Some(cause) = next {
-            text.push_str(": ");
-            text.push_str(&cause.to_string());
-            next = cause.source();
-        }
-        if is_away { Self::Unreachable(text) } else { Self::Connection(text) }
     }
 }
 

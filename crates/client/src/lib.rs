@@ -24,11 +24,14 @@
 //! Files are read and written straight on the disk, at the offset of each part, never whole. Memory is a few hundred KiB
 //! a connection, whatever the size of the file.
 
+mod blocking;
 mod client;
+mod connection_error;
 mod download;
 mod error;
 mod files;
 mod folders;
+pub mod local_files;
 mod part_body;
 mod part_hashes;
 mod part_urls;
@@ -47,5 +50,5 @@ pub use partway_api::{
     RenameFolderRequest, UpdateFileRequest,
 };
 pub use retry::RetryPolicy;
-pub use upload::{Event, Upload};
+pub use upload::{Event, PartHash, Upload};
 pub use workspace::Workspace;

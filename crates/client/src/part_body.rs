@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -18,26 +18,39 @@ const READ_BYTES: u64 = 256 * 1024;
 /// Called with the number of bytes that go out.
 pub(crate) type OnSent = Arc<dyn Fn(u64) + Send + Sync>;
 
+/// The BLAKE3 of the bytes that went out so far.
+pub(crate) type SentHash = Arc<Mutex<blake3::Hasher>>;
+
 /// A range of a file as the body of a request.
 pub(crate) struct PartBody {
     file: Arc<File>,
     left: Range<u64>,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
     on_sent: OnSent,
+    hash: Option<SentHash>,
 }
 
 impl PartBody {
-    pub(crate) fn new(file: Arc<File>, range: Range<u64>, on_sent: OnSent) -> Self {
-        Self { file, left: range, reading: None, on_sent }
+    /// What goes out is added to `hash`, if there is one.
+    pub(crate) fn new(file: Arc<File>, range: Range<u64>, on_sent: OnSent, hash: Option<SentHash>) -> Self {
+        Self { file, left: range, reading: None, on_sent, hash }
+    }
+
+    /// How many bytes are still to go out.
+    pub(crate) fn left_bytes(&self) -> u64 {
+        self.left.end - self.left.start
     }
 
     fn read(&self) -> JoinHandle<io::Result<Bytes>> {
-        let file = Arc::clone(&self.file);
+        let (file, hash) = (Arc::clone(&self.file), self.hash.clone());
         let offset = self.left.start;
         let length = (self.left.end - offset).min(READ_BYTES);
         tokio::task::spawn_blocking(move || {
             let mut buffer = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
             file.read_exact_at(&mut buffer, offset)?;
+            if let Some(hash) = hash {
+                hash.lock().unwrap_or_else(PoisonError::into_inner).update(&buffer);
+            }
             Ok(buffer.into())
         })
     }
@@ -67,6 +80,6 @@ impl Body for PartBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left.end - self.left.start)
+        SizeHint::with_exact(self.left_bytes())
     }
 }

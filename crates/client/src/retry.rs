@@ -8,6 +8,9 @@ use tokio::time::Instant;
 
 use crate::Error;
 
+/// Longest pause that a server may ask for; whatever says more is wrong or wicked.
+const MAX_ASKED_PAUSE: Duration = Duration::from_secs(3600);
+
 /// How often and how patiently a request is tried again.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryPolicy {
@@ -38,7 +41,7 @@ impl RetryPolicy {
     fn pause(&self, tried: u32, error: &Error) -> Duration {
         let longest = self.first_pause.saturating_mul(1_u32 << (tried - 1).min(20)).min(self.longest_pause);
         let jittered = longest.mul_f64(rand::rng().random_range(0.0..=1.0));
-        error.retry_after().map_or(jittered, |asked| asked.max(jittered))
+        error.retry_after().map_or(jittered, |asked| asked.min(MAX_ASKED_PAUSE).max(jittered))
     }
 
     /// Runs `request` until it succeeds, fails in a way that is not `mendable`, or has been tried often and long
@@ -58,7 +61,7 @@ impl RetryPolicy {
             };
             tried += 1;
             let since = *failing_since.get_or_insert_with(Instant::now);
-            let enough = tried >= self.tries || matches!(error, Error::Unreachable(_));
+            let enough = tried >= self.tries || error.is_away();
             if !mendable(&error) || (enough && since.elapsed() >= self.wait) {
                 return Err(error);
             }

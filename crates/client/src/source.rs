@@ -1,11 +1,13 @@
 //! The file that is uploaded.
 
-use std::fs::{File, Metadata};
+use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use rustix::fs::OFlags;
 
 use crate::Error;
 
@@ -21,19 +23,21 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Opens the file at `path`.
+    /// Opens the file at `path`. Blocks, but never for somebody at the other end of a pipe: what is no file is refused
+    /// without being opened.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::File { path: path.to_owned(), source };
-        let file = File::open(path).map_err(failed)?;
+        let refuse_if_unfit = |metadata: &Metadata| match problem_of(metadata.file_type()) {
+            Some(problem) => Err(Error::Unfit { path: path.to_owned(), problem }),
+            None => Ok(()),
+        };
+        refuse_if_unfit(&std::fs::metadata(path).map_err(failed)?)?;
+        // It may be another one by now.
+        let options = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path);
+        let file = options.map_err(failed)?;
         let before = file.metadata().map_err(failed)?;
-        let source = Self { file: Arc::new(file), path: path.to_owned(), before };
-        if !source.before.is_file() {
-            return Err(source.unfit("is not a file"));
-        }
-        if source.size_bytes() == 0 {
-            return Err(source.unfit("is empty; the smallest upload is one byte"));
-        }
-        Ok(source)
+        refuse_if_unfit(&before)?;
+        Ok(Self { file: Arc::new(file), path: path.to_owned(), before })
     }
 
     pub(crate) fn size_bytes(&self) -> u64 {
@@ -53,6 +57,15 @@ impl Source {
         Err(self.unfit("changed while it was uploaded; it was not completed"))
     }
 
+    /// The BLAKE3 of the bytes of `range`. Blocks.
+    pub(crate) fn hash(&self, range: Range<u64>) -> Result<[u8; 32], Error> {
+        let mut hasher = blake3::Hasher::new();
+        self.read(range, |bytes| {
+            hasher.update(bytes);
+        })?;
+        Ok(hasher.finalize().into())
+    }
+
     /// Calls `each` with all bytes of `range`, in order. Blocks.
     pub(crate) fn read(&self, range: Range<u64>, mut each: impl FnMut(&[u8])) -> Result<(), Error> {
         let failed = |source: io::Error| Error::File { path: self.path.clone(), source };
@@ -66,4 +79,18 @@ impl Source {
         }
         Ok(())
     }
+}
+
+/// Why something of this type cannot be uploaded: parts are read at their offsets, and again when they are sent again.
+fn problem_of(file_type: FileType) -> Option<&'static str> {
+    if file_type.is_file() {
+        return None;
+    }
+    Some(match () {
+        () if file_type.is_dir() => "is a directory, and not a file; name the files in it",
+        () if file_type.is_fifo() => "is a pipe, and not a file; write what comes from it to a file first",
+        () if file_type.is_socket() => "is a socket, and not a file",
+        () if file_type.is_char_device() || file_type.is_block_device() => "is a device, and not a file",
+        () => "is not a file",
+    })
 }

@@ -1,10 +1,14 @@
 //! Uploading one file.
+//!
+//! Invariant: a file is complete only with parts that are this file's. Where the server compares the hash of the whole, that
+//! says so; where it compares none, as where parts go to an S3 store, a part of an earlier run counts only if the hash of
+//! what was sent then is that of what the file has there now. Others are sent again.
 
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -13,6 +17,8 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::blocking::blocking;
+use crate::part_body::{PartBody, SentHash};
 use crate::part_hashes::PartHashes;
 use crate::part_urls::PartUrls;
 use crate::source::Source;
@@ -55,6 +61,27 @@ pub enum Event<'e> {
         /// Bytes that are there already.
         bytes_there: u64,
     },
+    /// Parts that were sent before are compared with the file as it is now, because the server compares nothing. It may
+    /// take as long as reading them does.
+    Comparing {
+        /// How many.
+        parts: u32,
+    },
+    /// They were compared; nothing was sent yet. Of those that differ, and of those of which nobody knows what was sent,
+    /// nothing may be remembered any more: they are sent again.
+    Compared {
+        /// Indices of those that are this file's, ascending.
+        same: &'e [u32],
+        /// Indices of the others.
+        others: &'e [u32],
+    },
+    /// A part has arrived where the server does not compare the whole.
+    PartSent {
+        /// Its index.
+        index: u32,
+        /// The BLAKE3 of the bytes that were sent, for [`Upload::sent_parts`].
+        hash: &'e PartHash,
+    },
     /// More bytes are on their way.
     Sent {
         /// How many.
@@ -73,6 +100,9 @@ pub enum Event<'e> {
     Completing,
 }
 
+/// The BLAKE3 of a part's bytes.
+pub type PartHash = [u8; 32];
+
 /// A file to be uploaded, and how.
 #[derive(Debug, Clone)]
 pub struct Upload {
@@ -89,7 +119,7 @@ pub struct Upload {
     stall_timeout: Duration,
     slowest_rate: u64,
     session_id: Option<String>,
-    is_doubtful: bool,
+    sent_parts: HashMap<u32, PartHash>,
     idempotency_key: Option<String>,
 }
 
@@ -110,7 +140,7 @@ impl Upload {
             stall_timeout: DEFAULT_STALL_TIMEOUT,
             slowest_rate: DEFAULT_SLOWEST_RATE,
             session_id: None,
-            is_doubtful: false,
+            sent_parts: HashMap::new(),
             idempotency_key: None,
         }
     }
@@ -201,12 +231,10 @@ impl Upload {
         self
     }
 
-    /// Whether the file may be another one than the session's parts are from, of the same size. Where the server does not
-    /// compare the hash of the whole, as where parts go to an S3 store, such parts are not trusted: [`send`](Self::send)
-    /// then ends with [`Error::Doubtful`].
+    /// What is known of the parts that earlier runs have sent, from [`Event::PartSent`].
     #[must_use]
-    pub fn doubtful(mut self, is_doubtful: bool) -> Self {
-        self.is_doubtful = is_doubtful;
+    pub fn sent_parts(mut self, sent_parts: HashMap<u32, PartHash>) -> Self {
+        self.sent_parts = sent_parts;
         self
     }
 
@@ -228,7 +256,11 @@ impl Upload {
         client: &Client,
         on_event: &(dyn Fn(Event<'_>) + Send + Sync),
     ) -> Result<FileRecord, Error> {
-        let source = Source::open(&self.path)?;
+        let path = self.path.clone();
+        let source = blocking(move || Source::open(&path)).await?;
+        if source.size_bytes() == 0 {
+            return self.send_empty(client, &source, on_event).await;
+        }
         let session = match &self.session_id {
             Some(session_id) => self.join(client, session_id, &source, on_event).await?,
             None => self.start(client, &source, on_event).await?,
@@ -245,6 +277,25 @@ impl Upload {
         Transfer::new(self, client, source, session, on_event).run().await
     }
 
+    /// A session has at least one byte, so a file without any goes up in one request.
+    async fn send_empty(
+        &self,
+        client: &Client,
+        source: &Source,
+        on_event: &(dyn Fn(Event<'_>) + Send + Sync),
+    ) -> Result<FileRecord, Error> {
+        if self.session_id.is_some() {
+            return Err(source.unfit("is empty, and is not the file that the session was started for"));
+        }
+        let request = self.start_request(source)?;
+        let upload = async || client.upload_empty(&request).await;
+        // With a random prefix, repeating it would make a second file.
+        let mendable = |error: &Error| error.is_mendable() && (!self.random_prefix || error.left_all_untouched());
+        let record = self.retry.run(upload, mendable, retrying(on_event)).await?;
+        source.check_unchanged()?;
+        Ok(record)
+    }
+
     async fn start(
         &self,
         client: &Client,
@@ -255,8 +306,9 @@ impl Upload {
         let idempotency_key = self.idempotency_key.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
         let start = async || client.start(&request, &idempotency_key).await;
         let started = self.retry.run(start, Error::is_mendable_for_start, retrying(on_event)).await?;
-        on_event(Event::Session { session_id: &started.session_id });
-        let session = Session::new(started.session_id, started.part_size, source.size_bytes(), &started.hash_algorithm);
+        let session =
+            Session::new(started.session_id, started.part_size, source.size_bytes(), &started.hash_algorithm)?;
+        on_event(Event::Session { session_id: &session.id });
         let urls: HashMap<u32, String> = (0..).zip(started.parts).collect();
         // Another process may have had this answer before, and sent parts: the server knows.
         match self.idempotency_key {
@@ -277,21 +329,56 @@ impl Upload {
         if state.size != source.size_bytes() {
             return Err(source.unfit("has another size than the file that the session was started for"));
         }
-        on_event(Event::Session { session_id: &state.session_id });
-        let session = Session::new(state.session_id, state.part_size, state.size, &state.hash_algorithm);
-        if self.is_doubtful && !session.compares_blake3 && !state.uploaded_parts.is_empty() {
-            return Err(Error::Doubtful { session_id: session.id });
-        }
+        let session = Session::new(state.session_id, state.part_size, state.size, &state.hash_algorithm)?;
+        on_event(Event::Session { session_id: &session.id });
+        let others = match session.compares_blake3 {
+            true => Vec::new(),
+            false => self.parts_of_others(source, &session, &state.uploaded_parts, on_event).await?,
+        };
         if state.status == "completed" {
+            if !others.is_empty() {
+                return Err(Error::Doubtful { session_id: session.id });
+            }
             // Completing once more answers the record.
             return Ok(Session { is_completed: true, ..session });
         }
         let request = ResignRequest { parts: None, ttl_seconds: Some(TTL.as_secs()) };
         let resign = async || client.resign(session_id, &request).await;
         let signed = self.retry.run(resign, Error::is_mendable, retrying(on_event)).await?;
-        let missing = signed.parts.iter().map(|part| part.index).collect();
+        let mut missing: Vec<u32> = signed.parts.iter().map(|part| part.index).chain(others).collect();
+        missing.sort_unstable();
+        missing.dedup();
         let urls = signed.parts.into_iter().map(|part| (part.index, part.url)).collect();
         Ok(Session { missing, urls, ..session })
+    }
+
+    /// Those of the parts that have arrived of which it is not known that they are this file's.
+    async fn parts_of_others(
+        &self,
+        source: &Source,
+        session: &Session,
+        arrived: &[u32],
+        on_event: &(dyn Fn(Event<'_>) + Send + Sync),
+    ) -> Result<Vec<u32>, Error> {
+        if arrived.is_empty() {
+            return Ok(Vec::new());
+        }
+        on_event(Event::Comparing { parts: u32::try_from(arrived.len()).unwrap_or(u32::MAX) });
+        let compares = arrived.iter().map(|index| {
+            let (index, range, source) = (*index, session.range(*index), source.clone());
+            let sent = self.sent_parts.get(&index).copied();
+            async move {
+                let Some(sent) = sent else { return Ok((index, false)) };
+                let now = blocking(move || source.hash(range)).await?;
+                Ok::<_, Error>((index, now == sent))
+            }
+        });
+        let compared: Vec<_> = stream::iter(compares).buffered(READS).try_collect().await?;
+        let (same, others): (Vec<_>, Vec<_>) = compared.into_iter().partition(|(_, is_same)| *is_same);
+        let indices = |parts: Vec<(u32, bool)>| parts.into_iter().map(|(index, _)| index).collect::<Vec<_>>();
+        let (same, others) = (indices(same), indices(others));
+        on_event(Event::Compared { same: &same, others: &others });
+        Ok(others)
     }
 
     fn start_request(&self, source: &Source) -> Result<StartRequest, Error> {
@@ -337,11 +424,15 @@ struct Session {
 }
 
 impl Session {
-    fn new(id: String, part_size: u64, size_bytes: u64, hash_algorithm: &str) -> Self {
+    /// Its id goes into paths and into lines that people paste into a shell, so it must be what it says it is.
+    fn new(id: String, part_size: u64, size_bytes: u64, hash_algorithm: &str) -> Result<Self, Error> {
+        let id = Uuid::try_parse(&id)
+            .map_err(|_| Error::Connection(format!("the server calls the session {id:?}, which is no UUID")))?
+            .to_string();
         let compares_blake3 = hash_algorithm == "blake3";
         let part_size = part_size.max(1);
         let parts_total = u32::try_from(size_bytes.div_ceil(part_size)).unwrap_or(u32::MAX);
-        Self {
+        Ok(Self {
             id,
             size_bytes,
             part_size,
@@ -350,7 +441,7 @@ impl Session {
             urls: HashMap::new(),
             compares_blake3,
             is_completed: false,
-        }
+        })
     }
 
     /// The bytes of part `index`.
@@ -438,26 +529,31 @@ impl<'t> Transfer<'t> {
         let range = self.session.range(index);
         let sent = Arc::new(AtomicU64::new(0));
         let mut refused: Option<String> = None;
+        let mut is_in_doubt = false;
         let refusals = AtomicU32::new(0);
         let put = async || {
+            if std::mem::take(&mut is_in_doubt) {
+                self.check_open().await?;
+            }
             let counter = Arc::clone(&sent);
             let on_sent = Arc::new(move |bytes| {
                 counter.fetch_add(bytes, Ordering::Relaxed);
             });
             let url = self.urls.get(index, refused.as_deref()).await?;
-            let file = Arc::clone(&self.source.file);
-            let request = self.client.put_part(&url, file, range.clone(), sha256.as_ref(), on_sent);
-            let outcome = self.watch(request, &sent).await;
+            let hash = (!self.session.compares_blake3).then(SentHash::default);
+            let body = PartBody::new(Arc::clone(&self.source.file), range.clone(), on_sent, hash.clone());
+            let outcome = self.watch(self.client.put_part(&url, body, sha256.as_ref()), &sent).await;
             refused = match &outcome {
                 Err(error) if error.code() == Some(ErrorCode::UrlExpired) || error.is_refused_url() => Some(url),
                 // A store that refuses a URL before it has read the body may be seen only as a connection that breaks.
                 Err(Error::Connection(_)) if !self.session.compares_blake3 => Some(url),
                 _ => None,
             };
+            is_in_doubt = outcome.as_ref().is_err_and(Error::is_hearsay);
             if outcome.as_ref().is_err_and(Error::is_refused_url) {
                 refusals.fetch_add(1, Ordering::Relaxed);
             }
-            outcome
+            outcome.map(|()| hash)
         };
         let on_retry = |error: &Error, pause| {
             (self.on_event)(Event::Retrying { error, bytes_lost: sent.swap(0, Ordering::Relaxed), pause });
@@ -465,7 +561,21 @@ impl<'t> Transfer<'t> {
         let mendable = |error: &Error| {
             error.is_mendable_for_part() || (error.is_refused_url() && refusals.load(Ordering::Relaxed) < URL_REFUSALS)
         };
-        self.upload.retry.run(put, mendable, on_retry).await
+        if let Some(hash) = self.upload.retry.run(put, mendable, on_retry).await? {
+            let hash = hash.lock().unwrap_or_else(PoisonError::into_inner).finalize();
+            (self.on_event)(Event::PartSent { index, hash: hash.as_bytes() });
+        }
+        Ok(())
+    }
+
+    /// Sending a whole part again to a session that has ended is in vain, and behind some proxies nobody would hear why it
+    /// is refused.
+    async fn check_open(&self) -> Result<(), Error> {
+        let state = self.client.status(&self.session.id).await?;
+        match state.status.as_str() {
+            "uploading" => Ok(()),
+            _ => Err(Error::Ended { session_id: self.session.id.clone(), status: state.status }),
+        }
     }
 
     /// Runs the request of a part, tells every so often how much of its body has gone, and ends it when nothing goes.
@@ -503,8 +613,7 @@ impl<'t> Transfer<'t> {
 
     async fn read_part(&self, index: u32) -> Result<Option<[u8; 32]>, Error> {
         let Some(hashes) = self.hashes.clone() else { return Ok(None) };
-        let read = tokio::task::spawn_blocking(move || hashes.read(index)).await;
-        read.unwrap_or_else(|error| Err(Error::Connection(error.to_string())))
+        blocking(move || hashes.read(index)).await
     }
 }
 

@@ -21,6 +21,8 @@ enum Fault {
     Stall(usize),
     /// Is an answer with this status instead, and no bytes.
     Status(u16),
+    /// Keeps its last byte for so long.
+    Late(Duration),
 }
 
 /// What the server has, and how it behaves.
@@ -174,6 +176,12 @@ fn answer(stream: &TcpStream, served: &Mutex<Served>) -> Option<()> {
             std::thread::sleep(Duration::from_secs(60));
             None
         }
+        Some(Fault::Late(time)) => {
+            let (last, others) = bytes.split_last()?;
+            stream.write_all(others).ok()?;
+            std::thread::sleep(time);
+            stream.write_all(&[*last]).ok()
+        }
         _ => stream.write_all(&bytes).ok(),
     }
 }
@@ -248,6 +256,24 @@ async fn a_file_comes_in_ranges_and_is_compared_with_its_hash() {
         place.assert_has(&data);
         let answers = server.set().answers.len();
         assert_eq!(answers, 1 + size.div_ceil(16 * MIB), "one look, and one answer for each piece of {size} bytes");
+    }
+}
+
+/// The last byte comes at all times of the client's look at what it has to remember, so that now and then the last save
+/// meets the one before.
+#[tokio::test]
+async fn no_download_fails_when_all_has_come() {
+    let downloads = std::env::var("PARTWAY_TEST_DOWNLOADS").map_or(12, |number| number.parse().unwrap());
+    // More than what is remembered at once.
+    let data = bytes(16, 65 * MIB);
+    let server = TestServer::start(data.clone());
+    let download = download(&server).stall_timeout(Duration::from_secs(30));
+    for number in 0..downloads {
+        let place = Place::new();
+        let late = Fault::Late(Duration::from_millis(50 + number * 37 % 250));
+        server.fail([None, None, None, None, Some(late)]);
+        place.get(&download).await.unwrap_or_else(|error| panic!("number {number} of {downloads}: {error}"));
+        place.assert_has(&data);
     }
 }
 

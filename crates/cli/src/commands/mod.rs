@@ -5,13 +5,16 @@ mod database;
 pub(crate) mod db;
 pub(crate) mod docs;
 pub(crate) mod doctor;
+#[deny(clippy::print_stdout, clippy::print_stderr, reason = "output.rs prints what others say")]
 pub(crate) mod files;
+#[deny(clippy::print_stdout, clippy::print_stderr, reason = "output.rs prints what others say")]
 pub(crate) mod folders;
 pub(crate) mod fsck;
 pub(crate) mod keys;
 pub(crate) mod man;
 pub(crate) mod serve;
 pub(crate) mod storage;
+#[deny(clippy::print_stdout, clippy::print_stderr, reason = "output.rs prints what others say")]
 pub(crate) mod upload;
 pub(crate) mod usage;
 pub(crate) mod webhooks;

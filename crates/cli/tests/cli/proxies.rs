@@ -78,7 +78,7 @@ const CADDY_MAIN: &str = "{
 const CADDY_LIMIT: &str = "handle /* {\nrequest_body {\nmax_size 1MB\n}";
 
 /// A proxy's process. Dropping it ends it.
-struct Proxy {
+pub struct Proxy {
     process: Child,
     directory: TempDir,
 }
@@ -141,7 +141,8 @@ impl Proxy {
         Self::start(command, directory, address)
     }
 
-    fn start(mut command: Command, directory: TempDir, address: &str) -> Self {
+    /// Starts it in the directory, and waits until it listens.
+    pub fn start(mut command: Command, directory: TempDir, address: &str) -> Self {
         let output = std::fs::File::create(directory.path().join("output")).unwrap();
         let path = format!("{}:/usr/sbin", std::env::var("PATH").unwrap());
         command.env_clear().env("PATH", path).env("HOME", directory.path()).current_dir(directory.path());

@@ -12,6 +12,7 @@ use partway_hash::PartHasher;
 use super::part_file::PartFile;
 use super::ranges::Ranges;
 use crate::Error;
+use crate::blocking::blocking;
 
 /// Bytes gathered for one write.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -73,13 +74,6 @@ impl<S: Sink> Intake<S> {
     pub(crate) fn into_sink(self) -> Option<S> {
         self.sink
     }
-}
-
-/// Runs something that blocks off the async threads.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Error::Connection(error.to_string())))
 }
 
 /// A place in a part file.

@@ -1,18 +1,20 @@
 //! The bytes of a download that is not finished, in a file beside the one that it becomes.
 //!
-//! Invariant: what is at the target is a whole file or what was there before. While a `PartFile` lives, it is locked, so
-//! no other process writes into it.
+//! Invariants: what is at the target is a whole file or what was there before. While a `PartFile` lives, it is locked, so
+//! no other process writes into it. What is remembered of it is written by one save after the other, whoever has given up
+//! waiting for one, and by none once the file is published or discarded.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::ranges::Ranges;
 use super::state::State;
 use super::version::Version;
-use crate::Error;
+use crate::{Error, local_files};
 
 /// What stands behind the name of the target.
 pub(crate) const PART_ENDING: &str = ".partway-part";
@@ -22,6 +24,10 @@ const NEW_STATE_ENDING: &str = ".partway-state.new";
 const READ_BYTES: usize = 256 * 1024;
 /// Longest name of a file, in bytes, on the filesystems in use.
 const MAX_NAME_BYTES: usize = 255;
+/// What is wrong with a target that may not be overwritten.
+const IS_THERE: &str = "is there already";
+/// Mode of the file that is to be the target, before the user's umask.
+const MODE: u32 = 0o666;
 /// What a longer name is cut to, so that the longest of our endings fits behind it.
 const CUT_NAME_BYTES: usize = 200;
 
@@ -33,6 +39,17 @@ pub(crate) struct PartFile {
     state_path: PathBuf,
     new_state_path: PathBuf,
     target: PathBuf,
+    /// Held by whoever writes or removes what is remembered.
+    memory: Mutex<Memory>,
+}
+
+/// Whether anything may be remembered of a part file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Memory {
+    /// What has come is remembered.
+    Open,
+    /// The file was published or discarded: there is nothing to remember, and nothing may be left behind.
+    Over,
 }
 
 impl PartFile {
@@ -44,7 +61,7 @@ impl PartFile {
         }
         match fs::metadata(target) {
             Ok(there) if !there.is_file() => unfit("is there already and is not a file"),
-            Ok(_) if !overwrite => unfit("is there already"),
+            Ok(_) if !overwrite => unfit(IS_THERE),
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
                 Err(Error::File { path: target.to_owned(), source })
             }
@@ -57,8 +74,7 @@ impl PartFile {
         let path = beside(target, PART_ENDING);
         let failed = |source| Error::File { path: path.clone(), source };
         loop {
-            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-            let file = file.map_err(failed)?;
+            let file = local_files::open(&path, MODE).map_err(failed)?;
             match file.try_lock() {
                 Err(TryLockError::WouldBlock) => {
                     return Err(Error::Target {
@@ -78,6 +94,7 @@ impl PartFile {
                     new_state_path: beside(target, NEW_STATE_ENDING),
                     target: target.to_owned(),
                     path,
+                    memory: Mutex::new(Memory::Open),
                 });
             }
         }
@@ -97,18 +114,20 @@ impl PartFile {
 
     /// Forgets what is there, and what is remembered of it.
     pub(crate) fn empty(&self) -> Result<(), Error> {
-        match fs::remove_file(&self.state_path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::File { path: self.state_path.clone(), source });
-            }
-            _ => {}
-        }
+        let _memory = self.memory();
+        self.empty_held()
+    }
+
+    fn empty_held(&self) -> Result<(), Error> {
+        local_files::remove(&self.state_path)
+            .map_err(|source| Error::File { path: self.state_path.clone(), source })?;
         self.file.set_len(0).map_err(|source| self.failed(source))
     }
 
     /// Begins anew with a version of which nothing is there.
     pub(crate) fn begin(&self, url: &str, version: &Version) -> Result<(), Error> {
-        self.empty()?;
+        let _memory = self.memory();
+        self.empty_held()?;
         let state = State { url: url.to_owned(), version: version.clone(), received: Ranges::default() };
         state.write(&self.state_path, &self.new_state_path)?;
         // The full length says that the state is of this file.
@@ -133,8 +152,13 @@ impl PartFile {
         Ok(())
     }
 
-    /// Remembers what was received until now: its bytes are synced first.
+    /// Remembers what was received until now: its bytes are synced first. Does nothing once the file is published or
+    /// discarded.
     pub(crate) fn save(&self, state: &State) -> Result<(), Error> {
+        let memory = self.memory();
+        if *memory == Memory::Over {
+            return Ok(());
+        }
         self.file.sync_data().map_err(|source| self.failed(source))?;
         state.write(&self.state_path, &self.new_state_path)
     }
@@ -143,20 +167,38 @@ impl PartFile {
     pub(crate) fn publish(&self, overwrite: bool) -> Result<(), Error> {
         let failed = |source| Error::File { path: self.target.clone(), source };
         self.file.sync_all().map_err(|source| self.failed(source))?;
-        // What came there while this was under way is not overwritten either.
         Self::check_target(&self.target, overwrite)?;
-        fs::rename(&self.path, &self.target).map_err(failed)?;
+        let mut memory = self.memory();
+        if overwrite {
+            fs::rename(&self.path, &self.target).map_err(failed)?;
+        } else {
+            self.take_free_name()?;
+        }
+        *memory = Memory::Over;
         let directory = self.target.parent().filter(|parent| !parent.as_os_str().is_empty());
         File::open(directory.unwrap_or(Path::new("."))).and_then(|directory| directory.sync_all()).map_err(failed)?;
         let _ = fs::remove_file(&self.state_path);
         Ok(())
     }
 
+    /// A file that came to the target while this was under way is not overwritten either, however late it came.
+    fn take_free_name(&self) -> Result<(), Error> {
+        local_files::rename_to_free_name(&self.path, &self.target).map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => Error::Target { path: self.target.clone(), problem: IS_THERE },
+            _ => Error::File { path: self.target.clone(), source },
+        })
+    }
+
     /// Removes it, with what is remembered. The next try starts anew.
     pub(crate) fn discard(&self) {
+        *self.memory() = Memory::Over;
         for path in [&self.state_path, &self.new_state_path, &self.path] {
             let _ = fs::remove_file(path);
         }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn failed(&self, source: io::Error) -> Error {
@@ -242,6 +284,49 @@ mod tests {
             let error = PartFile::check_target(target, true).unwrap_err().to_string();
             assert!(error.contains(problem), "{error}");
         }
+    }
+
+    #[test]
+    fn saves_take_turns_and_none_is_left_behind_by_one_that_nobody_waits_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("f");
+        let part = PartFile::open(&target).unwrap();
+        part.begin(URL, &version("\"1\"")).unwrap();
+        let state = State { url: URL.into(), version: version("\"1\""), received: Ranges::from(vec![(0, 5)]) };
+        std::thread::scope(|scope| {
+            let savers: Vec<_> = (0..4).map(|_| scope.spawn(|| (0..50).try_for_each(|_| part.save(&state)))).collect();
+            // In the middle of them, and it stays the last word.
+            part.save(&state).unwrap();
+            part.publish(false).unwrap();
+            for saver in savers {
+                saver.join().unwrap().unwrap();
+            }
+        });
+        part.save(&state).unwrap();
+        assert_eq!(names(directory.path()), ["f"]);
+    }
+
+    #[test]
+    fn a_file_that_came_between_the_look_and_the_rename_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("f");
+        let part = PartFile::open(&target).unwrap();
+        part.write(b"new", 0).unwrap();
+        fs::write(&target, "old").unwrap();
+        assert!(part.take_free_name().unwrap_err().to_string().ends_with("f is there already"));
+        assert_eq!(fs::read(&target).unwrap(), b"old");
+        assert_eq!(names(directory.path()), ["f", "f.partway-part"]);
+    }
+
+    #[test]
+    fn a_part_file_that_is_a_link_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let (target, mine) = (directory.path().join("f"), directory.path().join("mine"));
+        fs::write(&mine, "precious").unwrap();
+        std::os::unix::fs::symlink(&mine, beside(&target, PART_ENDING)).unwrap();
+        let error = PartFile::open(&target).unwrap_err().to_string();
+        assert!(error.contains("f.partway-part: is a symbolic link"), "{error}");
+        assert_eq!(fs::read(&mine).unwrap(), b"precious");
     }
 
     #[test]

@@ -3,15 +3,13 @@
 //! Invariant: it names only bytes that were synced before it was written, of one version of the file. It is replaced
 //! whole or not at all.
 
-use std::fs::{self, File};
-use std::io::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::ranges::Ranges;
 use super::version::Version;
-use crate::Error;
+use crate::{Error, local_files};
 
 /// A download under way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +26,7 @@ pub(crate) struct State {
 impl State {
     /// What is remembered at `path`. What cannot be read, or is impossible, counts as nothing.
     pub(crate) fn read(path: &Path) -> Option<Self> {
-        let state: Self = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        let state: Self = serde_json::from_slice(&local_files::read(path).ok()?).ok()?;
         Some(state).filter(|state| state.received.are_within(state.version.size_bytes))
     }
 
@@ -36,20 +34,14 @@ impl State {
     pub(crate) fn write(&self, path: &Path, new_path: &Path) -> Result<(), Error> {
         let failed = |source| Error::File { path: path.to_owned(), source };
         let text = serde_json::to_vec(self).map_err(|error| failed(error.into()))?;
-        let write = || {
-            let mut file = File::create(new_path)?;
-            file.write_all(&text)?;
-            // Or a power cut may leave the name of the one with the content of neither.
-            file.sync_data()?;
-            fs::rename(new_path, path)
-        };
-        write().map_err(failed)
+        local_files::replace(path, new_path, &text).map_err(failed)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn state() -> State {
         State {

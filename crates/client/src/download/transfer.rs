@@ -8,13 +8,14 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use partway_hash::PartHasher;
 use tokio::time::Instant;
 
-use super::intake::{Intake, PartSink, blocking};
+use super::intake::{Intake, PartSink};
 use super::origin::Origin;
 use super::part_file::PartFile;
 use super::ranges::{Piece, Ranges, pieces};
 use super::state::State;
 use super::version::Version;
 use crate::Error;
+use crate::blocking::blocking;
 
 /// Pieces that an earlier run left and that are read for the hash of the whole file, at once.
 const READS: usize = 2;
@@ -63,6 +64,7 @@ impl<'t> Transfer<'t> {
         // Those that are there are trusted only as far as the hash of the whole goes.
         let there = there.into_iter().filter(|_| self.values.is_some());
         let reads = stream::iter(there.map(|piece| self.read(piece))).buffer_unordered(READS).try_collect::<()>();
+        // A save that is under way when all has come runs to its end; the last one below waits for its turn.
         let outcome = tokio::select! {
             outcome = async { tokio::try_join!(fetches, reads) } => outcome.map(drop),
             Err(error) = self.save_regularly() => Err(error),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use partway_client::{Client, Download, Downloaded, Error, FileRow, RetryPolicy, Workspace};
+use unicode_normalization::UnicodeNormalization;
 
 use super::NAMING;
 use crate::progress::Progress;
@@ -63,14 +64,14 @@ impl GetArgs {
         let workspace = self.server.patient_workspace(retry)?;
         let file = workspace.find_file(&self.file).await?;
         if self.output.as_deref() == Some(Path::new("-")) {
-            let progress = Progress::new(&human::plain(&file.name), false);
+            let progress = Progress::new(&file.name, false);
             let download = self.download(&file, retry);
             let outcome = download.to_writer(&client, std::io::stdout(), &|event| progress.show_download(&event)).await;
             progress.end();
             say_if_unverified(&file, outcome?);
             return Ok(());
         }
-        let path = target.insert(target_path(self.output.as_deref(), &file.name)?);
+        let path = target.insert(target_path(self.output.as_deref(), &file.name, &self.file)?);
         self.get_to(&client, &workspace, file, retry, path).await?;
         output::line(path.display())?;
         Ok(())
@@ -87,7 +88,7 @@ impl GetArgs {
     ) -> Result<(), Failure> {
         let mut restarts = 0;
         loop {
-            let progress = Progress::new(&human::plain(&file.name), false);
+            let progress = Progress::new(&file.name, false);
             let download = self.download(&file, retry);
             let outcome = download.to_file(client, path, &|event| progress.show_download(&event)).await;
             progress.end();
@@ -106,7 +107,7 @@ impl GetArgs {
             if is_wrong && (&now.id, &now.hash) == (&file.id, &file.hash) {
                 return Err(format!("{error}; nothing of it was kept, the same command starts anew").into());
             }
-            eprintln!("{}: changed on the server; starting anew", human::plain(&file.name));
+            output::say(format_args!("{}: changed on the server; starting anew", file.name));
             file = now;
             restarts += 1;
         }
@@ -117,16 +118,29 @@ impl GetArgs {
     }
 }
 
-/// Where the file goes. What a server calls a file names no place outside of the directory.
-fn target_path(output: Option<&Path>, name: &str) -> Result<PathBuf, Failure> {
+/// Where the file goes. What a server calls a file names no place outside of the directory, and none that a listing hides
+/// or that a terminal or a command would take for something else, unless the user has written that name: in `asked`, or as
+/// the output.
+fn target_path(output: Option<&Path>, name: &str, asked: &str) -> Result<PathBuf, Failure> {
     let directory = match output {
         Some(output) if !output.is_dir() && !output.as_os_str().as_encoded_bytes().ends_with(b"/") => {
             return Ok(output.to_owned());
         }
         other => other.unwrap_or(Path::new("")),
     };
+    let refuse = |why: &str| Err(format!("the file's name {name:?} {why}; --output PATH gives it another").into());
     if matches!(name, "" | "." | "..") || name.contains(['/', '\\', '\0']) {
-        return Err(format!("the file's name {name:?} is none for a file here; --output PATH gives it another").into());
+        return refuse("is none for a file here");
+    }
+    let is_asked = asked.rsplit('/').next().is_some_and(|last| last.nfc().eq(name.nfc()));
+    if !is_asked && name.starts_with('.') {
+        return refuse("would hide it here");
+    }
+    if !is_asked && name.starts_with('-') {
+        return refuse("looks like an option");
+    }
+    if !is_asked && name.chars().any(human::is_obeyed) {
+        return refuse("has characters that a terminal obeys");
     }
     Ok(directory.join(name))
 }
@@ -134,17 +148,15 @@ fn target_path(output: Option<&Path>, name: &str) -> Result<PathBuf, Failure> {
 fn say_if_unverified(file: &FileRow, downloaded: Downloaded) {
     if !downloaded.is_verified {
         let size = downloaded.size_bytes;
-        eprintln!(
-            "{}: {size} bytes, compared with no hash: the server knows no BLAKE3 of it",
-            human::plain(&file.name)
-        );
+        let name = &file.name;
+        output::say(format_args!("{name}: {size} bytes, compared with no hash: the server knows no BLAKE3 of it"));
     }
 }
 
 fn say_what_is_left(target: Option<&Path>) {
     let part = target.map(Download::part_path).filter(|part| part.exists());
     if let Some(part) = part {
-        eprintln!("What has come is in {}; the same command goes on with it.", part.display());
+        output::say(format_args!("What has come is in {}; the same command goes on with it.", part.display()));
     }
 }
 
@@ -156,11 +168,19 @@ mod tests {
     fn a_file_goes_where_it_is_told_and_never_out_of_a_directory() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
-        let target = |output: Option<&Path>, name: &str| target_path(output, name).map_err(|error| error.to_string());
+        let target = |output: Option<&Path>, name: &str| {
+            target_path(output, name, "0123456789").map_err(|error| error.to_string())
+        };
         assert_eq!(target(None, "ä b"), Ok(PathBuf::from("ä b")));
         assert_eq!(target(Some(path), "f"), Ok(path.join("f")));
         assert_eq!(target(Some(Path::new("new/")), "f"), Ok(PathBuf::from("new/f")));
         assert_eq!(target(Some(&path.join("g")), "f"), Ok(path.join("g")));
+        for name in [".bashrc", "-rf", "a\u{1b}[2J", "a\u{202e}gpj.exe"] {
+            assert!(target(Some(path), name).unwrap_err().contains("--output"), "{name:?}");
+            assert_eq!(target_path(Some(path), name, &format!("x/{name}")).unwrap(), path.join(name));
+        }
+        // The name as it was typed on a Mac.
+        assert!(target_path(None, ".caf\u{e9}", ".cafe\u{301}").is_ok());
         for name in ["", ".", "..", "../f", "/etc/passwd", "a\\b", "a\0"] {
             assert!(target(None, name).unwrap_err().contains("--output"), "{name}");
             assert_eq!(target(Some(Path::new("g")), name), Ok(PathBuf::from("g")));

@@ -109,6 +109,6 @@ fn say_what_is_left(shown: usize, meta: &PageMeta) {
         let first = u64::from(meta.page - 1) * u64::from(meta.limit) + 1;
         let next =
             if meta.has_next { format!("; --page {} shows more, --all all", meta.page + 1) } else { String::new() };
-        eprintln!("Files {first} to {} of {}{next}.", first + shown as u64 - 1, meta.total);
+        output::say(format_args!("Files {first} to {} of {}{next}.", first + shown as u64 - 1, meta.total));
     }
 }

@@ -33,14 +33,14 @@ pub(crate) async fn rm(args: &RmArgs) -> Result<ExitCode, Failure> {
     let mut failed = false;
     let mut complain = |wanted: &str, error: &Error| {
         failed = true;
-        eprintln!("partway: {wanted} was not deleted: {}", explained(error));
+        output::say(format_args!("partway: {wanted} was not deleted: {}", explained(error)));
     };
     let mut files: Vec<FileRow> = Vec::new();
     for wanted in &args.files {
         match workspace.find_file(wanted).await {
             Ok(file) if files.iter().any(|other| other.id == file.id) => {}
             Ok(file) => files.push(file),
-            Err(error @ Error::Unreachable(_)) => return Err(error.into()),
+            Err(error) if error.is_of_connection() => return Err(error.into()),
             Err(error) => complain(wanted, &error),
         }
     }

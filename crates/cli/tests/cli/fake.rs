@@ -1,0 +1,85 @@
+//! A server that says what a test wants it to say.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+/// How it answers: status and headers, and the body, which may come to more than what is declared.
+pub struct Answer {
+    pub status: u16,
+    pub headers: String,
+    pub body: Vec<u8>,
+    /// Whether the body comes again and again until the client has enough.
+    pub is_endless: bool,
+}
+
+impl Answer {
+    pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        Self { status, headers: String::new(), body: body.into(), is_endless: false }
+    }
+
+    pub fn json(status: u16, body: &serde_json::Value) -> Self {
+        Self::new(status, body.to_string()).header("Content-Type: application/json")
+    }
+
+    pub fn header(mut self, header: &str) -> Self {
+        self.headers.push_str(header);
+        self.headers.push_str("\r\n");
+        self
+    }
+}
+
+/// A running one.
+pub struct Fake {
+    pub url: String,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl Fake {
+    /// `answer` gets its URL, and method and path with a space in between.
+    pub fn answering(answer: impl Fn(&str, &str) -> Answer + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (own_url, seen, answer) = (url.clone(), Arc::clone(&requests), Arc::new(answer));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (url, seen, answer) = (own_url.clone(), Arc::clone(&seen), Arc::clone(&answer));
+                std::thread::spawn(move || serve(&stream, &seen, &|request| answer(&url, request)));
+            }
+        });
+        Self { url, requests }
+    }
+
+    /// How many requests of this method there were.
+    pub fn count(&self, method: &str) -> usize {
+        self.requests.lock().unwrap().iter().filter(|request| request.starts_with(method)).count()
+    }
+}
+
+/// Answers one request, and closes the connection.
+fn serve(stream: &TcpStream, seen: &Mutex<Vec<String>>, answer: &dyn Fn(&str) -> Answer) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    let mut head = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
+        if line.trim_end().is_empty() {
+            break;
+        }
+        head.push(line.trim_end().to_owned());
+    }
+    let length = head.iter().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    std::io::copy(&mut reader.by_ref().take(length.unwrap_or(0)), &mut std::io::sink()).ok()?;
+    let request = head.first()?.rsplit_once(' ')?.0.to_owned();
+    seen.lock().unwrap().push(request.clone());
+    let Answer { status, headers, body, is_endless } = answer(&request);
+    let length = if is_endless { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    let mut stream = stream;
+    write!(stream, "HTTP/1.1 {status} So\r\n{headers}{length}Connection: close\r\n\r\n").ok()?;
+    stream.write_all(&body).ok()?;
+    if is_endless {
+        std::iter::repeat_with(|| stream.write_all(&body)).find(Result::is_err)?.ok()?;
+    }
+    Some(())
+}

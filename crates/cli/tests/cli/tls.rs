@@ -1,0 +1,133 @@
+//! Servers with certificates that nobody has heard of, and addresses at which there is nobody.
+
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::proxies::Proxy;
+use crate::server::{Server, free_address, fresh, partway, run, text};
+use crate::workspace::names;
+
+/// nginx with the certificate `cert.pem` before a server.
+const NGINX: &str = "
+daemon off;
+master_process off;
+pid nginx.pid;
+error_log error.log;
+events {}
+http {
+    access_log off;
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+    server {
+        listen ADDRESS ssl;
+        ssl_certificate cert.pem;
+        ssl_certificate_key key.pem;
+        client_max_body_size 0;
+        location / {
+            proxy_pass http://UPSTREAM;
+            proxy_set_header Host $http_host;
+        }
+    }
+}
+";
+
+/// Makes `ca.pem`, and `cert.pem` and `key.pem` for localhost that it has issued.
+fn make_certificates(directory: &TempDir) {
+    let openssl = |arguments: &str| {
+        run(Command::new("openssl").args(arguments.split(' ')).current_dir(directory.path()));
+    };
+    std::fs::write(directory.path().join("names"), "subjectAltName=DNS:localhost,IP:127.0.0.1\n").unwrap();
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    openssl(&format!("req -x509 {key} -keyout ca.key -out ca.pem -days 30 -subj /CN=Test"));
+    openssl(&format!("req -new {key} -keyout key.pem -out request.pem -subj /CN=localhost"));
+    openssl("x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile names -out cert.pem");
+}
+
+#[test]
+fn a_certificate_that_is_not_trusted_ends_the_command_at_once_and_says_how_to_trust_it() {
+    let (directory, data_dir) = fresh();
+    let address = free_address();
+    let url = format!("https://{address}");
+    let upstream = free_address();
+    let server = Server::start(&data_dir, &["--public-url", &url, "--listen", &upstream]);
+    let proxy_directory = tempfile::tempdir().unwrap();
+    make_certificates(&proxy_directory);
+    let ca = proxy_directory.path().join("ca.pem");
+    let ca = std::fs::copy(&ca, directory.path().join("ca.pem")).map(|_| directory.path().join("ca.pem")).unwrap();
+    let config = NGINX.replace("ADDRESS", &address).replace("UPSTREAM", &upstream);
+    std::fs::write(proxy_directory.path().join("nginx.conf"), config).unwrap();
+    let path = proxy_directory.path().to_owned();
+    let mut nginx = Command::new("nginx");
+    nginx.arg("-p").arg(&path).arg("-c").arg(path.join("nginx.conf")).arg("-e").arg(path.join("error.log"));
+    let _proxy = Proxy::start(nginx, proxy_directory, &address);
+
+    for name in ["f", "g"] {
+        std::fs::write(directory.path().join(name), "hello").unwrap();
+    }
+    let command = |arguments: &[&str], environment: &[(&str, &str)]| -> Output {
+        let mut command = partway();
+        command.args(arguments).env("PARTWAY_URL", &url).env("PARTWAY_API_KEY", server.private_key());
+        command.envs(environment.iter().copied()).current_dir(directory.path()).output().unwrap()
+    };
+    let begin = Instant::now();
+    for arguments in
+        [&["upload", "f", "g"][..], &["files", "ls"], &["files", "get", "f"], &["files", "rm", "f", "--yes"]]
+    {
+        let output = command(arguments, &[]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        for part in
+            [&format!("the certificate of {address} is not trusted"), "UnknownIssuer", "--cacert FILE", "SSL_CERT_FILE"]
+        {
+            assert!(said.contains(part), "{part:?} is not in {said}");
+        }
+        assert!(!said.contains("trying again"), "{said}");
+    }
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+
+    let ca = ca.to_str().unwrap();
+    for (arguments, environment) in [
+        (&["upload", "f", "--cacert", ca][..], &[][..]),
+        (&["upload", "g"], &[("SSL_CERT_FILE", ca)]),
+        (&["files", "get", "f", "-o", "copy", "--cacert", ca], &[]),
+    ] {
+        let output = command(arguments, environment);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+    assert_eq!(std::fs::read(directory.path().join("copy")).unwrap(), b"hello");
+    std::fs::write(directory.path().join("no.pem"), "no certificate").unwrap();
+    for (file, problem) in [("nowhere.pem", "cannot be read"), ("no.pem", "is of no use")] {
+        let said = text(&command(&["files", "ls", "--cacert", file], &[]).stderr);
+        assert!(said.contains(&format!("--cacert {file} {problem}")), "{said}");
+    }
+    // The name in the certificate counts as well, and whoever speaks no TLS is told apart.
+    let said = text(&command(&["files", "ls", "--url", &format!("https://{upstream}"), "--cacert", ca], &[]).stderr);
+    assert!(said.contains("does not speak TLS") && said.contains("http://"), "{said}");
+    assert!(names(directory.path()).contains(&"copy".to_owned()));
+}
+
+#[test]
+fn a_host_that_is_away_is_waited_for_and_it_is_said_which_and_why() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("f"), "x").unwrap();
+    let free = free_address();
+    // RFC 6761: no such name exists.
+    for (url, problem, advice) in [
+        ("http://files.invalid:8080", "the name of files.invalid:8080 cannot be resolved", "is the name right?"),
+        (&*format!("http://{free}"), &*format!("nothing listens at {free}"), "is the server running?"),
+    ] {
+        let output = partway()
+            .args(["upload", "f", "--no-resume", "--wait", "1s", "--url", url, "--key", "sk_x"])
+            .current_dir(directory.path())
+            .output()
+            .unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(problem) && said.contains("trying again") && said.contains(advice), "{said}");
+    }
+}

@@ -26,10 +26,11 @@ class Refusal extends Error {
   }
 }
 
-/** Calls the API and returns the JSON of its answer. */
+/** Calls the API, with JSON or a form, and returns the JSON of its answer. */
 export async function callApi(url, { method, key, body, headers, signal }) {
   const request = { method, signal, headers: { Authorization: `Bearer ${key}`, ...headers } };
-  if (body) {
+  if (body instanceof FormData) request.body = body;
+  else if (body) {
     request.headers['Content-Type'] = 'application/json';
     request.body = JSON.stringify(body);
   }
@@ -58,7 +59,10 @@ export function putPart(url, part, { onSent, signal }) {
   const answered = new Promise((resolve, reject) => {
     xhr.upload.onprogress = (event) => sent(event.loaded);
     xhr.onload = () => {
-      if (xhr.status >= 200 && xhr.status < 300) resolve();
+      const isSuccess = xhr.status >= 200 && xhr.status < 300;
+      // Some proxies answer 200 by themselves when a body breaks off; whoever has stored a part names it.
+      if (isSuccess && xhr.getResponseHeader('ETag')) resolve();
+      else if (isSuccess) reject(new Lost('The answer to a part has no ETag'));
       else reject(new Refusal(xhr.status, xhr.responseText, xhr.getResponseHeader('Retry-After')));
     };
     xhr.onabort = () => reject(signal.aborted ? signal.reason : new Lost('Nothing moved on the connection'));

@@ -2,8 +2,10 @@
 //
 // All that is needed to go on is the session's id, because the server knows which parts are missing. It is kept in
 // localStorage, and so a pause, a refresh of the page and a closed laptop are one and the same thing: `run` again, with
-// the same file.
+// the same file. Another file may have the same name, size and time: so a part counts only if what was sent has the hash
+// of what the file has there now, and others are sent again.
 
+import { Memory, hashOf } from './memory.js';
 import { callApi, putPart, retry } from './requests.js';
 
 const PARTS_AT_ONCE = 4; // a browser opens at most six connections to a host
@@ -21,29 +23,46 @@ export class Upload {
    * @param {string} options.key a public key (pk_...)
    * @param {number} [options.ttlSeconds] how long an upload that nobody goes on with is kept
    * @param {(fraction: number) => void} [options.onProgress]
-   * @param {(state: string, error?: Error, pauseMs?: number) => void} [options.onState] see `retry`
+   * @param {(state: string, error?: Error, pauseMs?: number) => void} [options.onState] see `retry`; and `comparing`, while
+   *   parts that were sent before are compared with the file
    */
   constructor(file, { server, key, ttlSeconds = 86_400, onProgress = () => {}, onState = () => {} }) {
     Object.assign(this, { file, key, ttlSeconds, onProgress, onState });
-    this.api = `${server.replace(/\/+$/, '')}/api/v1/multipart`;
-    this.memory = `partway ${this.api} ${file.name} ${file.size} ${file.lastModified}`;
+    const api = `${server.replace(/\/+$/, '')}/api/v1`;
+    this.api = `${api}/multipart`;
+    this.uploads = `${api}/uploads`;
+    this.memory = new Memory(`partway ${this.api} ${file.name} ${file.size} ${file.lastModified}`);
   }
 
   /** Begins, or goes on. Resolves to the file's record; rejects with an AbortError when paused or aborted. */
   async run() {
+    if (this.file.size === 0) return this.sendEmpty();
     for (;;) {
       this.stop = new AbortController();
       try {
         await this.openSession();
         await this.sendMissingParts();
         const record = await this.ask('POST', '/complete', { session_id: this.session });
-        localStorage.removeItem(this.memory);
+        this.memory.forget();
         return record;
       } catch (error) {
-        if (this.session && OVER.includes(error.errorCode)) localStorage.removeItem(this.memory);
+        if (this.session && OVER.includes(error.errorCode)) this.memory.forget();
         else if (!ELSEWHERE.includes(error.errorCode)) throw error;
       }
     }
+  }
+
+  /** A session has at least one byte: a file without any goes up in one request. */
+  async sendEmpty() {
+    this.stop = new AbortController();
+    const { signal } = this.stop;
+    const form = new FormData();
+    form.append('file_name', this.file.name);
+    form.append('file', this.file);
+    const upload = () => callApi(this.uploads, { method: 'POST', key: this.key, body: form, signal });
+    const record = await retry(upload, { onState: this.onState, signal });
+    this.onProgress(1);
+    return record;
   }
 
   /** Stops sending. The server keeps the parts that have arrived. */
@@ -55,26 +74,27 @@ export class Upload {
   async abort() {
     this.pause();
     this.stop = new AbortController();
-    const session = localStorage.getItem(this.memory);
+    const { session } = this.memory;
     try {
       if (session) await this.ask('DELETE', `/${session}`);
     } catch (error) {
       if (!OVER.includes(error.errorCode)) throw error;
     }
-    localStorage.removeItem(this.memory);
+    this.memory.forget();
   }
 
   /** Finds the session that was begun for this file, or starts one. */
   async openSession() {
-    this.session = localStorage.getItem(this.memory);
+    this.session = this.memory.session;
+    this.distrusted = new Set(); // parts that have arrived, and are not this file's
     if (this.session) {
       const found = await this.ask('GET', `/${this.session}`);
-      if (['aborted', 'expired'].includes(found.status)) {
-        localStorage.removeItem(this.memory);
-        return this.openSession();
-      }
+      if (['aborted', 'expired'].includes(found.status)) return this.beginAnew();
       this.partSize = found.part_size;
-      this.missing = found.missing_parts; // none if it is completed; completing again repeats the record
+      this.distrusted = await this.partsOfOthers(found.uploaded_parts);
+      if (found.status === 'completed' && this.distrusted.size > 0) return this.beginAnew();
+      // None if it is completed; completing again repeats the record.
+      this.missing = [...found.missing_parts, ...this.distrusted].sort((a, b) => a - b);
       this.keepUrls([]);
     } else {
       const { name, size, type } = this.file;
@@ -82,7 +102,7 @@ export class Upload {
       // If the answer is lost, the next try gets the same session, not a second one.
       const started = await this.ask('POST', '/start', body, { 'Idempotency-Key': `${Date.now()}-${Math.random()}` });
       this.session = started.session_id;
-      localStorage.setItem(this.memory, this.session);
+      this.memory.session = this.session;
       this.partSize = started.part_size;
       this.missing = [...started.parts.keys()];
       this.keepUrls(started.parts.entries());
@@ -90,6 +110,24 @@ export class Upload {
     this.arrived = this.file.size - this.missing.reduce((bytes, index) => bytes + this.part(index).size, 0);
     this.underway = new Map(); // by part, the bytes that were sent so far
     this.report();
+  }
+
+  beginAnew() {
+    this.memory.forget();
+    return this.openSession();
+  }
+
+  /** Which of these parts, that have arrived, are not known to be this file's. Nothing is remembered of them any more. */
+  async partsOfOthers(indices) {
+    const others = new Set();
+    if (indices.length > 0) this.onState('comparing');
+    for (const index of indices) {
+      const sent = this.memory.hashOfPart(index);
+      if (sent && sent === await hashOf(this.part(index), this.stop.signal)) continue;
+      others.add(index);
+      this.memory.forgetPart(index);
+    }
+    return others;
   }
 
   /** Sends some parts side by side. The first failure that no retry can mend stops them all. */
@@ -109,6 +147,7 @@ export class Upload {
   async sendPart(index) {
     const { signal } = this.stop;
     const part = this.part(index);
+    const hash = await hashOf(part, signal);
     const onSent = (bytes) => this.report(this.underway.set(index, bytes));
     let refusedUrl;
     let refusals = 0;
@@ -129,6 +168,8 @@ export class Upload {
         this.underway.delete(index);
       }
     }, { onState: this.onState, signal });
+    this.memory.notePart(index, hash);
+    this.distrusted.delete(index);
     this.arrived += part.size;
     this.report();
   }
@@ -142,6 +183,11 @@ export class Upload {
       .then(({ parts }) => this.keepUrls(parts.map(({ index, url }) => [index, url])))
       .finally(() => delete this.renewing);
     await this.renewing;
+    if (!this.urls.has(index) && this.distrusted.has(index)) {
+      const asked = { parts: [index], ttl_seconds: this.ttlSeconds };
+      const { parts: [{ url }] } = await this.call('POST', `/${this.session}/parts`, asked);
+      this.urls.set(index, url);
+    }
     return this.urls.get(index);
   }
 

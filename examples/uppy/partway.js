@@ -5,6 +5,8 @@
 // sent to a data: URL that has the answer in the XML it reads. A page with a Content-Security-Policy has to allow that:
 // `connect-src data:` beside the server's address.
 
+import { Memory, hashOf } from './memory.js';
+
 const MIB = 1024 * 1024;
 const MAX_PARTS = 10_000;
 
@@ -18,13 +20,17 @@ export class Partway {
   #key;
   #ttlSeconds;
   #getFile;
+  #uploads;
   #unanswered = new Map(); // by file, the idempotency key of a start
+  #hashes = new Map(); // by session, the hashes of parts that are on their way
 
   /** The records of the files that are complete, by Uppy's file id. */
   records = new Map();
 
   constructor({ server, key, ttlSeconds, getFile }) {
-    this.#api = `${server.replace(/\/+$/, '')}/api/v1/multipart`;
+    const api = `${server.replace(/\/+$/, '')}/api/v1`;
+    this.#api = `${api}/multipart`;
+    this.#uploads = `${api}/uploads`;
     this.#key = key;
     this.#ttlSeconds = ttlSeconds;
     this.#getFile = getFile;
@@ -35,15 +41,40 @@ export class Partway {
    * parts from 1, Partway from 0.
    */
   signRequest = async ({ method, key: fileId, uploadId: session, partNumber }) => {
-    if (partNumber) return { url: await this.#urlOf(session, partNumber - 1) };
-    if (method === 'GET') return answer(await this.#list(session));
+    if (partNumber) return { url: await this.#urlOf(session, fileId, partNumber - 1) };
+    if (method === 'PUT') return answer(await this.#sendEmpty(fileId));
+    if (method === 'GET') return answer(await this.#list(session, fileId));
     if (method === 'DELETE') return answer(await this.abort(session));
     return answer(session ? await this.#complete(session, fileId) : await this.#start(fileId));
   };
 
+  /**
+   * A part of the file has arrived. Its hash is remembered: Uppy knows a file by its name, size, time and type, which
+   * another one may have as well.
+   */
+  noteUploaded({ s3Multipart: { uploadId: session } }, { PartNumber: partNumber }) {
+    memoryOf(session).notePart(partNumber - 1, this.#hashes.get(session)?.get(partNumber - 1));
+  }
+
   /** Gives a session up. Repeating it is harmless. */
   async abort(session) {
     await this.#call('DELETE', `/${session}`);
+    this.#forget(session);
+    return '';
+  }
+
+  #forget(session) {
+    this.#hashes.delete(session);
+    memoryOf(session).forget();
+  }
+
+  /** A file without any byte is no multipart upload: it goes up in one request. */
+  async #sendEmpty(fileId) {
+    const { name, data } = this.#getFile(fileId);
+    const form = new FormData();
+    form.append('file_name', name);
+    form.append('file', data);
+    this.records.set(fileId, await this.#send('POST', this.#uploads, form));
     return '';
   }
 
@@ -60,14 +91,36 @@ export class Partway {
   }
 
   /** A new URL, asked for when the part's turn comes. That also lets the session live on. */
-  async #urlOf(session, index) {
+  async #urlOf(session, fileId, index) {
+    const hash = await hashOf(this.#part(fileId, index));
+    if (!this.#hashes.has(session)) this.#hashes.set(session, new Map());
+    this.#hashes.get(session).set(index, hash);
     const signed = await this.#call('POST', `/${session}/parts`, { parts: [index], ttl_seconds: this.#ttlSeconds });
     return signed.parts[0].url;
   }
 
-  async #list(session) {
-    const { status, uploaded_parts: indices } = await this.#call('GET', `/${session}`);
+  #part(fileId, index) {
+    const { data } = this.#getFile(fileId);
+    const size = partSize(data);
+    return data.slice(index * size, (index + 1) * size);
+  }
+
+  /** Of the parts that have arrived, those that are this file's. Uppy sends the others again. */
+  async #list(session, fileId) {
+    const { status, uploaded_parts: arrived } = await this.#call('GET', `/${session}`);
     if (status === 'aborted' || status === 'expired') throw new CallError(410, { errorCode: 'SESSION_EXPIRED' });
+    const memory = memoryOf(session);
+    const indices = [];
+    for (const index of arrived) {
+      const sent = memory.hashOfPart(index);
+      if (sent && sent === await hashOf(this.#part(fileId, index))) indices.push(index);
+      else memory.forgetPart(index);
+    }
+    // Completed with parts of another file: begins anew.
+    if (status === 'completed' && indices.length < arrived.length) {
+      this.#forget(session);
+      throw new CallError(410, { errorCode: 'SESSION_EXPIRED' });
+    }
     // Partway completes without entity tags, but Uppy takes a part that has none for missing.
     const parts = indices.map((index) => xml('Part', xml('PartNumber', index + 1) + xml('ETag', index + 1)));
     return xml('ListPartsResult', parts.join(''));
@@ -76,21 +129,32 @@ export class Partway {
   async #complete(session, fileId) {
     const record = await this.#call('POST', '/complete', { session_id: session });
     this.records.set(fileId, record);
+    this.#forget(session);
     return xml('CompleteMultipartUploadResult', xml('Location', escape(record.url)) + xml('Key', escape(record.path)));
   }
 
-  async #call(method, path, body, headers) {
+  #call(method, path, body, headers) {
+    return this.#send(method, this.#api + path, body, headers);
+  }
+
+  async #send(method, url, body, headers) {
     const request = { method, headers: { Authorization: `Bearer ${this.#key}`, ...headers } };
-    if (body) {
+    if (body instanceof FormData) request.body = body;
+    else if (body) {
       request.headers['Content-Type'] = 'application/json';
       request.body = JSON.stringify(body);
     }
-    const response = await fetch(this.#api + path, request).catch(() => undefined);
+    const response = await fetch(url, request).catch(() => undefined);
     const text = await response?.text().catch(() => undefined);
     if (text === undefined) throw new CallError(0, { message: 'The server cannot be reached' });
     if (!response.ok) throw new CallError(response.status, parse(text), response.headers.get('Retry-After'));
     return parse(text);
   }
+}
+
+/** What is remembered of a session. */
+function memoryOf(session) {
+  return new Memory(`partway ${session}`);
 }
 
 /** A call that had no answer (status 0), or one other than 2xx. */

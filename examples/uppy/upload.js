@@ -13,7 +13,7 @@ const FIRST_PAUSE_MS = 500; // it doubles with every try
 const LONGEST_PAUSE_MS = 30_000;
 
 const query = new URLSearchParams(location.search);
-const uppy = new Uppy({ infoTimeout: 2_000, restrictions: { minFileSize: 1 } }); // Partway has no empty files
+const uppy = new Uppy({ infoTimeout: 2_000 });
 const partway = new Partway({
   server: query.get('server') ?? location.origin,
   key: query.get('key') ?? '',
@@ -33,9 +33,15 @@ uppy
     signRequest: partway.signRequest,
   });
 
-uppy.on('pause-all', () => show('paused', 'Paused.'));
+let isPaused = false;
+uppy.on('pause-all', () => {
+  isPaused = true;
+  show('paused', 'Paused.');
+});
+uppy.on('resume-all', () => (isPaused = false));
 uppy.on('is-offline', () => show('offline', 'Waiting for the network …'));
-uppy.on('upload-progress', () => show('uploading', 'Uploading …'));
+// A request that breaks off, or is broken off, tells of its progress once more.
+uppy.on('upload-progress', () => !isPaused && navigator.onLine && show('uploading', 'Uploading …'));
 uppy.on('upload-success', (file) => {
   const { url, hash } = partway.records.get(file.id);
   const item = document.querySelector('template').content.cloneNode(true);
@@ -53,7 +59,10 @@ uppy.on('file-removed', async (file) => {
 
 // The plugin itself tries a request again for about a second. What follows is for all that takes longer.
 const failures = new Map(); // by file, how often it has failed since a part last arrived
-uppy.on('s3-multipart:part-uploaded', (file) => failures.delete(file.id));
+uppy.on('s3-multipart:part-uploaded', (file, part) => {
+  partway.noteUploaded(uppy.getFile(file.id), part);
+  failures.delete(file.id);
+});
 uppy.on('upload-error', async ({ id, data }, error) => {
   const { meaning, message } = explain(error);
   // A file that was changed or deleted meanwhile looks like a lost connection, too; but reading it fails.

@@ -1,6 +1,7 @@
 // What the examples promise. Each promise gets `open` (opens the page of the example, with settings for its query),
 // `partway` and the `proxy` in front of it, `startPartway` (another one, with settings), and a `file` of 100 MB, a
-// `smallFile` of half of that and a `tinyFile`, each with `path`, `parts` and `sha256`.
+// `smallFile` of half of that, a `twin` of the latter (another file of the same name, size and time), a `tinyFile` and an
+// `emptyFile`, each with `path`, `parts` and `sha256`.
 
 import assert from 'node:assert/strict';
 import { appendFile, copyFile } from 'node:fs/promises';
@@ -128,6 +129,53 @@ export const promises = {
     answer();
     await afterwards(proxy, session, async () => {
       await begin();
+      await isThere(example, file);
+    });
+  },
+
+  async 'another file of the same name, size and time is never mixed with what was sent of the first'(
+    { open, proxy, smallFile, twin },
+  ) {
+    const example = await open();
+    const session = await inTheMiddle(example, proxy, smallFile);
+    assert(proxy.acknowledged(session).size > 0, 'no part had arrived');
+    const begin = await example.refresh(twin.path);
+    proxy.release();
+    await begin();
+    await isThere(example, twin);
+  },
+
+  async 'another file of the same name, size and time is not taken for one that was complete'(
+    { open, proxy, smallFile, twin },
+  ) {
+    const example = await open();
+    const answer = proxy.holdNextAnswer('POST', /\/complete$/);
+    await example.begin(smallFile.path);
+    await until('it is complete', answer.isHeld);
+    const begin = await example.refresh(twin.path);
+    answer();
+    await begin();
+    await isThere(example, twin);
+  },
+
+  async 'an empty file goes up, too'({ open, proxy, emptyFile: file }) {
+    const example = await open();
+    await example.begin(file.path);
+    await isThere(example, file);
+    assert.equal(proxy.puts.length, 0);
+  },
+
+  async 'a page that may not remember anything uploads all the same'({ open, proxy, smallFile: file }) {
+    const example = await open();
+    await example.page.addInitScript(denyStorage);
+    await example.page.reload();
+    const session = await inTheMiddle(example, proxy, file);
+    await example.pause();
+    await example.reaches('paused');
+    await until('nothing is underway', () => example.underway.size === 0);
+    await afterwards(proxy, session, async () => {
+      proxy.release();
+      await example.goOn();
       await isThere(example, file);
     });
   },
@@ -270,6 +318,15 @@ async function isThere(example, file) {
   const { url, hash } = await example.result();
   assert.match(hash, /^blake3:[0-9a-f]{64}$/);
   assert.equal(await sha256Of(url), file.sha256);
+}
+
+/** Runs in the page: as with cookies blocked, or in a sandboxed frame. */
+function denyStorage() {
+  Object.defineProperty(window, 'localStorage', {
+    get() {
+      throw new DOMException('denied', 'SecurityError');
+    },
+  });
 }
 
 function hasExpired(url) {

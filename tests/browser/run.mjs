@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, stat, utimes } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { finished } from 'node:stream/promises';
@@ -70,6 +70,8 @@ async function run() {
   const file = await makeFile(folder, 'file of 100 MB.bin', 100_000_000);
   const smallFile = await makeFile(folder, 'file of 50 MB.bin', 50_000_000);
   const tinyFile = await makeFile(folder, '1 MB & <more> of 100 % "naïve" &amp; #1?.bin', 1_000_000);
+  const emptyFile = await makeFile(folder, '.gitkeep', 0);
+  const twin = await makeTwin(folder, smallFile);
   const ownSignals = { handleSIGINT: false, handleSIGTERM: false, handleSIGHUP: false };
   const launch = { executablePath, args: BROWSER_FLAGS, headless: true, chromiumSandbox: false, ...ownSignals };
   const browser = await chromium.launch(launch);
@@ -89,7 +91,7 @@ async function run() {
       };
       await report(`${Example.title}: ${name}`, async () => {
         try {
-          await keep({ open, proxy, partway, startPartway, file, smallFile, tinyFile });
+          await keep({ open, proxy, partway, startPartway, file, smallFile, twin, tinyFile, emptyFile });
         } finally {
           for (const example of opened) await example.close();
           await proxy.reset();
@@ -119,13 +121,25 @@ async function report(name, keep) {
   }
 }
 
+/** Another file of the same name, size and time. */
+async function makeTwin(folder, { path: first }) {
+  const elsewhere = path.join(folder, 'elsewhere');
+  await mkdir(elsewhere);
+  const { size, atime, mtime } = await stat(first);
+  const twin = await makeFile(elsewhere, path.basename(first), size, 'another file');
+  // Whole milliseconds, which is what a browser sees.
+  const at = new Date(Math.floor(mtime.getTime()));
+  for (const file of [first, twin.path]) await utimes(file, atime, at);
+  return twin;
+}
+
 /** Bytes that do not repeat, the same in every run. */
-async function makeFile(folder, name, size) {
+async function makeFile(folder, name, size, begin = name) {
   const file = { path: path.join(folder, name), parts: Math.ceil(size / PART_BYTES) };
   const out = createWriteStream(file.path);
   const whole = createHash('sha256');
   const block = Buffer.alloc(1_000_000);
-  let seed = createHash('sha256').update(name).digest();
+  let seed = createHash('sha256').update(begin).digest();
   for (let written = 0; written < size; written += block.length) {
     // Every 4 KiB begins with another hash, so that no two places of the file look the same.
     for (let at = 0; at < block.length; at += 4096) {

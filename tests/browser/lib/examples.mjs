@@ -4,18 +4,23 @@ import { until } from './until.mjs';
 
 class Example {
   #context;
+  /** Every state that the page has shown since the last thing that was done to it. One that passes in a moment counts. */
+  #states = [];
 
   /** Opens the page at `url` in a browser profile of its own. */
   async open(browser, url) {
     this.#context = await browser.newContext();
     this.page = await this.#context.newPage();
+    this.page.setDefaultTimeout(150_000);
     this.errors = [];
     this.page.on('pageerror', (error) => this.errors.push(error));
     this.underway = new Set(); // PUTs, as the browser sees them
     this.page.on('request', (request) => request.method() === 'PUT' && this.underway.add(request));
     this.page.on('requestfinished', (request) => this.underway.delete(request));
     this.page.on('requestfailed', (request) => this.underway.delete(request));
+    await this.page.exposeBinding('tellState', (_, state) => this.#states.push(state));
     await this.page.addInitScript(recordProgress, this.progressBar);
+    await this.page.addInitScript(tellStates);
     await this.page.goto(url);
     return this;
   }
@@ -30,6 +35,11 @@ class Example {
     return this.page.evaluate('recordedProgress');
   }
 
+  /** Something is done to the page: what it showed before does not count any more. */
+  act() {
+    this.#states = [];
+  }
+
   async state() {
     return this.page.locator('#status').getAttribute('data-state');
   }
@@ -40,13 +50,14 @@ class Example {
 
   async reaches(state) {
     try {
-      await until(`state ${state}`, async () => (await this.state()) === state);
+      await until(`state ${state}`, async () => this.#states.includes(state) || (await this.state()) === state);
     } catch (error) {
       throw new Error(`${error.message}; it is ${await this.state()}: ${await this.statusText()}`);
     }
   }
 
   setOffline(isOffline) {
+    this.act();
     return this.#context.setOffline(isOffline);
   }
 
@@ -76,14 +87,17 @@ export class PlainExample extends Example {
   }
 
   goOn() {
+    this.act();
     return this.page.locator('#start').click();
   }
 
   pause() {
+    this.act();
     return this.page.locator('#pause').click();
   }
 
   abort() {
+    this.act();
     return this.page.locator('#abort').click();
   }
 
@@ -101,6 +115,7 @@ export class UppyExample extends Example {
   resultAt = ['#results a', '#results code'];
 
   async begin(file) {
+    this.act();
     await this.page.locator('input.uppy-Dashboard-input').first().setInputFiles(file);
     await this.page.locator('.uppy-StatusBar-actionBtn--upload').click();
   }
@@ -116,14 +131,17 @@ export class UppyExample extends Example {
   }
 
   goOn() {
+    this.act();
     return this.page.locator('[data-cy=togglePauseResume]').click();
   }
 
   pause() {
+    this.act();
     return this.page.locator('[data-cy=togglePauseResume]').click();
   }
 
   abort() {
+    this.act();
     return this.page.locator('[data-cy=cancel]').click();
   }
 
@@ -136,6 +154,15 @@ export class UppyExample extends Example {
     const stored = await this.page.evaluate(readGoldenRetriever);
     return stored.some(test);
   }
+}
+
+/** Runs in the page. */
+function tellStates() {
+  let last;
+  new MutationObserver(() => {
+    const state = document.querySelector('#status')?.dataset.state;
+    if (state && state !== last) tellState((last = state));
+  }).observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: ['data-state'] });
 }
 
 /** Runs in the page. */

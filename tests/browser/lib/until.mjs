@@ -1,5 +1,8 @@
-/** Waits until `condition` gives something true, and returns it. Fails after `seconds`, saying what was waited for. */
-export async function until(what, condition, seconds = 30) {
+/**
+ * Waits until `condition` gives something true, and returns it. Fails after `seconds`, saying what was waited for: they are
+ * for what never comes, not for a slow machine.
+ */
+export async function until(what, condition, seconds = 150) {
   const deadline = performance.now() + seconds * 1000;
   for (;;) {
     const value = await condition();

@@ -1,0 +1,97 @@
+// What the browser remembers of an upload: its session, and a hash of each part that has arrived. By localStorage; where
+// that may not be used (cookies are blocked, the frame is sandboxed, it is full), for the life of the page.
+
+const PIECE_BYTES = 8 * 1024 * 1024;
+const fallback = new Map();
+
+export class Memory {
+  /** @param {string} name what the upload is known by */
+  constructor(name) {
+    this.name = name;
+  }
+
+  get session() {
+    return read(this.name);
+  }
+
+  /** A new session has nothing of the one before. */
+  set session(session) {
+    this.forget();
+    write(this.name, session);
+  }
+
+  hashOfPart(index) {
+    return read(this.#nameOf(index));
+  }
+
+  /** Without a hash nothing is noted, and the part is sent again when the upload is gone on with. */
+  notePart(index, hash) {
+    if (hash) write(this.#nameOf(index), hash);
+    else this.forgetPart(index);
+  }
+
+  forgetPart(index) {
+    remove(this.#nameOf(index));
+  }
+
+  forget() {
+    for (const name of names()) if (name === this.name || name.startsWith(this.#nameOf(''))) remove(name);
+  }
+
+  #nameOf(index) {
+    return `${this.name} part ${index}`;
+  }
+}
+
+/**
+ * A hash of a part, 8 MiB at a time, since SubtleCrypto wants all at once: the SHA-256 of the SHA-256 of each piece. None
+ * on a page without SubtleCrypto: one that came over plain http from another machine.
+ */
+export async function hashOf(blob, signal) {
+  if (!globalThis.crypto?.subtle) return undefined;
+  const hashes = [];
+  for (let at = 0; at < blob.size; at += PIECE_BYTES) {
+    signal?.throwIfAborted();
+    const piece = await blob.slice(at, at + PIECE_BYTES).arrayBuffer().catch(() => {
+      throw new Error('The file was changed or deleted. Choose it again.');
+    });
+    hashes.push(new Uint8Array(await crypto.subtle.digest('SHA-256', piece)));
+  }
+  const whole = await new Blob(hashes).arrayBuffer();
+  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', whole));
+  return [...hash].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+function read(name) {
+  try {
+    return localStorage.getItem(name) ?? fallback.get(name) ?? null;
+  } catch {
+    return fallback.get(name) ?? null;
+  }
+}
+
+function write(name, value) {
+  remove(name);
+  try {
+    localStorage.setItem(name, value);
+  } catch {
+    fallback.set(name, value);
+  }
+}
+
+function remove(name) {
+  fallback.delete(name);
+  try {
+    localStorage.removeItem(name);
+  } catch {
+    // There is nothing of it.
+  }
+}
+
+function names() {
+  try {
+    return [...fallback.keys(), ...Object.keys(localStorage)];
+  } catch {
+    return [...fallback.keys()];
+  }
+}

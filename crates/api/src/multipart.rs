@@ -81,8 +81,8 @@ pub struct StartResponse {
     pub workspace_id: String,
     /// What was asked for, as the server understood it.
     pub policy: Policy,
-    /// The kind of `hash` that the server can compare with the whole file: `blake3`, or `crc64nvme` where the parts go to
-    /// an S3 store.
+    /// The kind of `hash` that the server can compare with the whole file: `blake3`; where the parts go to an S3 store,
+    /// `crc64nvme` if the store keeps that of whole objects, otherwise `none`. Another one is refused.
     #[serde(default = "blake3")]
     #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::HashAlgorithm))]
     pub hash_algorithm: String,
@@ -157,7 +157,7 @@ pub struct SessionResponse {
     pub created_at: String,
     /// When it expires, in Unix seconds.
     pub expire_at: i64,
-    /// The kind of `hash` that the server can compare with the whole file: `blake3` or `crc64nvme`.
+    /// The kind of `hash` that the server can compare with the whole file: `blake3`, `crc64nvme` or `none`.
     #[serde(default = "blake3")]
     #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::HashAlgorithm))]
     pub hash_algorithm: String,

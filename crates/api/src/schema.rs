@@ -161,8 +161,10 @@ pub enum SessionStatus {
 pub enum HashAlgorithm {
     /// BLAKE3.
     Blake3,
-    /// CRC-64/NVME, where the parts go to an S3 store.
+    /// CRC-64/NVME, where the parts go to an S3 store that keeps it.
     Crc64Nvme,
+    /// None, where they go to one that keeps none.
+    None,
 }
 
 /// How a file came in.

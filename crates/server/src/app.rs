@@ -159,7 +159,7 @@ impl App {
         };
         let urls = Arc::new(Urls::new(&config.http, listening_on, Presigner::new(&secrets.part_urls)));
         let events = Events::new(Arc::clone(&urls));
-        let outgoing = Outgoing::new(&config.outgoing)?;
+        let outgoing = Outgoing::new(&config)?;
         let uploads = Uploads::new(db.clone(), &stores, local, events.clone(), outgoing.clone(), &config);
         let grace_seconds = config.storage.url_lifetime.0.as_secs();
         let files = Files::new(db.clone(), events.clone(), uploads.garbage_bell(), grace_seconds);

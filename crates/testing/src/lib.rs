@@ -6,8 +6,10 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failure here is a failed test")]
 
 mod garage;
+mod odd_store;
 mod postgres;
 mod watchdog;
 
 pub use garage::Garage;
+pub use odd_store::{Manners, OddStore};
 pub use postgres::Postgres;

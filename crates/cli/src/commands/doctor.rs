@@ -237,7 +237,7 @@ fn bucket_problem(error: &StorageError) -> Health {
 async fn try_upload(doctor: &mut Doctor, store: &S3Store, blob_id: Uuid) -> Result<(), StorageError> {
     let headers = BlobHeaders { content_type: "text/plain".to_owned(), content_disposition: "inline".to_owned() };
     let upload_id = store.create_upload(blob_id, &headers).await?;
-    let url = store.presign_parts(blob_id, &upload_id, &[0], TRIAL_SECONDS)?.remove(0);
+    let url = store.presign_parts(blob_id, &upload_id, &[(0, 14)], TRIAL_SECONDS)?.remove(0);
     let change = "storage.public_endpoint: the address by which clients reach the store";
     let (status, answer) = match store.send_as_browser(&url, Bytes::from_static(b"partway doctor")).await {
         Ok(answer) => answer,

@@ -1,9 +1,11 @@
 //! `partway webhooks add|list|remove|secret|dead|replay`
 
 use clap::{Args, Subcommand, ValueEnum};
-use partway_server::db::deliveries;
+use partway_server::Config;
+use partway_server::db::deliveries::{self, WebhookState};
 use partway_server::db::webhooks::{self, Webhook};
 use partway_server::input::WebhookUrl;
+use partway_server::outgoing::{Outgoing, Reachability, origin_of};
 use partway_server::service::event::EventKind;
 use partway_server::service::webhook::{self, Signer};
 use serde_json::json;
@@ -19,7 +21,7 @@ use crate::{Failure, output, table};
 pub(crate) enum WebhooksCommand {
     /// Have events of a workspace sent to a URL. Prints the secret that signs them.
     Add(AddArgs),
-    /// List all webhooks, and how many events wait for each.
+    /// List all webhooks, how many events wait for each, and why they do.
     List(OutputArgs),
     /// Remove a webhook, and what it was still to be sent.
     Remove(RemoveArgs),
@@ -107,14 +109,37 @@ pub(crate) fn webhooks(command: WebhooksCommand) -> Result<(), Failure> {
     }
 }
 
+/// Whether the server will call the URL.
+fn examine(config: &Config, url: &str) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let origin = origin_of(url);
+    match runtime.block_on(async { Outgoing::new(config)?.examine(url).await.map_err(Failure::from) })? {
+        Reachability::Open => Ok(()),
+        Reachability::Forbidden => Err(format!(
+            "{origin} is not globally reachable, or of this server's own network: the server would never call it; name its \
+             host or network in outgoing.allowed_hosts, then add it again"
+        )
+        .into()),
+        Reachability::NoSuchName | Reachability::Unknown => {
+            eprintln!(
+                "partway: warning: {origin} is not found by its name. It is called once the name leads to an address that is \
+                 globally reachable, or that outgoing.allowed_hosts names."
+            );
+            Ok(())
+        }
+    }
+}
+
 fn add(args: AddArgs) -> Result<(), Failure> {
     let url = WebhookUrl::parse(&args.url)?.into_inner();
+    let config = args.output.store.config()?;
+    examine(&config, &url)?;
     let kinds: Vec<EventKind> = match args.events.is_empty() {
         true => EventKind::ALL.to_vec(),
         false => args.events.iter().map(|event| event.kind()).collect(),
     };
     let wanted = args.workspace;
-    let made = write(&args.output.store.config()?, move |tx| match choose(tx, wanted.as_deref())? {
+    let made = write(&config, move |tx| match choose(tx, wanted.as_deref())? {
         Ok(workspace) => {
             let webhook = webhook::add(tx, workspace.id, url, &kinds)?;
             let secret = Signer::open(tx)?.secret(webhook.id);
@@ -134,37 +159,35 @@ fn add(args: AddArgs) -> Result<(), Failure> {
 }
 
 fn list(args: &OutputArgs) -> Result<(), Failure> {
-    let (webhooks, counts) =
-        read(&args.store.config()?, |tx| Ok((webhooks::list_all(tx)?, deliveries::count_by_webhook(tx)?)))?;
-    let counted = |id| counts.iter().find(|(webhook_id, ..)| *webhook_id == id).map_or((0, 0), |(_, w, d)| (*w, *d));
+    let (webhooks, states) =
+        read(&args.store.config()?, |tx| Ok((webhooks::list_all(tx)?, deliveries::states_by_webhook(tx)?)))?;
+    let state_of =
+        |id| states.iter().find(|state| state.webhook_id == id).cloned().unwrap_or_else(|| WebhookState::quiet(id));
     if args.json {
         for Webhook { id, workspace_id, url, events, created_at } in &webhooks {
-            let (waiting, dead) = counted(Some(*id));
+            let WebhookState { waiting, dead, last_error, .. } = state_of(Some(*id));
             output::json(
                 &json!({"id": id.to_string(), "workspace_id": workspace_id.to_string(), "url": url, "events": events,
-                       "created_at": created_at.to_iso8601(), "waiting": waiting, "dead": dead}),
+                       "created_at": created_at.to_iso8601(), "waiting": waiting, "dead": dead, "last_error": last_error}),
             )?;
         }
         return Ok(());
     }
+    let row = |id: String, url: String, events: String, state: WebhookState| {
+        let error = state.last_error.unwrap_or_else(|| "-".to_owned());
+        [id, url, events, state.waiting.to_string(), state.dead.to_string(), error]
+    };
     let mut rows: Vec<_> = webhooks
         .iter()
         .map(|webhook| {
-            let (waiting, dead) = counted(Some(webhook.id));
-            [
-                webhook.id.to_string(),
-                webhook.url.clone(),
-                webhook.events.join(","),
-                waiting.to_string(),
-                dead.to_string(),
-            ]
+            row(webhook.id.to_string(), webhook.url.clone(), webhook.events.join(","), state_of(Some(webhook.id)))
         })
         .collect();
-    let (waiting, dead) = counted(None);
-    if waiting + dead > 0 {
-        rows.push(["-".into(), "(named by uploads)".into(), "-".into(), waiting.to_string(), dead.to_string()]);
+    let of_uploads = state_of(None);
+    if of_uploads.waiting + of_uploads.dead > 0 {
+        rows.push(row("-".into(), "(named by uploads)".into(), "-".into(), of_uploads));
     }
-    Ok(table::print(["ID", "URL", "EVENTS", "WAITING", "DEAD"], &rows)?)
+    Ok(table::print(["ID", "URL", "EVENTS", "WAITING", "DEAD", "LAST ERROR"], &rows)?)
 }
 
 fn remove(args: &RemoveArgs) -> Result<(), Failure> {

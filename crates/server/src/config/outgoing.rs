@@ -7,7 +7,7 @@ use crate::outgoing::{AllowedHosts, NameServers};
 section! {
     #[doc = "What the server asks of others: remote uploads and webhooks."]
     pub struct OutgoingSettings {
-        #[doc = "Hosts that are asked although they are not globally reachable. Everything else that is not is refused: an outsider could have the server ask its own network."]
+        #[doc = "Hosts that are asked although they are not globally reachable, or are in the networks of this machine's interfaces, or what `public_url` leads to. Everything else of that kind is refused: an outsider could have the server ask its own network."]
         allowed_hosts: AllowedHosts = "outgoing.allowed_hosts", "";
         #[doc = "Name servers to ask instead of those of the system."]
         name_servers: NameServers = "outgoing.name_servers", "";

@@ -181,15 +181,39 @@ pub fn list_dead(tx: &Tx<'_>) -> Result<Vec<Delivery>, DbError> {
     tx.all(select!("WHERE o.dead_at IS NOT NULL ORDER BY o.created_at, o.id"), &[], from_row)
 }
 
-/// How many wait, and how many were given up, by webhook.
-pub fn count_by_webhook(tx: &Tx<'_>) -> Result<Vec<(Option<Uuid>, u64, u64)>, DbError> {
+/// How it is with what a webhook is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookState {
+    /// The webhook; none for the URLs that come with uploads.
+    pub webhook_id: Option<Uuid>,
+    /// How many events wait.
+    pub waiting: u64,
+    /// How many were given up.
+    pub dead: u64,
+    /// Why one of them was sent in vain: the youngest of those that were.
+    pub last_error: Option<String>,
+}
+
+impl WebhookState {
+    /// Nothing waits.
+    pub fn quiet(webhook_id: Option<Uuid>) -> Self {
+        Self { webhook_id, waiting: 0, dead: 0, last_error: None }
+    }
+}
+
+/// How it is with each webhook for which anything is kept.
+pub fn states_by_webhook(tx: &Tx<'_>) -> Result<Vec<WebhookState>, DbError> {
     tx.all(
         "SELECT webhook_id, CAST(sum(CASE WHEN dead_at IS NULL THEN 1 ELSE 0 END) AS BIGINT), \
-         CAST(sum(CASE WHEN dead_at IS NULL THEN 0 ELSE 1 END) AS BIGINT) FROM deliveries GROUP BY webhook_id",
+         CAST(sum(CASE WHEN dead_at IS NULL THEN 0 ELSE 1 END) AS BIGINT), max(CASE WHEN rank = 1 THEN last_error END) \
+         FROM (SELECT webhook_id, dead_at, last_error, row_number() OVER (PARTITION BY webhook_id \
+         ORDER BY CASE WHEN last_error IS NULL THEN 1 ELSE 0 END, created_at DESC, id DESC) AS rank FROM deliveries) AS ranked \
+         GROUP BY webhook_id",
         &[],
         |row| {
             let webhook_id = row.get::<Option<String>>(0)?.map(|_| columns::uuid(TABLE, row, 0)).transpose()?;
-            Ok((webhook_id, columns::size(TABLE, row, 1)?, columns::size(TABLE, row, 2)?))
+            let (waiting, dead) = (columns::size(TABLE, row, 1)?, columns::size(TABLE, row, 2)?);
+            Ok(WebhookState { webhook_id, waiting, dead, last_error: row.get(3)? })
         },
     )
 }

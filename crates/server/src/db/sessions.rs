@@ -92,6 +92,8 @@ pub struct Session {
     pub store_upload_id: Option<String>,
     /// Who is told what becomes of it.
     pub webhook_url: Option<String>,
+    /// Set once its client asked to complete it: the hash that came with that, empty without one.
+    pub complete_hash: Option<String>,
 }
 
 impl Session {
@@ -106,7 +108,7 @@ macro_rules! columns_of_session {
     () => {
         "id, workspace_id, api_key_id, status, file_id, blob_id, file_name, folder, size_bytes, part_size_bytes, \
          mime_type, tags, metadata, custom_id, created_at, expires_at, trusted_boot_id, declared_hash, completed_file, \
-         storage, store_upload_id, webhook_url"
+         storage, store_upload_id, webhook_url, complete_hash"
     };
 }
 
@@ -145,6 +147,7 @@ fn from_row(row: &Row<'_>) -> Result<Session, DbError> {
         storage: columns::storage(TABLE, row, 19)?,
         store_upload_id: row.get(20)?,
         webhook_url: row.get(21)?,
+        complete_hash: row.get(22)?,
     })
 }
 
@@ -219,6 +222,11 @@ pub fn claim(tx: &Tx<'_>, id: Uuid, claimant: Uuid, seconds: u64) -> Result<Clai
     Ok(if changed == 1 { Claim::Taken(Box::new(session)) } else { Claim::Busy })
 }
 
+/// Notes that completing the session was asked for, with this hash; empty for none.
+pub fn note_complete(tx: &Tx<'_>, id: Uuid, hash: &str) -> Result<(), DbError> {
+    tx.execute("UPDATE sessions SET complete_hash = ?2 WHERE id = ?1", &[&id.to_string(), &hash]).map(drop)
+}
+
 /// Renews a claim. False when it is not this claimant's any more.
 pub fn renew(tx: &Tx<'_>, id: Uuid, claimant: Uuid, seconds: u64) -> Result<bool, DbError> {
     let changed = tx.execute(
@@ -231,7 +239,7 @@ pub fn renew(tx: &Tx<'_>, id: Uuid, claimant: Uuid, seconds: u64) -> Result<bool
 /// Has the session take its parts into another blob, if it is still claimed by this claimant.
 pub fn replace_blob(tx: &Tx<'_>, id: Uuid, claimant: Uuid, blob_id: Uuid) -> Result<bool, DbError> {
     let changed = tx.execute(
-        "UPDATE sessions SET blob_id = ?3, store_upload_id = NULL \
+        "UPDATE sessions SET blob_id = ?3, store_upload_id = NULL, complete_hash = NULL \
          WHERE id = ?1 AND status = 'uploading' AND claimed_by = ?2",
         &[&id.to_string(), &claimant.to_string(), &blob_id.to_string()],
     )?;
@@ -327,7 +335,7 @@ pub fn list(
     };
     let offset = columns::size_to_sql(offset);
     tx.all(sql, &[&workspace_id.to_string(), &wanted, &limit, &offset], |row| {
-        Ok(ListedSession { session: from_row(row)?, recorded_parts: row.get(22)?, last_recorded_part: row.get(23)? })
+        Ok(ListedSession { session: from_row(row)?, recorded_parts: row.get(23)?, last_recorded_part: row.get(24)? })
     })
 }
 

@@ -43,9 +43,9 @@ impl HashKind {
         }
     }
 
-    /// Its name on the wire.
-    pub fn name(self) -> &'static str {
-        self.prefix().trim_end_matches(':')
+    /// Its name on the wire, or that of none.
+    pub fn name_of(kind: Option<Self>) -> &'static str {
+        kind.map_or("none", |kind| kind.prefix().trim_end_matches(':'))
     }
 }
 

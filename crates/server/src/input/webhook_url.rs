@@ -6,7 +6,8 @@ use url::Url;
 
 use super::{InvalidInput, shown};
 
-/// An http or https URL of at most 2,048 bytes. Whether its host may be called is found out when it is.
+/// An http or https URL of at most 2,048 bytes. Whether its host may be called is looked at when it is named, and again when it is
+/// called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookUrl(String);
 
@@ -28,6 +29,11 @@ impl WebhookUrl {
             let allowed = format!("an http or https URL of at most {MAX_URL_BYTES} bytes, without user and password");
             InvalidInput::new(ErrorCode::InvalidParameter, "webhook_url", shown(text), allowed)
         })
+    }
+
+    /// The URL.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 
     /// The URL.

@@ -19,7 +19,7 @@ use crate::config::WebhookSettings;
 use crate::db::deliveries::{self, Delivery};
 use crate::db::{Db, DbError, Durability, Timestamp, Tx, behind};
 use crate::failpoint;
-use crate::outgoing::{Outgoing, is_blocked};
+use crate::outgoing::{ForbiddenUrl, Outgoing, is_blocked, origin_of};
 use crate::service::webhook::Signer;
 
 /// Looked for at least this often: events of other nodes do not ring here.
@@ -33,6 +33,9 @@ const LONGEST_PAUSE_SECONDS: u64 = 6 * 60 * 60;
 /// Events that are being sent at once, and those of them to one host: a slow receiver does not keep the others waiting.
 const AT_ONCE: usize = 64;
 const AT_ONCE_TO_ONE: usize = 8;
+/// Why nothing is sent to a host.
+const NOT_REACHABLE: &str = "its host has no address that is globally reachable and outside of the server's own network; \
+                             outgoing.allowed_hosts does not name it";
 /// Much of a reason that is worth keeping.
 const MAX_ERROR_CHARS: usize = 300;
 
@@ -158,8 +161,8 @@ impl Messenger {
             }
             Err(problem) => {
                 let pause = pause_seconds(&self.settings, delivery.attempts + 1);
-                let (url, event) = (&delivery.url, &delivery.event);
-                tracing::warn!(delivery_id = %id, url, event, problem, again_in_seconds = pause, "a webhook was not told");
+                let (receiver, event) = (origin_of(&delivery.url), &delivery.event);
+                tracing::warn!(delivery_id = %id, receiver, event, problem, again_in_seconds = pause, "a webhook was not told");
                 let problem: String = problem.chars().take(MAX_ERROR_CHARS).collect();
                 self.db.write(Durability::Process, move |tx| deliveries::put_off(tx, &delivery, &problem, pause)).await
             }
@@ -173,7 +176,10 @@ impl Messenger {
     }
 
     async fn send(&self, delivery: &Delivery) -> Result<(), String> {
-        let url = self.outgoing.check(&delivery.url).map_err(|error| format!("the URL is {error}"))?;
+        let url = self.outgoing.check(&delivery.url).await.map_err(|error| match error {
+            ForbiddenUrl::Host => NOT_REACHABLE.to_owned(),
+            error => format!("the URL is {error}"),
+        })?;
         let (message_id, timestamp) = (delivery.event_id.to_string(), Timestamp::now().unix_seconds());
         let signer_id = delivery.webhook_id.unwrap_or(delivery.workspace_id);
         let signature = self.signer.sign(signer_id, &message_id, timestamp, &delivery.payload);
@@ -190,9 +196,7 @@ impl Messenger {
             Err(_) => Err(format!("no answer within {} s", self.settings.timeout.0.as_secs())),
             Ok(Ok(response)) if response.status().is_success() => Ok(()),
             Ok(Ok(response)) => Err(format!("it answers {}", response.status())),
-            Ok(Err(error)) if is_blocked(&error) => {
-                Err("its host has no address that is globally reachable".to_owned())
-            }
+            Ok(Err(error)) if is_blocked(&error) => Err(NOT_REACHABLE.to_owned()),
             Ok(Err(error)) => Err(crate::error::chain(&error.without_url())),
         }
     }

@@ -22,7 +22,8 @@ const MAX_REDIRECTS: u32 = 5;
 pub enum FetchError {
     /// The URL itself is refused.
     #[error(
-        "`remote_url` is {0}; allowed: an http or https URL of a globally reachable host, without user and password"
+        "`remote_url` is {0}; allowed: an http or https URL of a globally reachable host outside of the server's own \
+         network, without user and password"
     )]
     Forbidden(ForbiddenUrl),
     /// A redirect leads where nobody may go.
@@ -85,7 +86,7 @@ impl Outgoing {
                 | StatusCode::FOUND
                 | StatusCode::SEE_OTHER
                 | StatusCode::TEMPORARY_REDIRECT
-                | StatusCode::PERMANENT_REDIRECT => url = self.redirected(&response, &url)?,
+                | StatusCode::PERMANENT_REDIRECT => url = self.redirected(&response, &url).await?,
                 status => return Err(FetchError::Status(status)),
             }
         }
@@ -107,12 +108,12 @@ impl Outgoing {
         }
     }
 
-    fn redirected(&self, response: &Response, from: &Url) -> Result<Url, FetchError> {
+    async fn redirected(&self, response: &Response, from: &Url) -> Result<Url, FetchError> {
         let bad = || FetchError::BadRedirect(response.status().as_u16());
         let location = response.headers().get(LOCATION).ok_or_else(bad)?;
         let text = String::from_utf8_lossy(location.as_bytes());
         let url = from.join(&text).map_err(|_| bad())?;
-        self.check_url(&url).map_err(FetchError::ForbiddenRedirect)?;
+        self.check_url(&url).await.map_err(FetchError::ForbiddenRedirect)?;
         Ok(url)
     }
 

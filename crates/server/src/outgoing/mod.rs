@@ -8,6 +8,8 @@ mod address;
 mod allowed_hosts;
 mod disposition;
 mod fetch;
+mod own_network;
+mod reach;
 mod resolver;
 
 use std::net::IpAddr;
@@ -21,14 +23,18 @@ pub use address::is_global;
 pub use allowed_hosts::{AllowedHosts, NameServers};
 pub use fetch::{FetchError, Fetched};
 
-use crate::config::OutgoingSettings;
+use crate::config::{Config, HttpSettings};
+use reach::{LookUp, Reach};
 use resolver::{Blocked, CheckedResolver};
+
+/// How long a look-up may take where nothing is sent yet.
+const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Makes requests to hosts that the outside named. Clones share it.
 #[derive(Clone)]
 pub struct Outgoing {
     http: Client,
-    allowed: Arc<AllowedHosts>,
+    reach: Arc<Reach>,
     idle_timeout: Duration,
     total_timeout: Duration,
 }
@@ -46,8 +52,21 @@ pub enum ForbiddenUrl {
     #[error("a URL with a user or a password in it")]
     Credentials,
     /// Its host is not globally reachable.
-    #[error("a URL of a host that is not globally reachable")]
+    #[error("a URL of a host that is not globally reachable, or of the server's own network")]
     Host,
+}
+
+/// Whether a host can be asked, as far as that is known before it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reachability {
+    /// It may be.
+    Open,
+    /// None of its addresses may be connected to.
+    Forbidden,
+    /// Its name is not known, or has no address.
+    NoSuchName,
+    /// No name server says where it is.
+    Unknown,
 }
 
 /// The client cannot be made: a broken resolver configuration.
@@ -60,13 +79,13 @@ impl Outgoing {
     ///
     /// # Errors
     /// When the system's resolver configuration cannot be read.
-    pub fn new(settings: &OutgoingSettings) -> Result<Self, OutgoingUnusable> {
-        let allowed = Arc::new(settings.allowed_hosts.clone());
-        let resolver = CheckedResolver::new(&settings.name_servers, Arc::clone(&allowed))
-            .map_err(|error| OutgoingUnusable(crate::error::chain(&error)))?;
+    pub fn new(config: &Config) -> Result<Self, OutgoingUnusable> {
+        let settings = &config.outgoing;
+        let reach = Reach::new(&settings.name_servers, settings.allowed_hosts.clone(), own_hosts(&config.http));
+        let reach = Arc::new(reach.map_err(|error| OutgoingUnusable(crate::error::chain(&error)))?);
         // Another part of the program may have chosen a provider already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let resolver = Arc::new(resolver);
+        let resolver = Arc::new(CheckedResolver(Arc::clone(&reach)));
         let builder = || {
             Client::builder()
                 .user_agent(concat!("partway/", env!("CARGO_PKG_VERSION")))
@@ -83,7 +102,7 @@ impl Outgoing {
         let http = builder().build().or_else(|_| builder().tls_certs_only([]).build());
         Ok(Self {
             http: http.map_err(|error| OutgoingUnusable(crate::error::chain(&error)))?,
-            allowed,
+            reach,
             idle_timeout: settings.idle_timeout.0,
             total_timeout: settings.total_timeout.0,
         })
@@ -93,13 +112,13 @@ impl Outgoing {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn check(&self, text: &str) -> Result<Url, ForbiddenUrl> {
+    pub async fn check(&self, text: &str) -> Result<Url, ForbiddenUrl> {
         let url = Url::parse(text).map_err(|_| ForbiddenUrl::Malformed)?;
-        self.check_url(&url)?;
+        self.check_url(&url).await?;
         Ok(url)
     }
 
-    fn check_url(&self, url: &Url) -> Result<(), ForbiddenUrl> {
+    async fn check_url(&self, url: &Url) -> Result<(), ForbiddenUrl> {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(ForbiddenUrl::Scheme);
         }
@@ -113,13 +132,44 @@ impl Outgoing {
             Some(Host::Ipv6(address)) => IpAddr::V6(address),
             None => return Err(ForbiddenUrl::Malformed),
         };
-        if is_global(address) || self.allowed.has_address(address) { Ok(()) } else { Err(ForbiddenUrl::Host) }
+        if self.reach.permitted(vec![address]).await.is_empty() { Err(ForbiddenUrl::Host) } else { Ok(()) }
+    }
+
+    /// Whether the URL's host can be asked, names looked up. Nothing is sent, and nothing is kept: when it is asked, all of
+    /// this is looked at again.
+    ///
+    /// # Errors
+    /// What is wrong with the URL itself.
+    pub async fn examine(&self, text: &str) -> Result<Reachability, ForbiddenUrl> {
+        let url = match self.check(text).await {
+            Err(ForbiddenUrl::Host) => return Ok(Reachability::Forbidden),
+            url => url?,
+        };
+        let Some(Host::Domain(name)) = url.host() else { return Ok(Reachability::Open) };
+        let found = match tokio::time::timeout(LOOK_UP_TIMEOUT, self.reach.look_up(name)).await {
+            Ok(LookUp::Found(addresses)) => addresses,
+            Ok(LookUp::NoSuchName) => return Ok(Reachability::NoSuchName),
+            Ok(LookUp::Unanswered(_)) | Err(_) => return Ok(Reachability::Unknown),
+        };
+        let is_open = self.reach.is_open(name) || !self.reach.permitted(found).await.is_empty();
+        Ok(if is_open { Reachability::Open } else { Reachability::Forbidden })
     }
 
     /// A request to a URL that was checked.
     pub fn request(&self, method: Method, url: Url) -> RequestBuilder {
         self.http.request(method, url)
     }
+}
+
+/// By what hosts clients know this server.
+fn own_hosts(settings: &HttpSettings) -> Vec<Host> {
+    let urls = [&settings.public_url, &settings.parts_url].into_iter().flatten();
+    urls.filter_map(|url| Some(Url::parse(url.as_str()).ok()?.host()?.to_owned())).collect()
+}
+
+/// Scheme, host and port of a URL: the rest may be a secret, and is not for logs.
+pub fn origin_of(url: &str) -> String {
+    Url::parse(url).map_or_else(|_| "(not a URL)".to_owned(), |url| url.origin().ascii_serialization())
 }
 
 /// Whether a request failed because its host has no address that may be connected to.

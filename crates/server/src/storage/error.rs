@@ -86,6 +86,12 @@ impl StorageError {
         matches!(self, Self::Answer { code, .. } if code == wanted)
     }
 
+    /// Whether the store says that there is no such multipart upload. Ceph RGW says that there is no such key. An answer
+    /// without a code is not the store's word: somebody in between may have given it.
+    pub fn is_no_upload(&self) -> bool {
+        self.is_code("NoSuchUpload") || self.is_code("NoSuchKey")
+    }
+
     /// Whether trying again may help: the store was away, busy, or failed by itself.
     pub fn may_pass(&self) -> bool {
         match self {

@@ -120,7 +120,8 @@ async fn a_part_of_another_size_is_missing() {
     let data = bytes(3, 12 * MIB);
     let session = app.upload(data.len() as u64, json!({})).await;
     session.put_part(&app, &data, 0).await;
-    assert_eq!(app.put(session.part_url(1), &data[..100]).await.status(), 200);
+    let url = store(&app).presign_parts(blob_id(&app, &session), &upload_id(&app, &session), &[(1, 100)], 600).unwrap();
+    assert_eq!(app.put(&url[0], &data[..100]).await.status(), 200);
     assert_eq!(session.status(&app).await["missing_parts"], json!([1]));
     let error = assert_error(session.complete(&app).await, 400, "PARTS_MISSING", &[]).await;
     assert_eq!(error["missing_parts"], json!([1]));
@@ -157,7 +158,8 @@ async fn an_upload_that_somebody_gave_up_at_the_store_begins_anew_with_new_urls(
     let error = assert_error(session.complete(&app).await, 400, "PARTS_MISSING", &[]).await;
     assert_eq!(error["missing_parts"], json!([0, 1]));
     // One byte: the store refuses before it has read more, which a client may see as a connection that breaks.
-    assert_eq!(app.put(session.part_url(1), b"x").await.status(), 404);
+    let url = store(&app).presign_parts(blob_id(&app, &session), &upload_id(&app, &session), &[(1, 1)], 600).unwrap();
+    assert_eq!(app.put(&url[0], b"x").await.status(), 404);
     let resigned: Value = session.resign(&app, &json!({})).await.json().await.unwrap();
     for part in resigned["parts"].as_array().unwrap() {
         let index = part["index"].as_u64().unwrap() as usize;
@@ -201,14 +203,40 @@ async fn a_hash_that_cannot_be_compared_is_refused_and_a_checksum_of_the_stores_
     let body = json!({"file_name": "f", "size": 3, "format": "bin", "hash": blake3});
     let refused = app.post("/api/v1/multipart/start", &body).await;
     assert_error(refused, 400, "INVALID_PARAMETER", &["`hash`", "blake3:", "crc64nvme:"]).await;
-    let session = app.upload(3, json!({"hash": "crc64nvme:AAAAAAAAAAA="})).await;
+    // Garage keeps no checksum that nobody sent: there is nothing to compare with, and the client hears it at once.
+    let body = json!({"file_name": "f", "size": 3, "format": "bin", "hash": "crc64nvme:AAAAAAAAAAA="});
+    let refused = app.post("/api/v1/multipart/start", &body).await;
+    assert_error(refused, 400, "INVALID_PARAMETER", &["`hash`", "crc64nvme:AAAAAAAAAAA=", "allowed here: none"]).await;
+    let session = app.upload(3, json!({})).await;
+    assert_eq!(session.start["hash_algorithm"], "none");
     session.put_all(&app, b"abc").await;
-    let complete = json!({"session_id": session.id(), "hash": blake3});
-    let refused = app.post("/api/v1/multipart/complete", &complete).await;
-    assert_error(refused, 400, "INVALID_PARAMETER", &["`hash`", "crc64nvme:"]).await;
-    // Garage keeps no checksum that nobody sent: there is nothing to compare with, and the record says so.
+    assert_eq!(session.status(&app).await["hash_algorithm"], "none");
+    for (hash, named) in [(blake3.as_str(), "crc64nvme:"), ("crc64nvme:AAAAAAAAAAA=", "allowed here: none")] {
+        let complete = json!({"session_id": session.id(), "hash": hash});
+        let refused = app.post("/api/v1/multipart/complete", &complete).await;
+        assert_error(refused, 400, "INVALID_PARAMETER", &["`hash`", named]).await;
+    }
     let record: Value = session.complete(&app).await.json().await.unwrap();
     assert_eq!(record["hash"], Value::Null);
+    // Neither is one that is named when completing is repeated.
+    let complete = json!({"session_id": session.id(), "hash": "crc64nvme:AAAAAAAAAAA="});
+    assert_eq!(app.post("/api/v1/multipart/complete", &complete).await.status(), 400);
+    assert_eq!(app.count("garbage"), 0, "the trial left something");
+}
+
+#[tokio::test]
+async fn a_parts_url_is_good_for_exactly_its_length() {
+    let app = start().await;
+    let session = app.upload(3, json!({})).await;
+    for wrong in [&b"abcd"[..], b"ab", b""] {
+        let refused = app.put(session.part_url(0), wrong).await;
+        assert!([400, 403].contains(&refused.status().as_u16()), "{}: {:?}", wrong.len(), refused.text().await);
+    }
+    assert_eq!(session.status(&app).await["missing_parts"], json!([0]));
+    let resigned: Value = session.resign(&app, &json!({})).await.json().await.unwrap();
+    assert_eq!(app.put(resigned["parts"][0]["url"].as_str().unwrap(), b"abcd").await.status(), 403);
+    session.put_all(&app, b"abc").await;
+    assert_eq!(session.complete(&app).await.status(), 201);
 }
 
 #[tokio::test]
@@ -427,7 +455,8 @@ async fn more_than_a_thousand_parts_are_listed_in_pages() {
     let blob_id = Uuid::now_v7();
     let upload = store(&app).create_upload(blob_id, &headers()).await.unwrap();
     let indices: Vec<u32> = (0..1100).collect();
-    let urls = store(&app).presign_parts(blob_id, &upload, &indices, 600).unwrap();
+    let parts: Vec<_> = indices.iter().map(|index| (*index, 1)).collect();
+    let urls = store(&app).presign_parts(blob_id, &upload, &parts, 600).unwrap();
     for urls in urls.chunks(20) {
         for answer in join_all(urls.iter().map(|url| app.put(url, b"x"))).await {
             assert_eq!(answer.status(), 200);

@@ -22,6 +22,7 @@ mod integrity;
 mod limits;
 mod list;
 mod migration;
+mod odd_stores;
 mod part;
 mod peers;
 mod rate_limits;

@@ -13,8 +13,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::app::TestApp;
-use crate::peers::{Asked, Peer, allow_loopback};
+use crate::app::{TestApp, assert_error};
+use crate::peers::{Asked, NameServer, Peer, allow_loopback};
 
 fn impatient(config: &mut Config) {
     allow_loopback(config);
@@ -270,10 +270,12 @@ async fn nobody_is_told_in_a_network_that_is_not_open() {
     })
     .await;
     let peer = Peer::obliging().await;
-    app.whole(b"1", &[("file_name", "f"), ("webhook_url", &peer.url("/"))]).await;
+    // It was added while that was allowed.
+    app.subscribe(peer.url("/"), &EventKind::ALL).await;
+    app.whole(b"1", &[("file_name", "f")]).await;
     app.until("it is given up", |app| app.count("deliveries WHERE dead_at IS NOT NULL") == 1).await;
     assert!(peer.asked().is_empty());
-    assert!(app.text("SELECT last_error FROM deliveries").contains("not globally reachable"));
+    assert!(app.text("SELECT last_error FROM deliveries").contains("outgoing.allowed_hosts"));
 }
 
 #[tokio::test]
@@ -286,4 +288,48 @@ async fn an_event_that_was_not_told_when_the_server_stopped_is_told_by_the_next(
     app.restart().await;
     peer.answers(|_| StatusCode::OK.into_response());
     app.until("it is told", |app| app.count("deliveries") == 0).await;
+}
+
+#[tokio::test]
+async fn a_webhook_that_would_never_be_told_is_refused_when_an_upload_names_it() {
+    let names = NameServer::start().await;
+    names.set("app.internal", &[&["10.0.0.5", "fd00::5"]]);
+    names.set("hooks.example", &[&["9.9.9.9"]]);
+    let app = TestApp::start_with(|config| {
+        config.outgoing.name_servers.0 = vec![names.address];
+    })
+    .await;
+    let mut told = Vec::new();
+    for url in
+        ["http://10.0.0.5:9/hook", "http://[::1]:9/", "http://app.internal:3000/hook", "http://unknown.internal/hook"]
+    {
+        let start = json!({"file_name": "f", "size": 3, "format": "bin", "webhook_url": url});
+        let refused = app.post("/api/v1/multipart/start", &start).await;
+        let named = ["`webhook_url`", url, "outgoing.allowed_hosts"];
+        let body = assert_error(refused, 400, "INVALID_PARAMETER", &named).await;
+        told.push(body["message"].as_str().unwrap().replace(url, ""));
+        // Before the file and behind it.
+        let file = || reqwest::multipart::Part::bytes(&b"abc"[..]).file_name("f");
+        let form = || reqwest::multipart::Form::new().text("file_name", "f");
+        for form in
+            [form().text("webhook_url", url).part("file", file()), form().part("file", file()).text("webhook_url", url)]
+        {
+            let refused = app.request(Method::POST, "/api/v1/uploads").multipart(form).send().await.unwrap();
+            assert_error(refused, 400, "INVALID_PARAMETER", &named).await;
+        }
+        let remote = json!({"remote_url": "http://hooks.example/file", "webhook_url": url});
+        assert_error(app.post("/api/v1/uploads/remote", &remote).await, 400, "INVALID_PARAMETER", &named).await;
+    }
+    // A name of our own network is not told from one that nobody has.
+    told.dedup();
+    assert_eq!(told.len(), 1, "{told:?}");
+    app.until("what was sent is given up", |app| app.count("garbage") == 0).await;
+    app.assert_nothing_left();
+    app.upload(3, json!({"webhook_url": "http://hooks.example/hook"})).await;
+}
+
+#[tokio::test]
+async fn a_webhook_is_taken_while_no_name_server_answers() {
+    let app = TestApp::start_with(|config| config.outgoing.name_servers.0 = vec!["127.0.0.1:1".parse().unwrap()]).await;
+    app.upload(3, json!({"webhook_url": "http://hooks.example/hook"})).await;
 }

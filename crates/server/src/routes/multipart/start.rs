@@ -58,10 +58,11 @@ pub async fn start_multipart(
     let public_key_id =
         if identity.kind == KeyKind::Public { Some(identity.api_key_id) } else { started.public_key_id };
     let shown_key = public_key_id.map(|id| public_key(&app.secrets.public_keys, id)).unwrap_or_default();
-    Ok((StatusCode::CREATED, Json(response(&app, started, shown_key))))
+    let hash_kind = app.uploads.hash_kind(started.session.storage).await;
+    Ok((StatusCode::CREATED, Json(response(&app, started, shown_key, hash_kind))))
 }
 
-fn response(app: &App, started: Started, public_key: String) -> StartResponse {
+fn response(app: &App, started: Started, public_key: String, hash_kind: Option<HashKind>) -> StartResponse {
     let Started { session, plan, store_urls, .. } = started;
     let url = |part_index| part_url(&app.urls, session.id, &plan, part_index, session.expires_at);
     let parts = store_urls.unwrap_or_else(|| (0..plan.parts()).map(url).collect());
@@ -74,7 +75,7 @@ fn response(app: &App, started: Started, public_key: String) -> StartResponse {
         expire_at: session.expires_at.unix_seconds(),
         public_key,
         workspace_id: session.workspace_id.to_string(),
-        hash_algorithm: HashKind::of(session.storage).name().to_owned(),
+        hash_algorithm: HashKind::name_of(hash_kind).to_owned(),
         policy: Policy {
             folder: session.folder,
             tags: session.tags,

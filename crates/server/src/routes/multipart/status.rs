@@ -37,6 +37,7 @@ pub async fn get_multipart(
     let state = app.uploads.state(&identity, &session_id).await?;
     let bytes_uploaded = state.bytes_uploaded();
     let session = state.session;
+    let hash_kind = app.uploads.hash_kind(session.storage).await;
     Ok(Json(SessionResponse {
         session_id: session.id.to_string(),
         uuid: session.file_id.to_string(),
@@ -50,7 +51,7 @@ pub async fn get_multipart(
         bytes_uploaded,
         created_at: session.created_at.to_iso8601(),
         expire_at: state.expires_at.unix_seconds(),
-        hash_algorithm: HashKind::of(session.storage).name().to_owned(),
+        hash_algorithm: HashKind::name_of(hash_kind).to_owned(),
         file: session.completed_file.map(|file| file_record(file, &identity.workspace_no, &app.urls)),
     }))
 }

@@ -118,9 +118,10 @@ async fn store(app: &App, identity: &Identity, request: Request) -> Result<File,
     let known = form.fields()?;
     let content_type = file.content_type();
     known.check_before_bytes()?;
+    app.uploads.check_webhook(known.webhook_url.as_ref()).await?;
     let expected = expected(&known, &file, max_bytes, length);
     let received = app.uploads.receive_whole(identity, expected, file.bytes()).await?;
-    let (fields, name) = match rest(&mut form).await {
+    let (fields, name) = match rest(app, &mut form, &known).await {
         Ok(rest) => rest,
         Err(error) => {
             received.give_up().await?;
@@ -132,11 +133,14 @@ async fn store(app: &App, identity: &Identity, request: Request) -> Result<File,
 }
 
 /// What the form says in all, once its file has been read.
-async fn rest(form: &mut Form) -> Result<(UploadFields, FileName), UploadError> {
+async fn rest(app: &App, form: &mut Form, known: &UploadFields) -> Result<(UploadFields, FileName), UploadError> {
     // A second file is refused there.
     form.next_file().await?;
     let fields = form.fields()?;
     fields.check_before_bytes()?;
+    if fields.webhook_url != known.webhook_url {
+        app.uploads.check_webhook(fields.webhook_url.as_ref()).await?;
+    }
     let name = fields.stored_name(None)?;
     Ok((fields, name))
 }

@@ -42,6 +42,7 @@ impl Uploads {
             Found::InStore(session) => {
                 check_uuid(&session, uuid)?;
                 check_hash_kind(hash.as_ref(), StorageKind::S3)?;
+                self.check_hash_is_kept(hash.as_ref(), StorageKind::S3).await?;
                 let s3 = self.s3()?.clone();
                 to_its_end(async move { s3.complete(session.id, hash).await }).await
             }
@@ -49,6 +50,38 @@ impl Uploads {
                 check_uuid(&session, uuid)?;
                 completed_file(*session, hash.as_ref())
             }
+        }
+    }
+}
+
+impl Uploads {
+    /// The kind of hash that is compared with files that go to this storage; none where the store keeps none, or does not
+    /// say whether it does.
+    pub async fn hash_kind(&self, storage: StorageKind) -> Option<HashKind> {
+        let is_compared = match storage {
+            StorageKind::Local => true,
+            StorageKind::S3 => match self.s3() {
+                Ok(s3) => s3.keeps_checksums().await.unwrap_or_else(|error| {
+                    tracing::warn!(error = %crate::error::chain(&error), "whether the store keeps checksums is not known");
+                    false
+                }),
+                Err(_) => false,
+            },
+        };
+        is_compared.then(|| HashKind::of(storage))
+    }
+
+    /// Whether there will be something to compare a hash with. Whoever names one wants it compared.
+    pub(super) async fn check_hash_is_kept(
+        &self,
+        hash: Option<&FileHash>,
+        storage: StorageKind,
+    ) -> Result<(), UploadError> {
+        match hash {
+            Some(hash) if storage == StorageKind::S3 && !self.s3()?.keeps_checksums().await? => {
+                Err(UploadError::HashNotKept { declared: hash.as_str().to_owned() })
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -88,12 +121,13 @@ pub(super) fn completed_file(session: Session, hash: Option<&FileHash>) -> Resul
     }
 }
 
-/// What the client says of the whole file, against what came.
+/// What the client says of the whole file, against what came. A hash that there is nothing to compare with is refused.
 pub(super) fn check_hash(declared: Option<&str>, received: Option<&str>) -> Result<(), UploadError> {
     match (declared, received) {
         (Some(declared), Some(received)) if declared != received => {
             Err(UploadError::HashMismatch { declared: declared.to_owned(), received: received.to_owned() })
         }
+        (Some(declared), None) => Err(UploadError::HashNotKept { declared: declared.to_owned() }),
         _ => Ok(()),
     }
 }

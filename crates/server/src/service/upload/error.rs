@@ -128,6 +128,15 @@ pub enum UploadError {
         /// What would be compared.
         known: HashKind,
     },
+    /// There is nothing to compare the whole file's hash with.
+    #[error(
+        "`hash` is {declared}; allowed here: none (the store keeps no CRC-64/NVME of whole objects, so nothing can be \
+         compared with it)"
+    )]
+    HashNotKept {
+        /// What the client said.
+        declared: String,
+    },
     /// Another request is ending the session, and takes long.
     #[error("session {0} is being completed or aborted by another request; come again in a few seconds")]
     Ending(Uuid),
@@ -233,7 +242,7 @@ impl UploadError {
             Self::Fetch(_) => ErrorCode::RemoteFetchFailed,
             Self::Invalid(error) => error.code,
             Self::Opening(_) | Self::Ending(_) | Self::HeldUp | Self::Busy => ErrorCode::ServiceUnavailable,
-            Self::NoSuchPart { .. } | Self::HashKind { .. } => ErrorCode::InvalidParameter,
+            Self::NoSuchPart { .. } | Self::HashKind { .. } | Self::HashNotKept { .. } => ErrorCode::InvalidParameter,
             Self::HashMismatch { .. } | Self::DigestMismatch { .. } => ErrorCode::ChecksumMismatch,
             Self::PartTooShort { .. } | Self::PartTooLong { .. } | Self::BodyBroken(_) => ErrorCode::PartSizeMismatch,
             Self::Stalled(_) | Self::TooSlow { .. } => ErrorCode::RequestTimeout,

@@ -33,8 +33,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::Stream;
-use partway_api::PartPlan;
 use partway_api::limits::DEFAULT_MAX_FILE_BYTES;
+use partway_api::{ErrorCode, PartPlan};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -52,8 +52,8 @@ use crate::db::api_keys::KeyKind;
 use crate::db::sessions::{Session, Status};
 use crate::db::usage::WorkspaceLimits;
 use crate::db::{Db, DbError, Durability, garbage};
-use crate::input::IdempotencyKey;
-use crate::outgoing::Outgoing;
+use crate::input::{IdempotencyKey, InvalidInput, WebhookUrl, shown};
+use crate::outgoing::{Outgoing, Reachability};
 use crate::service::event::Events;
 use crate::service::key::Identity;
 use crate::storage::{PartDigests, StorageError, StorageKind, Stores, WriteGate};
@@ -145,6 +145,23 @@ impl Uploads {
         session.storage == StorageKind::Local
             && session.status == Status::Uploading
             && self.local.as_ref().is_some_and(|local| !local.trusts(session))
+    }
+
+    /// Whether a webhook may be where an upload says. Told when it is named: nobody sees what becomes of its messages. A
+    /// name of which no name server says anything just now is taken; it is looked at again before each message.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETER, for an unknown name the same as for one of the server's own network.
+    pub async fn check_webhook(&self, url: Option<&WebhookUrl>) -> Result<(), UploadError> {
+        let Some(url) = url.map(WebhookUrl::as_str) else { return Ok(()) };
+        match self.outgoing.examine(url).await {
+            Ok(Reachability::Open | Reachability::Unknown) => Ok(()),
+            Ok(Reachability::Forbidden | Reachability::NoSuchName) | Err(_) => {
+                let allowed = "an http or https URL of a globally reachable host outside of the server's own network, or of \
+                               one that the server's setting outgoing.allowed_hosts names";
+                Err(InvalidInput::new(ErrorCode::InvalidParameter, "webhook_url", shown(url), allowed).into())
+            }
+        }
     }
 
     /// Rings when there is garbage, so that its bytes are freed soon.

@@ -32,8 +32,9 @@ impl Uploads {
             let was = shown(remote_url);
             return Err(InvalidInput::new(ErrorCode::InvalidRemoteUrl, "remote_url", was, allowed).into());
         }
-        let url = self.outgoing.check(remote_url).map_err(FetchError::Forbidden)?;
+        let url = self.outgoing.check(remote_url).await.map_err(FetchError::Forbidden)?;
         fields.check_before_bytes()?;
+        self.check_webhook(fields.webhook_url.as_ref()).await?;
         // Who waits for its turn and goes away has not begun.
         let turn = self.fetches.enter(identity.workspace_id).await?;
         let (uploads, identity) = (self.clone(), identity.clone());

@@ -70,6 +70,8 @@ impl Uploads {
         idempotency: Option<Idempotency>,
     ) -> Result<Started, UploadError> {
         check_hash_kind(upload.hash.as_ref(), self.primary)?;
+        self.check_hash_is_kept(upload.hash.as_ref(), self.primary).await?;
+        self.check_webhook(upload.webhook_url.as_ref()).await?;
         let plan = PartPlan::for_size(upload.size_bytes);
         let mut session = new_session(identity, upload, plan, self.primary);
         if let Some(local) = &self.local {
@@ -240,5 +242,6 @@ fn new_session(identity: &Identity, upload: StartUpload, plan: PartPlan, storage
         storage,
         store_upload_id: None,
         webhook_url: upload.webhook_url.map(crate::input::WebhookUrl::into_inner),
+        complete_hash: None,
     }
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::S3Store;
 use super::client::Call;
+use super::stream::Gathered;
 use super::xml::{self, PartsPage, UploadMade, UploadsPage};
 use crate::storage::{BlobHeaders, StorageError};
 
@@ -53,7 +54,8 @@ impl S3Store {
         Ok(xml::read::<UploadMade>(call.doing, &text)?.upload_id)
     }
 
-    /// The URLs that permit sending these parts (from 0) for so long.
+    /// The URLs that permit sending these parts (index from 0, and length in bytes) for so long. The length is signed: a
+    /// store that checks signatures takes no other one, and browsers send it by themselves.
     ///
     /// # Errors
     /// Never, with the settings that were checked at the start.
@@ -61,14 +63,15 @@ impl S3Store {
         &self,
         blob_id: Uuid,
         upload_id: &str,
-        parts: &[u32],
+        parts: &[(u32, u64)],
         seconds: u64,
     ) -> Result<Vec<String>, StorageError> {
         let key = self.key(blob_id);
-        let url = |index: &u32| {
-            let number = (index + 1).to_string();
+        let url = |(index, size_bytes): &(u32, u64)| {
+            let (number, length) = ((index + 1).to_string(), size_bytes.to_string());
             let query = [("partNumber", number.as_str()), ("uploadId", upload_id)];
-            Ok(self.presign(&Method::PUT, Some(&key), &query, &[], seconds, true)?.into())
+            let headers = [("content-length", length.as_str())];
+            Ok(self.presign(&Method::PUT, Some(&key), &query, &headers, seconds, true)?.into())
         };
         parts.iter().map(url).collect()
     }
@@ -86,7 +89,7 @@ impl S3Store {
             let query = [("max-parts", "1000"), ("part-number-marker", marker.as_str()), ("uploadId", upload_id)];
             call.query = &query;
             let text = match self.text(&call).await {
-                Err(error) if error.is_code("NoSuchUpload") => return Ok(None),
+                Err(error) if error.is_no_upload() => return Ok(None),
                 text => text?,
             };
             let page: PartsPage = xml::read(call.doing, &text)?;
@@ -124,12 +127,12 @@ impl S3Store {
         loop {
             tries_left -= 1;
             let text = match self.text(&call).await {
-                Err(error) if error.is_code("NoSuchUpload") => return Ok(false),
+                Err(error) if error.is_no_upload() => return Ok(false),
                 text => text?,
             };
             match xml::read_late_error(call.doing, &text) {
                 Ok(()) => return Ok(true),
-                Err(error) if error.is_code("NoSuchUpload") => return Ok(false),
+                Err(error) if error.is_no_upload() => return Ok(false),
                 Err(error) if error.may_pass() && tries_left > 0 => {
                     tracing::debug!(%blob_id, error = %crate::error::chain(&error), "completing again");
                 }
@@ -183,6 +186,22 @@ impl S3Store {
         xml::read_late_error(call.doing, &text)
     }
 
+    /// Whether the store keeps the CRC-64/NVME of whole objects that came in parts. Makes an object of one byte, which the
+    /// caller deletes, whatever comes of this.
+    ///
+    /// # Errors
+    /// What the store said.
+    pub async fn try_checksums(&self, blob_id: Uuid) -> Result<bool, StorageError> {
+        let headers = BlobHeaders {
+            content_type: "application/octet-stream".to_owned(),
+            content_disposition: "attachment".to_owned(),
+        };
+        let upload_id = self.create_upload(blob_id, &headers).await?;
+        let part = self.send_part(blob_id, &upload_id, 0, 0..1, &Gathered(Bytes::from_static(b"p"))).await?;
+        self.complete_upload(blob_id, &upload_id, &[part]).await?;
+        Ok(self.find(blob_id).await?.is_some_and(|object| object.crc64nvme.is_some()))
+    }
+
     /// Gives an upload up. One that is not there counts as given up.
     ///
     /// # Errors
@@ -193,7 +212,7 @@ impl S3Store {
         let mut call = Call::new("abort an upload in", Method::DELETE, Some(&key));
         call.query = &query;
         match self.call(&call).await {
-            Err(error) if !error.is_code("NoSuchUpload") && !error.is_missing() => Err(error),
+            Err(error) if !error.is_no_upload() && !error.is_missing() => Err(error),
             _ => Ok(()),
         }
     }

@@ -24,7 +24,7 @@ pub const MAX_STREAM_BYTES: u64 = 10_000 * PART_BYTES as u64;
 const SMALL_TIMEOUT: Duration = Duration::from_secs(128);
 
 /// Bytes in memory, which can be asked for again.
-struct Gathered(Bytes);
+pub(super) struct Gathered(pub(super) Bytes);
 
 impl ByteSource for Gathered {
     fn read(&self, range: Range<u64>) -> BoxFuture<'_, Result<ByteStream, StorageError>> {

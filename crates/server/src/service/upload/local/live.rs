@@ -337,6 +337,7 @@ mod tests {
             storage: crate::storage::StorageKind::Local,
             store_upload_id: None,
             webhook_url: None,
+            complete_hash: None,
         };
         let blob = store.create(session.blob_id, plan.size_bytes()).unwrap();
         LiveSession::fresh(session, plan, blob)

@@ -41,13 +41,33 @@ impl S3Uploads {
     /// # Errors
     /// [`UploadError::Ending`] when somebody has it for longer.
     pub(super) async fn claim(&self, id: Uuid, patience: Patience) -> Result<Claimed, UploadError> {
+        self.claim_for(id, patience, None).await
+    }
+
+    /// The same to complete the session. Its row says so before the store hears of it: whoever finds the session after this
+    /// process ended knows that there may be an object, and by which hash it is judged.
+    pub(super) async fn claim_to_complete(&self, id: Uuid, hash: Option<&str>) -> Result<Claimed, UploadError> {
+        self.claim_for(id, Patience::Request, Some(hash.unwrap_or_default().to_owned())).await
+    }
+
+    async fn claim_for(
+        &self,
+        id: Uuid,
+        patience: Patience,
+        complete_hash: Option<String>,
+    ) -> Result<Claimed, UploadError> {
         let claimant = Uuid::new_v4();
         let began = Instant::now();
         loop {
-            let claim = self
-                .records
-                .db
-                .write_to_free(Durability::Process, move |tx| sessions::claim(tx, id, claimant, CLAIM_SECONDS));
+            let complete_hash = complete_hash.clone();
+            let claim = self.records.db.write_to_free(Durability::Process, move |tx| {
+                let mut claim = sessions::claim(tx, id, claimant, CLAIM_SECONDS)?;
+                if let (Claim::Taken(session), Some(hash)) = (&mut claim, &complete_hash) {
+                    sessions::note_complete(tx, id, hash)?;
+                    session.complete_hash = Some(hash.clone());
+                }
+                Ok(claim)
+            });
             let claimed = claim.await.inspect_err(|_| {
                 // It may have been taken all the same: the answer of its commit was lost.
                 release_later(self.records.db.clone(), id, claimant);

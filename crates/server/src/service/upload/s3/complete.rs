@@ -8,7 +8,7 @@ use futures_util::TryStreamExt;
 use uuid::Uuid;
 
 use super::super::complete::{Published, check_hash, completed_file, draft, file_type};
-use super::claim::{Claimed, Patience};
+use super::claim::Claimed;
 use super::parts::InStore;
 use super::{S3Uploads, UploadError, plan_of};
 use crate::db::files::File;
@@ -22,10 +22,24 @@ use crate::storage::{BlobStore, ObjectReader, StorageError, StoredBlob};
 /// How often the parts are listed and completed: they change when one is sent again in the very moment.
 const ROUNDS: u32 = 3;
 
+/// The hash that the store keeps of the object.
+fn hash_of(object: &StoredBlob) -> Option<String> {
+    object.crc64nvme.as_ref().map(|sum| format!("crc64nvme:{sum}"))
+}
+
+/// Whether the object is what the client declared at the start, and when it completed.
+fn compare(session: &Session, object: &StoredBlob) -> Result<(), UploadError> {
+    let received = hash_of(object);
+    let at_complete = session.complete_hash.as_deref().filter(|hash| !hash.is_empty());
+    [session.declared_hash.as_deref(), at_complete]
+        .into_iter()
+        .try_for_each(|declared| check_hash(declared, received.as_deref()))
+}
+
 impl S3Uploads {
     /// Completes the session, or tells what another request made of it.
     pub(in super::super) async fn complete(&self, id: Uuid, hash: Option<FileHash>) -> Result<File, UploadError> {
-        match self.claim(id, Patience::Request).await? {
+        match self.claim_to_complete(id, hash.as_ref().map(FileHash::as_str)).await? {
             Claimed::Ended(session) => completed_file(*session, hash.as_ref()),
             Claimed::Taken(session, guard) => {
                 let completed = self.complete_claimed(*session, guard.claimant(), hash).await;
@@ -44,27 +58,23 @@ impl S3Uploads {
         claimant: Uuid,
         hash: Option<FileHash>,
     ) -> Result<File, UploadError> {
-        if session.expires_at <= Timestamp::now() {
+        // An object that is there already is published, now or by whoever expires the session.
+        if session.expires_at <= Timestamp::now() && self.find_whole(&session).await?.is_none() {
             return Err(UploadError::SessionExpired(session.id));
         }
         failpoint::pass("complete.before_store");
         let object = self.assemble(&session).await?;
         failpoint::pass("complete.after_store");
-        let received = object.crc64nvme.as_ref().map(|sum| format!("crc64nvme:{sum}"));
-        let compared = check_hash(session.declared_hash.as_deref(), received.as_deref())
-            .and_then(|()| check_hash(hash.as_ref().map(FileHash::as_str), received.as_deref()));
-        if let Err(mismatch) = compared {
-            self.start_over(session, claimant).await?;
-            return Err(mismatch);
+        match compare(&session, &object) {
+            Ok(()) => {}
+            Err(mismatch @ UploadError::HashMismatch { .. }) => {
+                self.start_over(session, claimant).await?;
+                return Err(mismatch);
+            }
+            // The object may well be right: completing without the hash publishes it.
+            Err(error) => return Err(error),
         }
-        let file_type = file_type(&session, &self.head(session.blob_id, session.size_bytes).await);
-        let dimensions = self.dimensions(session.blob_id, session.size_bytes, &file_type.mime_type).await;
-        let mut draft = draft(&session, file_type, received, dimensions);
-        draft.entity_tag = object.entity_tag;
-        failpoint::pass("complete.before_commit");
-        let published = self.records.publish(session.id, draft).await?;
-        failpoint::pass("complete.after_commit");
-        match published {
+        match self.publish_object(&session, object).await? {
             Published::Now(file) => Ok(*file),
             Published::Changed => Err(UploadError::Ending(session.id)),
             Published::Ended(ended) => {
@@ -74,6 +84,42 @@ impl S3Uploads {
                 completed_file(*ended, hash.as_ref())
             }
         }
+    }
+
+    /// Publishes the object that completing left when it was cut off, if there is one and it is what was asked for. True
+    /// when the session has ended. The caller has claimed it.
+    ///
+    /// # Errors
+    /// When store or database fail: whether there is one is not known then.
+    pub(super) async fn publish_left_object(&self, session: &Session) -> Result<bool, UploadError> {
+        if session.complete_hash.is_none() {
+            return Ok(false);
+        }
+        let InStore::Whole(object) = self.look(session).await? else { return Ok(false) };
+        if compare(session, &object).is_err() {
+            return Ok(false);
+        }
+        match self.publish_object(session, object).await {
+            Ok(published) => Ok(!matches!(published, Published::Changed)),
+            Err(error @ (UploadError::Db(_) | UploadError::Storage(_))) => Err(error),
+            // The records do not let it be a file.
+            Err(error) => {
+                tracing::info!(session_id = %session.id, %error, "an object that completing left is not published");
+                Ok(false)
+            }
+        }
+    }
+
+    /// Makes the store's object the session's file, unless the session has ended.
+    async fn publish_object(&self, session: &Session, object: StoredBlob) -> Result<Published, UploadError> {
+        let file_type = file_type(session, &self.head(session.blob_id, session.size_bytes).await);
+        let dimensions = self.dimensions(session.blob_id, session.size_bytes, &file_type.mime_type).await;
+        let mut draft = draft(session, file_type, hash_of(&object), dimensions);
+        draft.entity_tag = object.entity_tag;
+        failpoint::pass("complete.before_commit");
+        let published = self.records.publish(session.id, draft).await?;
+        failpoint::pass("complete.after_commit");
+        Ok(published)
     }
 
     /// Has the store make the object, if it has not.
@@ -93,8 +139,7 @@ impl S3Uploads {
             match self.store.complete_upload(session.blob_id, &upload_id, &parts).await {
                 Ok(_) => {
                     // Whether this call did it or an earlier one: the object tells.
-                    let object = self.store.find_blob(session.blob_id).await?;
-                    if let Some(object) = object.filter(|object| object.size_bytes == session.size_bytes) {
+                    if let Some(object) = self.find_whole(session).await? {
                         return Ok(object);
                     }
                 }
@@ -106,7 +151,11 @@ impl S3Uploads {
                         return Err(UploadError::PartsMissing { missing, total: plan.parts() });
                     }
                 }
-                Err(error) => return Err(error.into()),
+                // Some stores refuse to complete again what they have completed.
+                Err(error) => match self.find_whole(session).await {
+                    Ok(Some(object)) => return Ok(object),
+                    _ => return Err(error.into()),
+                },
             }
         }
         Err(StorageError::Store { doing: "complete an upload in", problem: "the parts keep changing".to_owned() }

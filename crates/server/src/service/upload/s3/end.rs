@@ -19,13 +19,23 @@ impl S3Uploads {
         applies: impl Fn(&Session, Timestamp) -> bool + Clone + Send + 'static,
     ) -> Result<(), UploadError> {
         let patience = if status == Status::Expired { Patience::None } else { Patience::Request };
-        let guard = match self.claim(id, patience).await {
-            Ok(Claimed::Taken(_, guard)) => guard,
+        let (session, guard) = match self.claim(id, patience).await {
+            Ok(Claimed::Taken(session, guard)) => (session, guard),
             Ok(Claimed::Ended(_)) => return Ok(()),
             // Whoever completes it decides; the next round looks again.
             Err(UploadError::Ending(_)) if patience == Patience::None => return Ok(()),
             Err(error) => return Err(error),
         };
+        if status == Status::Expired && applies(&session, Timestamp::now()) {
+            // Completing was cut off between the store and the record: nobody heard that the file is there, but it is whole.
+            match self.publish_left_object(&session).await {
+                Ok(false) => {}
+                published => {
+                    guard.release().await;
+                    return published.map(drop);
+                }
+            }
+        }
         failpoint::pass("end.before_commit");
         let events = self.records.events.clone();
         let ended =

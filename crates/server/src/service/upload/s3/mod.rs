@@ -7,6 +7,7 @@
 //! Whenever a node dies: a session without its upload, or with more than one, or with an object that is not published, is
 //! still found by its row. Completing again goes on from there, and ending it deletes whatever is under its key.
 
+mod checksums;
 mod claim;
 mod complete;
 mod end;
@@ -18,7 +19,7 @@ mod whole;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OnceCell};
 
 use super::passing::Passing;
 use super::room::Records;
@@ -39,11 +40,13 @@ pub(super) struct S3Uploads {
     streams: Passing,
     /// What the last sweep found to be in nobody's use.
     suspects: Arc<Mutex<HashSet<StoreUpload>>>,
+    /// Whether the store keeps checksums of whole objects, once that is known.
+    checksums: Arc<OnceCell<bool>>,
 }
 
 impl S3Uploads {
     pub(super) fn new(records: Records, store: Arc<S3Store>, garbage_bell: Arc<Notify>) -> Self {
         let streams = Passing::new(STREAMS);
-        Self { records, store, garbage_bell, streams, suspects: Arc::default() }
+        Self { records, store, garbage_bell, streams, suspects: Arc::default(), checksums: Arc::default() }
     }
 }

@@ -40,15 +40,28 @@ impl InStore {
 }
 
 impl S3Uploads {
-    /// Asks the store.
+    /// Asks the store. Some stores go on listing an upload that was completed, without its parts: where completing was
+    /// asked for and parts seem to be missing, the object has the last word.
     pub(super) async fn look(&self, session: &Session) -> Result<InStore, UploadError> {
-        let blob_id = session.blob_id;
         let Some(upload_id) = &session.store_upload_id else { return Ok(InStore::Nothing) };
-        if let Some(parts) = self.store.list_parts(blob_id, upload_id).await? {
-            return Ok(InStore::Open { upload_id: upload_id.clone(), parts });
+        let there = match self.store.list_parts(session.blob_id, upload_id).await? {
+            Some(parts) => InStore::Open { upload_id: upload_id.clone(), parts },
+            None => InStore::Nothing,
+        };
+        let may_be_whole = match &there {
+            InStore::Open { .. } => session.complete_hash.is_some() && !there.parts(&plan_of(session)?).1.is_empty(),
+            InStore::Whole(_) | InStore::Nothing => true,
+        };
+        if may_be_whole && let Some(object) = self.find_whole(session).await? {
+            return Ok(InStore::Whole(object));
         }
-        let found = self.store.find_blob(blob_id).await?.filter(|found| found.size_bytes == session.size_bytes);
-        Ok(found.map_or(InStore::Nothing, InStore::Whole))
+        Ok(there)
+    }
+
+    /// The session's object, where the store has made it.
+    pub(super) async fn find_whole(&self, session: &Session) -> Result<Option<StoredBlob>, UploadError> {
+        let found = self.store.find_blob(session.blob_id).await?;
+        Ok(found.filter(|found| found.size_bytes == session.size_bytes))
     }
 
     /// How far the session is.
@@ -97,7 +110,9 @@ impl S3Uploads {
         expires_at: Timestamp,
     ) -> Result<Vec<String>, UploadError> {
         let Some(upload_id) = session.store_upload_id.clone() else { return Ok(Vec::new()) };
-        let (store, blob_id) = (Arc::clone(&self.store), session.blob_id);
+        let (store, blob_id, plan) = (Arc::clone(&self.store), session.blob_id, plan_of(session)?);
+        let parts: Vec<_> =
+            parts.into_iter().filter_map(|index| plan.part_len(index).map(|length| (index, length))).collect();
         let seconds = expires_at.unix_seconds() - Timestamp::now().unix_seconds();
         let seconds = u64::try_from(seconds).unwrap_or(0).max(1);
         blocking(move || store.presign_parts(blob_id, &upload_id, &parts, seconds)).await

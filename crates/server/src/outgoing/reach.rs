@@ -1,0 +1,124 @@
+//! Which addresses requests that the outside asked for may go to, and what names lead there.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use tokio::sync::Mutex;
+use url::Host;
+
+use super::own_network::OwnNetwork;
+use super::{AllowedHosts, NameServers, is_global};
+
+/// How long a look-up of the server's own names is good, and how long it may take.
+const OWN_LIFETIME: Duration = Duration::from_secs(60);
+const OWN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a look-up of a name gave.
+pub(super) enum LookUp {
+    /// Its addresses.
+    Found(Vec<IpAddr>),
+    /// There is no such name, or it has no address.
+    NoSuchName,
+    /// No name server answered.
+    Unanswered(NetError),
+}
+
+/// Judges addresses. An address may be connected to when it is one of the whole Internet's, and neither this machine's own
+/// nor a neighbour's, nor one that the server is known by; or when the settings name it.
+pub(super) struct Reach {
+    dns: TokioResolver,
+    allowed: AllowedHosts,
+    own_network: OwnNetwork,
+    /// By what names and addresses clients know this server.
+    own_hosts: Vec<Host>,
+    own_addresses: Mutex<(Option<Instant>, Vec<IpAddr>)>,
+}
+
+impl Reach {
+    /// With these name servers, or those of the system.
+    pub(super) fn new(servers: &NameServers, allowed: AllowedHosts, own_hosts: Vec<Host>) -> Result<Self, NetError> {
+        let dns = resolver(servers)?;
+        Ok(Self { dns, allowed, own_network: OwnNetwork::of_system(), own_hosts, own_addresses: Mutex::default() })
+    }
+
+    /// Looks a name up.
+    pub(super) async fn look_up(&self, name: &str) -> LookUp {
+        match self.dns.lookup_ip(name).await {
+            Ok(found) => LookUp::Found(found.iter().collect()),
+            Err(error) if error.is_nx_domain() || error.is_no_records_found() => LookUp::NoSuchName,
+            Err(error) => LookUp::Unanswered(error),
+        }
+    }
+
+    /// Whether any address of this host may be connected to.
+    pub(super) fn is_open(&self, name: &str) -> bool {
+        self.allowed.has_name(name)
+    }
+
+    /// Those of the addresses that may be connected to.
+    pub(super) async fn permitted(&self, addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+        let mut permitted = addresses;
+        permitted.retain(|address| self.allowed.has_address(*address) || is_global(*address));
+        if permitted.iter().any(|address| !self.allowed.has_address(*address)) {
+            let own = self.own_addresses().await;
+            permitted.retain(|address| {
+                self.allowed.has_address(*address) || !own.contains(address) && !self.own_network.has(*address)
+            });
+        }
+        permitted
+    }
+
+    /// Where the server's own names lead: not always to an address that an interface has, as behind a router or in a
+    /// container. While no name server answers, where they led before.
+    async fn own_addresses(&self) -> Vec<IpAddr> {
+        let mut own = self.own_addresses.lock().await;
+        if own.0.is_none_or(|at| at.elapsed() >= OWN_LIFETIME) {
+            let mut addresses = Vec::new();
+            let mut is_answered = true;
+            for host in &self.own_hosts {
+                match host {
+                    Host::Ipv4(address) => addresses.push(IpAddr::V4(*address)),
+                    Host::Ipv6(address) => addresses.push(IpAddr::V6(*address)),
+                    Host::Domain(name) => match tokio::time::timeout(OWN_TIMEOUT, self.look_up(name)).await {
+                        Ok(LookUp::Found(found)) => addresses.extend(found),
+                        Ok(LookUp::NoSuchName) => {}
+                        Ok(LookUp::Unanswered(_)) | Err(_) => is_answered = false,
+                    },
+                }
+            }
+            if !is_answered {
+                addresses.append(&mut own.1);
+                addresses.sort_unstable();
+                addresses.dedup();
+            }
+            *own = (Some(Instant::now()), addresses);
+        }
+        own.1.clone()
+    }
+}
+
+fn resolver(servers: &NameServers) -> Result<TokioResolver, NetError> {
+    let builder = if servers.0.is_empty() {
+        // A machine without a configuration of its own can still ask for addresses.
+        TokioResolver::builder_tokio().unwrap_or_else(|error| {
+            tracing::warn!(%error, "the system names no name servers: remote uploads and webhooks find no host by its name");
+            TokioResolver::builder_with_config(ResolverConfig::default(), TokioRuntimeProvider::default())
+        })
+    } else {
+        let servers = servers.0.iter().map(|server: &SocketAddr| {
+            let at_port = |mut connection: ConnectionConfig| {
+                connection.port = server.port();
+                connection
+            };
+            let connections = vec![at_port(ConnectionConfig::udp()), at_port(ConnectionConfig::tcp())];
+            NameServerConfig::new(server.ip(), true, connections)
+        });
+        let config = ResolverConfig::from_name_servers(servers.collect());
+        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+    };
+    builder.build()
+}

@@ -1,0 +1,167 @@
+//! Stores that behave otherwise than Garage: no file is lost by what they list, and completing that was cut off between the
+//! store and the record ends well.
+
+use partway_server::storage::S3Store;
+use partway_testing::{Manners, OddStore};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::app::{MIB, Session, TestApp, bytes};
+use crate::services::{Services, endpoint, garage};
+use crate::storage::headers;
+
+async fn start_on(manners: Manners) -> (TestApp, OddStore) {
+    let odd = OddStore::start(&garage().0.endpoint(0), manners);
+    let url = odd.url.clone();
+    let services = Services { s3: true, ..Services::of_this_run() };
+    let app = TestApp::start_on(services, |config| {
+        config.storage.public_endpoint = config.storage.endpoint.replace(endpoint(&url));
+        // The tests sweep when they mean to.
+        config.storage.sweep_interval.0 = std::time::Duration::from_secs(86_400);
+    })
+    .await;
+    (app, odd)
+}
+
+fn store(app: &TestApp) -> &S3Store {
+    app.app().stores.s3().unwrap()
+}
+
+fn column(app: &TestApp, session: &Session, name: &str) -> String {
+    app.text(&format!("SELECT {name} FROM sessions WHERE id = '{}'", session.id()))
+}
+
+async fn sweep(app: &TestApp) {
+    for _ in 0..3 {
+        app.app().uploads.sweep().await.unwrap();
+    }
+}
+
+/// The process that completed the session ended when the store had made the object.
+async fn complete_at_store_alone(app: &TestApp, session: &Session) {
+    let blob_id: Uuid = column(app, session, "blob_id").parse().unwrap();
+    let upload_id = column(app, session, "store_upload_id");
+    app.sql(&format!("UPDATE sessions SET complete_hash = '' WHERE id = '{}'", session.id()));
+    let parts = store(app).list_parts(blob_id, &upload_id).await.unwrap().unwrap();
+    assert!(store(app).complete_upload(blob_id, &upload_id, &parts).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_upload_that_became_a_file_is_never_given_up_and_one_beside_it_is_after_two_looks() {
+    let (app, odd) = start_on(Manners { lists_completed: true, ..Manners::default() }).await;
+    let data = bytes(1, 12 * MIB);
+    let session = app.upload(data.len() as u64, json!({})).await;
+    session.put_all(&app, &data).await;
+    let record: Value = session.complete(&app).await.json().await.unwrap();
+    let blob_id: Uuid = column(&app, &session, "blob_id").parse().unwrap();
+    let upload_id = column(&app, &session, "store_upload_id");
+    let listed = store(&app).list_uploads(Some(blob_id)).await.unwrap();
+    assert_eq!(listed.len(), 1, "the store does not list what was completed: {listed:?}");
+    sweep(&app).await;
+    assert!(!odd.given_up().contains(&upload_id));
+    app.assert_bytes(&record, &data).await;
+    let beside = store(&app).create_upload(blob_id, &headers()).await.unwrap();
+    app.app().uploads.sweep().await.unwrap();
+    assert!(!odd.given_up().contains(&beside), "it may be about to be used");
+    app.app().uploads.sweep().await.unwrap();
+    assert!(odd.given_up().contains(&beside) && !odd.given_up().contains(&upload_id));
+    // The session is forgotten: nothing tells any more which upload was whose.
+    app.sql(&format!("DELETE FROM sessions WHERE id = '{}'", session.id()));
+    sweep(&app).await;
+    assert!(!odd.given_up().contains(&upload_id) && !odd.has_destroyed(&blob_id.to_string()));
+    app.assert_bytes(&record, &data).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn completing_that_was_cut_off_behind_the_store_goes_on_whatever_the_store_says_of_the_upload() {
+    for manners in [
+        Manners { says_no_such_key: true, ..Manners::default() },
+        Manners { completed_is_open_and_empty: true, ..Manners::default() },
+        Manners { completed_is_open_and_empty: true, completes_once: true, ..Manners::default() },
+        Manners { completes_once: true, ..Manners::default() },
+    ] {
+        let (app, _odd) = start_on(manners).await;
+        let data = bytes(2, 12 * MIB);
+        let session = app.upload(data.len() as u64, json!({})).await;
+        session.put_all(&app, &data).await;
+        complete_at_store_alone(&app, &session).await;
+        assert_eq!(session.status(&app).await["missing_parts"], json!([]), "{manners:?}");
+        let resigned: Value = session.resign(&app, &json!({})).await.json().await.unwrap();
+        assert_eq!(resigned["parts"], json!([]), "{manners:?}");
+        let completed = session.complete(&app).await;
+        assert_eq!(completed.status(), 201, "{manners:?}: {:?}", completed.text().await);
+        let record: Value = session.complete(&app).await.json().await.unwrap();
+        app.assert_bytes(&record, &data).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_has_gone_begins_anew_where_the_store_says_that_there_is_no_such_key() {
+    let (app, _odd) = start_on(Manners { says_no_such_key: true, ..Manners::default() }).await;
+    let session = app.upload(3, json!({})).await;
+    let blob_id: Uuid = column(&app, &session, "blob_id").parse().unwrap();
+    store(&app).abort_upload(blob_id, &column(&app, &session, "store_upload_id")).await.unwrap();
+    assert_eq!(session.status(&app).await["missing_parts"], json!([0]));
+    assert_eq!(session.complete(&app).await.status(), 400);
+    let resigned: Value = session.resign(&app, &json!({})).await.json().await.unwrap();
+    assert_eq!(app.put(resigned["parts"][0]["url"].as_str().unwrap(), b"abc").await.status(), 200);
+    let record: Value = session.complete(&app).await.json().await.unwrap();
+    app.assert_bytes(&record, b"abc").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_object_is_published_when_its_session_expires_and_not_deleted() {
+    for manners in
+        [Manners::default(), Manners { completed_is_open_and_empty: true, lists_completed: true, ..Manners::default() }]
+    {
+        let (app, odd) = start_on(manners).await;
+        let data = bytes(3, 12 * MIB);
+        let session = app.upload(data.len() as u64, json!({})).await;
+        session.put_all(&app, &data).await;
+        complete_at_store_alone(&app, &session).await;
+        // One that was never asked to be completed goes, as ever.
+        let open = app.upload(3, json!({"file_name": "open"})).await;
+        open.put_all(&app, b"abc").await;
+        app.sql("UPDATE sessions SET expires_at = 1");
+        app.app().uploads.expire_overdue().await.unwrap();
+        app.app().uploads.garbage_bell().notify_one();
+        assert_eq!(column(&app, &session, "status"), "completed");
+        assert_eq!(column(&app, &open, "status"), "expired");
+        let record: Value = session.complete(&app).await.json().await.unwrap();
+        app.assert_bytes(&record, &data).await;
+        assert!(!odd.has_destroyed(&column(&app, &session, "blob_id")));
+        app.until("the other is freed", |app| app.count("garbage") == 0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_is_not_what_its_client_named_is_not_published_when_its_session_expires() {
+    let (app, _odd) = start_on(Manners::default()).await;
+    let session = app.upload(3, json!({})).await;
+    session.put_all(&app, b"abc").await;
+    complete_at_store_alone(&app, &session).await;
+    // Nothing says that it is.
+    app.sql("UPDATE sessions SET complete_hash = 'crc64nvme:AAAAAAAAAAA=', expires_at = 1");
+    app.app().uploads.expire_overdue().await.unwrap();
+    app.app().uploads.garbage_bell().notify_one();
+    assert_eq!((column(&app, &session, "status").as_str(), app.count("files")), ("expired", 0));
+    app.until("it is freed", |app| app.count("garbage") == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_takes_more_than_it_was_started_for_is_aborted_by_the_sweep() {
+    let (app, _odd) = start_on(Manners::default()).await;
+    let greedy = app.upload(3, json!({})).await;
+    let honest = app.upload(3, json!({"file_name": "honest"})).await;
+    honest.put_all(&app, b"abc").await;
+    let blob_id: Uuid = column(&app, &greedy, "blob_id").parse().unwrap();
+    let upload_id = column(&app, &greedy, "store_upload_id");
+    // A store that does not check the signed length takes this by the part's own URL.
+    let url = store(&app).presign_parts(blob_id, &upload_id, &[(0, 1000)], 600).unwrap().remove(0);
+    assert_eq!(app.put(&url, &[0; 1000]).await.status(), 200);
+    app.app().uploads.sweep().await.unwrap();
+    assert_eq!(column(&app, &greedy, "status"), "aborted");
+    app.until("its bytes are freed", |app| app.count("garbage") == 0).await;
+    assert!(store(&app).list_uploads(Some(blob_id)).await.unwrap().is_empty());
+    assert_eq!(honest.complete(&app).await.status(), 201);
+}

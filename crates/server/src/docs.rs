@@ -14,7 +14,8 @@ pub fn config_md() -> String {
          No setting is needed. Each can be given, strongest first, as a flag of `partway serve` (those that have one: \
          `--listen`, `--data-dir`, `--public-url`), as an environment variable, or in the TOML file named by `--config` \
          or `PARTWAY_CONFIG`. A dot in a key is a TOML table: `storage.reserve` is `reserve` under `[storage]`. Unknown \
-         keys and bad values stop the start, all listed at once.\n",
+         keys and bad values stop the start, all listed at once. The variables by which Kubernetes tells where a service called \
+         `partway` is (`PARTWAY_PORT=tcp://…`, `PARTWAY_SERVICE_HOST=…`) are no settings and stop nothing.\n",
     );
     for (about, settings) in Config::documentation() {
         let _ = write!(

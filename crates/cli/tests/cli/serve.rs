@@ -70,6 +70,38 @@ fn settings_come_from_the_environment_and_a_file_too() {
 }
 
 #[test]
+fn a_kubernetes_service_of_the_same_name_stops_no_command_and_hides_no_mistake() {
+    let links = [
+        ("PARTWAY_PORT", "tcp://10.0.0.7:8080"),
+        ("PARTWAY_SERVICE_HOST", "10.0.0.7"),
+        ("PARTWAY_SERVICE_PORT", "8080"),
+        ("PARTWAY_SERVICE_PORT_HTTP", "8080"),
+        ("PARTWAY_PORT_8080_TCP", "tcp://10.0.0.7:8080"),
+        ("PARTWAY_PORT_8080_TCP_PROTO", "tcp"),
+        ("PARTWAY_PORT_8080_TCP_PORT", "8080"),
+        ("PARTWAY_PORT_8080_TCP_ADDR", "10.0.0.7"),
+        ("PARTWAY_METRICS_SERVICE_HOST", "10.0.0.8"),
+        ("PARTWAY_METRICS_PORT", "tcp://10.0.0.8:9090"),
+    ];
+    let (_directory, data_dir) = fresh();
+    let server = Server::start_with(&data_dir, &[], &links);
+    server.private_key();
+    for command in [&["keys", "list"][..], &["usage"], &["fsck"]] {
+        let output = partway().args(command).arg("--data-dir").arg(&data_dir).envs(links).output().unwrap();
+        assert!(output.status.success(), "{command:?}: {}", text(&output.stderr));
+    }
+    let mut command = partway();
+    command.args(["usage", "--data-dir"]).arg(&data_dir).envs(links).env("PARTWAY_LISTN", "127.0.0.1:0");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let message = text(&output.stderr);
+    assert!(
+        message.contains("1 problem(s)") && message.contains("PARTWAY_LISTN") && message.contains("PARTWAY_LISTEN"),
+        "{message}"
+    );
+}
+
+#[test]
 fn sigterm_and_sigint_stop_with_exit_code_0() {
     let (_directory, data_dir) = fresh();
     for signal in ["TERM", "INT"] {

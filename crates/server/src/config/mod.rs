@@ -11,6 +11,7 @@ mod limits;
 mod log;
 mod outgoing;
 mod section;
+mod service_link;
 mod source;
 mod storage;
 mod value;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
+use super::service_link;
 use super::value::Setting;
 
 /// Variables with the common prefix that belong to the command-line client and not to the server.
@@ -70,10 +71,14 @@ impl Source {
         }
     }
 
-    /// Adds environment variables, which outrank the file. Only those that begin with `PARTWAY_` count.
+    /// Adds environment variables, which outrank the file. Only those that begin with `PARTWAY_` count, without those by
+    /// which Kubernetes tells where a service of that name is.
     pub fn with_env(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
         for (name, value) in variables {
-            let ours = name.starts_with("PARTWAY_") && name != CONFIG_VARIABLE && !CLIENT_VARIABLES.contains(&&*name);
+            let ours = name.starts_with("PARTWAY_")
+                && name != CONFIG_VARIABLE
+                && !CLIENT_VARIABLES.contains(&&*name)
+                && !service_link::is_service_link(&name, &value);
             if ours {
                 // Unknown variables keep their own name, which is what the message must show.
                 self.set(name.clone(), value, name);
@@ -143,27 +148,11 @@ impl Source {
     pub(super) fn finish(mut self, known: &[&str]) -> Result<(), ConfigError> {
         for (key, Written { origin, .. }) in &self.written {
             let names = known.iter().map(|known| if key == origin { env_name(known) } else { (*known).to_owned() });
-            let nearest = names.min_by_key(|name| edit_distance(name, key)).unwrap_or_default();
+            let nearest = names.min_by_key(|name| strsim::levenshtein(name, key)).unwrap_or_default();
             self.problems.push(Problem(format!("{key} (from {origin}) is not a setting; the nearest is {nearest}")));
         }
         if self.problems.is_empty() { Ok(()) } else { Err(ConfigError { problems: self.problems }) }
     }
-}
-
-/// Levenshtein distance, to name the setting that was probably meant.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

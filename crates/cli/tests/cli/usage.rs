@@ -75,7 +75,7 @@ fn fsck_says_by_its_exit_code_what_it_found() {
     drop(server);
     // The next server frees it at once.
     let _server = Server::start(&data_dir, &[]);
-    for _ in 0..200 {
+    for _ in 0..1200 {
         if !orphan.exists() {
             return;
         }

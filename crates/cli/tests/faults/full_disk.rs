@@ -79,13 +79,13 @@ async fn upload(api: &Api, name: &str, data: &[u8]) -> String {
 
 /// Waits until the cleaner has nothing left to delete.
 async fn until_cleaned(data_dir: &Path) {
-    for _ in 0..100 {
+    for _ in 0..300 {
         if fsck(data_dir, &[]).1["garbage"] == 0 {
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     }
-    panic!("the garbage is still there after 20 seconds");
+    panic!("the garbage is still there after a minute");
 }
 
 #[test]

@@ -100,13 +100,11 @@ async fn a_connection_that_stalls_is_given_up_by_both_sides() {
 }
 
 fn wait_for(what: &str, mut ready: impl FnMut() -> bool) {
-    for _ in 0..1000 {
-        if ready() {
-            return;
-        }
+    let began = std::time::Instant::now();
+    while !ready() {
+        assert!(began.elapsed() < Duration::from_secs(60), "{what} did not happen in a minute");
         std::thread::sleep(Duration::from_millis(10));
     }
-    panic!("{what} did not happen in ten seconds");
 }
 
 /// A server that takes two seconds for the part behind the first `parts`: time to interrupt its client.
@@ -296,7 +294,7 @@ fn a_server_that_is_away_for_a_while_is_waited_for_and_one_that_stays_away_is_no
     let began = std::time::Instant::now();
     let output = upload_command(&file, &url, &key, &["--wait", "1s"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!((1..6).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    assert!((1..30).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
 }
 
 #[test]

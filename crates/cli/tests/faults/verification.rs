@@ -58,7 +58,7 @@ fn a_session_that_somebody_asks_for_is_verified_at_once_and_the_others_without_b
         assert!(verifying(&api).await > 0, "it had to wait for all of the others");
         let began = Instant::now();
         while verifying(&api).await > 0 {
-            assert!(began.elapsed() < Duration::from_secs(30), "nobody verifies the others");
+            assert!(began.elapsed() < Duration::from_secs(120), "nobody verifies the others");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     });
@@ -199,7 +199,7 @@ fn assert_clean(server: &mut Server, directory: &Path) {
     let data_dir = directory.join("data");
     server.kill();
     let _server = Server::start(&data_dir, &[]);
-    for _ in 0..100 {
+    for _ in 0..1000 {
         let (code, report) = fsck(&data_dir, &[]);
         assert_eq!(code, 0, "{report}");
         if report["blobs"] == 0 {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use partway_server::service::bootstrap::FirstRun;
 use partway_server::storage::StorageKind;
@@ -197,15 +197,13 @@ impl TestApp {
         self.database.execute(statement);
     }
 
-    /// Waits until `ready` is true; fails after ten seconds.
+    /// Waits until `ready` is true; fails after a minute, which a loaded machine may need.
     pub async fn until(&self, what: &str, ready: impl Fn(&Self) -> bool) {
-        for _ in 0..1000 {
-            if ready(self) {
-                return;
-            }
+        let began = Instant::now();
+        while !ready(self) {
+            assert!(began.elapsed() < Duration::from_secs(60), "{what} did not happen in a minute");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("{what} did not happen in ten seconds");
     }
 
     /// Stops the server in the orderly way, and starts another on the same directory.
@@ -289,7 +287,7 @@ async fn launch(config: Config) -> (App, SocketAddr, CancellationToken, JoinHand
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let mut opened = App::open(config.clone(), address).await;
-    for _ in 0..200 {
+    for _ in 0..2000 {
         if opened.is_ok() {
             break;
         }
@@ -308,12 +306,13 @@ fn client() -> reqwest::Client {
     reqwest::Client::builder().tls_certs_only([]).build().unwrap()
 }
 
-/// What comes until the other side closes, or is silent for a second.
+/// What comes until the other side closes, or is silent for a second after it began. It has a minute to begin.
 pub fn read_available(stream: &mut TcpStream) -> String {
-    stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let mut answer = Vec::new();
     let mut buffer = [0; 4096];
     while let Ok(read @ 1..) = stream.read(&mut buffer) {
+        stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
         answer.extend_from_slice(&buffer[..read]);
     }
     String::from_utf8_lossy(&answer).into_owned()
@@ -368,6 +367,14 @@ pub struct Session {
 }
 
 impl Session {
+    /// Waits until the life that the start gave it is over.
+    pub async fn until_expired(&self) {
+        let expires = Duration::from_secs(self.start["expire_at"].as_u64().unwrap());
+        // Its second has to be over as well.
+        let ends = SystemTime::UNIX_EPOCH + expires + Duration::from_millis(1100);
+        tokio::time::sleep(ends.duration_since(SystemTime::now()).unwrap_or_default()).await;
+    }
+
     pub fn id(&self) -> &str {
         self.start["session_id"].as_str().unwrap()
     }

@@ -281,7 +281,7 @@ async fn a_store_that_is_away_is_503_and_nothing_is_left_of_the_start() {
 async fn what_is_replaced_stays_as_long_as_urls_to_it() {
     let app = TestApp::start_on(S3, |config| {
         config.storage.delivery = S3Delivery::Redirect;
-        config.storage.url_lifetime.0 = std::time::Duration::from_secs(6);
+        config.storage.url_lifetime.0 = std::time::Duration::from_secs(15);
     })
     .await;
     let record = app.upload_whole(b"first", json!({})).await;

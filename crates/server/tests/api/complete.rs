@@ -199,9 +199,9 @@ async fn the_hash_is_that_of_the_file_at_every_edge_of_the_tree() {
 #[tokio::test]
 async fn an_expired_session_frees_its_bytes() {
     let app = TestApp::start().await;
-    let session = app.upload(100, json!({"ttl_seconds": 2})).await;
+    let session = app.upload(100, json!({"ttl_seconds": 5})).await;
     session.put_all(&app, &[5; 100]).await;
-    tokio::time::sleep(std::time::Duration::from_millis(2100)).await;
+    session.until_expired().await;
     // What the cleaner does every so often.
     app.app().uploads.expire_overdue().await.unwrap();
     assert_eq!(app.count("sessions WHERE status = 'expired'"), 1);

@@ -250,7 +250,8 @@ async fn the_last_bytes_of_a_tebibyte_come_at_once_and_memory_stays_small() {
         format!("bytes {}-{}/{size_bytes}", size_bytes - 10, size_bytes - 1)
     );
     assert_eq!(response.text().await.unwrap(), "0123456789");
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    // Reading what is before them would take hours.
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     // Half a gigabyte read by a slow reader: the server must not read ahead of it.
     let before = resident_mib();
     let mut reading = get(&app, &url, &[("range", "bytes=0-536870911")]).await;

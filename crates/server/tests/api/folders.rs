@@ -217,6 +217,13 @@ async fn a_folder_with_many_files_is_renamed_and_deleted_in_an_instant_while_upl
     let list = app.look("/api/v1/folders").await;
     let large = &list["folders"][0];
     assert_eq!((&large["total_items"], &large["total_size"]), (&json!(FILES + 1), &json!(FILES + 1)));
+    // The same with one file, on this machine as loaded as it is.
+    app.whole(b"x", &[("file_name", "only"), ("folder", "small")]).await;
+    let folders = app.look("/api/v1/folders?search=small").await;
+    let began = Instant::now();
+    assert_eq!(app.rename_folder(number(&folders["folders"][0]), "smaller").await.status(), 200);
+    assert_eq!(app.delete_folder(number(&folders["folders"][0]), "").await.status(), 204);
+    let allowed = began.elapsed().mul_f64(20.0).max(Duration::from_secs(1));
     // Uploads that are under way all the time; the slowest of them tells whether anything held them up.
     let uploads = async {
         let mut slowest = Duration::ZERO;
@@ -245,8 +252,8 @@ async fn a_folder_with_many_files_is_renamed_and_deleted_in_an_instant_while_upl
     println!(
         "renaming {renaming:?}, deleting {deleting:?}, the slowest upload meanwhile {slowest:?}, all gone after {all:?}"
     );
-    assert!(renaming < Duration::from_secs(1) && deleting < Duration::from_secs(1), "{renaming:?} {deleting:?}");
-    assert!(slowest < Duration::from_secs(3), "{slowest:?}");
+    assert!(renaming < allowed && deleting < allowed, "{renaming:?} {deleting:?}, allowed {allowed:?}");
+    assert!(slowest < 3 * allowed, "{slowest:?}, allowed {:?}", 3 * allowed);
     assert_eq!(app.look("/api/v1/files?limit=1").await["meta"]["total"], app.count("files WHERE name LIKE 'u%'"));
 }
 

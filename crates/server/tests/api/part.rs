@@ -77,7 +77,7 @@ async fn a_changed_url_permits_nothing() {
 async fn an_expired_url_says_so_and_a_signed_one_of_no_session_finds_none() {
     let app = TestApp::start_local().await;
     let session = app.upload(3, json!({"ttl_seconds": 1})).await;
-    tokio::time::sleep(Duration::from_millis(1100)).await;
+    session.until_expired().await;
     assert_error(app.put(session.part_url(0), b"abc").await, 403, "URL_EXPIRED", &["`expires`"]).await;
     assert_error(session.complete(&app).await, 410, "SESSION_EXPIRED", &[session.id()]).await;
 
@@ -198,7 +198,7 @@ async fn a_client_that_sends_on_after_a_refusal_still_gets_the_answer() {
 
 #[tokio::test]
 async fn a_stalled_body_is_ended_and_a_slow_one_is_not() {
-    let config = Config::read(Source::default().with_flag("", "http.stall_timeout_seconds", Some("1".into()))).unwrap();
+    let config = Config::read(Source::default().with_flag("", "http.stall_timeout_seconds", Some("3".into()))).unwrap();
     let app = TestApp::start_local_with(|test| test.http.stall_timeout = config.http.stall_timeout).await;
     let session = app.upload(6, json!({})).await;
     let head = head(&app, &session, "Content-Length: 6\r\nConnection: close\r\n");
@@ -218,7 +218,7 @@ async fn a_stalled_body_is_ended_and_a_slow_one_is_not() {
             crate::app::read_available(&mut stream)
         })
     };
-    let (stalled, slow) = (send([2500, 0, 0, 0, 0]).await.unwrap(), send([300; 5]).await.unwrap());
+    let (stalled, slow) = (send([6000, 0, 0, 0, 0]).await.unwrap(), send([700; 5]).await.unwrap());
     assert!(stalled.starts_with("HTTP/1.1 408") && stalled.contains("REQUEST_TIMEOUT"), "{stalled}");
     assert!(slow.starts_with("HTTP/1.1 200"), "{slow}");
 }

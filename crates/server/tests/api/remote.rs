@@ -83,8 +83,8 @@ async fn the_name_comes_from_the_request_the_header_or_the_url() {
 async fn what_the_other_side_does_instead_is_told() {
     let app = TestApp::start_with(|config| {
         allow_loopback(config);
-        config.outgoing.idle_timeout.0 = Duration::from_millis(700);
-        config.outgoing.total_timeout.0 = Duration::from_secs(3);
+        config.outgoing.idle_timeout.0 = Duration::from_secs(2);
+        config.outgoing.total_timeout.0 = Duration::from_secs(5);
     })
     .await;
     let peer = Peer::start(|asked| match asked.path.as_str() {
@@ -130,7 +130,7 @@ async fn what_the_other_side_does_instead_is_told() {
         ("/gzip", "gzip"),
         ("/cut", "broke off after 10 bytes"),
         ("/stall", "sent nothing"),
-        ("/slow", "whole file within 3 seconds"),
+        ("/slow", "whole file within 5 seconds"),
         ("/hops/6", "more than 5 times"),
     ] {
         let refused = app.fetch(&peer.url(path), json!({})).await;

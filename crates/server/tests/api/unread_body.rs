@@ -8,13 +8,20 @@ use serde_json::json;
 
 use crate::app::{TestApp, bytes, read_available};
 
+/// How long an answer may take on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A body that comes within this is waited for; the server gives up after half a second.
+const IN_TIME: Duration = Duration::from_millis(400);
+/// How often something is tried that this process has to do in time, on a machine that may be loaded.
+const TRIES: usize = 20;
+
 /// A connection that is used for one request after the other.
 struct Kept(TcpStream);
 
 impl Kept {
     fn to(app: &TestApp) -> Self {
         let stream = TcpStream::connect(app.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self(stream)
     }
@@ -42,7 +49,7 @@ impl Kept {
     fn is_silent(&mut self) -> bool {
         self.0.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         let came = self.0.peek(&mut [0]);
-        self.0.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        self.0.set_read_timeout(Some(PATIENCE)).unwrap();
         came.is_err()
     }
 
@@ -73,24 +80,39 @@ fn refused_by_their_heads(app: &TestApp) -> Vec<(String, u16)> {
     ]
 }
 
+/// Sends a request in two pieces, of which the second comes in time and not before the server had to wait for it, and
+/// takes the answer. On a connection of its own, and again if this process was too late.
+fn answer_in_two_pieces(app: &TestApp, first: &str, second: &str) -> (Kept, String, String) {
+    for _ in 0..TRIES {
+        let mut kept = Kept::to(app);
+        let began = Instant::now();
+        kept.send(first.as_bytes());
+        let was_silent = kept.is_silent();
+        if began.elapsed() >= IN_TIME {
+            continue;
+        }
+        assert!(was_silent, "{first}: answered while its body is on the way");
+        kept.send(second.as_bytes());
+        if began.elapsed() < IN_TIME {
+            let (head, body) = kept.answer();
+            return (kept, head, body);
+        }
+    }
+    panic!("this process was too late {TRIES} times");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_goes_on_after_a_request_refused_before_its_small_body_came() {
     let app = TestApp::start().await;
     for (request, status) in refused_by_their_heads(&app) {
-        let mut kept = Kept::to(&app);
-        kept.send(format!("{request}Host: x\r\nContent-Length: 12\r\n\r\n").as_bytes());
-        assert!(kept.is_silent(), "{request}: answered while its body is on the way");
-        kept.send(br#"{"name":"a"}"#);
-        let (head, body) = kept.answer();
+        let with_length = format!("{request}Host: x\r\nContent-Length: 12\r\n\r\n");
+        let (mut kept, head, body) = answer_in_two_pieces(&app, &with_length, r#"{"name":"a"}"#);
         assert!(head.starts_with(&format!("http/1.1 {status}")) && !is_closing(&head), "{request}: {head}");
         assert!(body.contains("errorCode"), "{body}");
         kept.assert_works();
         // In chunks, whose end alone says that it is the end.
-        kept.send(format!("{request}Host: x\r\nTransfer-Encoding: chunked\r\n\r\nc\r\n").as_bytes());
-        kept.send(br#"{"name":"a"}"#);
-        assert!(kept.is_silent(), "{request}: answered while its body is on the way");
-        kept.send(b"\r\n0\r\n\r\n");
-        let (head, _) = kept.answer();
+        let in_chunks = format!("{request}Host: x\r\nTransfer-Encoding: chunked\r\n\r\nc\r\n{{\"name\":\"a\"}}");
+        let (mut kept, head, _) = answer_in_two_pieces(&app, &in_chunks, "\r\n0\r\n\r\n");
         assert!(head.starts_with(&format!("http/1.1 {status}")) && !is_closing(&head), "{request}: {head}");
         kept.assert_works();
     }
@@ -107,15 +129,18 @@ async fn what_does_not_come_soon_and_what_is_large_is_not_waited_for_and_the_ans
         ("Content-Length: 12\r\n\r\n{", false),
         ("Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", false),
     ] {
-        let mut kept = Kept::to(&app);
-        let began = Instant::now();
-        kept.send(format!("{start}{rest}").as_bytes());
-        let (head, _) = kept.answer();
-        let took = began.elapsed();
-        assert!(head.starts_with("http/1.1 415") && is_closing(&head), "{rest}: {head}");
-        let allowed = if at_once { 0..400 } else { 400..3000 };
-        assert!(allowed.contains(&took.as_millis()), "{rest}: {took:?}");
-        assert_eq!(read_available(&mut kept.0), "", "{rest}: closed after the answer");
+        let mut times = Vec::new();
+        // One answer at once shows that nothing was waited for, whatever held up the others.
+        while times.is_empty() || (at_once && times.len() < TRIES && times.iter().all(|took| *took >= IN_TIME)) {
+            let mut kept = Kept::to(&app);
+            let began = Instant::now();
+            kept.send(format!("{start}{rest}").as_bytes());
+            let (head, _) = kept.answer();
+            times.push(began.elapsed());
+            assert!(head.starts_with("http/1.1 415") && is_closing(&head), "{rest}: {head}");
+            assert_eq!(read_available(&mut kept.0), "", "{rest}: closed after the answer");
+        }
+        assert_eq!(times.iter().any(|took| *took < IN_TIME), at_once, "{rest}: {times:?}");
     }
     // More than is dropped, of unknown length.
     let mut kept = Kept::to(&app);

@@ -19,7 +19,7 @@ use crate::peers::{Asked, NameServer, Peer, allow_loopback};
 fn impatient(config: &mut Config) {
     allow_loopback(config);
     config.webhooks.first_pause.0 = Duration::from_secs(1);
-    config.webhooks.timeout.0 = Duration::from_secs(1);
+    config.webhooks.timeout.0 = Duration::from_secs(3);
 }
 
 impl TestApp {

@@ -1,4 +1,5 @@
-//! The data directory: where its pieces are, and the lock that keeps a second server out.
+//! The data directory: where its pieces are, and the lock that keeps a second server out (`directory_owner.rs`: where locks
+//! do not reach).
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -8,6 +9,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
+use crate::directory_owner::{DirectoryOwner, NotTaken};
+
 /// Extension of a database file whose records are elsewhere now.
 const SET_ASIDE: &str = "db-migrated";
 
@@ -15,6 +18,8 @@ const SET_ASIDE: &str = "db-migrated";
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
+    /// Given up before the lock is.
+    _owner: DirectoryOwner,
     lock: File,
 }
 
@@ -26,6 +31,16 @@ pub enum DataDirError {
         "another partway server, or partway fsck --repair or db migrate, is using the data directory {0}; stop it, or give this one another --data-dir"
     )]
     InUse(PathBuf),
+    /// A server has it that this process's lock does not keep out.
+    #[error(
+        "{owner} is using the data directory {path} through another mount, whose locks do not reach this one; stop it, or give this one another --data-dir"
+    )]
+    InUseElsewhere {
+        /// Which directory.
+        path: PathBuf,
+        /// The other process.
+        owner: String,
+    },
     /// There is no database in it.
     #[error("{0} has no Partway database; is it the --data-dir that the server uses?")]
     NoDatabase(PathBuf),
@@ -61,7 +76,11 @@ impl DataDir {
             .open(path.join("lock"))
             .map_err(unusable)?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { path, lock }),
+            Ok(()) => match DirectoryOwner::take(&path) {
+                Ok(owner) => Ok(Self { path, _owner: owner, lock }),
+                Err(NotTaken::Owned(owner)) => Err(DataDirError::InUseElsewhere { path, owner: owner.to_string() }),
+                Err(NotTaken::Io(error)) => Err(unusable(error)),
+            },
             Err(Errno::WOULDBLOCK) => Err(DataDirError::InUse(path)),
             Err(errno) => Err(unusable(errno.into())),
         }

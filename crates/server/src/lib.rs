@@ -8,6 +8,7 @@ pub mod config;
 pub mod data_dir;
 pub mod db;
 mod delivery;
+mod directory_owner;
 pub mod docs;
 mod error;
 mod failpoint;

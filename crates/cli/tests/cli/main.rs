@@ -13,6 +13,7 @@ mod keys;
 mod manual;
 mod media;
 mod mixing;
+mod mounts;
 mod own_network;
 mod proxies;
 mod readme;

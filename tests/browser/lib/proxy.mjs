@@ -16,7 +16,7 @@ export class Proxy {
   #bytesPerSecond = Infinity;
   #nextAt = 0;
   #allowedBytes = Infinity;
-  #holdsHeads = false;
+  #passingHeads = Infinity;
   #instead = [];
   #change = withResolvers();
 
@@ -35,7 +35,11 @@ export class Proxy {
 
   /** Undoes what a test did, and forgets what it saw. Nothing of it may eat up what the next one allows. */
   async reset() {
-    for (const socket of this.#sockets) socket.destroy();
+    // A connection of a page that is closed already may still be waiting to be accepted.
+    do {
+      for (const socket of this.#sockets) socket.destroy();
+      await new Promise((resolve) => setImmediate(resolve));
+    } while (this.#sockets.size > 0);
     if (!this.#server.listening) await this.restore();
     this.#instead = [];
     this.#bytesPerSecond = Infinity;
@@ -53,15 +57,15 @@ export class Proxy {
     this.#allowedBytes = bytes;
   }
 
-  /** Holds every request for a part that comes from now on, before Partway sees anything of it. */
-  holdHeads() {
-    this.#holdsHeads = true;
+  /** Holds every request for a part that comes after so many more, before Partway sees anything of it. */
+  holdHeads(after) {
+    this.#passingHeads = after;
   }
 
   /** Lets everything through that was held. */
   release() {
     this.#allowedBytes = Infinity;
-    this.#holdsHeads = false;
+    this.#passingHeads = Infinity;
     this.#wake();
   }
 
@@ -129,7 +133,8 @@ export class Proxy {
       response.writeHead(instead.answer.status, { 'Access-Control-Allow-Origin': '*', ...instead.answer.headers });
       return response.end(instead.answer.body);
     }
-    while (put && this.#holdsHeads && !left.signal.aborted) await this.#hold(put);
+    while (put && this.#passingHeads <= 0 && !left.signal.aborted) await this.#hold(put);
+    if (put) this.#passingHeads -= 1;
     if (left.signal.aborted) return;
     const { method, url: path, headers } = request;
     const upstream = http.request({ host: '127.0.0.1', port: this.upstreamPort, method, path, headers, agent: false });

@@ -12,6 +12,7 @@ use partway_server::storage::{BlobHeaders, BlobStore, LocalStore, S3Store, Stora
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::output;
 use crate::settings::StoreArgs;
 
 /// Clocks that differ by more make signatures look wrong (15 minutes, S3 documentation); this much is worth a word.
@@ -64,12 +65,13 @@ impl Doctor {
             }
         };
         if self.json {
-            println!("{}", json!({"check": check, "state": state, "detail": text, "change": change}));
+            let _ = output::json(&json!({"check": check, "state": state, "detail": text, "change": change}));
             return;
         }
-        println!("{state:8} {check:16} {text}");
+        // The text may be what a store or a proxy has said.
+        let _ = output::line(format_args!("{state:8} {check:16} {text}"));
         if let Some(change) = change {
-            println!("{:25} change: {change}", "");
+            let _ = output::line(format_args!("{:25} change: {change}", ""));
         }
     }
 }
@@ -86,7 +88,7 @@ pub(crate) fn doctor(args: &DoctorArgs) -> ExitCode {
         Ok(false) => ExitCode::SUCCESS,
         Ok(true) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("partway: {}", partway_server::error_chain(&*error));
+            output::say_lines(format_args!("partway: {}", partway_server::error_chain(&*error)));
             ExitCode::FAILURE
         }
     }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::database::open_existing;
 use crate::settings::StoreArgs;
-use crate::{Failure, table};
+use crate::{Failure, output, table};
 
 /// Nothing is wrong.
 const CLEAN: u8 = 0;
@@ -57,7 +57,7 @@ pub(crate) fn fsck(args: &FsckArgs) -> ExitCode {
             })
         }
         Err(error) => {
-            eprintln!("partway: {}", partway_server::error_chain(&*error));
+            output::say_lines(format_args!("partway: {}", partway_server::error_chain(&*error)));
             ExitCode::from(FAILED)
         }
     }

@@ -4,6 +4,7 @@ pub(crate) mod completions;
 mod database;
 pub(crate) mod db;
 pub(crate) mod docs;
+#[deny(clippy::print_stdout, clippy::print_stderr, reason = "output.rs prints what others say")]
 pub(crate) mod doctor;
 #[deny(clippy::print_stdout, clippy::print_stderr, reason = "output.rs prints what others say")]
 pub(crate) mod files;

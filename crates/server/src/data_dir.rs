@@ -1,15 +1,16 @@
 //! The data directory: where its pieces are, and the lock that keeps a second server out (`directory_owner.rs`: where locks
 //! do not reach).
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
 use crate::directory_owner::{DirectoryOwner, NotTaken};
+use crate::permissions;
 
 /// Extension of a database file whose records are elsewhere now.
 const SET_ASIDE: &str = "db-migrated";
@@ -61,29 +62,42 @@ impl DataDir {
     /// When another server has locked it, or it cannot be made or written.
     pub fn lock(path: &Path) -> Result<Self, DataDirError> {
         let unusable = |source| DataDirError::Unusable { path: path.to_owned(), source };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
+        fs::DirBuilder::new().recursive(true).mode(permissions::DIRECTORY).create(path).map_err(unusable)?;
         let path = path.canonicalize().map_err(unusable)?;
         // What is synced inside is lost all the same if the directory's own name is. A parent that may not be read
         // cannot be synced; it was not made here either.
         if let Some(parent) = path.parent() {
             let _ = File::open(parent).and_then(|parent| parent.sync_all());
         }
-        let lock = OpenOptions::new()
+        let lock = permissions::private_file()
             .write(true)
             .create(true)
             .truncate(false)
-            .mode(0o600)
             .open(path.join("lock"))
             .map_err(unusable)?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => match DirectoryOwner::take(&path) {
-                Ok(owner) => Ok(Self { path, _owner: owner, lock }),
+                Ok(owner) => {
+                    permissions::tighten(&path);
+                    permissions::warn_of_exposure(&path);
+                    Ok(Self { path, _owner: owner, lock })
+                }
                 Err(NotTaken::Owned(owner)) => Err(DataDirError::InUseElsewhere { path, owner: owner.to_string() }),
                 Err(NotTaken::Io(error)) => Err(unusable(error)),
             },
             Err(Errno::WOULDBLOCK) => Err(DataDirError::InUse(path)),
             Err(errno) => Err(unusable(errno.into())),
         }
+    }
+
+    /// Whether a process of this machine has locked the directory, as far as the kernel tells. Takes no lock, not even for a
+    /// moment: a server that starts just now would find the directory in use.
+    pub fn is_locked(path: &Path) -> bool {
+        let (Ok(lock), Ok(locks)) = (fs::metadata(path.join("lock")), fs::read_to_string("/proc/locks")) else {
+            return false;
+        };
+        let inode = format!(":{} ", lock.ino());
+        locks.lines().any(|line| line.contains("FLOCK") && line.contains("WRITE") && line.contains(&inode))
     }
 
     /// The database of a directory that exists already, for commands that work beside a running server.

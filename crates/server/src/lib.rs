@@ -21,6 +21,7 @@ mod media;
 mod middleware;
 pub mod openapi;
 pub mod outgoing;
+pub mod permissions;
 mod rate_limits;
 mod router;
 mod routes;

@@ -8,6 +8,7 @@ use clap::Args;
 use http::HeaderMap;
 use partway_server::Config;
 use partway_server::db::{Db, workspaces};
+use partway_server::permissions::{Exposure, exposure};
 use partway_server::storage::{BlobHeaders, BlobStore, LocalStore, S3Store, StorageError, StorageKind};
 use serde_json::json;
 use uuid::Uuid;
@@ -103,6 +104,9 @@ async fn examine(doctor: &mut Doctor, config: &Config, fix_cors: bool) {
         StorageKind::Local => {
             let local = examine_disk(config);
             doctor.tell("data directory", local);
+            if let Some(open) = examine_permissions(config) {
+                doctor.tell("permissions", open);
+            }
             if config.database.url.is_some() && !config.storage.single_node {
                 doctor.tell(
                     "storage",
@@ -156,6 +160,21 @@ fn examine_urls(doctor: &mut Doctor, config: &Config) {
         (None, false) => Health::Well(format!("URLs begin with http://{}", config.http.listen)),
     };
     doctor.tell("public_url", health);
+}
+
+/// Whether others on the machine get into the data directory; nothing where they do not.
+fn examine_permissions(config: &Config) -> Option<Health> {
+    let path = config.storage.data_dir.display();
+    match exposure(&config.storage.data_dir).ok()? {
+        Exposure::None => None,
+        Exposure::Readable => Some(Health::Doubtful(format!(
+            "others on this machine may see what is in {path}; its files are closed to them when the server starts. chmod 700 closes it"
+        ))),
+        Exposure::Writable => Some(Health::Ill {
+            problem: format!("others on this machine may put files into {path}, and replace those in it"),
+            change: "chmod 700 on the data directory",
+        }),
+    }
 }
 
 fn examine_disk(config: &Config) -> Health {

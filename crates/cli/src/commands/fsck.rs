@@ -67,15 +67,15 @@ fn check(args: &FsckArgs) -> Result<Report, Failure> {
     let config = args.store.config()?;
     let data_dir = &config.storage.data_dir;
     let db = open_existing(&config)?;
-    let lock = match data_dir.is_dir().then(|| DataDir::lock(data_dir)).transpose() {
+    // Held only for repairing: a server that starts in the middle of a check does no harm.
+    let lock = match (args.repair && data_dir.is_dir()).then(|| DataDir::lock(data_dir)).transpose() {
         Ok(lock) => lock,
         Err(DataDirError::InUse(_)) => None,
         Err(error) => return Err(error.into()),
     };
     // Nobody can tell whether other nodes run.
-    let beside_server = lock.is_none() || db.is_shared();
-    // Held only for repairing: a server that starts in the middle of a check does no harm.
-    let lock = lock.filter(|_| args.repair);
+    let is_alone = if args.repair { lock.is_some() } else { data_dir.is_dir() && !DataDir::is_locked(data_dir) };
+    let beside_server = !is_alone || db.is_shared();
     let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::no_length() };
     if let Ok(style) = ProgressStyle::with_template("{spinner} {bytes} read, {bytes_per_sec}") {
         bar.set_style(style);

@@ -19,6 +19,8 @@ pub(crate) fn serve(args: ServeArgs) -> Result<(), Failure> {
     let config = args.config()?;
     logging::start(&config.log)?;
     raise_file_limit();
+    // Whatever the server makes is for its user alone. Those that hold secrets or users' bytes are made so in any case.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(runtime::worker_threads()).enable_all().build()?;
     let served = runtime.block_on(serve_until_signal(config));

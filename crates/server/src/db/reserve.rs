@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
+use crate::permissions::private_file;
+
 /// Enough for the log of some thousand small transactions.
 const BYTES: u64 = 4 * 1024 * 1024;
 
@@ -31,7 +33,7 @@ impl DatabaseReserve {
     /// # Errors
     /// When there is no room.
     pub fn fill(&self) -> io::Result<()> {
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&self.path)?;
+        let file = private_file().write(true).create(true).truncate(false).open(&self.path)?;
         if file.metadata()?.len() >= BYTES {
             return Ok(());
         }

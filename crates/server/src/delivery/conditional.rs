@@ -36,12 +36,22 @@ pub fn evaluate(headers: &HeaderMap, entity_tag: &str, modified: SystemTime) -> 
     Precondition::Met
 }
 
+/// Whether the second of a modification is over, so that its date names one version alone. Until then none is told, and none
+/// counts: another version may come with the same date. A date that was told is thus at least a second older than the answer
+/// it came with, which makes it a strong validator (RFC 9110, section 8.8.2.2).
+pub fn is_strong_date(modified: SystemTime, now: SystemTime) -> bool {
+    whole_seconds(now) > whole_seconds(modified)
+}
+
 /// Whether `If-Range` lets a `Range` count: there is none, or it names exactly what is served.
 pub fn range_applies(headers: &HeaderMap, entity_tag: &str, modified: SystemTime) -> bool {
     let Some(value) = headers.get(IF_RANGE) else { return true };
     match value.to_str() {
         Ok(tag) if tag.starts_with('"') => tag == entity_tag,
-        Ok(text) => httpdate::parse_http_date(text).is_ok_and(|date| date == whole_seconds(modified)),
+        Ok(text) => {
+            is_strong_date(modified, SystemTime::now())
+                && httpdate::parse_http_date(text).is_ok_and(|date| date == whole_seconds(modified))
+        }
         Err(_) => false,
     }
 }
@@ -99,5 +109,11 @@ mod tests {
             assert_eq!(range_applies(&headers(&[(IF_RANGE, value)]), TAG, modified), applies, "{value}");
         }
         assert!(range_applies(&HeaderMap::new(), TAG, modified));
+        // Another version may come within the same second.
+        let now = SystemTime::now() + Duration::from_secs(1);
+        let date = httpdate::fmt_http_date(now);
+        assert!(!range_applies(&headers(&[(IF_RANGE, &date)]), TAG, now));
+        assert!(is_strong_date(modified, modified + Duration::from_millis(500)));
+        assert!(!is_strong_date(modified, modified + Duration::from_millis(499)));
     }
 }

@@ -7,7 +7,7 @@ mod object;
 mod range;
 
 pub use body::{FileBody, Piece};
-pub use conditional::{Precondition, evaluate, range_applies};
+pub use conditional::{Precondition, evaluate, is_strong_date, range_applies};
 pub use headers::{entity_tag, guard_content, headers_at_store, safer_type};
 pub use object::ObjectBody;
 pub use range::{ByteRange, RangeRequest, parse_range};

@@ -48,7 +48,7 @@ impl MediaType {
     /// INVALID_FORMAT.
     pub fn parse(text: &str) -> Result<Self, InvalidInput> {
         let parsed = if text.contains('/') {
-            text.parse().ok().filter(|mime: &Mime| text.len() <= MAX_FORMAT_BYTES && is_concrete(mime))
+            text.parse().ok().filter(|mime: &Mime| is_header_text(text) && is_concrete(mime))
         } else {
             mime_guess::from_ext(text.strip_prefix('.').unwrap_or(text)).first()
         };
@@ -71,7 +71,7 @@ impl MediaType {
     /// The type of a file that says `named` of itself, if it does, and is called `file_name`: a name tells more than the
     /// type of all that has none.
     pub fn guess(named: Option<&str>, file_name: &str) -> Self {
-        let named = named.and_then(|text| text.parse::<Mime>().ok().filter(|_| text.len() <= MAX_FORMAT_BYTES));
+        let named = named.and_then(|text| text.parse::<Mime>().ok().filter(|_| is_header_text(text)));
         let told = named.filter(|mime| is_concrete(mime) && mime.essence_str() != mime::APPLICATION_OCTET_STREAM);
         Self(told.unwrap_or_else(|| mime_guess::from_path(file_name).first_or_octet_stream()))
     }
@@ -89,6 +89,11 @@ impl MediaType {
         };
         own.filter(fits).or_else(usual).or_else(listed).unwrap_or_else(|| self.0.subtype().as_str().to_owned())
     }
+}
+
+/// Whether the text can be a header as it stands, here and at every store: quoted parameters could have other characters.
+fn is_header_text(text: &str) -> bool {
+    text.len() <= MAX_FORMAT_BYTES && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 fn is_concrete(mime: &Mime) -> bool {
@@ -127,6 +132,8 @@ mod tests {
     #[test]
     fn anything_else_is_refused() {
         for bad in [
+            "video/mp4; x=\"é\"",
+            "video/mp4; x=\"a\tb\"",
             "",
             "/",
             "video/",

@@ -64,6 +64,8 @@ fn cors() -> CorsLayer {
             CONTENT_LENGTH,
             HeaderName::from_static(request_id::HEADER),
         ])
+        // Nothing that a cache may keep depends on who asks: each site that shows a file would have a copy of its own.
+        .vary([])
         .max_age(std::time::Duration::from_secs(24 * 60 * 60))
 }
 

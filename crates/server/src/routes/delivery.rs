@@ -1,6 +1,7 @@
 //! `GET, HEAD /{workspace_no}/{path}`
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -99,6 +100,8 @@ pub async fn get_file_content(
         Precondition::Met => {}
         Precondition::NotModified => {
             *answer.status_mut() = StatusCode::NOT_MODIFIED;
+            // RFC 9110, section 8.6: the length of the file or none. Left to hyper, HEAD would be told 0, which caches believe.
+            answer.headers_mut().insert(CONTENT_LENGTH, file.size_bytes.into());
             return Ok(answer);
         }
         Precondition::Failed => return Ok(StatusCode::PRECONDITION_FAILED.into_response()),
@@ -173,13 +176,12 @@ async fn open_file(app: &App, workspace_no: &str, path: &str) -> Result<Option<(
     }
 }
 
-fn set_validators(headers: &mut HeaderMap, app: &App, entity_tag: &str, modified: std::time::SystemTime) {
+fn set_validators(headers: &mut HeaderMap, app: &App, entity_tag: &str, modified: SystemTime) {
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(CACHE_CONTROL, app.config.delivery.cache_control.clone());
-    for (name, text) in [(ETAG, entity_tag.to_owned()), (LAST_MODIFIED, httpdate::fmt_http_date(modified))] {
-        if let Ok(value) = HeaderValue::from_str(&text) {
-            headers.insert(name, value);
-        }
+    insert_text(headers, ETAG, entity_tag);
+    if delivery::is_strong_date(modified, SystemTime::now()) {
+        insert_text(headers, LAST_MODIFIED, &httpdate::fmt_http_date(modified));
     }
 }
 

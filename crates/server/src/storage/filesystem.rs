@@ -3,13 +3,15 @@
 //! Local filesystems with a journal do all that Partway asks for. Filesystems on a network, in user space (FUSE) and of memory
 //! cards lack one thing or another: room cannot be reserved, a lock of another mount is not seen, a sync may say yes too early.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
 
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
+
+use crate::permissions::private_file;
 use uuid::Uuid;
 
 /// Filesystems that lack something, by their number in `statfs` (statfs(2) and linux/magic.h).
@@ -69,7 +71,7 @@ fn nameless(directory: &Path) -> io::Result<File> {
         // EISDIR and ENOENT come from kernels that do not know the flag.
         Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => {
             let path = directory.join(format!("trial-{}", Uuid::new_v4()));
-            let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+            let file = private_file().read(true).write(true).create_new(true).open(&path)?;
             std::fs::remove_file(&path)?;
             Ok(file)
         }

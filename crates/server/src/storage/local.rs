@@ -3,8 +3,9 @@
 //! Invariant: a blob's name is its id and nothing of a user's, so it never has to move. The directories are
 //! made and synced once, when the store is opened; making, opening and deleting blobs is all that follows.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +15,7 @@ use uuid::Uuid;
 use super::disk_room::DiskRoom;
 use super::{Blob, DiskState, Promise, Scanned, StorageError, filesystem};
 use crate::failpoint;
+use crate::permissions::{DIRECTORY, private_file};
 
 /// How much of a blob is reserved in one step. Others wait for their judgement of the room as long as a step takes.
 const RESERVE_STEP_BYTES: u64 = 1 << 30;
@@ -37,7 +39,7 @@ impl LocalStore {
         let root = data_dir.join("blobs");
         // The last byte of a UUID v7 is random; its first ones are a clock and would fill one directory at a time.
         for shard in 0..=u8::MAX {
-            fs::create_dir_all(root.join(format!("{shard:02x}")))?;
+            DirBuilder::new().recursive(true).mode(DIRECTORY).create(root.join(format!("{shard:02x}")))?;
         }
         sync_directory(&root)?;
         sync_directory(data_dir)?;
@@ -88,7 +90,7 @@ impl LocalStore {
     pub fn create_empty(&self, blob_id: Uuid) -> Result<Blob, StorageError> {
         let failed = |source| StorageError::new("make", blob_id, source);
         self.room.promise(0).map_err(failed)?;
-        let opened = OpenOptions::new().read(true).write(true).create_new(true).open(self.path(blob_id));
+        let opened = private_file().read(true).write(true).create_new(true).open(self.path(blob_id));
         Ok(Blob::new(blob_id, opened.map_err(failed)?))
     }
 

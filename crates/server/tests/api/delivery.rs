@@ -22,6 +22,7 @@ async fn a_file_comes_back_byte_for_byte_with_its_headers() {
     let data = bytes(1, 3 * MIB + 17);
     let record = app.upload_whole(&data, json!({"file_name": "ü \"x\".bin"})).await;
     let url = record["url"].as_str().unwrap();
+    an_hour_ago(&app);
     for method in [Method::GET, Method::HEAD] {
         let response =
             app.http.request(method.clone(), url).header("origin", "https://example.com").send().await.unwrap();
@@ -40,6 +41,7 @@ async fn a_file_comes_back_byte_for_byte_with_its_headers() {
         assert_eq!(header("access-control-allow-origin"), "*");
         assert_eq!(header("content-disposition"), "inline; filename*=UTF-8''%C3%BC%20%22x%22.bin");
         assert!(header("last-modified").ends_with("GMT"));
+        assert!(!headers.contains_key("vary"), "each origin would be kept on its own: {headers:?}");
         let body = response.bytes().await.unwrap();
         assert!(if method == Method::GET { body == data } else { body.is_empty() });
     }
@@ -106,6 +108,7 @@ async fn bad_ranges_are_ignored_and_impossible_ones_refused() {
 async fn conditions_are_kept() {
     let app = TestApp::start().await;
     let record = app.upload_whole(b"0123456789", json!({})).await;
+    an_hour_ago(&app);
     let url = record["url"].as_str().unwrap();
     let first = app.get(url).await;
     let (tag, date) = (first.headers()["etag"].to_str().unwrap(), first.headers()["last-modified"].to_str().unwrap());
@@ -118,6 +121,7 @@ async fn conditions_are_kept() {
         (vec![("if-unmodified-since", "Thu, 01 Jan 1970 00:00:00 GMT")], 412),
         (vec![("range", "bytes=0-1"), ("if-range", tag)], 206),
         (vec![("range", "bytes=0-1"), ("if-range", "\"other\"")], 200),
+        (vec![("range", "bytes=0-1"), ("if-range", date)], 206),
         (vec![("range", "bytes=0-1"), ("if-none-match", tag)], 304),
     ] {
         let response = get(&app, url, &headers).await;
@@ -126,6 +130,46 @@ async fn conditions_are_kept() {
             assert_eq!(response.headers()["etag"], tag);
             assert!(response.bytes().await.unwrap().is_empty());
         }
+    }
+}
+
+/// A date names one version alone once its second is over.
+fn an_hour_ago(app: &TestApp) {
+    app.sql("UPDATE files SET created_at = created_at - 3600000");
+}
+
+#[tokio::test]
+async fn two_versions_of_one_second_are_never_mixed_by_their_date() {
+    let app = TestApp::start().await;
+    let mut dates = Vec::new();
+    for version in [b"first", b"other"] {
+        let record = app.upload_whole(version, json!({"file_name": "f"})).await;
+        // As if the clock stood still.
+        app.sql("UPDATE files SET created_at = 32503680000123");
+        let served = app.get(record["url"].as_str().unwrap()).await;
+        dates.extend(served.headers().get("last-modified").cloned());
+        let wanted = [("range", "bytes=2-"), ("if-range", "Wed, 01 Jan 3000 00:00:00 GMT")];
+        let resumed = get(&app, record["url"].as_str().unwrap(), &wanted).await;
+        assert_eq!((resumed.status().as_u16(), resumed.bytes().await.unwrap().as_ref()), (200, &version[..]));
+    }
+    assert!(dates.is_empty(), "a date was told that two versions have: {dates:?}");
+}
+
+/// RFC 9110, section 8.6. A cache that hears of no bytes serves none.
+#[tokio::test]
+async fn a_304_says_the_length_of_the_file_or_none() {
+    let app = TestApp::start().await;
+    let record = app.upload_whole(b"0123456789", json!({})).await;
+    let url = reqwest::Url::parse(record["url"].as_str().unwrap()).unwrap();
+    let tag = app.get(url.as_str()).await.headers()["etag"].to_str().unwrap().to_owned();
+    for method in ["HEAD", "GET"] {
+        let head =
+            format!("{method} {} HTTP/1.1\r\nHost: x\r\nIf-None-Match: {tag}\r\nConnection: close\r\n\r\n", url.path());
+        let answer = app.raw(head).await.to_ascii_lowercase();
+        assert!(answer.starts_with("http/1.1 304"), "{answer}");
+        let length = answer.lines().find(|line| line.starts_with("content-length"));
+        assert!(length.is_none_or(|length| length == "content-length: 10"), "{method}: {answer}");
+        assert!(answer.ends_with("\r\n\r\n"), "{method}: {answer}");
     }
 }
 

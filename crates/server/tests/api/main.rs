@@ -25,6 +25,7 @@ mod migration;
 mod odd_stores;
 mod part;
 mod peers;
+mod permissions;
 mod rate_limits;
 mod remote;
 mod resign;

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use super::super::value::Value;
 use super::super::{DbError, Tx, migrate};
 use super::Durability;
+use crate::permissions::private_file;
 
 /// Connections for reading. Reads are point lookups of microseconds; four keep some slow listings from delaying every
 /// request's key check.
@@ -91,6 +92,13 @@ impl Sqlite {
     /// # Errors
     /// When the file cannot be opened, is no database, or was written by a newer version. Blocks.
     pub(super) fn open(path: &Path) -> Result<Self, DbError> {
+        // SQLite would make it as the umask says; its log and index get the mode that the file has.
+        match private_file().write(true).create_new(true).open(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(DbError::Io { path: path.display().to_string(), source: error });
+            }
+            _ => {}
+        }
         let writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
         writer.pragma_update(None, "journal_mode", "WAL")?;
         migrate_file(&writer)?;

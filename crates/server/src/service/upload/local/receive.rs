@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -17,6 +18,22 @@ use crate::storage::{Blob, PartDigests, PartWriter, Promise, WrittenPart};
 
 /// A smaller part is synced as fast as its writing could be started.
 const MIN_WRITEBACK_BYTES: u64 = 1024 * 1024;
+
+/// Tells jobs that outlive a request that it is over.
+#[derive(Default)]
+struct DropGuard(Arc<AtomicBool>);
+
+impl DropGuard {
+    fn is_dropped(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Drop for DropGuard {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
 
 /// Why a body gave no more bytes.
 #[derive(Debug, thiserror::Error)]
@@ -143,9 +160,13 @@ impl LocalUploads {
         let begun = live.begin_part(part_index).await?;
         if begun.maybe_recorded {
             let session_id = live.session.id;
+            // A job that waits for a connection is not withdrawn when its request ends. Run late, it would take away the record of
+            // the request that came next: that one's record waits for the session's row, which is looked at under its lock.
+            let request = DropGuard::default();
+            let is_over = request.is_dropped();
             let forgotten = self.records.db.write(Durability::Process, move |tx| {
                 let status = sessions::find_locked(tx, session_id)?.map(|session| session.status);
-                if status == Some(Status::Uploading) {
+                if status == Some(Status::Uploading) && !is_over.load(Ordering::Acquire) {
                     parts::delete(tx, session_id, part_index)?;
                 }
                 Ok(status)

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::live::LiveSession;
@@ -30,8 +31,8 @@ pub(super) struct Registry {
 
 struct Entry {
     cell: Arc<OnceCell<Arc<LiveSession>>>,
-    /// Whether a task of its own opens it, however long that takes.
-    is_claimed: bool,
+    /// While a task of its own opens it, however long that takes: cancelled when that has ended, well or not.
+    opening: Option<CancellationToken>,
     used: Instant,
 }
 
@@ -69,25 +70,40 @@ impl Registry {
     /// # Errors
     /// [`UploadError::Opening`] when that takes long.
     pub(super) async fn find(self: &Arc<Self>, id: Uuid) -> Result<Option<Found>, UploadError> {
-        if let Some(live) = self.used_now(id).get() {
-            return Ok(Some(Found::Live(Arc::clone(live))));
+        let deadline = tokio::time::Instant::now() + OPENING_WAIT;
+        loop {
+            if let Some(live) = self.used_now(id).get() {
+                return Ok(Some(Found::Live(Arc::clone(live))));
+            }
+            // Opening may take long, and must not end with the request that began it. Those that come later only wait:
+            // what they leave behind must not grow with their number. If it fails, the next of them tries.
+            match self.claim_opening(id) {
+                Claim::Others(ended) => match tokio::time::timeout_at(deadline, ended.cancelled()).await {
+                    Ok(()) => {}
+                    Err(_) => return Err(UploadError::Opening(id)),
+                },
+                Claim::Own(opening) => {
+                    let registry = Arc::clone(self);
+                    let opening = tokio::spawn(async move {
+                        let _ended = opening.drop_guard();
+                        registry.open(id).await
+                    });
+                    let opened = tokio::time::timeout_at(deadline, opening).await;
+                    let opened = opened.map(|opened| opened.unwrap_or(Err(StorageError::Stopped.into())));
+                    return opened.unwrap_or(Err(UploadError::Opening(id)));
+                }
+            }
         }
-        // Opening may take long, and must not end with the request that began it. Those that come later only wait: what
-        // they leave behind must not grow with their number.
-        let waited = if self.claim_opening(id) {
-            let registry = Arc::clone(self);
-            let opening = tokio::spawn(async move { registry.open(id).await });
-            let waited = tokio::time::timeout(OPENING_WAIT, opening).await;
-            waited.map(|opened| opened.unwrap_or(Err(StorageError::Stopped.into())))
-        } else {
-            tokio::time::timeout(OPENING_WAIT, self.open(id)).await
-        };
-        waited.unwrap_or(Err(UploadError::Opening(id)))
     }
 
-    /// True for the first who wants to open the session.
-    fn claim_opening(&self, id: Uuid) -> bool {
-        self.cells().get_mut(&id).is_none_or(|entry| !std::mem::replace(&mut entry.is_claimed, true))
+    /// Own for the first who wants to open the session, and for the next one when that has failed.
+    fn claim_opening(&self, id: Uuid) -> Claim {
+        let mut cells = self.cells();
+        let opening = &mut cells.entry(id).or_default().opening;
+        if let Some(others) = opening.as_ref().filter(|opening| !opening.is_cancelled()) {
+            return Claim::Others(others.clone());
+        }
+        Claim::Own(opening.insert(CancellationToken::new()).clone())
     }
 
     /// The same, however long it takes.
@@ -154,9 +170,17 @@ impl Registry {
     }
 }
 
+/// Who opens a session.
+enum Claim {
+    /// Whoever asked; the token is cancelled when that has ended.
+    Own(CancellationToken),
+    /// Somebody else, until the token is cancelled.
+    Others(CancellationToken),
+}
+
 impl Default for Entry {
     fn default() -> Self {
-        Self { cell: Arc::default(), is_claimed: false, used: Instant::now() }
+        Self { cell: Arc::default(), opening: None, used: Instant::now() }
     }
 }
 
@@ -181,5 +205,27 @@ pub(super) enum NotOpened {
 impl From<DbError> for NotOpened {
     fn from(error: DbError) -> Self {
         Self::Failed(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::{DatabaseLocation, Db};
+    use crate::storage::LocalStore;
+
+    #[tokio::test]
+    async fn when_opening_fails_the_next_one_opens_even_if_others_wait() {
+        let directory = tempfile::tempdir().unwrap();
+        let db = Db::open(&DatabaseLocation::Sqlite(directory.path().join("partway.db"))).unwrap();
+        let store = LocalStore::open(directory.path(), false, 0).unwrap();
+        let registry = Arc::new(Registry::new(Opener::new(db, Arc::new(store), "now".into())));
+        let id = Uuid::new_v4();
+        // Another request has looked, and holds the cell.
+        let held = registry.used_now(id);
+        assert!(registry.find(id).await.unwrap().is_none(), "there is no such session");
+        assert!(matches!(registry.claim_opening(id), Claim::Own(_)), "nobody opens it any more");
+        assert!(matches!(registry.claim_opening(id), Claim::Others(_)));
+        drop(held);
     }
 }

@@ -20,7 +20,7 @@ use crate::service::upload::{LocalParts, Uploads};
 use crate::service::urls::Urls;
 use crate::service::webhook::Signer;
 use crate::storage::presign::Presigner;
-use crate::storage::{LocalStore, S3Store, StorageError, StorageKind, Stores, WriteGate};
+use crate::storage::{DiskState, LocalStore, S3Store, StorageError, StorageKind, Stores, WriteGate, filesystem};
 use crate::trust::{self, TrustError};
 
 /// One server's state. Clones share it.
@@ -138,6 +138,13 @@ impl App {
             true => Some(DataDir::lock(&config.storage.data_dir)?),
             false => None,
         };
+        if let Some(data_dir) = &data_dir {
+            match filesystem::doubt(data_dir.path()) {
+                Ok(Some(doubt)) => tracing::warn!("{doubt}; docs/OPERATIONS.md says what that means"),
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "cannot tell which filesystem the data directory is on"),
+            }
+        }
         if is_file && DataDir::is_migrated(&config.storage.data_dir) {
             return Err(StartError::RecordsMoved(config.storage.data_dir.clone()));
         }
@@ -184,6 +191,15 @@ impl App {
             data_dir,
         };
         Ok((Self { inner: Arc::new(inner) }, first_run))
+    }
+}
+
+impl App {
+    /// How full the disk is, when nothing can be uploaded to it. `None` also where new files go to a bucket.
+    pub async fn full_disk(&self) -> Option<DiskState> {
+        let store = self.stores.local.clone().filter(|_| self.stores.primary == StorageKind::Local)?;
+        let state = tokio::task::spawn_blocking(move || store.disk()).await;
+        state.ok()?.ok().filter(DiskState::is_full)
     }
 }
 

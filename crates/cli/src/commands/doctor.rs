@@ -9,7 +9,7 @@ use http::HeaderMap;
 use partway_server::Config;
 use partway_server::db::{Db, workspaces};
 use partway_server::permissions::{Exposure, exposure};
-use partway_server::storage::{BlobHeaders, BlobStore, LocalStore, S3Store, StorageError, StorageKind};
+use partway_server::storage::{BlobHeaders, BlobStore, LocalStore, S3Store, StorageError, StorageKind, filesystem};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -107,6 +107,7 @@ async fn examine(doctor: &mut Doctor, config: &Config, fix_cors: bool) {
             if let Some(open) = examine_permissions(config) {
                 doctor.tell("permissions", open);
             }
+            examine_filesystem(doctor, config);
             if config.database.url.is_some() && !config.storage.single_node {
                 doctor.tell(
                     "storage",
@@ -193,6 +194,34 @@ fn examine_disk(config: &Config) -> Health {
         Ok(free) => Health::Well(format!("{}, {free} bytes free", data_dir.display())),
         Err(error) => ill(&error, "data_dir"),
     }
+}
+
+/// What the filesystem cannot do. Makes a file without a name, or with one for a moment.
+fn examine_filesystem(doctor: &mut Doctor, config: &Config) {
+    let data_dir = &config.storage.data_dir;
+    if !data_dir.is_dir() {
+        return;
+    }
+    doctor.tell(
+        "filesystem",
+        match filesystem::doubt(data_dir) {
+            Ok(None) => Health::Well("has locks, syncs and a journal as far as its kind tells".to_owned()),
+            Ok(Some(doubt)) => Health::Doubtful(doubt),
+            Err(error) => ill(&error, "data_dir"),
+        },
+    );
+    doctor.tell(
+        "reservation",
+        match filesystem::can_reserve(data_dir) {
+            Ok(true) if config.storage.reserve => Health::Well("room is reserved when an upload starts".to_owned()),
+            Ok(true) => Health::Well("storage.reserve is off: files are sparse".to_owned()),
+            Ok(false) => Health::Doubtful(
+                "the filesystem cannot reserve room: files are sparse, and an upload may find the disk full in the middle"
+                    .to_owned(),
+            ),
+            Err(error) => ill(&error, "who may write into data_dir"),
+        },
+    );
 }
 
 async fn examine_bucket(doctor: &mut Doctor, store: &S3Store, fix_cors: bool) {

@@ -2,8 +2,10 @@
 
 use clap::Args;
 use indicatif::HumanBytes;
+use partway_server::Config;
 use partway_server::db::garbage;
 use partway_server::db::usage::{self, Amount, Usage};
+use partway_server::storage::{DiskState, LocalStore, StorageKind};
 use serde_json::json;
 
 use super::database::read;
@@ -45,7 +47,26 @@ pub(crate) fn usage(args: &UsageArgs) -> Result<(), Failure> {
     } else {
         print(&rows)?;
     }
+    tell_of_disk(&config, args.json);
     Ok(())
+}
+
+/// How much room the disk of local storage has. Scripts that read JSON hear of it only when it is full.
+fn tell_of_disk(config: &Config, json: bool) {
+    if config.storage.kind != StorageKind::Local {
+        return;
+    }
+    let Ok(disk) = LocalStore::existing(&config.storage.data_dir).disk() else { return };
+    let disk = DiskState { kept_bytes: config.storage.min_free.0, ..disk };
+    let (free, kept) = (HumanBytes(disk.free_bytes), HumanBytes(disk.kept_bytes));
+    if disk.is_full() {
+        eprintln!(
+            "partway: the disk is full: {free} ({} bytes) are free, {kept} ({} bytes) are kept free; no upload is taken",
+            disk.free_bytes, disk.kept_bytes
+        );
+    } else if !json {
+        println!("Disk: {free} are free, {kept} of them are kept free.");
+    }
 }
 
 fn print_json(row: &Row) -> std::io::Result<()> {

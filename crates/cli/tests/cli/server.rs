@@ -31,6 +31,16 @@ pub fn partway() -> Command {
     command
 }
 
+/// The same, run by another program, which gets the binary and its arguments.
+#[allow(dead_code, reason = "each of the test programs uses some of it")]
+pub fn partway_under(launcher: &Path) -> Command {
+    let plain = partway();
+    let mut command = Command::new(launcher);
+    command.arg(plain.get_program()).env_clear();
+    command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command
+}
+
 #[allow(dead_code, reason = "each of the test programs uses some of it")]
 impl Server {
     /// Starts on `data_dir`, at a free port.
@@ -40,8 +50,12 @@ impl Server {
 
     /// The same, with more in its environment.
     pub fn start_with(data_dir: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::start_by(partway(), data_dir, arguments, environment)
+    }
+
+    /// The same, by a command that runs the binary.
+    pub fn start_by(mut command: Command, data_dir: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let log = data_dir.with_extension("log");
-        let mut command = partway();
         command.envs(environment.iter().copied());
         command.arg("serve").arg("--data-dir").arg(data_dir).args(arguments);
         if !arguments.contains(&"--listen") {

@@ -13,6 +13,7 @@ mod full_disk;
 mod kills;
 mod memory;
 mod network;
+mod odd_filesystems;
 mod power_cut;
 mod proxy;
 mod settings;

@@ -1,7 +1,7 @@
 //! What is too much.
 
 use super::section::section;
-use super::value::{Bytes, Count};
+use super::value::{Bytes, Count, Retention};
 use crate::db::usage::WorkspaceLimits;
 
 section! {
@@ -19,6 +19,8 @@ section! {
         requests_per_key: Option<Count> = "limits.requests_per_key_per_second", "";
         #[doc = "Most requests in a second from one address (of IPv6: one /64), with a key or without; twice as many at once are let through. Sending parts and fetching files never counts. Each node counts its own. Empty: no limit."]
         requests_per_address: Option<Count> = "limits.requests_per_address_per_second", "";
+        #[doc = "How long an upload session that was completed, aborted or has expired is remembered (default 7 days): for so long completing it again gives the same answer. Its tags and metadata go when it ends, the rest after this; its id answers 410 from then on."]
+        forget_sessions: Retention = "limits.forget_sessions_seconds", "604800";
     }
 }
 

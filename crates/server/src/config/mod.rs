@@ -32,7 +32,9 @@ pub use section::SettingDoc;
 pub use source::{ConfigError, Problem, Source};
 pub use storage::{S3Delivery, StorageSettings};
 pub(crate) use value::Setting;
-pub use value::{BaseUrl, Bytes, Connections, Count, DatabaseUrl, Endpoint, KeyPrefix, Networks, Seconds, Secret};
+pub use value::{
+    BaseUrl, Bytes, Connections, Count, DatabaseUrl, Endpoint, KeyPrefix, Networks, Retention, Seconds, Secret,
+};
 pub use webhooks::WebhookSettings;
 
 /// Everything a server can be told. Cheap to clone next to what it configures.

@@ -27,6 +27,10 @@ pub trait Setting: Sized {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seconds(pub Duration);
 
+/// How long something is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention(pub Duration);
+
 /// A number of bytes, at least one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bytes(pub u64);
@@ -101,6 +105,15 @@ impl Setting for Seconds {
 
     fn parse(text: &str) -> Option<Self> {
         let seconds = text.parse().ok().filter(|seconds| (1..=86_400).contains(seconds))?;
+        Some(Self(Duration::from_secs(seconds)))
+    }
+}
+
+impl Setting for Retention {
+    const ALLOWED: &'static str = "a whole number of seconds from 1 to 315360000 (ten years)";
+
+    fn parse(text: &str) -> Option<Self> {
+        let seconds = text.parse().ok().filter(|seconds| (1..=315_360_000).contains(seconds))?;
         Some(Self(Duration::from_secs(seconds)))
     }
 }

@@ -171,9 +171,11 @@ pub fn any_dead_before(tx: &Tx<'_>, until: Timestamp) -> Result<bool, DbError> {
     tx.exists("SELECT 1 FROM deliveries WHERE dead_at IS NOT NULL AND dead_at < ?1 LIMIT 1", &[&until])
 }
 
-/// Forgets what was given up before then.
-pub fn forget_dead_before(tx: &Tx<'_>, until: Timestamp) -> Result<(), DbError> {
-    tx.execute("DELETE FROM deliveries WHERE dead_at IS NOT NULL AND dead_at < ?1", &[&until]).map(drop)
+/// Forgets at most `limit` of those that were given up before then.
+pub fn forget_dead_before(tx: &Tx<'_>, until: Timestamp, limit: u32) -> Result<(), DbError> {
+    let sql = "DELETE FROM deliveries WHERE id IN \
+               (SELECT id FROM deliveries WHERE dead_at IS NOT NULL AND dead_at < ?1 ORDER BY dead_at LIMIT ?2)";
+    tx.execute(sql, &[&until, &limit]).map(drop)
 }
 
 /// What was given up, the oldest first.

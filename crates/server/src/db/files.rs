@@ -279,6 +279,13 @@ pub fn find_in(tx: &Tx<'_>, folder_id: Uuid, name: &str) -> Result<Option<File>,
     tx.optional(select!("WHERE f.folder_id = ?1 AND f.name = ?2"), &[&folder_id.to_string(), &name], from_row)
 }
 
+/// Bytes of the largest file of the workspace, deleted folders included.
+pub fn largest_bytes(tx: &Tx<'_>, workspace_id: Uuid) -> Result<u64, DbError> {
+    let sql = "SELECT size_bytes FROM files WHERE workspace_id = ?1 ORDER BY size_bytes DESC, id DESC LIMIT 1";
+    let largest = tx.optional(sql, &[&workspace_id.to_string()], |row| columns::size(TABLE, row, 0));
+    Ok(largest?.unwrap_or_default())
+}
+
 /// Takes a file away. The workspace must be locked.
 pub fn delete(tx: &Tx<'_>, file: &File) -> Result<(), DbError> {
     delete_tags(tx, file, &file.tags)?;

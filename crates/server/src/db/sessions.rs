@@ -367,8 +367,9 @@ pub fn extend(tx: &Tx<'_>, id: Uuid, expires_at: Timestamp) -> Result<bool, DbEr
 /// Completes the session with the answer that repeating the request will give. False if it was not uploading.
 pub fn complete(tx: &Tx<'_>, session: &Session, file: &File) -> Result<bool, DbError> {
     let changed = tx.execute(
-        "UPDATE sessions SET status = 'completed', completed_file = ?2 WHERE id = ?1 AND status = 'uploading'",
-        &[&session.id.to_string(), &columns::to_json(TABLE, file)?],
+        "UPDATE sessions SET status = 'completed', completed_file = ?2, ended_at = ?3, tags = '[]', metadata = NULL, \
+         custom_id = NULL, webhook_url = NULL WHERE id = ?1 AND status = 'uploading'",
+        &[&session.id.to_string(), &columns::to_json(TABLE, file)?, &Timestamp::now()],
     )?;
     uncount(tx, session, changed)
 }
@@ -382,10 +383,34 @@ pub fn set_trusted_boot(tx: &Tx<'_>, id: Uuid, boot_id: &str) -> Result<(), DbEr
 /// Ends the session without a file. False if it was not uploading.
 pub fn end(tx: &Tx<'_>, session: &Session, status: Status) -> Result<bool, DbError> {
     let changed = tx.execute(
-        "UPDATE sessions SET status = ?2 WHERE id = ?1 AND status = 'uploading'",
-        &[&session.id.to_string(), &status.as_str()],
+        "UPDATE sessions SET status = ?2, ended_at = ?3, tags = '[]', metadata = NULL, custom_id = NULL, webhook_url = NULL \
+         WHERE id = ?1 AND status = 'uploading'",
+        &[&session.id.to_string(), &status.as_str(), &Timestamp::now()],
     )?;
     uncount(tx, session, changed)
+}
+
+/// Whether sessions ended before then that are still remembered.
+pub fn any_ended_before(tx: &Tx<'_>, until: Timestamp) -> Result<bool, DbError> {
+    tx.exists("SELECT 1 FROM sessions WHERE ended_at <= ?1 LIMIT 1", &[&until])
+}
+
+macro_rules! ended_before {
+    ($statement:literal) => {
+        concat!(
+            $statement,
+            " IN (SELECT s.id FROM sessions s WHERE s.ended_at <= ?1 \
+             AND NOT EXISTS (SELECT 1 FROM ended_sessions e WHERE e.session_id = s.id) \
+             AND NOT EXISTS (SELECT 1 FROM parts p WHERE p.session_id = s.id) ORDER BY s.ended_at, s.id LIMIT ?2)"
+        )
+    };
+}
+
+/// Forgets at most `limit` sessions that ended before then and whose parts are forgotten, with the names of the requests that
+/// started them. How many.
+pub fn forget_ended_before(tx: &Tx<'_>, until: Timestamp, limit: u32) -> Result<usize, DbError> {
+    tx.execute(ended_before!("DELETE FROM idempotency_keys WHERE session_id"), &[&until, &limit])?;
+    tx.execute(ended_before!("DELETE FROM sessions WHERE id"), &[&until, &limit])
 }
 
 /// Takes back a session whose start failed before anybody heard of it.

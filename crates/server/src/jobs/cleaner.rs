@@ -1,4 +1,4 @@
-//! Frees bytes that nobody owns any more, and forgets the parts of sessions that have ended.
+//! Frees bytes that nobody owns any more, and forgets sessions that have ended: their parts at once, the rest after a while.
 //!
 //! Invariant: only blobs named in the garbage table are deleted, and a blob is named there in the same transaction
 //! that took it from its owner. A row goes after its bytes: whenever the process ends, deleting goes on at the next
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Lease;
-use crate::db::{Db, DbError, Durability, Timestamp, Tx, deliveries, garbage, idempotency, parts};
+use crate::db::{Db, DbError, Durability, Timestamp, Tx, deliveries, garbage, idempotency, parts, sessions};
 use crate::failpoint;
 use crate::service::file::Files;
 use crate::service::upload::{UploadError, Uploads};
@@ -47,6 +47,8 @@ pub struct Cleaner {
     pub files: Files,
     /// Between two searches for uploads of the bucket that nobody uses.
     pub sweep_interval: Duration,
+    /// How long ended sessions are remembered.
+    pub forget_sessions: Duration,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +111,7 @@ impl Cleaner {
         self.delete_garbage().await?;
         self.forget_ended_parts().await?;
         self.forget_idempotency_keys().await?;
+        self.forget_ended_sessions().await?;
         self.fill_reserve().await;
         if swept.is_none_or(|at| at.elapsed() >= self.sweep_interval) {
             *swept = Some(Instant::now());
@@ -128,8 +131,21 @@ impl Cleaner {
 
     async fn forget_dead_letters(&self) -> Result<(), CleanerError> {
         let until = Timestamp::now().minus_seconds(DEAD_LETTER_SECONDS);
-        if self.db.read(move |tx| deliveries::any_dead_before(tx, until)).await? {
-            self.db.write_to_free(Durability::Process, move |tx| deliveries::forget_dead_before(tx, until)).await?;
+        while self.db.read(move |tx| deliveries::any_dead_before(tx, until)).await? {
+            let forget = move |tx: &Tx<'_>| deliveries::forget_dead_before(tx, until, ROWS_STEP);
+            self.db.write_to_free(Durability::Process, forget).await?;
+        }
+        Ok(())
+    }
+
+    async fn forget_ended_sessions(&self) -> Result<(), CleanerError> {
+        let until = Timestamp::now().minus_seconds(self.forget_sessions.as_secs());
+        if !self.db.read(move |tx| sessions::any_ended_before(tx, until)).await? {
+            return Ok(());
+        }
+        let forget = move |tx: &Tx<'_>| sessions::forget_ended_before(tx, until, ROWS_STEP);
+        while self.db.write_to_free(Durability::Process, forget).await? == ROWS_STEP as usize {
+            failpoint::pass("cleaner.after_forget_sessions");
         }
         Ok(())
     }

@@ -9,15 +9,35 @@ use crate::app::App;
 use crate::db::workspaces;
 use crate::error::ApiError;
 use crate::openapi::error_responses;
+use crate::storage::DiskState;
 
 /// The answer of a server that is well.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Health {
     /// `ok`
     status: &'static str,
+    /// There while the disk is full: files are served and can be deleted, and no upload is taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    full_disk: Option<FullDisk>,
 }
 
-const OK: Json<Health> = Json(Health { status: "ok" });
+/// How full a full disk is.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct FullDisk {
+    /// Bytes that are free.
+    free_bytes: u64,
+    /// Bytes that files leave free (`storage.min_free_bytes`).
+    kept_bytes: u64,
+}
+
+impl From<DiskState> for FullDisk {
+    fn from(disk: DiskState) -> Self {
+        Self { free_bytes: disk.free_bytes, kept_bytes: disk.kept_bytes }
+    }
+}
+
+const OK: Json<Health> = Json(Health { status: "ok", full_disk: None });
 
 /// Whether the process answers
 #[utoipa::path(get, path = "/healthz", operation_id = "get_health", tag = "service", responses((status = 200, description = "It does", body = Health)))]
@@ -28,6 +48,8 @@ pub async fn get_health() -> Json<Health> {
 error_responses!(ReadinessErrors: [ServiceUnavailable, Internal]);
 
 /// Whether database and storage answer
+///
+/// A full disk is told with status 200: files are still served and deleted, and a node that is taken away for it could do neither.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -45,5 +67,5 @@ pub async fn get_readiness(State(app): State<App>) -> Result<Json<Health>, ApiEr
     for store in app.stores.all() {
         store.check().await.map_err(|error| unavailable(&error))?;
     }
-    Ok(OK)
+    Ok(Json(Health { status: "ok", full_disk: app.full_disk().await.map(FullDisk::from) }))
 }

@@ -33,6 +33,16 @@ pub(super) struct FileDraft {
     pub(super) webhook_url: Option<String>,
 }
 
+/// Bytes of the file that one at this path would replace.
+pub(super) fn replaced_bytes(tx: &Tx<'_>, workspace_id: Uuid, folder: &str, name: &str) -> Result<u64, DbError> {
+    let folder_id = match folder {
+        "" => Some(folders::root(workspace_id)),
+        path => folders::find_by_path(tx, workspace_id, path)?.map(|folder| folder.id),
+    };
+    let replaced = folder_id.map(|folder_id| files::find_in(tx, folder_id, name)).transpose()?.flatten();
+    Ok(replaced.map_or(0, |replaced| replaced.size_bytes))
+}
+
 /// Makes the file visible. A file that was at its path is gone from then on, and its blob garbage, kept
 /// for as long as `keep_seconds` says. The workspace must be locked.
 pub(super) fn publish_file(

@@ -78,6 +78,61 @@ async fn starts_at_once_never_pass_the_limit_together() {
     assert_eq!(counted(&app).await, [0, 0, 10, 1000]);
 }
 
+/// A whole file in one request, its name behind it: the status.
+async fn send_whole(app: &TestApp, name: &str, size: usize) -> u16 {
+    let file = reqwest::multipart::Part::bytes(bytes(1, size as u64)).file_name("f");
+    let form = reqwest::multipart::Form::new().part("file", file).text("file_name", name.to_owned());
+    app.request(reqwest::Method::POST, "/api/v1/uploads").multipart(form).send().await.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn a_file_that_replaces_another_counts_for_the_difference() {
+    let app = limited(3000).await;
+    app.upload_whole(&bytes(1, 2000), json!({"file_name": "backup"})).await;
+    for size in [2000, 2500, 3000] {
+        app.upload_whole(&bytes(2, size), json!({"file_name": "backup"})).await;
+        assert_eq!(counted(&app).await, [1, size as i64, 0, 0]);
+    }
+    assert_error(start(&app, "backup", 3001).await, 403, "STORAGE_LIMIT_EXCEEDED", &["3000 bytes"]).await;
+    assert_eq!(start(&app, "other", 1).await.status(), 403);
+    assert_eq!(send_whole(&app, "backup", 2900).await, 201);
+    assert_eq!(counted(&app).await, [1, 2900, 0, 0]);
+    assert_eq!(send_whole(&app, "other", 101).await, 403);
+    assert_eq!(send_whole(&app, "backup", 3001).await, 403);
+    assert_eq!(send_whole(&app, "other", 100).await, 201);
+    assert_eq!(counted(&app).await, [2, 3000, 0, 0]);
+    app.until("the cleaner comes", |app| app.count("garbage") == 0).await;
+}
+
+#[tokio::test]
+async fn the_bytes_of_a_file_are_given_once_to_those_who_replace_it_at_once() {
+    let app = limited(3000).await;
+    app.upload_whole(&bytes(1, 2000), json!({"file_name": "backup"})).await;
+    let answers = join_all((0..8).map(|_| start(&app, "backup", 2000))).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status() == 201).count(), 1);
+    let sent = join_all((0..8).map(|_| send_whole(&app, "backup", 2000))).await;
+    assert!(sent.iter().all(|status| matches!(status, 201 | 403)), "{sent:?}");
+    assert!(counted(&app).await[1] <= 3000);
+}
+
+#[tokio::test]
+async fn a_session_whose_file_to_replace_was_renamed_does_not_pass_the_limit() {
+    let app = limited(3000).await;
+    let first = app.upload_whole(&bytes(1, 2000), json!({"file_name": "backup"})).await;
+    let session = app.upload(2000, json!({"file_name": "backup"})).await;
+    session.put_all(&app, &bytes(2, 2000)).await;
+    let path = format!("/api/v1/files/{}/rename", first["file_no"].as_str().unwrap());
+    let renamed = app.request(reqwest::Method::PATCH, &path).json(&json!({"name": "kept"})).send().await.unwrap();
+    assert_eq!(renamed.status(), 200);
+    assert_error(session.complete(&app).await, 403, "STORAGE_LIMIT_EXCEEDED", &["1000 bytes"]).await;
+    assert_eq!(counted(&app).await, [1, 2000, 1, 2000]);
+    // Nothing is lost: with room it goes on.
+    let path = format!("/api/v1/files/{}", first["file_no"].as_str().unwrap());
+    assert_eq!(app.request(reqwest::Method::DELETE, &path).send().await.unwrap().status(), 204);
+    assert_eq!(session.complete(&app).await.status(), 201);
+    assert_eq!(counted(&app).await, [1, 2000, 0, 0]);
+}
+
 #[tokio::test]
 async fn a_workspaces_own_limit_outranks_the_settings() {
     let app = limited(1000).await;

@@ -15,6 +15,7 @@ mod encryption;
 mod file_lists;
 mod files;
 mod folders;
+mod forgetting;
 mod fsck;
 mod generated_docs;
 mod idempotency;

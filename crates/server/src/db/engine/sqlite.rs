@@ -30,6 +30,12 @@ const MAX_BATCH: usize = 256;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Writes that only had to survive the process are pushed to the disk at least this often.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+/// A log that is larger is cut off as soon as nobody reads from it any more; while somebody does, there is a warning.
+const LARGE_LOG_BYTES: u64 = 16 << 20;
+/// What a log is cut to when SQLite begins it anew by itself.
+const KEPT_LOG_BYTES: i64 = 4 << 20;
+/// Between two warnings of a log that cannot be cut off.
+const LOG_WARNING_INTERVAL: Duration = Duration::from_secs(60);
 /// Page cache of one connection, in KiB. The working set is indexes' upper levels.
 const CACHE_KIB: i32 = 2048;
 
@@ -117,6 +123,7 @@ impl Sqlite {
 
     fn start(writer: Connection, path: &Path) -> Result<Self, DbError> {
         writer.pragma_update(None, "synchronous", "FULL")?;
+        writer.pragma_update(None, "journal_size_limit", KEPT_LOG_BYTES)?;
         let (read_sender, read_receiver) = mpsc::channel();
         let read_receiver = Arc::new(Mutex::new(read_receiver));
         for _ in 0..READERS {
@@ -125,7 +132,8 @@ impl Sqlite {
             spawn("db-reader", path, move || run_reads(&reader, &jobs))?;
         }
         let (write_sender, write_receiver) = mpsc::channel();
-        spawn("db-writer", path, move || Writer::new(writer).run(&write_receiver))?;
+        let log = Log::of(path);
+        spawn("db-writer", path, move || Writer::new(writer, log).run(&write_receiver))?;
         Ok(Self { writer: write_sender, readers: read_sender })
     }
 
@@ -241,11 +249,50 @@ struct Writer {
     synchronous: Durability,
     /// When the oldest commit that has not reached the disk was made.
     unflushed_since: Option<Instant>,
+    log: Log,
+}
+
+/// The write-ahead log's file. A reader pins what it reads: until it has gone the log only grows.
+struct Log {
+    path: PathBuf,
+    looked_at: Instant,
+    warned_at: Option<Instant>,
+}
+
+impl Log {
+    fn of(database: &Path) -> Self {
+        let mut path = database.as_os_str().to_owned();
+        path.push("-wal");
+        Self { path: path.into(), looked_at: Instant::now(), warned_at: None }
+    }
+
+    fn bytes(&self) -> u64 {
+        std::fs::metadata(&self.path).map_or(0, |log| log.len())
+    }
+
+    fn warn(&mut self) {
+        let bytes = self.bytes();
+        if bytes <= LARGE_LOG_BYTES || self.warned_at.is_some_and(|at| at.elapsed() < LOG_WARNING_INTERVAL) {
+            return;
+        }
+        self.warned_at = Some(Instant::now());
+        tracing::warn!(
+            bytes,
+            "somebody reads the database for long (a backup, a shell): {} grows until they have finished",
+            self.path.display()
+        );
+    }
+
+    fn is_small_again(&mut self) {
+        if self.warned_at.take().is_some() {
+            tracing::info!(bytes = self.bytes(), "the log of the database is small again");
+        }
+    }
 }
 
 impl Writer {
-    fn new(connection: Connection) -> Self {
-        Self { connection, synchronous: Durability::PowerLoss, unflushed_since: None }
+    fn new(connection: Connection, log: Log) -> Self {
+        Self { connection, synchronous: Durability::PowerLoss, unflushed_since: None, log }
     }
 
     fn run(mut self, jobs: &mpsc::Receiver<Write>) {
@@ -259,7 +306,9 @@ impl Writer {
                     let mut batch = vec![first];
                     batch.extend(jobs.try_iter().take(MAX_BATCH - 1));
                     self.commit_together(batch);
-                    if self.unflushed_since.is_some_and(|since| since.elapsed() >= FLUSH_INTERVAL) {
+                    if self.unflushed_since.is_some_and(|since| since.elapsed() >= FLUSH_INTERVAL)
+                        || self.log_is_large()
+                    {
                         self.flush();
                     }
                 }
@@ -326,14 +375,46 @@ impl Writer {
             .connection
             .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)));
         self.unflushed_since = match checkpoint {
-            Ok((in_log, checkpointed)) if in_log == checkpointed => None,
+            Ok((in_log, checkpointed)) if in_log == checkpointed && self.cut_log() => None,
             // A reader was in the way: in a second it will have gone.
-            Ok(_) => Some(Instant::now()),
+            Ok(_) => {
+                self.log.warn();
+                Some(Instant::now())
+            }
             Err(error) => {
                 tracing::warn!(%error, "checkpoint failed");
                 Some(Instant::now())
             }
         };
+    }
+
+    /// Looked at about once a second: commits that wait for the disk leave nothing to flush.
+    fn log_is_large(&mut self) -> bool {
+        if self.log.looked_at.elapsed() < FLUSH_INTERVAL {
+            return false;
+        }
+        self.log.looked_at = Instant::now();
+        self.log.bytes() > LARGE_LOG_BYTES
+    }
+
+    /// Cuts a large log off, all of which is in the database. False when somebody still reads from it.
+    fn cut_log(&mut self) -> bool {
+        if self.log.bytes() <= LARGE_LOG_BYTES {
+            self.log.is_small_again();
+            return true;
+        }
+        // Nobody's write waits for a reader: it is tried again in a second.
+        let busy = self.connection.busy_timeout(Duration::ZERO).and_then(|()| {
+            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
+        });
+        if let Err(error) = self.connection.busy_timeout(BUSY_TIMEOUT) {
+            tracing::warn!(%error, "the database's timeout could not be set");
+        }
+        let is_cut = matches!(busy, Ok(0));
+        if is_cut {
+            self.log.is_small_again();
+        }
+        is_cut
     }
 
     fn execute(&self, sql: &'static str) -> Result<(), DbError> {

@@ -9,11 +9,12 @@ use crate::middleware::Caller;
 use crate::openapi::error_responses;
 use crate::routes::PathId;
 
-error_responses!(AbortErrors: ANY, KEY, [Forbidden, SessionNotFound, SessionCompleted, InsufficientStorage]);
+error_responses!(AbortErrors: ANY, KEY, [Forbidden, SessionNotFound, SessionExpired, SessionCompleted, InsufficientStorage]);
 
 /// Abort an upload
 ///
-/// Requests that are sending parts are ended, and the bytes are freed. Repeating it changes nothing.
+/// Requests that are sending parts are ended, and the bytes are freed. Repeating it changes nothing. Long after its end a session is
+/// forgotten, and its id answers 410.
 #[utoipa::path(
     delete,
     path = "/api/v1/multipart/{session_id}",

@@ -12,11 +12,12 @@ use crate::middleware::{ApiJson, Caller};
 use crate::openapi::error_responses;
 use crate::service::record::file_record;
 
-error_responses!(CompleteErrors: ANY, KEY, JSON, [InvalidParameter, UuidMismatch, PartsMissing, ChecksumMismatch, Forbidden, SessionNotFound, SessionExpired, SessionAborted, InsufficientStorage]);
+error_responses!(CompleteErrors: ANY, KEY, JSON, [InvalidParameter, UuidMismatch, PartsMissing, ChecksumMismatch, Forbidden, StorageLimitExceeded, SessionNotFound, SessionExpired, SessionAborted, InsufficientStorage]);
 
 /// Complete an upload
 ///
-/// Once it answers 201, the bytes and the record are durable. Repeating it gives the same record.
+/// Once it answers 201, the bytes and the record are durable. Repeating it gives the same record, as long as ended sessions are remembered
+/// (`limits.forget_sessions_seconds`).
 #[utoipa::path(
     post,
     path = "/api/v1/multipart/complete",

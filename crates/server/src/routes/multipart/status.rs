@@ -12,7 +12,7 @@ use crate::openapi::error_responses;
 use crate::routes::PathId;
 use crate::service::record::file_record;
 
-error_responses!(StatusErrors: ANY, KEY, [Forbidden, SessionNotFound]);
+error_responses!(StatusErrors: ANY, KEY, [Forbidden, SessionNotFound, SessionExpired]);
 
 /// Look at an upload
 ///

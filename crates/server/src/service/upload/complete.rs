@@ -3,16 +3,18 @@
 use uuid::Uuid;
 
 use super::room::Records;
+use super::start::{Room, room_left};
 use super::status::Found;
 use super::{UploadError, Uploads, to_its_end};
 use crate::db::files::File;
 use crate::db::sessions::{self, Session, Status};
-use crate::db::{DbError, Durability, parts, workspaces};
+use crate::db::usage::{self, Amount, Usage};
+use crate::db::{DbError, Durability, Tx, parts, workspaces};
 use crate::input::{FileHash, HashKind, MediaType};
 use crate::media::FileType;
 use crate::service::file::keep_seconds;
 use crate::service::key::Identity;
-use crate::service::publish::{FileDraft, publish_file};
+use crate::service::publish::{FileDraft, publish_file, replaced_bytes};
 use crate::storage::StorageKind;
 
 /// How files that clients send say where they came from.
@@ -173,14 +175,27 @@ pub(super) enum Published {
     Now(Box<File>),
     /// The session had ended before, here or on another node.
     Ended(Box<Session>),
+    /// The file that was to be replaced, and whose bytes were counted as free, is not at its path any more.
+    NoRoom(Room),
     /// The session began anew with another blob, on another node.
     Changed,
+}
+
+/// Whether the workspace's files would grow beyond its limit. A session has its room since it was started, less the file that it
+/// was to replace: one that was renamed or has shrunk meanwhile frees less. What others have open does not count: they look
+/// for themselves.
+fn too_little_room(tx: &Tx<'_>, draft: &FileDraft, storage_limit: Option<u64>) -> Result<Option<Room>, DbError> {
+    let Some(usage) = usage::find(tx, draft.workspace_id)? else { return Ok(None) };
+    let replaced_bytes = replaced_bytes(tx, draft.workspace_id, &draft.folder, &draft.name)?;
+    let files_alone = Usage { sessions: Amount::default(), ..usage };
+    let room = room_left(&files_alone, storage_limit, replaced_bytes);
+    Ok(room.filter(|room| draft.size_bytes > replaced_bytes && draft.size_bytes > room.left_bytes()))
 }
 
 impl Records {
     /// Makes the session's file visible and completes the session, in one transaction, unless it has ended.
     pub(super) async fn publish(&self, session_id: Uuid, draft: FileDraft) -> Result<Published, UploadError> {
-        let (grace_seconds, events) = (self.grace_seconds, self.events.clone());
+        let (grace_seconds, storage_limit, events) = (self.grace_seconds, self.storage_limit, self.events.clone());
         let published = self.db.write(Durability::PowerLoss, move |tx| {
             let Some(session) = sessions::find_locked(tx, session_id)? else { return Ok(None) };
             if session.status != Status::Uploading {
@@ -190,6 +205,9 @@ impl Records {
                 return Ok(Some(Published::Changed));
             }
             workspaces::lock(tx, session.workspace_id)?;
+            if let Some(room) = too_little_room(tx, &draft, storage_limit)? {
+                return Ok(Some(Published::NoRoom(room)));
+            }
             let file = publish_file(tx, &events, draft, |storage| keep_seconds(grace_seconds, storage))?;
             sessions::complete(tx, &session, &file)?;
             if session.storage == StorageKind::Local {

@@ -19,6 +19,18 @@ pub enum UploadError {
     /// Unknown, or of another workspace.
     #[error("the workspace has no session {0:?}")]
     SessionNotFound(String),
+    /// Nobody knows it, and its id is so old that it may have been forgotten.
+    #[error(
+        "nothing is known of session {id}: sessions are forgotten {} seconds after they end \
+         (limits.forget_sessions_seconds); start a new one",
+        after.as_secs()
+    )]
+    SessionForgotten {
+        /// The session.
+        id: Uuid,
+        /// How long ended sessions are remembered.
+        after: Duration,
+    },
     /// The session is complete and takes no part.
     #[error("session {0} is completed; it takes no more parts")]
     SessionCompleted(Uuid),
@@ -223,13 +235,22 @@ impl UploadError {
         status.map_or_else(|| Self::SessionNotFound(session_id.to_string()), |status| Self::ended(session_id, status))
     }
 
+    /// What is said of a session that is not there, or not for whoever asks, where ended ones are remembered for so long. Ids
+    /// begin with their time: the answer tells nothing of the sessions of others.
+    pub(super) fn unknown(session_id: &str, remembered: Duration) -> Self {
+        match Uuid::try_parse(session_id) {
+            Ok(id) if age(id).is_some_and(|age| age > remembered) => Self::SessionForgotten { id, after: remembered },
+            _ => Self::SessionNotFound(session_id.to_owned()),
+        }
+    }
+
     /// The code on the wire.
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::SessionNotFound(_) => ErrorCode::SessionNotFound,
             Self::SessionCompleted(_) => ErrorCode::SessionCompleted,
             Self::SessionAborted(_) => ErrorCode::SessionAborted,
-            Self::SessionExpired(_) => ErrorCode::SessionExpired,
+            Self::SessionExpired(_) | Self::SessionForgotten { .. } => ErrorCode::SessionExpired,
             Self::NotYours(_) => ErrorCode::Forbidden,
             Self::UuidMismatch { .. } => ErrorCode::UuidMismatch,
             Self::PartsMissing { .. } => ErrorCode::PartsMissing,
@@ -253,6 +274,13 @@ impl UploadError {
             Self::Storage(error) => storage_code(error),
         }
     }
+}
+
+/// How long ago the id was made, where it says so (UUID version 7).
+fn age(id: Uuid) -> Option<Duration> {
+    let (seconds, nanoseconds) = id.get_timestamp().filter(|_| id.get_version_num() == 7)?.to_unix();
+    let made = std::time::UNIX_EPOCH + Duration::new(seconds, nanoseconds);
+    made.elapsed().ok()
 }
 
 fn fetch_problem(error: &FetchError) -> String {

@@ -30,6 +30,7 @@ mod turns;
 mod whole;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -78,6 +79,8 @@ pub struct Uploads {
     starts: Arc<Turns<(Uuid, IdempotencyKey)>>,
     /// Limits of a workspace that has none of its own.
     limits: WorkspaceLimits,
+    /// How long ended sessions are remembered.
+    remembered: Duration,
     /// Fetches remote files.
     outgoing: Outgoing,
     /// Those that are being fetched.
@@ -107,7 +110,7 @@ impl Uploads {
         config: &Config,
     ) -> Self {
         let grace_seconds = config.storage.url_lifetime.0.as_secs();
-        let records = Records { db, grace_seconds, events };
+        let records = Records { db, grace_seconds, events, storage_limit: config.limits.of_workspace().storage_bytes };
         let garbage_bell = Arc::<Notify>::default();
         let local = stores.local.clone().zip(local).map(|(store, LocalParts { gate, trust })| {
             LocalUploads::new(records.clone(), store, gate, trust, Arc::clone(&garbage_bell), config)
@@ -120,6 +123,7 @@ impl Uploads {
             s3,
             starts: Arc::default(),
             limits: config.limits.of_workspace(),
+            remembered: config.limits.forget_sessions.0,
             outgoing,
             fetches: Passing::new(FETCHES),
             under_way: UnderWay::default(),
@@ -224,9 +228,9 @@ impl Uploads {
 
 /// Whether the caller may see the session and work on it: a private key on all of its workspace, a public one on those
 /// that were started with it.
-fn authorize(session: &Session, identity: &Identity) -> Result<(), UploadError> {
+fn authorize(session: &Session, identity: &Identity, remembered: Duration) -> Result<(), UploadError> {
     if session.workspace_id != identity.workspace_id {
-        return Err(UploadError::SessionNotFound(session.id.to_string()));
+        return Err(UploadError::unknown(&session.id.to_string(), remembered));
     }
     if identity.kind == KeyKind::Public && session.api_key_id != identity.api_key_id {
         return Err(UploadError::NotYours(session.id));

@@ -10,6 +10,8 @@ pub(super) struct Records {
     pub(super) db: Db,
     /// How long a bucket keeps what was replaced, in seconds.
     pub(super) grace_seconds: u64,
+    /// Most bytes of a workspace that has no limit of its own.
+    pub(super) storage_limit: Option<u64>,
     /// Tells what happens.
     pub(super) events: Events,
 }

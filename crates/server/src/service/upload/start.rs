@@ -13,6 +13,7 @@ use crate::db::usage::{Usage, WorkspaceLimits};
 use crate::db::{Db, DbError, Durability, Timestamp, Tx, api_keys, usage, workspaces};
 use crate::input::{IdempotencyKey, StartUpload};
 use crate::service::key::Identity;
+use crate::service::publish::replaced_bytes;
 use crate::storage::StorageKind;
 
 /// A session that was just started.
@@ -158,16 +159,16 @@ impl NewSession {
                 if used.request_sha256 != *request_sha256 {
                     return Ok(Stored::Refused(UploadError::IdempotencyKeyReused(key.as_str().to_owned())));
                 }
-                let first = sessions::find(tx, used.session_id)?;
-                return first.map(|first| Stored::Repeated(Box::new(first))).ok_or_else(|| DbError::Corrupt {
-                    table: "idempotency_keys",
-                    problem: format!("session {} does not exist", used.session_id),
-                });
+                // One that has just been forgotten is started anew.
+                if let Some(first) = sessions::find(tx, used.session_id)? {
+                    return Ok(Stored::Repeated(Box::new(first)));
+                }
             }
         }
         if let Some(usage) = usage::find(tx, session.workspace_id)? {
             let size_bytes = session.size_bytes;
-            let room = room_left(&usage, limits.storage_bytes);
+            let replaced_bytes = replaced_bytes(tx, session.workspace_id, &session.folder, &session.file_name)?;
+            let room = room_left(&usage, limits.storage_bytes, replaced_bytes);
             if let Some(Room { counted_bytes, limit_bytes }) = room.filter(|room| size_bytes > room.left_bytes()) {
                 let refused = UploadError::StorageLimitExceeded { size_bytes, counted_bytes, limit_bytes };
                 return Ok(Stored::Refused(refused));
@@ -198,7 +199,7 @@ impl NewSession {
 /// How full a workspace with a limit is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
-    /// What is in files and open sessions.
+    /// What is in files and open sessions, without the file that is replaced.
     pub counted_bytes: u64,
     /// What may be.
     pub limit_bytes: u64,
@@ -211,16 +212,20 @@ impl Room {
     }
 }
 
-/// The room that is left in a workspace; `None` where nothing limits it.
-pub(super) fn room_left(usage: &Usage, settings_limit: Option<u64>) -> Option<Room> {
+/// The room that is left in a workspace for what replaces a file of so many bytes; `None` where nothing limits it.
+///
+/// A session that replaces a file counts with all of its bytes while it is open: the bytes that it will free are not given to a
+/// second one.
+pub(super) fn room_left(usage: &Usage, settings_limit: Option<u64>, replaced_bytes: u64) -> Option<Room> {
     let limit_bytes = usage.limits.storage_bytes.or(settings_limit)?;
-    Some(Room { counted_bytes: usage.counted_bytes(), limit_bytes })
+    Some(Room { counted_bytes: usage.counted_bytes().saturating_sub(replaced_bytes), limit_bytes })
 }
 
 fn new_session(identity: &Identity, upload: StartUpload, plan: PartPlan, storage: StorageKind) -> Session {
     let created_at = Timestamp::now();
     Session {
-        id: Uuid::new_v4(),
+        // Begins with its time: it is known of one that was forgotten that it is old.
+        id: Uuid::now_v7(),
         workspace_id: identity.workspace_id,
         api_key_id: identity.api_key_id,
         status: Status::Uploading,

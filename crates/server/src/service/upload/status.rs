@@ -103,11 +103,11 @@ impl Uploads {
 
     /// The session, if the caller may see it.
     pub(super) async fn find(&self, identity: &Identity, session_id: &str) -> Result<Found, UploadError> {
-        let not_found = || UploadError::SessionNotFound(session_id.to_owned());
+        let not_found = || UploadError::unknown(session_id, self.remembered);
         let id = Uuid::try_parse(session_id).map_err(|_| not_found())?;
         // Memory is asked first. Nothing is opened for somebody who may not see it.
         if let Some(live) = self.local.as_ref().and_then(|local| local.find_open(id)) {
-            authorize(&live.session, identity)?;
+            authorize(&live.session, identity, self.remembered)?;
             return self.local()?.open(id).await?.ok_or_else(not_found);
         }
         let session = self.stored_session(identity, session_id).await?;
@@ -120,10 +120,10 @@ impl Uploads {
 
     /// The session as it is stored, if the caller may see it.
     pub(super) async fn stored_session(&self, identity: &Identity, session_id: &str) -> Result<Session, UploadError> {
-        let not_found = || UploadError::SessionNotFound(session_id.to_owned());
+        let not_found = || UploadError::unknown(session_id, self.remembered);
         let id = Uuid::try_parse(session_id).map_err(|_| not_found())?;
         let session = self.records.find(id).await?.ok_or_else(not_found)?;
-        authorize(&session, identity)?;
+        authorize(&session, identity, self.remembered)?;
         Ok(session)
     }
 }

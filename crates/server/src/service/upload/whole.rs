@@ -15,14 +15,14 @@ use super::passing::Entry;
 use super::start::room_left;
 use super::{UploadError, Uploads, to_its_end};
 use crate::db::api_keys::KeyKind;
-use crate::db::files::File;
+use crate::db::files::{self, File};
 use crate::db::{Durability, usage, workspaces};
 use crate::failpoint;
 use crate::input::{FileHash, FileName, MediaType, UploadFields};
 use crate::media::{FileType, HEAD_BYTES};
 use crate::service::file::keep_seconds;
 use crate::service::key::Identity;
-use crate::service::publish::{FileDraft, publish_file};
+use crate::service::publish::{FileDraft, publish_file, replaced_bytes};
 use crate::service::unfinished::UnfinishedBlob;
 use crate::storage::{BlobHeaders, BlobRef, MAX_STREAM_BYTES, StorageKind, UnclaimedBytes};
 
@@ -109,8 +109,14 @@ impl Uploads {
         body: impl Stream<Item = Result<Bytes, UploadError>> + Send,
     ) -> Result<ReceivedFile, UploadError> {
         let workspace_id = identity.workspace_id;
-        let usage = self.records.db.read(move |tx| usage::find(tx, workspace_id)).await?;
-        let room = usage.and_then(|usage| room_left(&usage, self.limits.storage_bytes));
+        // Folder and name may come behind the bytes. Until then the file may be one that replaces the largest of all; it is
+        // judged exactly when it is published.
+        let read = self
+            .records
+            .db
+            .read(move |tx| Ok((usage::find(tx, workspace_id)?, files::largest_bytes(tx, workspace_id)?)));
+        let (usage, replaced_bytes) = read.await?;
+        let room = usage.and_then(|usage| room_left(&usage, self.limits.storage_bytes, replaced_bytes));
         let most = Most::of(expected.max_bytes, room, self.primary)?;
         let mut under_way = self.under_way.enter(workspace_id);
         most.check(expected.at_least_bytes.unwrap_or_default(), under_way.of_workspace())?;
@@ -227,7 +233,9 @@ impl Uploads {
         let published = self.records.db.write(Durability::PowerLoss, move |tx| {
             workspaces::lock(tx, draft.workspace_id)?;
             // Others may have taken the room meanwhile.
-            let room = usage::find(tx, draft.workspace_id)?.and_then(|usage| room_left(&usage, settings_limit));
+            let replaced_bytes = replaced_bytes(tx, draft.workspace_id, &draft.folder, &draft.name)?;
+            let room = usage::find(tx, draft.workspace_id)?;
+            let room = room.and_then(|usage| room_left(&usage, settings_limit, replaced_bytes));
             if let Some(room) = room.filter(|room| draft.size_bytes > room.left_bytes()) {
                 return Ok(Err(UploadError::NoRoomInWorkspace(room)));
             }

@@ -44,6 +44,7 @@ impl LocalUploads {
         let file = match self.records.publish(session_id, draft).await? {
             Published::Now(file) => *file,
             // Sessions of local storage never begin anew.
+            Published::NoRoom(room) => return Err(UploadError::NoRoomInWorkspace(room)),
             Published::Changed => return Err(UploadError::Ending(session_id)),
             Published::Ended(session) => {
                 // Its end was not told to this process: the answer of the commit was lost.

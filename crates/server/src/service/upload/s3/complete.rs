@@ -76,6 +76,7 @@ impl S3Uploads {
         }
         match self.publish_object(&session, object).await? {
             Published::Now(file) => Ok(*file),
+            Published::NoRoom(room) => Err(UploadError::NoRoomInWorkspace(room)),
             Published::Changed => Err(UploadError::Ending(session.id)),
             Published::Ended(ended) => {
                 if ended.status != Status::Completed {

@@ -1,4 +1,5 @@
 /* Runs a program for which no filesystem knows O_TMPFILE or fallocate: without_reservations PROGRAM ARGUMENT... */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>

@@ -256,6 +256,8 @@ struct Writer {
 struct Log {
     path: PathBuf,
     looked_at: Instant,
+    /// Whether it has to be looked at although nothing is written: it was large, or something was written since.
+    is_due: bool,
     warned_at: Option<Instant>,
 }
 
@@ -263,7 +265,7 @@ impl Log {
     fn of(database: &Path) -> Self {
         let mut path = database.as_os_str().to_owned();
         path.push("-wal");
-        Self { path: path.into(), looked_at: Instant::now(), warned_at: None }
+        Self { path: path.into(), looked_at: Instant::now(), is_due: false, warned_at: None }
     }
 
     fn bytes(&self) -> u64 {
@@ -298,6 +300,7 @@ impl Writer {
     fn run(mut self, jobs: &mpsc::Receiver<Write>) {
         loop {
             let first = match self.unflushed_since {
+                None if self.log.is_due => jobs.recv_timeout(FLUSH_INTERVAL),
                 None => jobs.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected),
                 Some(since) => jobs.recv_timeout(FLUSH_INTERVAL.saturating_sub(since.elapsed())),
             };
@@ -312,7 +315,12 @@ impl Writer {
                         self.flush();
                     }
                 }
-                Err(mpsc::RecvTimeoutError::Timeout) => self.flush(),
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    self.log.is_due = self.log.bytes() > LARGE_LOG_BYTES;
+                    if self.unflushed_since.is_some() || self.log.is_due {
+                        self.flush();
+                    }
+                }
                 Err(mpsc::RecvTimeoutError::Disconnected) => {
                     self.flush();
                     return;
@@ -390,6 +398,7 @@ impl Writer {
 
     /// Looked at about once a second: commits that wait for the disk leave nothing to flush.
     fn log_is_large(&mut self) -> bool {
+        self.log.is_due = true;
         if self.log.looked_at.elapsed() < FLUSH_INTERVAL {
             return false;
         }

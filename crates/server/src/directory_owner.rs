@@ -20,6 +20,8 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 /// How long a record of a process that may be alive is watched: two heartbeats and the second for which FUSE keeps
 /// attributes.
 const WATCH: Duration = Duration::from_secs(5);
+/// Heartbeats that fail one after the other until the directory is taken for gone.
+const MAX_FAILURES: u32 = 3;
 /// Bytes of a record, padded with spaces, so that each one is written over the last.
 const RECORD_BYTES: usize = 256;
 
@@ -83,8 +85,10 @@ impl Drop for DirectoryOwner {
     }
 }
 
-/// Renews the record until `stopped`.
+/// Renews the record until `stopped`. A directory that cannot be reached for some heartbeats ends the server: files and database
+/// that were open when its filesystem went away stay unusable when it comes back, and only a new start opens them anew.
 fn beat(path: &Path, file: &File, process: &Process, stopped: &mpsc::Receiver<()>) {
+    let mut failures = 0;
     for count in 1.. {
         match stopped.recv_timeout(HEARTBEAT) {
             Err(RecvTimeoutError::Timeout) => {}
@@ -94,11 +98,29 @@ fn beat(path: &Path, file: &File, process: &Process, stopped: &mpsc::Receiver<()
             tracing::error!(owner = %other, directory = %path.display(), "another server took the data directory; this one ends at once");
             std::process::exit(1);
         }
-        // A filesystem that is away for a moment is reported by whoever needs its bytes.
-        if let Err(error) = write(file, process, count) {
-            tracing::debug!(%error, "the heartbeat could not be written");
+        match reach(path, file, process, count) {
+            Ok(()) => failures = 0,
+            Err(error) => {
+                failures += 1;
+                tracing::warn!(%error, failures, "the heartbeat could not be written");
+                if failures == MAX_FAILURES {
+                    let directory = path.parent().unwrap_or(path).display();
+                    tracing::error!(%directory, %error, "the data directory cannot be reached any more; the server ends");
+                    std::process::exit(1);
+                }
+            }
         }
     }
+}
+
+/// Writes to the file that has been open all the time, and looks for the directory by its name.
+fn reach(path: &Path, file: &File, process: &Process, beats: u64) -> io::Result<()> {
+    match write(file, process, beats) {
+        // Others have filled the disk. The lock has to do until there is room.
+        Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {}
+        written => written?,
+    }
+    path.parent().map_or(Ok(()), |directory| std::fs::metadata(directory).map(drop))
 }
 
 /// Another process's record in the place of this one's. One that is gone or unreadable proves nothing.

@@ -82,6 +82,29 @@ async fn the_log_of_the_database_is_cut_off_after_a_reader_that_pinned_it() {
     assert_eq!(fsck(&data_dir, &[]).0, 0);
 }
 
+#[tokio::test]
+async fn a_server_whose_directory_is_gone_ends_and_starts_again_when_it_is_back() {
+    let (_directory, data_dir) = fresh();
+    let mut server = Server::start(&data_dir, &[]);
+    let away = data_dir.with_extension("away");
+    std::fs::rename(&data_dir, &away).unwrap();
+    until_ended(&mut server).await;
+    assert!(server.log().contains("the data directory cannot be reached any more"), "{}", server.log());
+    std::fs::rename(&away, &data_dir).unwrap();
+    drop(Server::start(&data_dir, &[]));
+    assert_eq!(fsck(&data_dir, &[]).0, 0);
+}
+
+async fn until_ended(server: &mut Server) {
+    for _ in 0..600 {
+        if server.has_ended() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the server has not ended within 30 seconds");
+}
+
 async fn until(ready: impl Fn() -> bool, what: &str) {
     for _ in 0..600 {
         if ready() {

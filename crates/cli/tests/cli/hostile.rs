@@ -20,13 +20,13 @@ fn obeyed(c: char) -> bool {
         || "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}".contains(c)
 }
 
-/// Runs a command against a server; it may not take longer than a minute.
+/// Runs a command against a server; it may take two minutes, on the busiest machine.
 fn command(fake: &Fake, directory: &Path, arguments: &[&str]) -> Output {
     let begin = Instant::now();
     let mut command = partway();
     command.args(arguments).env("PARTWAY_URL", &fake.url).env("PARTWAY_API_KEY", "sk_x").current_dir(directory);
     let output = command.output().unwrap();
-    assert!(begin.elapsed() < Duration::from_secs(60), "{arguments:?} took {:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(120), "{arguments:?} took {:?}", begin.elapsed());
     output
 }
 
@@ -183,7 +183,7 @@ fn what_is_no_file_is_refused_at_once_and_the_others_go_on() {
     let mut command = workspace.command(&["upload", "pipe", "link", "socket", "directory", "/dev/zero", "good"]);
     let output = command.current_dir(&place).output().unwrap();
     let said = text(&output.stderr);
-    assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(120), "{:?}", begin.elapsed());
     assert_eq!((output.status.code(), text(&output.stdout).lines().count()), (Some(1), 1), "{said}");
     let expected = [
         "pipe is a pipe, and not a file",

@@ -174,7 +174,7 @@ fn ctrl_c_leaves_the_session_and_says_how_to_go_on() {
     let (directory, data_dir) = fresh();
     let server = Server::start(&data_dir, &[]);
     let file = directory.path().join("f.bin");
-    let (mut uploading, mut errors) = begin_upload_of_zeros(&server, &file, 20_000_000_000);
+    let (mut uploading, mut errors) = begin_upload_of_zeros(&server, &file, 8_000_000_000);
     // A first line comes once the session is there.
     let mut shown = vec![0; 4096];
     let read = errors.read(&mut shown).unwrap();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::config::Config;
+use crate::config::{BaseUrl, Config};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::db::{DatabaseLocation, Db, DbError, Durability, blobs};
 use crate::outgoing::{Outgoing, OutgoingUnusable};
@@ -128,6 +128,19 @@ impl App {
     /// # Errors
     /// When the data directory is in use by another server, or something cannot be used.
     pub async fn open(config: Config, listening_on: SocketAddr) -> Result<(Self, Option<FirstRun>), StartError> {
+        Self::open_showing(config, listening_on, |_, _| Ok(())).await
+    }
+
+    /// The same. `show` shows somebody the keys of a first start, and the base of URLs: it is called when everything else
+    /// is there, and the keys are made only if it succeeds.
+    ///
+    /// # Errors
+    /// Also when the keys could not be shown.
+    pub async fn open_showing(
+        config: Config,
+        listening_on: SocketAddr,
+        show: impl Fn(&FirstRun, &BaseUrl) -> io::Result<()> + Clone + Send + 'static,
+    ) -> Result<(Self, Option<FirstRun>), StartError> {
         let location = config.database();
         let is_file = matches!(location, DatabaseLocation::Sqlite(_));
         let is_local = config.storage.kind == StorageKind::Local;
@@ -150,7 +163,6 @@ impl App {
         }
         let db_failed = |source| StartError::Db { location: location.to_string(), source };
         let db = Db::open(&location).map_err(db_failed)?;
-        let (secrets, first_run) = bootstrap(&db).await.map_err(db_failed)?;
         let stores = open_stores(&config, &db, &mut data_dir, db_failed).await?;
         let local = match &data_dir {
             Some(data_dir) if stores.local.is_some() => {
@@ -164,14 +176,18 @@ impl App {
             }
             _ => None,
         };
+        let outgoing = Outgoing::new(&config)?;
+        let signer = db.write_to_free(Durability::PowerLoss, Signer::open).await.map_err(db_failed)?;
+        // Keys are shown once. Nothing behind this can fail.
+        let public = Urls::public_of(&config.http, listening_on);
+        let shown = bootstrap(&db, move |first_run| show(first_run, &public)).await;
+        let (secrets, first_run) = shown.map_err(db_failed)?;
         let urls = Arc::new(Urls::new(&config.http, listening_on, Presigner::new(&secrets.part_urls)));
         let events = Events::new(Arc::clone(&urls));
-        let outgoing = Outgoing::new(&config)?;
         let uploads = Uploads::new(db.clone(), &stores, local, events.clone(), outgoing.clone(), &config);
         let grace_seconds = config.storage.url_lifetime.0.as_secs();
         let files = Files::new(db.clone(), events.clone(), uploads.garbage_bell(), grace_seconds);
         let folders = Folders::new(db.clone(), uploads.garbage_bell());
-        let signer = db.write_to_free(Durability::PowerLoss, Signer::open).await.map_err(db_failed)?;
         let rate_limits = RateLimits::new(&config.limits);
         let node = Uuid::new_v4();
         let inner = Inner {

@@ -1,5 +1,5 @@
-//! Real servers for tests, PostgreSQL and Garage, on 127.0.0.1 and in temporary directories. Nothing of them outlives the
-//! test process, even one that is killed. `scripts/test` installs the programs.
+//! Real servers for tests, PostgreSQL, PgBouncer and Garage, on 127.0.0.1 and in temporary directories. Nothing of them
+//! outlives the test process, even one that is killed. `scripts/test` installs the programs.
 //!
 //! Whatever goes wrong panics, and shows the end of the server's log.
 
@@ -7,9 +7,11 @@
 
 mod garage;
 mod odd_store;
+mod pgbouncer;
 mod postgres;
 mod watchdog;
 
 pub use garage::Garage;
 pub use odd_store::{Manners, OddStore};
+pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;

@@ -32,7 +32,23 @@ impl Postgres {
         Self::with_fsync("on")
     }
 
+    /// A standby of `primary`, which takes its writes over a connection of its own and can be read.
+    pub fn start_standby_of(primary: &Self) -> Self {
+        let port = primary.port.to_string();
+        let arguments = ["--pgdata=data", "--host=127.0.0.1", "--username=partway", "--wal-method=stream"];
+        Self::launch("off", |directory, user| {
+            let mut copy = Command::new(program("pg_basebackup"));
+            copy.current_dir(directory).args(arguments).args(["--port", &port]);
+            run_as(user, copy.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]));
+        })
+    }
+
     fn with_fsync(fsync: &str) -> Self {
+        Self::launch(fsync, initdb)
+    }
+
+    /// `fill` makes the directory `data`.
+    fn launch(fsync: &str, fill: impl Fn(&Path, Option<User>)) -> Self {
         until_started(|| {
             let port = free_port();
             let settings = [
@@ -48,7 +64,7 @@ impl Postgres {
             let user = rustix::process::geteuid().is_root().then(unprivileged);
             // QUIT ends all its processes without a checkpoint; KILL would leave them to find out, and shared memory.
             let mut server = Watchdog::new("QUIT", &command, user);
-            initdb(server.directory(), user);
+            fill(server.directory(), user);
             server.start(is_ready)?;
             Ok(Self { server: Mutex::new(server), port, databases: AtomicU32::new(0) })
         })
@@ -99,11 +115,13 @@ impl Postgres {
         started.unwrap_or_else(|error| panic!("{error}"));
     }
 
-    fn url(&self, database: &str) -> String {
+    /// The URL of a database, which may be one that a server of which this is a standby made.
+    pub fn url(&self, database: &str) -> String {
         format!("postgres://partway@{}/{database}", self.address())
     }
 
-    fn sql(&self, statement: &str) {
+    /// Runs a statement, in a database that is there from the beginning.
+    pub fn sql(&self, statement: &str) {
         let url = self.url("postgres");
         self.run("psql", |command| command.args(["--no-psqlrc", "--quiet", "--dbname", &url, "--command", statement]));
     }
@@ -120,21 +138,24 @@ fn is_ready(server: &Watchdog) -> bool {
     let lock = fs::read_to_string(server.directory().join("data/postmaster.pid")).unwrap_or_default();
     let mut lines = lock.lines();
     lines.next().and_then(|line| line.parse().ok()) == server.server()
-        && lines.nth(6).is_some_and(|status| status.trim_end() == "ready")
+        && lines.nth(6).is_some_and(|status| matches!(status.trim_end(), "ready" | "standby"))
 }
 
 fn initdb(directory: &Path, user: Option<User>) {
     let mut initdb = Command::new(program("initdb"));
     initdb.current_dir(directory).args(["--pgdata=data", "--username=partway", "--auth=trust", "--no-sync"]);
-    initdb.args(["--encoding=UTF8", "--locale=C.UTF-8"]);
-    if let Some(User(uid, gid)) = user {
-        initdb.uid(uid).gid(gid);
-    }
-    let output = initdb.output().unwrap();
-    assert!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
+    run_as(user, initdb.args(["--encoding=UTF8", "--locale=C.UTF-8"]));
 }
 
-fn unprivileged() -> User {
+fn run_as(user: Option<User>, command: &mut Command) {
+    if let Some(User(uid, gid)) = user {
+        command.uid(uid).gid(gid);
+    }
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+pub(crate) fn unprivileged() -> User {
     let users = fs::read_to_string("/etc/passwd").unwrap();
     let ids = users.lines().find_map(|line| {
         let mut fields = line.split(':');

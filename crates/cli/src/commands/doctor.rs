@@ -1,5 +1,7 @@
 //! `partway doctor`: tries what a server with these settings would need, and says what to change.
 
+mod database;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -7,7 +9,6 @@ use bytes::Bytes;
 use clap::Args;
 use http::HeaderMap;
 use partway_server::Config;
-use partway_server::db::{Db, workspaces};
 use partway_server::permissions::{Exposure, exposure};
 use partway_server::storage::{BlobHeaders, BlobStore, LocalStore, S3Store, StorageError, StorageKind, filesystem};
 use serde_json::json;
@@ -97,8 +98,7 @@ pub(crate) fn doctor(args: &DoctorArgs) -> ExitCode {
 
 async fn examine(doctor: &mut Doctor, config: &Config, fix_cors: bool) {
     doctor.tell("settings", Health::Well("all are allowed".to_owned()));
-    let database = examine_database(config).await;
-    doctor.tell("database", database);
+    database::examine(doctor, config).await;
     examine_urls(doctor, config);
     match config.storage.kind {
         StorageKind::Local => {
@@ -128,27 +128,6 @@ async fn examine(doctor: &mut Doctor, config: &Config, fix_cors: bool) {
 
 fn ill(error: &(dyn std::error::Error + 'static), change: &'static str) -> Health {
     Health::Ill { problem: partway_server::error_chain(error), change }
-}
-
-async fn examine_database(config: &Config) -> Health {
-    let location = config.database();
-    let is_new = config.database.url.is_none() && !config.storage.data_dir.join("partway.db").exists();
-    if is_new {
-        return Health::Well(format!("{location} will be made by the first start"));
-    }
-    let opened = Db::open_existing(&location);
-    let read = match opened {
-        Ok(db) => db.read(workspaces::list).await,
-        Err(error) => Err(error),
-    };
-    match read {
-        Ok(workspaces) => Health::Well(format!("{location} answers, {} workspace(s)", workspaces.len())),
-        Err(partway_server::db::DbError::TooOld { found, .. }) => {
-            Health::Well(format!("{location} answers; the first start brings its schema (version {found}) up to date"))
-        }
-        Err(error) if config.database.url.is_none() => ill(&error, "data_dir, or who may read it"),
-        Err(error) => ill(&error, "database.url: host, port, user, password, name; is the server running?"),
-    }
 }
 
 fn examine_urls(doctor: &mut Doctor, config: &Config) {

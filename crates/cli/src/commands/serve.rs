@@ -1,7 +1,10 @@
 //! `partway serve`
 
+use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use partway_server::config::BaseUrl;
 use partway_server::service::bootstrap::FirstRun;
 use partway_server::{App, Config, runtime};
 use tokio::net::TcpListener;
@@ -33,11 +36,19 @@ async fn serve_until_signal(config: Config) -> Result<(), Failure> {
     let address = config.http.listen;
     let listener = TcpListener::bind(address).await.map_err(|error| format!("cannot listen on {address}: {error}"))?;
     let listening_on = listener.local_addr()?;
-    let (app, first_run) = App::open(config, listening_on).await?;
-    let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    announce(&app, listening_on, first_run.as_ref());
+    let database = config.database().to_string();
+    let (app, first_run) = App::open_showing(config, listening_on, move |first_run, url| {
+        show(&format!("{}{}", listens(listening_on, url), keys(first_run, url, &database)))
+    })
+    .await
+    .inspect_err(|_| eprintln!("partway: the server does not start; keys that were shown are not made"))?;
+    let stop = CancellationToken::new();
+    if first_run.is_none() {
+        // Whoever does not hear it can ask.
+        let _ = show(&listens(listening_on, app.urls.public()));
+    }
     if listening_on.ip().is_unspecified() && app.config.http.public_url.is_none() {
         tracing::warn!("listening on every address without public_url: returned URLs begin with {}", app.urls.public());
     }
@@ -65,12 +76,20 @@ fn raise_file_limit() {
     }
 }
 
-fn announce(app: &App, listening_on: std::net::SocketAddr, first_run: Option<&FirstRun>) {
-    let url = app.urls.public();
-    println!("Partway listens on {listening_on}; clients reach it at {url}");
-    let Some(FirstRun { workspace, private_key, public_key }) = first_run else { return };
-    let database = app.config.database();
-    println!(
+fn listens(listening_on: SocketAddr, url: &BaseUrl) -> String {
+    format!("Partway listens on {listening_on}; clients reach it at {url}\n")
+}
+
+/// Unlike `println!`, without a panic where nobody reads.
+fn show(text: &str) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    output.write_all(text.as_bytes())?;
+    output.flush()
+}
+
+fn keys(first_run: &FirstRun, url: &BaseUrl, database: &str) -> String {
+    let FirstRun { workspace, private_key, public_key } = first_run;
+    format!(
         "
 First start: made a workspace and its keys in {database}. The keys are shown only now.
 
@@ -81,9 +100,10 @@ First start: made a workspace and its keys in {database}. The keys are shown onl
 Try it:
 
   curl --url {url}/api/v1/multipart/start --header 'Authorization: Bearer {private}' --header 'Content-Type: application/json' --data '{{\"file_name\":\"hello.txt\",\"size\":5,\"format\":\"text/plain\"}}'
+
 ",
         number = workspace.workspace_no,
         private = private_key.key,
         public = public_key.key,
-    );
+    )
 }

@@ -140,3 +140,37 @@ fn the_log_has_every_request_and_no_secret() {
         }
     }
 }
+
+#[test]
+fn a_first_start_that_fails_makes_no_keys_and_the_next_one_shows_them() {
+    let (_directory, data_dir) = fresh();
+    let serve = |environment: &[(&str, &str)], stdout: std::process::Stdio| {
+        let mut command = partway();
+        command
+            .envs(environment.iter().copied())
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(&data_dir);
+        command.stdout(stdout).stderr(std::process::Stdio::piped()).spawn().unwrap().wait_with_output().unwrap()
+    };
+    // Something that is tried after the database was opened.
+    std::fs::create_dir_all(&data_dir).unwrap();
+    std::fs::write(data_dir.join("blobs"), "").unwrap();
+    let failed = serve(&[], std::process::Stdio::piped());
+    assert_eq!((failed.status.code(), text(&failed.stdout)), (Some(1), String::new()));
+    std::fs::remove_file(data_dir.join("blobs")).unwrap();
+    // Nobody can see what is shown.
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let failed = serve(&[], full.into());
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(text(&failed.stderr).contains("the keys could not be shown"), "{}", text(&failed.stderr));
+    // Killed as soon as they are shown.
+    let killed = serve(&[("FAILPOINTS", "bootstrap.shown=kill")], std::process::Stdio::piped());
+    let void = key_in(&text(&killed.stdout), "sk_");
+    assert_eq!(killed.status.code(), None);
+    let server = Server::start(&data_dir, &[]);
+    let body = r#"{"file_name":"f","size":1,"format":"bin"}"#;
+    assert_eq!(post(&server, &server.private_key(), "start", body).0, 201);
+    assert_eq!(post(&server, &void, "start", body).0, 401);
+    let workspaces = run(partway().args(["workspaces", "list", "--data-dir"]).arg(&data_dir));
+    assert_eq!(text(&workspaces.stdout).matches("default").count(), 1, "{}", text(&workspaces.stdout));
+}

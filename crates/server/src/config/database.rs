@@ -9,7 +9,7 @@ use super::value::{Connections, DatabaseUrl};
 section! {
     #[doc = "Where the records are: keys, sessions, files."]
     pub struct DatabaseSettings {
-        #[doc = "A PostgreSQL database, such as `postgres://partway:secret@db.example.com/partway`, with `?sslmode=require` behind it for encryption with a certificate that the system trusts; without, whatever encryption the server offers. Without it: an SQLite file in `data_dir`."]
+        #[doc = "A PostgreSQL database, such as `postgres://partway:secret@db.example.com/partway`, with `?sslmode=verify-full` behind it for encryption with a certificate that is verified: against the system's authorities, or those of `&sslrootcert=FILE`. `require` is the same, `verify-ca` does not compare the host; without, whatever encryption the server offers. In user and password, characters such as `@`, `/`, `?`, `#` and `%` are written `%40` and so on. Without it: an SQLite file in `data_dir`."]
         url: Option<DatabaseUrl> = "database.url", "";
         #[doc = "File that has `database.url`, so that it need not stand in the configuration."]
         url_file: Option<PathBuf> = "database.url_file", "";

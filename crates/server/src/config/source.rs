@@ -110,7 +110,10 @@ impl Source {
                 Some(parsed) => return parsed,
                 None => {
                     let shown = if T::IS_SECRET { "not shown".to_owned() } else { format!("{value:?}") };
-                    self.problem(format!("{key} is {shown} (from {origin}); allowed: {}", T::ALLOWED));
+                    self.problem(match T::problem(&value) {
+                        Some(problem) => format!("{key} (from {origin}) {problem}"),
+                        None => format!("{key} is {shown} (from {origin}); allowed: {}", T::ALLOWED),
+                    });
                 }
             }
         }
@@ -134,11 +137,13 @@ impl Source {
         match std::fs::read_to_string(file) {
             Ok(text) => match T::parse(text.trim()) {
                 Some(parsed) => *value = Some(parsed),
-                None => self.problem(format!(
-                    "{key} (from {}) is not as it should be; allowed: {}",
-                    file.display(),
-                    T::ALLOWED
-                )),
+                None => {
+                    let from = file.display();
+                    self.problem(match T::problem(text.trim()) {
+                        Some(problem) => format!("{key} (from {from}) {problem}"),
+                        None => format!("{key} (from {from}) is not as it should be; allowed: {}", T::ALLOWED),
+                    });
+                }
             },
             Err(error) => self.problem(format!("{key}_file is {file:?}, which cannot be read: {error}")),
         }

@@ -21,6 +21,12 @@ pub trait Setting: Sized {
 
     /// Reads the text; `None` when it is not allowed.
     fn parse(text: &str) -> Option<Self>;
+
+    /// What is wrong with a text that is not allowed, where more can be said than that. The end of a sentence, without any
+    /// secret of the text.
+    fn problem(_text: &str) -> Option<String> {
+        None
+    }
 }
 
 /// A duration in whole seconds, at least one.
@@ -169,8 +175,11 @@ impl Setting for DatabaseUrl {
     const IS_SECRET: bool = true;
 
     fn parse(text: &str) -> Option<Self> {
-        let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
-        (is_url && text.parse::<postgres::Config>().is_ok()).then(|| Self(text.to_owned()))
+        crate::db::problem_of_url(text).is_none().then(|| Self(text.to_owned()))
+    }
+
+    fn problem(text: &str) -> Option<String> {
+        crate::db::problem_of_url(text)
     }
 }
 

@@ -18,6 +18,17 @@ pub enum DbError {
     /// The database server cannot be reached, or is stopping or starting.
     #[error("the database cannot be reached")]
     Unavailable(#[source] Cause),
+    /// The database server answers, and takes no writes: it is a standby, or was made read-only.
+    #[error("the database takes no writes")]
+    ReadOnly(#[source] Cause),
+    /// The role may not do what the program needs.
+    #[error(
+        "the role of database.url lacks a right: its tables have to be its own, in a schema in which it may create"
+    )]
+    Forbidden(#[source] Cause),
+    /// The database, or what is in front of it, is none that the program can work with. The text says what is allowed.
+    #[error("{0}")]
+    Unsuitable(String),
     /// A row does not hold what this version writes.
     #[error("row of {table}: {problem}")]
     Corrupt {
@@ -52,9 +63,12 @@ pub enum DbError {
     /// The transaction that this write was part of could not be committed.
     #[error("commit failed: {0}")]
     Commit(String),
-    /// The database is shut down, or the query panicked.
-    #[error("the database thread is gone")]
+    /// The database is shut down.
+    #[error("the database is shut down")]
     Stopped,
+    /// The query panicked, which is a mistake in the program. What it had done is undone.
+    #[error("a query panicked; the log says where")]
+    Panicked,
     /// Anything else that the engine reports.
     #[error(transparent)]
     Engine(Cause),
@@ -89,7 +103,11 @@ impl DbError {
             Self::Locked(source) => Self::Locked(source.to_string().into()),
             Self::Unavailable(source) => Self::Unavailable(source.to_string().into()),
             Self::Commit(text) => Self::Commit(text.clone()),
+            Self::ReadOnly(source) => Self::ReadOnly(source.to_string().into()),
+            Self::Forbidden(source) => Self::Forbidden(source.to_string().into()),
+            Self::Unsuitable(text) => Self::Unsuitable(text.clone()),
             Self::Stopped => Self::Stopped,
+            Self::Panicked => Self::Panicked,
             Self::NotEmpty
             | Self::TooNew { .. }
             | Self::TooOld { .. }
@@ -104,19 +122,38 @@ impl DbError {
 /// SQLITE_CANTOPEN.
 const FULL_IN_OTHER_WORDS: [i32; 6] = [778, 1034, 1546, 4618, 4874, 14];
 
+impl DbError {
+    /// What PostgreSQL calls the failure (its documentation, appendix A).
+    pub(super) fn sql_state(&self) -> Option<&str> {
+        let (Self::Full(cause)
+        | Self::Locked(cause)
+        | Self::Unavailable(cause)
+        | Self::ReadOnly(cause)
+        | Self::Forbidden(cause)
+        | Self::Engine(cause)) = self
+        else {
+            return None;
+        };
+        cause.downcast_ref::<postgres::Error>()?.code().map(SqlState::code)
+    }
+}
+
 impl From<rusqlite::Error> for DbError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => Self::Full(error.into()),
             Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Self::Locked(error.into()),
+            // The filesystem was mounted read-only, as happens after an error of the disk.
+            Some(rusqlite::ErrorCode::ReadOnly) => Self::ReadOnly(error.into()),
             _ => Self::Engine(error.into()),
         }
     }
 }
 
 /// Classes of SQLSTATE (PostgreSQL documentation, appendix A) that end by themselves: 08, connections; 57P, the server is
-/// stopping or starting; 53, it has no connection or memory left; 25P, it gave up a transaction that had stopped.
-const PASSING: [&str; 4] = ["08", "57P", "53", "25P"];
+/// stopping or starting; 53, it has no connection or memory left; 25P, it gave up a transaction that had stopped; 26 and
+/// 42P05, a connection that lost what was prepared on it; 58, its disk failed.
+const PASSING: [&str; 7] = ["08", "57P", "53", "25P", "26", "42P05", "58"];
 
 impl From<postgres::Error> for DbError {
     fn from(error: postgres::Error) -> Self {
@@ -131,6 +168,12 @@ impl From<postgres::Error> for DbError {
         };
         if *state == SqlState::DISK_FULL {
             return Self::Full(error.into());
+        }
+        if *state == SqlState::READ_ONLY_SQL_TRANSACTION {
+            return Self::ReadOnly(error.into());
+        }
+        if *state == SqlState::INSUFFICIENT_PRIVILEGE {
+            return Self::Forbidden(error.into());
         }
         let locked = [
             SqlState::LOCK_NOT_AVAILABLE,

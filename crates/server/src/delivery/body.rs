@@ -86,7 +86,7 @@ impl Body for FileBody {
             self.reading = Some(reading);
             return Poll::Pending;
         };
-        let bytes = read.unwrap_or(Err(StorageError::Stopped));
+        let bytes = read.unwrap_or_else(|error| Err(error.into()));
         Poll::Ready(Some(bytes.map(|bytes| {
             self.left_bytes -= bytes.len() as u64;
             Frame::data(bytes)

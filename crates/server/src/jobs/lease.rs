@@ -41,7 +41,7 @@ impl Lease {
             drop(asking);
             taken
         });
-        asked.await.unwrap_or(Err(DbError::Stopped))
+        asked.await.unwrap_or_else(|error| Err(if error.is_panic() { DbError::Panicked } else { DbError::Stopped }))
     }
 
     /// Lets another node have it now. If that fails it runs out.

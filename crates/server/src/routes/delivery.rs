@@ -22,7 +22,7 @@ use crate::db::files::{self, ServedFile};
 use crate::delivery::{self, ByteRange, FileBody, ObjectBody, Piece, Precondition, RangeRequest};
 use crate::error::ApiError;
 use crate::openapi::error_responses;
-use crate::storage::{Blob, S3Store, StorageError, StorageKind};
+use crate::storage::{Blob, S3Store, StorageKind};
 
 /// How often a file that is being replaced is looked up.
 const LOOKUPS: u32 = 3;
@@ -167,7 +167,7 @@ async fn open_file(app: &App, workspace_no: &str, path: &str) -> Result<Option<(
         let (store, blob_id) = (Arc::clone(app.stores.local()?), file.blob.id);
         let opened = tokio::task::spawn_blocking(move || store.open_for_reading(blob_id)).await;
         tries -= 1;
-        match opened.unwrap_or(Err(StorageError::Stopped)) {
+        match opened.unwrap_or_else(|error| Err(error.into())) {
             Ok(blob) => return Ok(Some((file, FileBytes::Open(blob)))),
             // Replaced between the two looks: the next one finds the newer file.
             Err(error) if error.is_missing() && tries > 0 => {}

@@ -64,6 +64,7 @@ pub async fn get_readiness(State(app): State<App>) -> Result<Json<Health>, ApiEr
     let unavailable =
         |error: &(dyn std::error::Error + 'static)| ApiError::failed(ErrorCode::ServiceUnavailable, error);
     app.db.read(workspaces::list).await.map_err(|error| unavailable(&error))?;
+    app.db.check_writable().await.map_err(|error| unavailable(&error))?;
     for store in app.stores.all() {
         store.check().await.map_err(|error| unavailable(&error))?;
     }

@@ -1,10 +1,13 @@
 //! What a data directory needs before the first request: secrets, a workspace, and its keys.
 
+use std::io;
+
 use super::key::{self, NewKey};
 use super::workspace::create_workspace;
 use crate::db::api_keys::KeyKind;
 use crate::db::workspaces::{self, Workspace};
 use crate::db::{Db, DbError, Durability, secrets};
+use crate::failpoint;
 
 /// Name of the secret that signs part URLs.
 const PART_URL_SECRET: &str = "part-urls";
@@ -31,10 +34,16 @@ pub struct FirstRun {
 
 /// Makes what is missing. `FirstRun` only when there was no workspace.
 ///
+/// `show` shows somebody the keys before they are committed: a process that ends in between has shown keys that open
+/// nothing, and the next start makes others. After the commit it could end with keys that nobody has ever seen.
+///
 /// # Errors
-/// When the database fails.
-pub async fn bootstrap(db: &Db) -> Result<(Secrets, Option<FirstRun>), DbError> {
-    db.write_to_free(Durability::PowerLoss, |tx| {
+/// When the database fails, or the keys could not be shown; nothing has been made then.
+pub async fn bootstrap(
+    db: &Db,
+    show: impl Fn(&FirstRun) -> io::Result<()> + Clone + Send + 'static,
+) -> Result<(Secrets, Option<FirstRun>), DbError> {
+    db.write_to_free(Durability::PowerLoss, move |tx| {
         let secrets = Secrets {
             part_urls: secrets::get_or_insert(tx, PART_URL_SECRET, rand::random())?,
             public_keys: key::public_key_secret(tx)?,
@@ -45,7 +54,10 @@ pub async fn bootstrap(db: &Db) -> Result<(Secrets, Option<FirstRun>), DbError> 
         let workspace = create_workspace(tx, "default")?;
         let private_key = key::create_key(tx, &workspace, KeyKind::Private)?;
         let public_key = key::create_key(tx, &workspace, KeyKind::Public)?;
-        Ok((secrets, Some(FirstRun { workspace, private_key, public_key })))
+        let first_run = FirstRun { workspace, private_key, public_key };
+        show(&first_run).map_err(|source| DbError::Io { path: "the keys could not be shown".to_owned(), source })?;
+        failpoint::pass("bootstrap.shown");
+        Ok((secrets, Some(first_run)))
     })
     .await
 }

@@ -427,5 +427,5 @@ impl Report {
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StorageError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| StorageError::Stopped)
+    tokio::task::spawn_blocking(work).await.map_err(StorageError::from)
 }

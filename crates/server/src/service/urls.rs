@@ -40,10 +40,15 @@ pub struct Urls {
 impl Urls {
     /// From the settings, and the address that is really listened on.
     pub fn new(settings: &HttpSettings, listening_on: SocketAddr, presigner: Presigner) -> Self {
-        let public = settings.public_url.clone().unwrap_or_else(|| BaseUrl::of_listener(listening_on));
+        let public = Self::public_of(settings, listening_on);
         let parts = settings.parts_url.clone().unwrap_or_else(|| public.clone());
         let delivery = settings.delivery_url.clone().unwrap_or_else(|| public.clone());
         Self { public, parts, delivery, presigner }
+    }
+
+    /// The base that clients use for the API, as the settings say.
+    pub fn public_of(settings: &HttpSettings, listening_on: SocketAddr) -> BaseUrl {
+        settings.public_url.clone().unwrap_or_else(|| BaseUrl::of_listener(listening_on))
     }
 
     /// The base that clients use for the API.

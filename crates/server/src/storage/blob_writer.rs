@@ -45,9 +45,9 @@ impl BlobWriter {
         let extended = tokio::task::spawn_blocking(move || {
             let blob_id = position.bytes.blob().id();
             position.promise.extend(bytes).map_err(|source| StorageError::new("write to", blob_id, source))?;
-            Ok(position)
+            Ok::<_, StorageError>(position)
         });
-        self.position = Some(extended.await.map_err(|_| StorageError::Stopped)??);
+        self.position = Some(extended.await.map_err(StorageError::from)??);
         Ok(())
     }
 

@@ -66,6 +66,15 @@ pub enum StorageError {
     /// The task that did it was ended, as happens when the server stops.
     #[error("the storage task was ended")]
     Stopped,
+    /// The task that did it panicked, which is a mistake in the program.
+    #[error("a task panicked; the log says where")]
+    Panicked,
+}
+
+impl From<tokio::task::JoinError> for StorageError {
+    fn from(error: tokio::task::JoinError) -> Self {
+        if error.is_panic() { Self::Panicked } else { Self::Stopped }
+    }
 }
 
 impl StorageError {

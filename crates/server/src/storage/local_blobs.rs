@@ -19,7 +19,7 @@ impl LocalStore {
         work: impl FnOnce(&Self) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, StorageError> {
         let store = self.clone();
-        tokio::task::spawn_blocking(move || work(&store)).await.unwrap_or(Err(StorageError::Stopped))
+        tokio::task::spawn_blocking(move || work(&store)).await.unwrap_or_else(|error| Err(error.into()))
     }
 
     async fn put(&self, blob_id: Uuid, size_bytes: u64, source: &dyn ByteSource) -> Result<(), StorageError> {
@@ -37,7 +37,7 @@ impl LocalStore {
             let (bytes, blob, at) = (bytes?, Arc::clone(&blob), written);
             written += bytes.len() as u64;
             let writing = tokio::task::spawn_blocking(move || blob.write_all_at(&bytes, at));
-            writing.await.unwrap_or(Err(StorageError::Stopped))?;
+            writing.await.unwrap_or_else(|error| Err(error.into()))?;
             if let Some(promise) = &mut promise {
                 promise.written(written - at);
             }
@@ -65,7 +65,7 @@ impl LocalStore {
                 }
                 let length = PIECE_BYTES.min(end - at);
                 let reading = tokio::task::spawn_blocking(move || read_piece(&blob, at, length));
-                Ok(Some((reading.await.unwrap_or(Err(StorageError::Stopped))?, at + length)))
+                Ok(Some((reading.await.unwrap_or_else(|error| Err(error.into()))?, at + length)))
             }
         });
         Ok(pieces.boxed())

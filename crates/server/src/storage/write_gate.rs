@@ -53,7 +53,7 @@ impl WriteGate {
             gate.report(began.elapsed());
             written.map(|()| position)
         });
-        written.await.map_err(|_| StorageError::Stopped)?
+        written.await.map_err(StorageError::from)?
     }
 
     /// Permission to write in place, or `None`: write on a blocking thread, and report how long it took.

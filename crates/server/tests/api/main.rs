@@ -9,6 +9,7 @@ mod bucket;
 mod caching;
 mod complete;
 mod concurrency;
+mod database;
 mod delivery;
 mod direct;
 mod encryption;

@@ -6,6 +6,7 @@
 
 mod encryption;
 mod postgres;
+mod server_state;
 mod sqlite;
 
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use self::postgres::Postgres;
 pub(super) use self::postgres::PostgresConnection;
+pub use self::server_state::ServerState;
 use self::sqlite::Sqlite;
 pub(super) use self::sqlite::sqlite_value;
 use super::reserve::DatabaseReserve;
@@ -181,6 +183,17 @@ impl Db {
         }
     }
 
+    /// Fails while writes would: a server of PostgreSQL that became a standby or read-only, a file that is locked.
+    ///
+    /// # Errors
+    /// Why.
+    pub async fn check_writable(&self) -> Result<(), DbError> {
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.write(Durability::Process, |_| Ok(())).await,
+            Engine::Postgres(postgres) => postgres.check_writable().await,
+        }
+    }
+
     /// Copies the records of an SQLite file, which no server uses meanwhile, into this empty database and compares them;
     /// into one that has exactly these records nothing is copied. `copied` hears of table and rows.
     ///
@@ -192,7 +205,10 @@ impl Db {
         file: PathBuf,
         copied: impl Fn(&'static str, usize) + Send + 'static,
     ) -> Result<Vec<Content>, DbError> {
-        let Engine::Postgres(postgres) = &self.engine else { return Err(DbError::NotEmpty) };
+        let Engine::Postgres(postgres) = &self.engine else {
+            let problem = "records are copied into PostgreSQL alone; allowed: database.url with a PostgreSQL database";
+            return Err(DbError::Unsuitable(problem.to_owned()));
+        };
         postgres
             .write_at_length(move |to| {
                 let connection =

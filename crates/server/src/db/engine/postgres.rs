@@ -3,11 +3,15 @@
 //! Queries are plain blocking functions for both engines, so a transaction is a function call on one of these threads
 //! and nothing of it waits for a runtime. A connection that broke is made anew before the next query. While the server
 //! is away, whoever asks is told so at once.
+//!
+//! Invariants: a transaction's isolation is the one that is said here, never the role's or the database's. A connection
+//! that was told that its server takes no writes, or is going, is not used again, nor are those that were made before.
+//! Work waits for no connection that cannot be made while others can serve it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use postgres::types::{FromSql, IsNull, ToSql, Type};
@@ -15,12 +19,16 @@ use postgres::{Client, Config, Statement};
 use tokio::sync::oneshot;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::super::server_url::ServerUrl;
 use super::super::value::{Parameter, Value};
 use super::super::{DbError, Tx, dialect, migrate};
 use super::encryption::encryption;
+use super::server_state::ServerState;
 
 /// A server that takes longer to connect to is away.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection that was taken and says nothing for so long has no server behind it: a pool in between has none left.
+const SILENT: Duration = Duration::from_secs(10);
 /// After this long without an acknowledgement a connection is dead.
 const DEAD_AFTER: Duration = Duration::from_secs(15);
 /// After a connection failed, nobody tries again for this long.
@@ -31,17 +39,36 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 const MAX_ANSWER: Duration = Duration::from_secs(80);
 /// A connection that rested this long is asked whether it is still there before it is used.
 const RESTED: Duration = Duration::from_millis(500);
+/// While the server takes no writes, connections are made anew this often, to find the one that does.
+const RENEWED: Duration = Duration::from_secs(1);
 /// What each connection is set to. Locks are held for milliseconds; a node that went silent in the middle of a
-/// transaction must not hold them for ever.
+/// transaction must not hold them for ever. The isolation is that of reads outside of transactions.
 const SETTINGS: &str = "SET lock_timeout = '10s'; SET statement_timeout = '60s'; \
-                        SET idle_in_transaction_session_timeout = '60s'; SET client_min_messages = 'warning'";
+                        SET idle_in_transaction_session_timeout = '60s'; SET client_min_messages = 'warning'; \
+                        SET default_transaction_isolation = 'read committed'";
+/// A write. The rows that it reads and others may change it locks, so that it needs no more than this; with more, whoever
+/// waited for a lock would be refused.
+const WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+/// Statements that see the database as it was at one moment.
+const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 /// Held while the schema is changed, so that nodes that start at once take turns. Any number that nobody else uses.
 const MIGRATION_LOCK: &str = "SELECT pg_advisory_xact_lock(7310306925487312672)";
 
 /// A server of PostgreSQL. Clones share its connections; they close when the last one is dropped.
 #[derive(Clone)]
 pub struct Postgres {
-    jobs: mpsc::Sender<Job>,
+    asking: Arc<Asking>,
+}
+
+/// Ends the threads when the last who could ask is gone.
+struct Asking(Arc<Queue>);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.lock().closed = true;
+        self.0.asked.notify_all();
+        self.0.wanted.notify_all();
+    }
 }
 
 struct Job {
@@ -52,42 +79,131 @@ struct Job {
 /// What a thread does with its connection, or with the news that there is none.
 type Work = dyn FnOnce(Result<&mut PostgresConnection, DbError>) + Send;
 
+/// What waits to be done, and who waits to do it.
+#[derive(Default)]
+struct Queue {
+    state: Mutex<QueueState>,
+    /// Wakes a thread that has a connection.
+    asked: Condvar,
+    /// Wakes a thread that has none.
+    wanted: Condvar,
+}
+
+#[derive(Default)]
+struct QueueState {
+    jobs: VecDeque<Job>,
+    /// Threads that wait with a connection.
+    idle: usize,
+    /// Threads that have a connection.
+    connected: usize,
+    closed: bool,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, job: Job) {
+        self.lock().jobs.push_back(job);
+        self.wake();
+    }
+
+    /// For a thread whose connection was lost before it could do the job.
+    fn put_back(&self, job: Job) {
+        self.lock().jobs.push_front(job);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        self.asked.notify_one();
+        self.wanted.notify_one();
+    }
+
+    /// The next job for a thread that has a connection; `None` when there will be no more.
+    fn next(&self) -> Option<Job> {
+        let mut state = self.lock();
+        state.idle += 1;
+        while state.jobs.is_empty() && !state.closed {
+            state = self.asked.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.idle -= 1;
+        state.jobs.pop_front()
+    }
+
+    /// Waits until there is more to do than those who have a connection can begin with. False when there will be no more.
+    fn wait_until_wanted(&self) -> bool {
+        let mut state = self.lock();
+        while state.jobs.len() <= state.idle {
+            if state.closed {
+                return false;
+            }
+            state = self.wanted.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        true
+    }
+
+    /// Tells those who wait that there is no connection: all of them where nobody has one, or those who waited for too
+    /// long. Those whose turn will come are left to the others.
+    fn tell(&self, error: &DbError, is_away: bool) {
+        let mut state = self.lock();
+        let all = is_away || state.connected == 0;
+        let is_told = |job: &Job| all || job.asked_at.elapsed() > MAX_WAIT;
+        let (told, kept): (VecDeque<Job>, VecDeque<Job>) =
+            std::mem::take(&mut state.jobs).into_iter().partition(is_told);
+        state.jobs = kept;
+        drop(state);
+        told.into_iter().for_each(|job| (job.run)(Err(error.share())));
+    }
+}
+
 /// What the threads know of the server together.
 #[derive(Default)]
 struct Health {
     /// How often a connection was found broken. Connections made before the last time are not trusted.
     breaks: AtomicU64,
-    /// Why the last connection could not be made, and when.
-    failed: Mutex<Option<(Instant, DbError)>>,
+    failed: Mutex<Option<Failed>>,
+}
+
+/// Why the last connection could not be made.
+struct Failed {
+    /// Nobody tries again before.
+    until: Instant,
+    error: DbError,
+    /// Whether no connection to the server is of use, as far as anybody can tell.
+    is_away: bool,
 }
 
 impl Postgres {
     /// Connects, and brings the schema up to date or only looks at it. Blocks.
     pub(super) fn open(url: &str, max_connections: u32, migrate: bool) -> Result<Self, DbError> {
-        let config = parse(url)?;
-        let (sender, receiver) = mpsc::channel();
-        let receiver = Arc::new(Mutex::new(receiver));
+        let server = read_url(url)?;
+        let encryption = encryption(&server)?;
+        if let Some(problem) = ServerState::look(&server, &encryption, max_connections)?.refusal(migrate) {
+            return Err(problem);
+        }
+        let queue = Arc::new(Queue::default());
+        let postgres = Self { asking: Arc::new(Asking(Arc::clone(&queue))) };
         let health = Arc::new(Health::default());
-        let encryption = encryption(config.get_ssl_mode());
         for _ in 0..max_connections.max(1) {
-            let (config, jobs, health) = (config.clone(), Arc::clone(&receiver), Arc::clone(&health));
-            let worker = Worker { config, encryption: encryption.clone(), health, connection: None };
+            let connector =
+                Connector { config: server.config.clone(), encryption: encryption.clone(), max_connections };
+            let worker = Worker { connector, queue: Arc::clone(&queue), health: Arc::clone(&health), connection: None };
             std::thread::Builder::new()
                 .name("db-postgres".to_owned())
-                .spawn(move || worker.run(&jobs))
-                .map_err(|source| DbError::Io { path: without_password(url), source })?;
+                .spawn(move || worker.run())
+                .map_err(|source| DbError::Io { path: server.to_string(), source })?;
         }
-        let postgres = Self { jobs: sender };
         let (answer, settled) = mpsc::channel();
         postgres.send(move |connection| {
             let _ = answer.send(connection.and_then(|connection| settle_schema(connection, migrate)));
-        })?;
-        settled.recv().unwrap_or(Err(DbError::Stopped))?;
+        });
+        settled.recv().unwrap_or(Err(DbError::Panicked))?;
         Ok(postgres)
     }
 
-    fn send(&self, run: impl FnOnce(Result<&mut PostgresConnection, DbError>) + Send + 'static) -> Result<(), DbError> {
-        self.jobs.send(Job { asked_at: Instant::now(), run: Box::new(run) }).map_err(|_| DbError::Stopped)
+    fn send(&self, run: impl FnOnce(Result<&mut PostgresConnection, DbError>) + Send + 'static) {
+        self.asking.0.push(Job { asked_at: Instant::now(), run: Box::new(run) });
     }
 
     pub(super) async fn write<T, F>(&self, query: F) -> Result<T, DbError>
@@ -95,7 +211,7 @@ impl Postgres {
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
     {
-        self.run(move |connection| connection.transaction("BEGIN", query)).await
+        self.run(move |connection| connection.transaction(WRITE, query)).await
     }
 
     pub(super) async fn read_snapshot<T, F>(&self, query: F) -> Result<T, DbError>
@@ -103,8 +219,7 @@ impl Postgres {
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
     {
-        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
-        self.run(move |connection| connection.transaction(begin, query)).await
+        self.run(move |connection| connection.transaction(SNAPSHOT, query)).await
     }
 
     pub(super) async fn read<T, F>(&self, query: F) -> Result<T, DbError>
@@ -113,6 +228,11 @@ impl Postgres {
         F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
     {
         self.run(move |connection| query(&Tx::postgres(connection))).await
+    }
+
+    /// Fails when the server takes no writes.
+    pub(super) async fn check_writable(&self) -> Result<(), DbError> {
+        self.run(PostgresConnection::check_writable).await
     }
 
     async fn run<T: Send + 'static>(
@@ -132,7 +252,7 @@ impl Postgres {
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
     {
-        self.ask(move |connection| connection.transaction("BEGIN", query)).await
+        self.ask(move |connection| connection.transaction(WRITE, query)).await
     }
 
     async fn ask<T: Send + 'static>(
@@ -142,17 +262,18 @@ impl Postgres {
         let (sender, receiver) = oneshot::channel();
         self.send(move |connection| {
             let _ = sender.send(connection.and_then(work));
-        })?;
-        receiver.await.unwrap_or(Err(DbError::Stopped))
+        });
+        // A query that panicked dropped its sender.
+        receiver.await.unwrap_or(Err(DbError::Panicked))
     }
 }
 
 fn settle_schema(connection: &mut PostgresConnection, migrate: bool) -> Result<(), DbError> {
     if !migrate {
-        return connection.transaction("BEGIN", migrate::check);
+        return connection.transaction(WRITE, migrate::check);
     }
     for version in migrate::VERSIONS {
-        connection.transaction("BEGIN", |tx| {
+        connection.transaction(WRITE, |tx| {
             // Another node may be at it, and a large table takes its time.
             tx.without_timeouts()?;
             tx.exists(MIGRATION_LOCK, &[])?;
@@ -163,8 +284,9 @@ fn settle_schema(connection: &mut PostgresConnection, migrate: bool) -> Result<(
 }
 
 /// The URL's settings; what it does not say about connecting is set here.
-fn parse(url: &str) -> Result<Config, DbError> {
-    let mut config: Config = url.parse().map_err(|error: postgres::Error| DbError::Engine(error.into()))?;
+pub(super) fn read_url(url: &str) -> Result<ServerUrl, DbError> {
+    let mut server = ServerUrl::parse(url).map_err(|problem| DbError::Unsuitable(format!("database.url {problem}")))?;
+    let config = &mut server.config;
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(CONNECT_TIMEOUT);
     }
@@ -177,82 +299,147 @@ fn parse(url: &str) -> Result<Config, DbError> {
     config.keepalives_idle(DEAD_AFTER);
     config.keepalives_interval(DEAD_AFTER / 3);
     config.keepalives_retries(3);
-    Ok(config)
+    Ok(server)
 }
 
 /// The URL as it may be shown.
 pub(super) fn without_password(url: &str) -> String {
-    match url::Url::parse(url) {
-        Ok(mut parsed) => {
-            let _ = parsed.set_password(None);
-            parsed.set_query(None);
-            parsed.to_string()
-        }
-        Err(_) => "the PostgreSQL database".to_owned(),
+    ServerUrl::parse(url).map_or_else(|_| "the PostgreSQL database".to_owned(), |server| server.to_string())
+}
+
+/// Makes connections.
+struct Connector {
+    config: Config,
+    encryption: MakeRustlsConnect,
+    max_connections: u32,
+}
+
+impl Connector {
+    /// A connection that is set up. Neither the server nor what is in between holds this thread up for long.
+    fn connect(&self, breaks: u64) -> Result<PostgresConnection, DbError> {
+        let (config, encryption) = (self.config.clone(), self.encryption.clone());
+        let hosts = u32::try_from(self.config.get_hosts().len().max(1)).unwrap_or(u32::MAX);
+        let limit = CONNECT_TIMEOUT.saturating_mul(hosts).max(SILENT);
+        within(limit, move || PostgresConnection::open(&config, encryption, breaks))
+            .unwrap_or_else(|| Err(DbError::Unavailable(no_connection_left(limit, self.max_connections).into())))
     }
 }
 
+pub(super) fn no_connection_left(waited: Duration, max_connections: u32) -> String {
+    format!(
+        "a connection was taken and not served for {} s: a pool between Partway and the server has none left; allowed: one \
+         that has database.max_connections ({max_connections}) for each node and 2 for each command",
+        waited.as_secs()
+    )
+}
+
+/// What `work` returns, if it does so in time; otherwise it goes on by itself.
+pub(super) fn within<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (sender, receiver) = mpsc::channel();
+    let spawned = std::thread::Builder::new().name("db-connect".to_owned()).spawn(move || sender.send(work()));
+    spawned.ok()?;
+    receiver.recv_timeout(limit).ok()
+}
+
 struct Worker {
-    config: Config,
-    encryption: MakeRustlsConnect,
+    connector: Connector,
+    queue: Arc<Queue>,
     health: Arc<Health>,
     connection: Option<PostgresConnection>,
 }
 
 impl Worker {
-    fn run(mut self, jobs: &Mutex<mpsc::Receiver<Job>>) {
+    fn run(mut self) {
         loop {
-            let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok(Job { asked_at, run }) = job else { return };
-            if asked_at.elapsed() > MAX_WAIT {
-                run(Err(DbError::Unavailable("no connection became free in time".into())));
-                continue;
-            }
-            match self.ready() {
-                Ok(()) => {}
-                Err(error) => {
-                    run(Err(error));
-                    continue;
-                }
-            }
-            let Some(connection) = &mut self.connection else { continue };
-            // A panicking query drops its sender, so its request gets `Stopped`.
-            let panicked = catch_unwind(AssertUnwindSafe(|| run(Ok(connection)))).is_err();
-            connection.used_at = Instant::now();
-            if panicked || connection.client.is_closed() {
-                self.health.breaks.fetch_add(1, Ordering::Relaxed);
-                self.connection = None;
+            if self.connection.is_some() {
+                let Some(job) = self.queue.next() else { return };
+                self.serve(job);
+            } else if !self.queue.wait_until_wanted() {
+                return;
+            } else if let Err(wait) = self.connect() {
+                std::thread::sleep(wait);
             }
         }
     }
 
-    /// Has a connection that works.
-    fn ready(&mut self) -> Result<(), DbError> {
+    fn serve(&mut self, job: Job) {
+        if job.asked_at.elapsed() > MAX_WAIT {
+            return (job.run)(Err(DbError::Unavailable("no connection became free in time".into())));
+        }
+        if !self.is_usable() {
+            self.queue.put_back(job);
+            return self.disconnect();
+        }
+        let Some(connection) = &mut self.connection else { return self.queue.put_back(job) };
+        // A panicking query drops its sender, so its request hears of it.
+        let panicked = catch_unwind(AssertUnwindSafe(|| (job.run)(Ok(connection)))).is_err();
+        connection.used_at = Instant::now();
+        if panicked {
+            // Whatever it left open ends with the connection; the others are not to blame.
+            self.disconnect();
+        } else if connection.is_lost || connection.client.is_closed() {
+            let breaks = connection.breaks;
+            let _ = self.health.breaks.compare_exchange(breaks, breaks + 1, Ordering::Relaxed, Ordering::Relaxed);
+            self.disconnect();
+        }
+    }
+
+    fn is_usable(&mut self) -> bool {
         let breaks = self.health.breaks.load(Ordering::Relaxed);
-        self.connection = self.connection.take().filter(|connection| connection.breaks == breaks);
-        if let Some(connection) = &mut self.connection {
-            if connection.used_at.elapsed() < RESTED || connection.client.is_valid(CONNECT_TIMEOUT).is_ok() {
-                return Ok(());
+        self.connection.as_mut().is_some_and(|connection| {
+            connection.breaks == breaks
+                && (connection.used_at.elapsed() < RESTED || connection.client.is_valid(CONNECT_TIMEOUT).is_ok())
+        })
+    }
+
+    fn disconnect(&mut self) {
+        if self.connection.take().is_some() {
+            self.queue.lock().connected -= 1;
+        }
+    }
+
+    /// Has a connection, or tells those who wait for one that there is none. The error is how long to leave it at that.
+    fn connect(&mut self) -> Result<(), Duration> {
+        if let Some(failed) = self.lock_failed().as_ref() {
+            let wait = failed.until.saturating_duration_since(Instant::now());
+            if !wait.is_zero() {
+                self.queue.tell(&failed.error, failed.is_away);
+                return Err(wait);
             }
-            self.connection = None;
         }
-        let mut failed = self.health.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, error)) = failed.as_ref().filter(|(at, _)| at.elapsed() < PAUSE) {
-            return Err(error.share());
+        // While connections fail one thread alone tries again.
+        if let Some(failed) = self.lock_failed().as_mut() {
+            failed.until = Instant::now() + SILENT;
         }
-        drop(failed);
-        match PostgresConnection::open(&self.config, self.encryption.clone(), breaks) {
+        let breaks = self.health.breaks.load(Ordering::Relaxed);
+        match self.connector.connect(breaks) {
             Ok(connection) => {
+                *self.lock_failed() = None;
                 self.connection = Some(connection);
+                self.queue.lock().connected += 1;
                 Ok(())
             }
             Err(error) => {
-                failed = self.health.failed.lock().unwrap_or_else(PoisonError::into_inner);
-                *failed = Some((Instant::now(), error.share()));
-                Err(error)
+                // A server that has no connection left has those that it gave.
+                let is_away =
+                    !matches!(error.sql_state(), Some(state) if state.starts_with("53")) && !is_silence(&error);
+                tracing::warn!(error = crate::error_chain(&error), "cannot connect to the database");
+                let told = error.share();
+                *self.lock_failed() = Some(Failed { until: Instant::now() + PAUSE, error, is_away });
+                self.queue.tell(&told, is_away);
+                Err(PAUSE)
             }
         }
     }
+
+    fn lock_failed(&self) -> MutexGuard<'_, Option<Failed>> {
+        self.health.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether nothing came at all, which says little of the server.
+fn is_silence(error: &DbError) -> bool {
+    matches!(error, DbError::Unavailable(cause) if !cause.is::<postgres::Error>())
 }
 
 /// A connection, and the statements that were prepared on it.
@@ -260,14 +447,18 @@ pub struct PostgresConnection {
     client: Client,
     statements: HashMap<&'static str, Statement>,
     breaks: u64,
+    opened_at: Instant,
     used_at: Instant,
+    /// Whether its server said that it is going, or takes no writes.
+    is_lost: bool,
 }
 
 impl PostgresConnection {
     fn open(config: &Config, encryption: MakeRustlsConnect, breaks: u64) -> Result<Self, DbError> {
         let mut client = config.connect(encryption)?;
         client.batch_execute(SETTINGS)?;
-        Ok(Self { client, statements: HashMap::new(), breaks, used_at: Instant::now() })
+        let now = Instant::now();
+        Ok(Self { client, statements: HashMap::new(), breaks, opened_at: now, used_at: now, is_lost: false })
     }
 
     /// Runs `query` between `begin` and COMMIT.
@@ -287,16 +478,43 @@ impl PostgresConnection {
         }
     }
 
+    /// What an error says of the connection.
+    fn noted(&mut self, error: postgres::Error) -> DbError {
+        let error = DbError::from(error);
+        self.note(&error);
+        error
+    }
+
+    fn note(&mut self, error: &DbError) {
+        let is_going = error.sql_state().is_some_and(|state| LOST.iter().any(|class| state.starts_with(class)));
+        // One that was made just now would be no different if it were made anew.
+        let is_read_only = matches!(error, DbError::ReadOnly(_)) && self.opened_at.elapsed() >= RENEWED;
+        self.is_lost |= is_going || is_read_only;
+    }
+
+    fn check_writable(&mut self) -> Result<(), DbError> {
+        let sql = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'";
+        let rows = self.query(sql, &[])?;
+        let is = |column: usize| rows.first().and_then(|row| row.try_get(column).ok()).unwrap_or(false);
+        let error = match (is(0), is(1)) {
+            (true, _) => DbError::ReadOnly("it is a standby".into()),
+            (false, true) => DbError::ReadOnly("default_transaction_read_only is on".into()),
+            (false, false) => return Ok(()),
+        };
+        self.note(&error);
+        Err(error)
+    }
+
     /// Runs statements without parameters.
     pub(in crate::db) fn run(&mut self, sql: &str) -> Result<(), DbError> {
-        Ok(self.client.batch_execute(sql)?)
+        self.client.batch_execute(sql).map_err(|error| self.noted(error))
     }
 
     fn prepare(&mut self, sql: &'static str) -> Result<Statement, DbError> {
         if let Some(statement) = self.statements.get(sql) {
             return Ok(statement.clone());
         }
-        let statement = self.client.prepare(&dialect::query(sql))?;
+        let statement = self.client.prepare(&dialect::query(sql)).map_err(|error| self.noted(error))?;
         self.statements.insert(sql, statement.clone());
         Ok(statement)
     }
@@ -309,8 +527,8 @@ impl PostgresConnection {
         let statement = self.prepare(sql)?;
         let values: Vec<Value<'_>> = parameters.iter().map(|parameter| parameter.to_value()).collect();
         let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
-        let changed = self.client.execute(&statement, &values);
-        Ok(usize::try_from(changed?).unwrap_or(usize::MAX))
+        let changed = self.client.execute(&statement, &values).map_err(|error| self.noted(error))?;
+        Ok(usize::try_from(changed).unwrap_or(usize::MAX))
     }
 
     pub(in crate::db) fn query(
@@ -321,9 +539,13 @@ impl PostgresConnection {
         let statement = self.prepare(sql)?;
         let values: Vec<Value<'_>> = parameters.iter().map(|parameter| parameter.to_value()).collect();
         let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
-        Ok(self.client.query(&statement, &values)?)
+        self.client.query(&statement, &values).map_err(|error| self.noted(error))
     }
 }
+
+/// Classes of SQLSTATE after which the connection is of no more use: 08, it broke; 57P, the server is going; 26 and 42P05,
+/// somebody in between forgot or mixed up what was prepared.
+const LOST: [&str; 4] = ["08", "57P", "26", "42P05"];
 
 impl ToSql for Value<'_> {
     fn to_sql(&self, ty: &Type, out: &mut bytes::BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {

@@ -71,7 +71,7 @@ struct Pending<T, F> {
 
 impl<T: Send, F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send> Job for Pending<T, F> {
     fn run(&mut self, tx: &Tx<'_>) -> bool {
-        // A panic leaves no outcome, which counts as `Stopped`.
+        // A panic leaves no outcome.
         self.outcome = self.query.take().and_then(|query| catch_unwind(AssertUnwindSafe(|| query(tx))).ok());
         matches!(self.outcome, Some(Ok(_)))
     }
@@ -85,7 +85,7 @@ impl<T: Send, F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send> Job for Pending<T
             (Some(Err(error)), _) => Err(error),
             (_, Err(error)) => Err(error.share()),
             (Some(Ok(value)), Ok(())) => Ok(value),
-            (None, Ok(())) => Err(DbError::Stopped),
+            (None, Ok(())) => Err(DbError::Panicked),
         });
     }
 }
@@ -149,7 +149,8 @@ impl Sqlite {
         let (sender, receiver) = oneshot::channel();
         let job = Box::new(Pending { query: Some(query), outcome: None, sender });
         self.writer.send(Write { durability, job }).map_err(|_| DbError::Stopped)?;
-        receiver.await.unwrap_or(Err(DbError::Stopped))
+        // A query that panicked dropped its sender.
+        receiver.await.unwrap_or(Err(DbError::Panicked))
     }
 
     /// Runs `query` on a reading connection: it sees everything committed before.
@@ -186,7 +187,8 @@ impl Sqlite {
             let _ = sender.send(work(connection));
         });
         self.readers.send(job).map_err(|_| DbError::Stopped)?;
-        receiver.await.unwrap_or(Err(DbError::Stopped))
+        // A query that panicked dropped its sender.
+        receiver.await.unwrap_or(Err(DbError::Panicked))
     }
 }
 
@@ -239,7 +241,7 @@ fn run_reads(connection: &Connection, jobs: &Mutex<mpsc::Receiver<Read>>) {
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
-        // A panicking query drops its sender, so its request gets `Stopped`; the thread goes on.
+        // A panicking query drops its sender, so its request hears of it; the thread goes on.
         let _ = catch_unwind(AssertUnwindSafe(|| job(connection)));
     }
 }
@@ -352,7 +354,7 @@ impl Writer {
             if !write.job.run(&Tx::sqlite(&self.connection)) {
                 if self.connection.is_autocommit() {
                     // SQLite has undone the whole transaction by itself, as it does on a full disk.
-                    return Err(write.job.failure().unwrap_or(DbError::Stopped));
+                    return Err(write.job.failure().unwrap_or(DbError::Panicked));
                 }
                 self.execute("ROLLBACK TO request")?;
             }

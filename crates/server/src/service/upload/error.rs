@@ -300,7 +300,8 @@ fn storage_code(error: &StorageError) -> ErrorCode {
         | StorageError::Unavailable { .. }
         | StorageError::Answer { .. }
         | StorageError::Store { .. }
-        | StorageError::NotConfigured(_) => ErrorCode::Internal,
+        | StorageError::NotConfigured(_)
+        | StorageError::Panicked => ErrorCode::Internal,
     }
 }
 
@@ -308,8 +309,13 @@ fn storage_code(error: &StorageError) -> ErrorCode {
 pub(crate) fn db_code(error: &DbError) -> ErrorCode {
     match error {
         DbError::Full(_) => ErrorCode::InsufficientStorage,
-        DbError::Locked(_) | DbError::Unavailable(_) | DbError::Stopped => ErrorCode::ServiceUnavailable,
+        DbError::Locked(_) | DbError::Unavailable(_) | DbError::ReadOnly(_) | DbError::Stopped => {
+            ErrorCode::ServiceUnavailable
+        }
         DbError::NotEmpty
+        | DbError::Forbidden(_)
+        | DbError::Unsuitable(_)
+        | DbError::Panicked
         | DbError::Corrupt { .. }
         | DbError::TooNew { .. }
         | DbError::TooOld { .. }

@@ -89,7 +89,8 @@ impl Registry {
                         registry.open(id).await
                     });
                     let opened = tokio::time::timeout_at(deadline, opening).await;
-                    let opened = opened.map(|opened| opened.unwrap_or(Err(StorageError::Stopped.into())));
+                    let opened =
+                        opened.map(|opened| opened.unwrap_or_else(|error| Err(StorageError::from(error).into())));
                     return opened.unwrap_or(Err(UploadError::Opening(id)));
                 }
             }

@@ -61,7 +61,7 @@ error_codes! {
     InvalidRemoteUrl = "INVALID_REMOTE_URL", 400, "Invalid remote URL", "The URL is not an http or https URL of a globally reachable host.";
     RemoteFetchFailed = "REMOTE_FETCH_FAILED", 400, "Remote fetch failed", "The remote server did not deliver the file.";
     Unauthorized = "UNAUTHORIZED", 401, "Unauthorized", "There is no API key, or it is unknown or revoked.";
-    Forbidden = "FORBIDDEN", 403, "Forbidden", "The key is valid but may not do this: a public key may only work on the uploads it started.";
+    Forbidden = "FORBIDDEN", 403, "Forbidden", "The key is valid but may not do this: a public key may only work on the uploads it started. To a part: the key of its upload is revoked.";
     UrlExpired = "URL_EXPIRED", 403, "URL expired", "The presigned URL was valid, but its time is over.";
     SignatureInvalid = "SIGNATURE_INVALID", 403, "Signature invalid", "The URL is not one that this server signed, or was changed since.";
     StorageLimitExceeded = "STORAGE_LIMIT_EXCEEDED", 403, "Storage limit exceeded", "The workspace's files and open sessions leave no room for a file of this size, or it has as many open sessions as it may.";

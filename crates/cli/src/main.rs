@@ -41,6 +41,9 @@ enum Command {
     /// Make, list and revoke API keys, also while the server runs.
     #[command(subcommand)]
     Keys(commands::keys::KeysCommand),
+    /// List the server's own secrets and give them new values, also while the server runs.
+    #[command(subcommand)]
+    Secrets(commands::secrets::SecretsCommand),
     /// Make and list workspaces, and limit what they hold, also while the server runs.
     #[command(subcommand)]
     Workspaces(commands::workspaces::WorkspacesCommand),
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         Command::Files(command) => return commands::files::files(command),
         Command::Folders(command) => return commands::folders::folders(command),
         Command::Keys(command) => commands::keys::keys(command),
+        Command::Secrets(command) => commands::secrets::secrets(command),
         Command::Workspaces(command) => commands::workspaces::workspaces(command),
         Command::Webhooks(command) => commands::webhooks::webhooks(command),
         Command::Usage(args) => commands::usage::usage(&args),

@@ -182,7 +182,9 @@ impl App {
         let public = Urls::public_of(&config.http, listening_on);
         let shown = bootstrap(&db, move |first_run| show(first_run, &public)).await;
         let (secrets, first_run) = shown.map_err(db_failed)?;
-        let urls = Arc::new(Urls::new(&config.http, listening_on, Presigner::new(&secrets.part_urls)));
+        let presigner = Presigner::new(&secrets.part_urls.value);
+        crate::jobs::follow_part_urls(&presigner, &secrets.part_urls);
+        let urls = Arc::new(Urls::new(&config.http, listening_on, presigner));
         let events = Events::new(Arc::clone(&urls));
         let uploads = Uploads::new(db.clone(), &stores, local, events.clone(), outgoing.clone(), &config);
         let grace_seconds = config.storage.url_lifetime.0.as_secs();

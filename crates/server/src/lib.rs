@@ -62,9 +62,14 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) {
     };
     let telling = tokio::spawn(messenger.run(stop_jobs.clone()));
     let verifying = tokio::spawn(jobs::verify_untrusted(app.uploads.clone(), stop_jobs.clone()));
+    let revoker = jobs::Revoker { lease: lease("revoker"), db: app.db.clone(), uploads: app.uploads.clone() };
+    let revoking = tokio::spawn(revoker.run(stop_jobs.clone()));
+    let (presigner, signer) = (app.urls.presigner().clone(), app.signer.clone());
+    let follower = jobs::SecretsFollower { db: app.db.clone(), presigner, signer };
+    let following = tokio::spawn(follower.run(stop_jobs.clone()));
     http_server::serve(listener, router::router(&app), &app.config.http, stop).await;
     stop_jobs.cancel();
-    for ended in [cleaning.await, telling.await, verifying.await] {
+    for ended in [cleaning.await, telling.await, verifying.await, revoking.await, following.await] {
         if let Err(error) = ended {
             tracing::error!(%error, "a job ended badly");
         }

@@ -12,6 +12,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::database::{read, write, write_to_free};
+use super::webhook_secret::ShownSecret;
 use super::workspace::choose;
 use crate::settings::OutputArgs;
 use crate::{Failure, output, table};
@@ -25,7 +26,8 @@ pub(crate) enum WebhooksCommand {
     List(OutputArgs),
     /// Remove a webhook, and what it was still to be sent.
     Remove(RemoveArgs),
-    /// Show the secret of a webhook, or the one that signs what is sent to URLs that come with uploads.
+    /// Show the secret of a webhook; after a rotation, with the one before it. `partway keys webhook-secret` shows those of URLs
+    /// that come with uploads.
     Secret(SecretArgs),
     /// List the events that were given up.
     Dead(OutputArgs),
@@ -80,7 +82,8 @@ pub(crate) struct RemoveArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct SecretArgs {
-    /// The webhook's id. Without it: the secret for URLs that come with uploads.
+    /// The webhook's id. Without it: the workspace's secret, which signed what went to URLs that came with uploads before those
+    /// had a secret for each key.
     id: Option<Uuid>,
     /// Number of the workspace; needed when there are several.
     #[arg(long, value_name = "NO", conflicts_with = "id")]
@@ -215,16 +218,11 @@ fn secret(args: SecretArgs) -> Result<(), Failure> {
             None => choose(tx, wanted.as_deref())?.map(|workspace| workspace.id),
         };
         match of {
-            Ok(of) => Ok(Ok(Signer::open(tx)?.secret(of))),
+            Ok(of) => ShownSecret::of(tx, of).map(Ok),
             Err(problem) => Ok(Err(problem)),
         }
     })??;
-    if args.output.json {
-        output::json(&json!({"secret": found}))?;
-    } else {
-        output::line(found)?;
-    }
-    Ok(())
+    found.print(args.output.json)
 }
 
 fn dead(args: &OutputArgs) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::server::{Server, fresh, partway, post, run, text};
+use crate::server::{Server, curl, fresh, key_in, partway, post, run, start, text};
 
 const BODY: &str = r#"{"file_name":"f","size":1,"format":"bin"}"#;
 
@@ -58,4 +58,48 @@ fn a_directory_without_a_database_is_not_made_one() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("has no Partway database"), "{}", text(&output.stderr));
     assert!(!data_dir.exists());
+}
+
+#[test]
+fn revoking_ends_the_uploads_of_the_key_beside_the_server_or_keeps_them() {
+    let (_directory, data_dir) = fresh();
+    let server = Server::start(&data_dir, &[]);
+    let command = |arguments: &[&str]| text(&run(partway().args(arguments).arg("--data-dir").arg(&data_dir)).stdout);
+    let make =
+        || -> Value { serde_json::from_str(&command(&["keys", "create", "--kind", "public", "--json"])).unwrap() };
+    for keeps in [false, true] {
+        let made = make();
+        let started = start(&server, made["key"].as_str().unwrap(), "f", 3);
+        let url = started["parts"][0].as_str().unwrap();
+        assert_eq!(curl(&["--upload-file", "/dev/null", url]).0, 400, "an empty part was taken");
+        let mut arguments = vec!["keys", "revoke", made["id"].as_str().unwrap(), "--json"];
+        arguments.extend(keeps.then_some("--keep-sessions"));
+        let revoked: Value = serde_json::from_str(&command(&arguments)).unwrap();
+        assert_eq!((&revoked["keeps_sessions"], &revoked["open_sessions"]), (&keeps.into(), &i32::from(keeps).into()));
+        let (status, answer) = curl(&["--request", "PUT", "--data-binary", "abc", url]);
+        assert_eq!(status, if keeps { 200 } else { 403 }, "{answer}");
+    }
+}
+
+#[test]
+fn a_key_is_revoked_where_no_server_runs_and_the_next_one_ends_its_uploads() {
+    let (_directory, data_dir) = fresh();
+    let mut server = Server::start(&data_dir, &[]);
+    let (public, private) = (key_in(&server.greeting, "pk_"), server.private_key());
+    start(&server, &public, "f", 3);
+    server.kill();
+    let revoked = run(partway().args(["keys", "revoke", &public, "--data-dir"]).arg(&data_dir));
+    assert!(text(&revoked.stderr).contains("1 of its uploads are still open"), "{}", text(&revoked.stderr));
+    let server = Server::start(&data_dir, &[]);
+    let authorization = format!("Authorization: Bearer {private}");
+    let list = format!("{}/api/v1/multipart?status=uploading", server.url);
+    for _ in 0..100 {
+        let (status, answer) = curl(&[&list, "--header", &authorization]);
+        assert_eq!(status, 200, "{answer}");
+        if serde_json::from_str::<Value>(&answer).unwrap()["meta"]["total"] == 0 {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("its upload did not end in ten seconds");
 }

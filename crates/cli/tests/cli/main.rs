@@ -18,6 +18,7 @@ mod own_network;
 mod proxies;
 mod readme;
 mod sdk;
+mod secrets;
 mod serve;
 mod server;
 mod tls;

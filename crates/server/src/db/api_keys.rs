@@ -26,6 +26,14 @@ impl KeyKind {
         }
     }
 
+    /// Every kind.
+    pub const ALL: [Self; 2] = [Self::Private, Self::Public];
+
+    /// The kind that is stored as `text`. Any other text is no kind, and opens nothing.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
     /// How keys of this kind begin.
     pub fn prefix(self) -> &'static str {
         match self {
@@ -52,28 +60,35 @@ pub struct ApiKey {
     pub created_at: Timestamp,
     /// Since when it opens nothing any more.
     pub revoked_at: Option<Timestamp>,
+    /// Whether what it had opened until then goes on.
+    pub keeps_sessions: bool,
 }
 
 macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT k.id, k.workspace_id, w.workspace_no, k.kind, k.created_at, k.revoked_at, w.storage_limit_bytes, \
-             w.max_file_bytes, w.max_open_sessions, w.requests_per_second FROM api_keys k JOIN workspaces w ON w.id = k.workspace_id ",
+             w.max_file_bytes, w.max_open_sessions, w.requests_per_second, k.keeps_sessions FROM api_keys k JOIN workspaces w ON w.id = k.workspace_id ",
             $rest
         )
     };
 }
 
+fn kind(row: &Row<'_>, column: usize) -> Result<KeyKind, DbError> {
+    let text = row.text(column)?;
+    KeyKind::parse(&text).ok_or_else(|| DbError::Corrupt { table: TABLE, problem: format!("kind {text:?}") })
+}
+
 fn from_row(row: &Row<'_>) -> Result<ApiKey, DbError> {
-    let kind: String = row.get(3)?;
     Ok(ApiKey {
         id: columns::uuid(TABLE, row, 0)?,
         workspace_id: columns::uuid(TABLE, row, 1)?,
         workspace_no: row.get(2)?,
         limits: WorkspaceLimits::from_row(row, 6)?,
-        kind: if kind == "public" { KeyKind::Public } else { KeyKind::Private },
+        kind: kind(row, 3)?,
         created_at: row.get(4)?,
         revoked_at: row.get(5)?,
+        keeps_sessions: row.get(10)?,
     })
 }
 
@@ -110,8 +125,26 @@ pub fn first_public(tx: &Tx<'_>, workspace_id: Uuid) -> Result<Option<ApiKey>, D
     )
 }
 
-/// Revokes the key. Revoking it again changes nothing.
-pub fn revoke(tx: &Tx<'_>, id: Uuid, now: Timestamp) -> Result<(), DbError> {
-    tx.execute("UPDATE api_keys SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL", &[&id.to_string(), &now])?;
+/// Revokes the key. With `keeps_sessions` what it has opened goes on. Revoking it again changes nothing, except that it may end
+/// what was kept: the other way there is no going back.
+pub fn revoke(tx: &Tx<'_>, id: Uuid, keeps_sessions: bool) -> Result<(), DbError> {
+    tx.execute(
+        "UPDATE api_keys SET keeps_sessions = CASE WHEN revoked_at IS NULL THEN ?3 ELSE keeps_sessions AND ?3 END, \
+         revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1",
+        &[&id.to_string(), &tx.now()?, &keeps_sessions],
+    )?;
     Ok(())
+}
+
+/// Whether the key is one whose uploads have ended with it.
+pub fn is_ended(tx: &Tx<'_>, id: Uuid) -> Result<bool, DbError> {
+    let sql = "SELECT 1 FROM api_keys WHERE id = ?1 AND revoked_at IS NOT NULL AND NOT keeps_sessions";
+    tx.exists(sql, &[&id.to_string()])
+}
+
+/// Whether the session was opened with such a key. Two look-ups by primary key: every part asks this.
+pub fn is_session_ended(tx: &Tx<'_>, session_id: Uuid) -> Result<bool, DbError> {
+    let sql = "SELECT 1 FROM sessions s JOIN api_keys k ON k.id = s.api_key_id \
+               WHERE s.id = ?1 AND k.revoked_at IS NOT NULL AND NOT k.keeps_sessions";
+    tx.exists(sql, &[&session_id.to_string()])
 }

@@ -21,6 +21,9 @@ pub struct Delivery {
     pub workspace_id: Uuid,
     /// The webhook; none when the URL came with the upload.
     pub webhook_id: Option<Uuid>,
+    /// The API key of the upload that named the URL, whose secret signs the message. None for a webhook, and for what was written
+    /// before keys had such secrets: the workspace's signs that.
+    pub api_key_id: Option<Uuid>,
     /// Where it is sent.
     pub url: String,
     /// Its name.
@@ -47,19 +50,21 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT o.id, o.event_id, o.workspace_id, o.webhook_id, o.url, o.event, o.subject_id, o.sequence, o.payload, \
-             o.created_at, o.attempts, o.next_attempt_at, o.dead_at, o.last_error FROM deliveries o ",
+             o.created_at, o.attempts, o.next_attempt_at, o.dead_at, o.last_error, o.api_key_id FROM deliveries o ",
             $rest
         )
     };
 }
 
 fn from_row(row: &Row<'_>) -> Result<Delivery, DbError> {
-    let webhook_id = row.get::<Option<String>>(3)?.map(|_| columns::uuid(TABLE, row, 3)).transpose()?;
+    let optional_uuid =
+        |column| row.get::<Option<String>>(column)?.map(|_| columns::uuid(TABLE, row, column)).transpose();
     Ok(Delivery {
         id: columns::uuid(TABLE, row, 0)?,
         event_id: columns::uuid(TABLE, row, 1)?,
         workspace_id: columns::uuid(TABLE, row, 2)?,
-        webhook_id,
+        webhook_id: optional_uuid(3)?,
+        api_key_id: optional_uuid(14)?,
         url: row.get(4)?,
         event: row.get(5)?,
         subject_id: columns::uuid(TABLE, row, 6)?,
@@ -84,7 +89,7 @@ pub fn next_sequence(tx: &Tx<'_>, workspace_id: Uuid) -> Result<i64, DbError> {
 pub fn insert(tx: &Tx<'_>, delivery: &Delivery) -> Result<(), DbError> {
     tx.execute(
         "INSERT INTO deliveries (id, event_id, workspace_id, webhook_id, url, event, subject_id, sequence, payload, \
-         created_at, attempts, next_attempt_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+         created_at, attempts, next_attempt_at, api_key_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         &[
             &delivery.id.to_string(),
             &delivery.event_id.to_string(),
@@ -98,9 +103,17 @@ pub fn insert(tx: &Tx<'_>, delivery: &Delivery) -> Result<(), DbError> {
             &delivery.created_at,
             &delivery.attempts,
             &delivery.next_attempt_at,
+            &delivery.api_key_id.map(|id| id.to_string()),
         ],
     )?;
     Ok(())
+}
+
+impl Delivery {
+    /// Whose secret signs the message.
+    pub fn signer_id(&self) -> Uuid {
+        self.webhook_id.or(self.api_key_id).unwrap_or(self.workspace_id)
+    }
 }
 
 /// The next URL in the order of their texts, behind `after`, to which something is due.

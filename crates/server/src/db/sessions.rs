@@ -287,6 +287,35 @@ pub fn list_overdue(tx: &Tx<'_>, after: Uuid, limit: u32) -> Result<Vec<(Uuid, S
     )
 }
 
+/// At most `limit` open sessions of keys that were revoked with all they opened, in the order of their ids, from behind `after`
+/// on.
+pub fn list_of_revoked_keys(tx: &Tx<'_>, after: Uuid, limit: u32) -> Result<Vec<(Uuid, StorageKind)>, DbError> {
+    tx.all(
+        "SELECT s.id, s.storage FROM api_keys k JOIN sessions s ON s.api_key_id = k.id \
+         WHERE k.revoked_at IS NOT NULL AND NOT k.keeps_sessions AND s.status = 'uploading' AND s.id > ?1 \
+         ORDER BY s.id LIMIT ?2",
+        &[&after.to_string(), &limit],
+        |row| Ok((columns::uuid(TABLE, row, 0)?, columns::storage(TABLE, row, 1)?)),
+    )
+}
+
+/// Whether there is any of them.
+pub fn any_of_revoked_keys(tx: &Tx<'_>) -> Result<bool, DbError> {
+    let sql = "SELECT 1 FROM api_keys k WHERE k.revoked_at IS NOT NULL AND NOT k.keeps_sessions AND EXISTS \
+               (SELECT 1 FROM sessions s WHERE s.api_key_id = k.id AND s.status = 'uploading') LIMIT 1";
+    tx.exists(sql, &[])
+}
+
+/// How many open sessions the key has.
+pub fn count_of_key(tx: &Tx<'_>, api_key_id: Uuid) -> Result<u64, DbError> {
+    let counted = tx.optional(
+        "SELECT count(*) FROM sessions WHERE api_key_id = ?1 AND status = 'uploading'",
+        &[&api_key_id.to_string()],
+        |row| columns::size(TABLE, row, 0),
+    )?;
+    Ok(counted.unwrap_or_default())
+}
+
 /// Open sessions whose parts were received under other circumstances than `boot_id` names, in the order of their
 /// ids, from behind `after` on, at most `limit`.
 pub fn list_untrusted(tx: &Tx<'_>, boot_id: &str, after: Uuid, limit: u32) -> Result<Vec<Uuid>, DbError> {

@@ -39,9 +39,9 @@ macro_rules! table {
 pub const TABLES: [Table; 15] = [
     table!("workspaces", ("id"; "workspace_no", "name", "created_at", "files_count", "files_bytes", "sessions_count", "sessions_bytes", "storage_limit_bytes", "max_file_bytes", "max_open_sessions", "requests_per_second", "event_sequence"),
         "id > ?1", "?2", "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13"),
-    table!("api_keys", ("id"; "workspace_id", "kind", "key_sha256", "created_at", "revoked_at", "may_replace", "may_name_webhooks", "random_prefix", "sessions_count", "sessions_bytes"),
-        "id > ?1", "?2", "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11"),
-    table!("secrets", ("name"; "value", "previous_value", "rotated_at"), "name > ?1", "?2", "?1, ?2, ?3, ?4"),
+    table!("api_keys", ("id"; "workspace_id", "kind", "key_sha256", "created_at", "revoked_at", "may_replace", "may_name_webhooks", "random_prefix", "sessions_count", "sessions_bytes", "keeps_sessions"),
+        "id > ?1", "?2", "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12"),
+    table!("secrets", ("name"; "value", "previous_value", "rotated_at", "previous_until"), "name > ?1", "?2", "?1, ?2, ?3, ?4, ?5"),
     table!("installation", ("name"; "value"), "name > ?1", "?2", "?1, ?2"),
     // A folder's path is longer than its parent's and begins with it.
     table!("folders", ("workspace_id", "path"; "id", "folder_no", "parent_id", "name", "created_at", "updated_at", "files_count", "files_bytes", "name_folded", "deleted_at"),

@@ -1,12 +1,17 @@
 //! What goes on without a request: sessions expire, garbage is deleted, idle sessions are closed, webhooks are told; parts
-//! are verified after the machine was started anew.
+//! are verified after the machine was started anew; what commands beside the server changed is taken up.
 
 mod cleaner;
 mod lease;
+mod revoked;
+mod secrets;
 mod verifier;
 mod webhooks;
 
 pub use cleaner::Cleaner;
 pub use lease::Lease;
+pub use revoked::Revoker;
+pub use secrets::SecretsFollower;
+pub(crate) use secrets::follow_part_urls;
 pub use verifier::verify_untrusted;
 pub use webhooks::Messenger;

@@ -181,8 +181,7 @@ impl Messenger {
             error => format!("the URL is {error}"),
         })?;
         let (message_id, timestamp) = (delivery.event_id.to_string(), Timestamp::now().unix_seconds());
-        let signer_id = delivery.webhook_id.unwrap_or(delivery.workspace_id);
-        let signature = self.signer.sign(signer_id, &message_id, timestamp, &delivery.payload);
+        let signature = self.signer.sign(delivery.signer_id(), &message_id, timestamp, &delivery.payload);
         let request = self
             .outgoing
             .request(Method::POST, url)

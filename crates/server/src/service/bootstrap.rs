@@ -3,20 +3,19 @@
 use std::io;
 
 use super::key::{self, NewKey};
+use super::secret::SecretName;
 use super::workspace::create_workspace;
 use crate::db::api_keys::KeyKind;
+use crate::db::secrets::Secret;
 use crate::db::workspaces::{self, Workspace};
-use crate::db::{Db, DbError, Durability, secrets};
+use crate::db::{Db, DbError, Durability};
 use crate::failpoint;
-
-/// Name of the secret that signs part URLs.
-const PART_URL_SECRET: &str = "part-urls";
 
 /// The secrets of a data directory.
 #[derive(Clone)]
 pub struct Secrets {
-    /// Signs part URLs.
-    pub part_urls: [u8; 32],
+    /// Signs part URLs, as it was at the start.
+    pub part_urls: Secret,
     /// Public keys are derived from it.
     pub public_keys: [u8; 32],
 }
@@ -44,10 +43,7 @@ pub async fn bootstrap(
     show: impl Fn(&FirstRun) -> io::Result<()> + Clone + Send + 'static,
 ) -> Result<(Secrets, Option<FirstRun>), DbError> {
     db.write_to_free(Durability::PowerLoss, move |tx| {
-        let secrets = Secrets {
-            part_urls: secrets::get_or_insert(tx, PART_URL_SECRET, rand::random())?,
-            public_keys: key::public_key_secret(tx)?,
-        };
+        let secrets = Secrets { part_urls: SecretName::PartUrls.get(tx)?, public_keys: key::public_key_secret(tx)? };
         if !workspaces::list(tx)?.is_empty() {
             return Ok((secrets, None));
         }

@@ -45,6 +45,15 @@ impl EventKind {
     }
 }
 
+/// A URL that came with an upload.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NamedUrl<'a> {
+    /// Where what becomes of the upload is told.
+    pub(super) url: &'a str,
+    /// The key of the upload, whose secret signs what is sent there.
+    pub(super) api_key_id: Uuid,
+}
+
 /// Writes events. Clones share it.
 #[derive(Clone)]
 pub struct Events {
@@ -69,16 +78,16 @@ impl Events {
         self.bell.notify_one();
     }
 
-    /// A file became visible; `replaced` was there under its name. `url` came with the upload.
+    /// A file became visible; `replaced` was there under its name. `named` came with the upload.
     pub(super) fn file_published(
         &self,
         tx: &Tx<'_>,
         file: &File,
         replaced: Option<&File>,
-        url: Option<&str>,
+        named: Option<NamedUrl<'_>>,
     ) -> Result<(), DbError> {
         let kind = if replaced.is_some() { EventKind::FileReplaced } else { EventKind::FileCreated };
-        self.tell(tx, kind, file.workspace_id, file.origin_id, url, |workspace_no| {
+        self.tell(tx, kind, file.workspace_id, file.origin_id, named, |workspace_no| {
             let mut data = self.of_file(file, workspace_no);
             if let (Some(members), Some(replaced)) = (data.as_object_mut(), replaced) {
                 members.insert("replaced".to_owned(), json!({"id": replaced.id, "file_no": replaced.file_no}));
@@ -95,8 +104,9 @@ impl Events {
 
     /// An upload was not completed in time.
     pub(super) fn upload_expired(&self, tx: &Tx<'_>, session: &Session) -> Result<(), DbError> {
-        let (kind, url) = (EventKind::UploadExpired, session.webhook_url.as_deref());
-        self.tell(tx, kind, session.workspace_id, session.file_id, url, |workspace_no| {
+        let kind = EventKind::UploadExpired;
+        let named = session.webhook_url.as_deref().map(|url| NamedUrl { url, api_key_id: session.api_key_id });
+        self.tell(tx, kind, session.workspace_id, session.file_id, named, |workspace_no| {
             json!({
                 "session_id": session.id,
                 "uuid": session.file_id,
@@ -124,13 +134,13 @@ impl Events {
         kind: EventKind,
         workspace_id: Uuid,
         subject_id: Uuid,
-        url: Option<&str>,
+        named: Option<NamedUrl<'_>>,
         data: impl FnOnce(&str) -> Value,
     ) -> Result<(), DbError> {
         let wants = |webhook: &webhooks::Webhook| webhook.events.iter().any(|event| event == kind.as_str());
         let subscribed = webhooks::list(tx, workspace_id)?.into_iter().filter(wants);
-        let mut receivers: Vec<_> = subscribed.map(|webhook| (Some(webhook.id), webhook.url)).collect();
-        receivers.extend(url.map(|url| (None, url.to_owned())));
+        let mut receivers: Vec<_> = subscribed.map(|webhook| (Some(webhook.id), None, webhook.url)).collect();
+        receivers.extend(named.map(|named| (None, Some(named.api_key_id), named.url.to_owned())));
         if receivers.is_empty() {
             return Ok(());
         }
@@ -139,13 +149,14 @@ impl Events {
         // As Standard Webhooks recommends it: type, timestamp, data.
         let data = data(&workspaces::number_of(tx, workspace_id)?);
         let payload = json!({"type": kind.as_str(), "timestamp": created_at.to_iso8601(), "data": data}).to_string();
-        for (webhook_id, url) in receivers {
+        for (webhook_id, api_key_id, url) in receivers {
             let next_attempt_at = deliveries::not_before(tx, subject_id, &url)?;
             let delivery = Delivery {
                 id: Uuid::now_v7(),
                 event_id,
                 workspace_id,
                 webhook_id,
+                api_key_id,
                 url,
                 event: kind.as_str().to_owned(),
                 subject_id,

@@ -10,14 +10,13 @@ use rand::distr::Alphanumeric;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::secret::SecretName;
 use crate::db::api_keys::{self, ApiKey, KeyKind};
 use crate::db::usage::WorkspaceLimits;
 use crate::db::workspaces::Workspace;
-use crate::db::{Db, DbError, Timestamp, Tx, secrets};
+use crate::db::{Db, DbError, Timestamp, Tx};
 use crate::mac::{keyed, to_hex};
 
-/// Name of the secret from which public keys are derived.
-const SECRET: &str = "public-keys";
 /// Characters of a private key behind its prefix: 40 of 62, so 238 bits.
 const PRIVATE_CHARS: usize = 40;
 /// Bytes of a public key behind its prefix, written as hexadecimal digits: 160 bits.
@@ -60,6 +59,7 @@ pub fn create_key(tx: &Tx<'_>, workspace: &Workspace, kind: KeyKind) -> Result<N
         kind,
         created_at: Timestamp::now(),
         revoked_at: None,
+        keeps_sessions: false,
     };
     let key = match kind {
         KeyKind::Private => {
@@ -77,7 +77,7 @@ pub fn create_key(tx: &Tx<'_>, workspace: &Workspace, kind: KeyKind) -> Result<N
 /// # Errors
 /// When the database fails.
 pub fn public_key_secret(tx: &Tx<'_>) -> Result<[u8; 32], DbError> {
-    secrets::get_or_insert(tx, SECRET, rand::random())
+    SecretName::PublicKeys.get(tx).map(|secret| secret.value)
 }
 
 /// The public key with this id.
@@ -106,18 +106,26 @@ pub async fn identify(db: &Db, key: &str) -> Result<Option<Identity>, DbError> {
     }))
 }
 
-/// Revokes the key that is given by its id or as itself; `None` when there is none.
+/// Revokes the key that is given by its id or as itself; `None` when there is none. Without `keeps_sessions` its uploads end
+/// with it: its part URLs are refused from this transaction on, and a running server ends its sessions (`upload/revoked.rs`).
 ///
 /// # Errors
 /// When the database fails.
-pub fn revoke_key(tx: &Tx<'_>, id_or_key: &str) -> Result<Option<ApiKey>, DbError> {
-    let found = match Uuid::try_parse(id_or_key) {
-        Ok(id) => api_keys::find(tx, id)?,
-        Err(_) => api_keys::find_by_sha256(tx, &sha256(id_or_key))?,
-    };
-    let Some(key) = found else { return Ok(None) };
-    api_keys::revoke(tx, key.id, Timestamp::now())?;
+pub fn revoke_key(tx: &Tx<'_>, id_or_key: &str, keeps_sessions: bool) -> Result<Option<ApiKey>, DbError> {
+    let Some(key) = find_key(tx, id_or_key)? else { return Ok(None) };
+    api_keys::revoke(tx, key.id, keeps_sessions)?;
     api_keys::find(tx, key.id)
+}
+
+/// The key that is given by its id or as itself, revoked or not.
+///
+/// # Errors
+/// When the database fails.
+pub fn find_key(tx: &Tx<'_>, id_or_key: &str) -> Result<Option<ApiKey>, DbError> {
+    match Uuid::try_parse(id_or_key) {
+        Ok(id) => api_keys::find(tx, id),
+        Err(_) => api_keys::find_by_sha256(tx, &sha256(id_or_key)),
+    }
 }
 
 fn sha256(key: &str) -> [u8; 32] {

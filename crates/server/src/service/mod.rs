@@ -12,6 +12,7 @@ pub mod move_files;
 mod number;
 mod publish;
 pub mod record;
+pub mod secret;
 mod unfinished;
 pub mod upload;
 pub mod urls;

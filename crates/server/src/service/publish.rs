@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::event::Events;
+use super::event::{Events, NamedUrl};
 use super::folder::ensure_folder;
 use super::number::free_number;
 use crate::db::files::{self, File};
@@ -16,6 +16,8 @@ use crate::storage::{BlobRef, StorageKind};
 pub(super) struct FileDraft {
     pub(super) id: Uuid,
     pub(super) workspace_id: Uuid,
+    /// The key that the upload was begun with. It decides what may be replaced, whoever completes the upload.
+    pub(super) api_key_id: Uuid,
     pub(super) folder: String,
     pub(super) name: String,
     pub(super) blob: BlobRef,
@@ -94,7 +96,8 @@ pub(super) fn publish_file(
         entity_tag: draft.entity_tag,
     };
     files::insert(tx, &file)?;
-    events.file_published(tx, &file, replaced.as_ref(), draft.webhook_url.as_deref())?;
+    let named = draft.webhook_url.as_deref().map(|url| NamedUrl { url, api_key_id: draft.api_key_id });
+    events.file_published(tx, &file, replaced.as_ref(), named)?;
     Ok(file)
 }
 

@@ -3,6 +3,8 @@
 //! Secrets are not stored: each is derived from the id of what it belongs to by HMAC-SHA256 with a secret of the database,
 //! so it can be told again.
 
+use std::sync::{Arc, PoisonError, RwLock};
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::Mac;
@@ -10,18 +12,27 @@ use standardwebhooks::{Webhook, WebhookError};
 use uuid::Uuid;
 
 use super::event::EventKind;
+use super::secret::SecretName;
+use crate::db::secrets::Secret;
 use crate::db::webhooks;
-use crate::db::{DbError, Timestamp, Tx, secrets};
+use crate::db::{DbError, Timestamp, Tx};
 use crate::mac::keyed;
 
-/// Name of the secret from which the others are derived.
-const SECRET: &str = "webhooks";
 /// How secrets are written (Standard Webhooks 1.0): this, and base64.
 const PREFIX: &str = "whsec_";
 
-/// Signs what is sent to webhooks.
+/// Signs what is sent to webhooks. Clones share their secret.
 #[derive(Clone)]
-pub struct Signer([u8; 32]);
+pub struct Signer(Arc<RwLock<Secret>>);
+
+/// A secret that receivers verify with, and how long it is good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreviousSecret {
+    /// The secret.
+    pub secret: String,
+    /// From when on it signs nothing.
+    pub until: Timestamp,
+}
 
 impl Signer {
     /// With the secret of the database.
@@ -29,29 +40,64 @@ impl Signer {
     /// # Errors
     /// When the database fails.
     pub fn open(tx: &Tx<'_>) -> Result<Self, DbError> {
-        secrets::get_or_insert(tx, SECRET, rand::random()).map(Self)
+        Ok(Self::new(SecretName::Webhooks.get(tx)?))
     }
 
-    fn key(&self, id: Uuid) -> [u8; 32] {
-        let mut mac = keyed(&self.0);
-        mac.update(b"partway webhook v1\n");
-        mac.update(id.as_bytes());
-        mac.finalize().into_bytes().into()
+    fn new(secret: Secret) -> Self {
+        Self(Arc::new(RwLock::new(secret)))
     }
 
-    /// The secret of a webhook, or, for URLs that come with uploads, of a workspace.
+    /// Signs with this secret from now on, and with the one before it for as long as that is good.
+    pub fn rotate(&self, secret: Secret) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = secret;
+    }
+
+    fn current(&self) -> Secret {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Since when the present secrets are what they are; `None` if they were never rotated.
+    pub fn rotated_at(&self) -> Option<Timestamp> {
+        self.current().rotated_at
+    }
+
+    /// The secret of a webhook; or, for URLs that come with uploads, of the upload's API key.
     pub fn secret(&self, id: Uuid) -> String {
-        format!("{PREFIX}{}", STANDARD.encode(self.key(id)))
+        written(&key(&self.current().value, id))
+    }
+
+    /// The same before the last rotation, if it is still good at `now`.
+    pub fn previous_secret(&self, id: Uuid, now: Timestamp) -> Option<PreviousSecret> {
+        let secret = self.current();
+        let previous = secret.previous_at(now)?;
+        Some(PreviousSecret { secret: written(&key(&previous.value, id)), until: previous.until })
     }
 
     /// The value of `webhook-signature` (Standard Webhooks 1.0): over the message's id, the time in Unix seconds, and the
-    /// body.
+    /// body. After a rotation there are two for a while, the new one first: a receiver takes the message if one fits.
     ///
     /// # Errors
     /// Never: the body is text.
     pub fn sign(&self, id: Uuid, message_id: &str, timestamp: i64, body: &str) -> Result<String, WebhookError> {
-        Webhook::from_bytes(self.key(id).to_vec())?.sign(message_id, timestamp, body.as_bytes())
+        let secret = self.current();
+        let sign = |value| Webhook::from_bytes(key(value, id).to_vec())?.sign(message_id, timestamp, body.as_bytes());
+        let signature = sign(&secret.value)?;
+        match secret.previous_at(Timestamp::now()) {
+            Some(previous) => Ok(format!("{signature} {}", sign(&previous.value)?)),
+            None => Ok(signature),
+        }
     }
+}
+
+fn key(secret: &[u8; 32], id: Uuid) -> [u8; 32] {
+    let mut mac = keyed(secret);
+    mac.update(b"partway webhook v1\n");
+    mac.update(id.as_bytes());
+    mac.finalize().into_bytes().into()
+}
+
+fn written(key: &[u8; 32]) -> String {
+    format!("{PREFIX}{}", STANDARD.encode(key))
 }
 
 /// Makes a webhook for these events of a workspace.
@@ -68,10 +114,15 @@ pub fn add(tx: &Tx<'_>, workspace_id: Uuid, url: String, events: &[EventKind]) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::secrets::PreviousValue;
+
+    fn secret(byte: u8) -> Secret {
+        Secret { value: [byte; 32], rotated_at: None, previous: None }
+    }
 
     #[test]
     fn every_webhook_has_a_secret_of_its_own() {
-        let signer = Signer([1; 32]);
+        let signer = Signer::new(secret(1));
         let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         assert_ne!(signer.secret(one), signer.secret(other));
         assert_eq!(signer.secret(one), signer.secret(one));
@@ -81,5 +132,21 @@ mod tests {
         // Whoever has the secret gets the same.
         let receiver = Webhook::new(&signer.secret(one)).unwrap();
         assert_eq!(receiver.sign("m", 1, b"b").unwrap(), sign(one, 1));
+    }
+
+    #[test]
+    fn a_message_is_signed_with_both_secrets_while_both_are_good() {
+        let (signer, id) = (Signer::new(secret(1)), Uuid::from_u128(1));
+        let old = signer.secret(id);
+        let until = Timestamp::now().plus_seconds(60);
+        let previous = |until| Some(PreviousValue { value: [1; 32], until });
+        signer.rotate(Secret { previous: previous(until), ..secret(2) });
+        let new = signer.secret(id);
+        assert_eq!(signer.previous_secret(id, Timestamp::now()), Some(PreviousSecret { secret: old.clone(), until }));
+        let expected = [&new, &old].map(|secret| Webhook::new(secret).unwrap().sign("m", 1, b"b").unwrap()).join(" ");
+        assert_eq!(signer.sign(id, "m", 1, "b").unwrap(), expected);
+        signer.rotate(Secret { previous: previous(Timestamp::now()), ..secret(2) });
+        assert_eq!(signer.sign(id, "m", 1, "b").unwrap(), Webhook::new(&new).unwrap().sign("m", 1, b"b").unwrap());
+        assert_eq!(signer.previous_secret(id, Timestamp::now()), None);
     }
 }

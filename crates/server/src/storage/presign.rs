@@ -1,8 +1,10 @@
 //! Presigned part URLs: the URL itself is the permission to send one part.
 //!
 //! HMAC-SHA256 (RFC 2104, FIPS 198-1) over method, session, part, exact length and expiry, keyed by a secret of
-//! the database. Everything the signature covers stands in the URL, so a request is judged before its body is
+//! the database, or, for a while after a rotation, by the one before it. Everything the signature covers stands in the URL, so a request is judged before its body is
 //! read and before the database is asked.
+
+use std::sync::{Arc, PoisonError, RwLock};
 
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
@@ -13,10 +15,18 @@ use crate::mac::{from_hex, keyed, to_hex};
 /// Names what is signed; a signature made for anything else never fits.
 const CONTEXT: &str = "partway part URL v1";
 
-/// Makes and checks signatures.
+/// Makes and checks signatures. Clones share their secret.
 #[derive(Clone)]
 pub struct Presigner {
-    keyed: Hmac<Sha256>,
+    keys: Arc<RwLock<Keys>>,
+}
+
+/// What signs, and what did until the last rotation.
+#[derive(Clone)]
+struct Keys {
+    current: Hmac<Sha256>,
+    /// With the Unix seconds from which on it is worth nothing.
+    previous: Option<(Hmac<Sha256>, i64)>,
 }
 
 impl std::fmt::Debug for Presigner {
@@ -52,20 +62,23 @@ pub enum Refusal {
 impl Presigner {
     /// Signs with `secret`.
     pub fn new(secret: &[u8; 32]) -> Self {
-        Self { keyed: keyed(secret) }
+        Self { keys: Arc::new(RwLock::new(Keys { current: keyed(secret), previous: None })) }
     }
 
-    fn mac(&self, permission: &PartPermission) -> Hmac<Sha256> {
-        let PartPermission { session_id, part_index, length_bytes, expires_at } = permission;
-        let mut mac = self.keyed.clone();
-        mac.update(format!("{CONTEXT}\nPUT\n{session_id}\n{part_index}\n{length_bytes}\n{expires_at}").as_bytes());
-        mac
+    /// Signs with `secret` from now on. `previous` is still good until the Unix seconds beside it.
+    pub fn rotate(&self, secret: &[u8; 32], previous: Option<(&[u8; 32], i64)>) {
+        let previous = previous.map(|(secret, until)| (keyed(secret), until));
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Keys { current: keyed(secret), previous };
+    }
+
+    fn keys(&self) -> Keys {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The path and query of the URL that grants `permission`, from `/` on.
     pub fn path_and_query(&self, permission: &PartPermission) -> String {
         let PartPermission { session_id, part_index, length_bytes, expires_at } = permission;
-        let signature = to_hex(&self.mac(permission).finalize().into_bytes());
+        let signature = to_hex(&mac(self.keys().current, permission).finalize().into_bytes());
         format!(
             "/api/v1/multipart/{session_id}/parts/{part_index}?length={length_bytes}&expires={expires_at}&signature={signature}"
         )
@@ -77,9 +90,21 @@ impl Presigner {
     /// The signature is judged first: nobody learns anything about a URL that was not signed.
     pub fn check(&self, permission: &PartPermission, signature: &str, now: i64) -> Result<(), Refusal> {
         let signature = from_hex(signature).ok_or(Refusal::Signature)?;
-        self.mac(permission).verify_slice(&signature).map_err(|_| Refusal::Signature)?;
-        if now < permission.expires_at { Ok(()) } else { Err(Refusal::Expired) }
+        let Keys { current, previous } = self.keys();
+        let fits = |keyed: Hmac<Sha256>| mac(keyed, permission).verify_slice(&signature).is_ok();
+        let is_good = fits(current) || previous.is_some_and(|(previous, until)| now < until && fits(previous));
+        match is_good {
+            false => Err(Refusal::Signature),
+            true if now < permission.expires_at => Ok(()),
+            true => Err(Refusal::Expired),
+        }
     }
+}
+
+fn mac(mut keyed: Hmac<Sha256>, permission: &PartPermission) -> Hmac<Sha256> {
+    let PartPermission { session_id, part_index, length_bytes, expires_at } = permission;
+    keyed.update(format!("{CONTEXT}\nPUT\n{session_id}\n{part_index}\n{length_bytes}\n{expires_at}").as_bytes());
+    keyed
 }
 
 #[cfg(test)]
@@ -113,5 +138,24 @@ mod tests {
             assert_eq!(presigner.check(&PERMISSION, bad, 999), Err(Refusal::Signature), "{bad}");
         }
         assert_eq!(Presigner::new(&[2; 32]).check(&PERMISSION, &good, 999), Err(Refusal::Signature));
+    }
+
+    #[test]
+    fn after_a_rotation_both_secrets_are_good_until_the_old_ones_time_is_over() {
+        let presigner = Presigner::new(&[1; 32]);
+        let old = signature(&PERMISSION);
+        presigner.rotate(&[2; 32], Some((&[1; 32], 500)));
+        let new = presigner.path_and_query(&PERMISSION).rsplit_once("signature=").unwrap().1.to_owned();
+        assert_ne!(old, new);
+        assert_eq!(
+            (presigner.check(&PERMISSION, &old, 499), presigner.check(&PERMISSION, &new, 499)),
+            (Ok(()), Ok(()))
+        );
+        assert_eq!(presigner.check(&PERMISSION, &old, 500), Err(Refusal::Signature));
+        assert_eq!(presigner.check(&PERMISSION, &new, 500), Ok(()));
+        // Without a grace, at once; and clones know of it.
+        let clone = presigner.clone();
+        presigner.rotate(&[3; 32], None);
+        assert_eq!(clone.check(&PERMISSION, &new, 0), Err(Refusal::Signature));
     }
 }

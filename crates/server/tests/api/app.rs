@@ -265,6 +265,11 @@ impl Node {
         (status, serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or(Value::Null))
     }
 
+    /// The node's state, to reach behind its API.
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
     pub fn id(&self) -> String {
         self.app.node.to_string()
     }

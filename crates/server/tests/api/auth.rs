@@ -71,7 +71,7 @@ async fn a_revoked_key_opens_nothing_from_that_moment_on() {
     };
     assert_eq!(start().await.unwrap().status(), 201);
     let revoked = key.clone();
-    app.app().db.write(Durability::PowerLoss, move |tx| key::revoke_key(tx, &revoked)).await.unwrap().unwrap();
+    app.app().db.write(Durability::PowerLoss, move |tx| key::revoke_key(tx, &revoked, false)).await.unwrap().unwrap();
     assert_error(start().await.unwrap(), 401, "UNAUTHORIZED", &["revoked"]).await;
 }
 

@@ -419,7 +419,7 @@ async fn nodes_that_start_at_once_on_an_empty_database_agree() {
     }));
     let opened: Vec<_> = opened.await.into_iter().map(|opened| opened.unwrap().unwrap()).collect();
     assert_eq!(opened.iter().filter(|(_, first_run)| first_run.is_some()).count(), 1);
-    let secrets: std::collections::BTreeSet<_> = opened.iter().map(|(app, _)| app.secrets.part_urls).collect();
+    let secrets: std::collections::BTreeSet<_> = opened.iter().map(|(app, _)| app.secrets.part_urls.value).collect();
     assert_eq!(secrets.len(), 1);
     assert_eq!(crate::services::Database::Postgres(url).number("SELECT count(*) FROM workspaces"), 1);
 }

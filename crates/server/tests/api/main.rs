@@ -32,6 +32,8 @@ mod rate_limits;
 mod remote;
 mod resign;
 mod restart;
+mod revocation;
+mod secrets;
 mod services;
 mod start;
 mod state_machine;

@@ -23,7 +23,7 @@ fn impatient(config: &mut Config) {
 }
 
 impl TestApp {
-    async fn subscribe(&self, url: String, events: &'static [EventKind]) -> Uuid {
+    pub async fn subscribe(&self, url: String, events: &'static [EventKind]) -> Uuid {
         let workspace_id: Uuid = self.text("SELECT id FROM workspaces").parse().unwrap();
         let added = self.app().db.write(Durability::Process, move |tx| webhook::add(tx, workspace_id, url, events));
         added.await.unwrap().id
@@ -84,10 +84,30 @@ async fn each_is_told_of_what_it_wants_and_the_upload_itself_may_name_one() {
     paths.sort();
     assert_eq!((events(&named), paths), (vec!["file.created".into(); 2], vec!["/direct".into(), "/multipart".into()]));
     assert_eq!(events(&deletions), ["file.deleted"]);
-    // The secret of these is the workspace's.
+    // The secret of these is the API key's, and nobody else's.
+    let id = |query: &str| -> Uuid { app.text(query).parse().unwrap() };
+    let verified = |id| {
+        let receiver = standardwebhooks::Webhook::new(&app.app().signer.secret(id)).unwrap();
+        named.asked().iter().filter(|asked| receiver.verify(&asked.body, &asked.headers).is_ok()).count()
+    };
+    assert_eq!(verified(id("SELECT id FROM api_keys WHERE kind = 'private'")), 2);
+    assert_eq!(verified(id("SELECT id FROM api_keys WHERE kind = 'public'")), 0);
+    assert_eq!(verified(id("SELECT id FROM workspaces")), 0);
+}
+
+#[tokio::test]
+async fn what_was_written_before_keys_had_secrets_is_signed_with_the_workspaces() {
+    let app = TestApp::start_with(impatient).await;
+    let peer = Peer::start(|_| StatusCode::SERVICE_UNAVAILABLE.into_response()).await;
+    app.whole(b"1", &[("file_name", "f"), ("webhook_url", &peer.url("/"))]).await;
+    app.until("it was tried", |_| !peer.asked().is_empty()).await;
+    app.sql("UPDATE deliveries SET api_key_id = NULL");
+    peer.answers(|_| StatusCode::OK.into_response());
+    app.until("it is told", |app| app.count("deliveries") == 0).await;
     let workspace_id: Uuid = app.text("SELECT id FROM workspaces").parse().unwrap();
     let receiver = standardwebhooks::Webhook::new(&app.app().signer.secret(workspace_id)).unwrap();
-    receiver.verify(&named.asked()[0].body, &named.asked()[0].headers).unwrap();
+    let told = peer.asked().pop().unwrap();
+    receiver.verify(&told.body, &told.headers).unwrap();
 }
 
 #[tokio::test]

@@ -7,6 +7,9 @@ ALTER TABLE api_keys ADD COLUMN may_replace BOOLEAN NOT NULL DEFAULT FALSE;
 ALTER TABLE api_keys ADD COLUMN may_name_webhooks BOOLEAN NOT NULL DEFAULT FALSE;
 -- Whether every upload with the key gets a random prefix.
 ALTER TABLE api_keys ADD COLUMN random_prefix BOOLEAN NOT NULL DEFAULT FALSE;
+-- Whether the sessions of a revoked key go on, as they did with keys that were revoked before this version.
+ALTER TABLE api_keys ADD COLUMN keeps_sessions BOOLEAN NOT NULL DEFAULT FALSE;
+UPDATE api_keys SET keeps_sessions = TRUE WHERE revoked_at IS NOT NULL;
 -- The key's open sessions. Changed in the transaction that opens or ends one.
 ALTER TABLE api_keys ADD COLUMN sessions_count BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE api_keys ADD COLUMN sessions_bytes BIGINT NOT NULL DEFAULT 0;
@@ -24,6 +27,7 @@ CREATE INDEX idempotency_keys_by_session ON idempotency_keys (session_id);
 -- The value before the last rotation, which is valid for a while beside the new one.
 ALTER TABLE secrets ADD COLUMN previous_value BLOB;
 ALTER TABLE secrets ADD COLUMN rotated_at BIGINT;
+ALTER TABLE secrets ADD COLUMN previous_until BIGINT;
 
 -- The key of the upload that named the URL: its secret signs the message. NULL for the webhooks of a workspace.
 ALTER TABLE deliveries ADD COLUMN api_key_id TEXT;

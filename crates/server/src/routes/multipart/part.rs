@@ -32,6 +32,7 @@ error_responses!(PartErrors: ANY, [
     InvalidParameter,
     PartSizeMismatch,
     ChecksumMismatch,
+    Forbidden,
     UrlExpired,
     SignatureInvalid,
     SessionNotFound,

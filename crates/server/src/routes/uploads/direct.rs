@@ -66,7 +66,7 @@ pub struct UploadForm {
     hash: Option<String>,
 }
 
-error_responses!(UploadErrors: ANY, KEY, [FileRequired, FileNameRequired, InvalidFileName, InvalidFolder, InvalidTags, InvalidMetadata, InvalidCustomId, InvalidParameter, ChecksumMismatch, PartSizeMismatch, StorageLimitExceeded, RequestTimeout, FileTooLarge, PayloadTooLarge, UnsupportedMediaType, InsufficientStorage]);
+error_responses!(UploadErrors: ANY, KEY, [Forbidden, FileRequired, FileNameRequired, InvalidFileName, InvalidFolder, InvalidTags, InvalidMetadata, InvalidCustomId, InvalidParameter, ChecksumMismatch, PartSizeMismatch, StorageLimitExceeded, RequestTimeout, FileTooLarge, PayloadTooLarge, UnsupportedMediaType, InsufficientStorage]);
 
 /// Upload a file in one request
 ///

@@ -153,6 +153,7 @@ pub(super) fn draft(
     FileDraft {
         id: session.file_id,
         workspace_id: session.workspace_id,
+        api_key_id: session.api_key_id,
         folder: session.folder.clone(),
         name: session.file_name.clone(),
         blob: session.blob(),

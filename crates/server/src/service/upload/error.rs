@@ -43,6 +43,9 @@ pub enum UploadError {
     /// A public key on an upload that it did not start.
     #[error("session {0} was started with another key; a public key may only work on the uploads it started")]
     NotYours(Uuid),
+    /// The key that the upload was begun with is revoked, and its uploads with it.
+    #[error("the API key that the upload was begun with is revoked; start anew with another key")]
+    KeyRevoked,
     /// `uuid` is not the session's.
     #[error("`uuid` is {given:?}; allowed: {expected}, which starting this session answered, or none")]
     UuidMismatch {
@@ -251,7 +254,7 @@ impl UploadError {
             Self::SessionCompleted(_) => ErrorCode::SessionCompleted,
             Self::SessionAborted(_) => ErrorCode::SessionAborted,
             Self::SessionExpired(_) | Self::SessionForgotten { .. } => ErrorCode::SessionExpired,
-            Self::NotYours(_) => ErrorCode::Forbidden,
+            Self::NotYours(_) | Self::KeyRevoked => ErrorCode::Forbidden,
             Self::UuidMismatch { .. } => ErrorCode::UuidMismatch,
             Self::PartsMissing { .. } => ErrorCode::PartsMissing,
             Self::IdempotencyKeyReused(_) => ErrorCode::IdempotencyKeyReused,

@@ -22,6 +22,7 @@ mod local;
 mod passing;
 mod remote;
 mod resign;
+mod revoked;
 mod room;
 mod s3;
 mod start;
@@ -193,6 +194,7 @@ impl Uploads {
         digests: PartDigests,
         body: impl Stream<Item = Result<Bytes, BodyError>>,
     ) -> Result<String, UploadError> {
+        self.check_key_of(session_id).await?;
         self.local()?.receive_part(session_id, part_index, digests, body).await
     }
 

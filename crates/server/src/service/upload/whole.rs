@@ -16,7 +16,7 @@ use super::start::room_left;
 use super::{UploadError, Uploads, to_its_end};
 use crate::db::api_keys::KeyKind;
 use crate::db::files::{self, File};
-use crate::db::{Durability, usage, workspaces};
+use crate::db::{Durability, api_keys, usage, workspaces};
 use crate::failpoint;
 use crate::input::{FileHash, FileName, MediaType, UploadFields};
 use crate::media::{FileType, HEAD_BYTES};
@@ -199,6 +199,7 @@ impl Uploads {
         let draft = FileDraft {
             id: Uuid::now_v7(),
             workspace_id: identity.workspace_id,
+            api_key_id: identity.api_key_id,
             folder: fields.folder.as_str().to_owned(),
             name: name.as_str().to_owned(),
             blob,
@@ -232,6 +233,10 @@ impl Uploads {
         failpoint::pass("whole.before_commit");
         let published = self.records.db.write(Durability::PowerLoss, move |tx| {
             workspaces::lock(tx, draft.workspace_id)?;
+            // It may have come for hours.
+            if api_keys::is_ended(tx, draft.api_key_id)? {
+                return Ok(Err(UploadError::KeyRevoked));
+            }
             // Others may have taken the room meanwhile.
             let replaced_bytes = replaced_bytes(tx, draft.workspace_id, &draft.folder, &draft.name)?;
             let room = usage::find(tx, draft.workspace_id)?;

@@ -49,4 +49,17 @@ impl S3Uploads {
         guard.release().await;
         Ok(ended?)
     }
+
+    /// Has the store give up the parts of a session that has ended without a file, without waiting for the cleaner.
+    pub(in super::super) async fn abort_in_store(&self, id: Uuid) -> Result<(), UploadError> {
+        let Some(session) = self.records.find(id).await? else { return Ok(()) };
+        let is_dead = matches!(session.status, Status::Aborted | Status::Expired);
+        if let Some(upload_id) = session.store_upload_id.filter(|_| is_dead)
+            && let Err(error) = self.store.abort_upload(session.blob_id, &upload_id).await
+        {
+            // The cleaner tries again until it is done.
+            tracing::warn!(session_id = %id, error = %crate::error::chain(&error), "the store does not give up an upload of a revoked key; the cleaner will have it do so");
+        }
+        Ok(())
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use partway_server::config::BaseUrl;
@@ -39,11 +41,19 @@ async fn serve_until_signal(config: Config) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let database = config.database().to_string();
-    let (app, first_run) = App::open_showing(config, listening_on, move |first_run, url| {
-        show(&format!("{}{}", listens(listening_on, url), keys(first_run, url, &database)))
-    })
-    .await
-    .inspect_err(|_| eprintln!("partway: the server does not start; keys that were shown are not made"))?;
+    let were_shown = Arc::new(AtomicBool::new(false));
+    let opened = App::open_showing(config, listening_on, {
+        let were_shown = Arc::clone(&were_shown);
+        move |first_run, url| {
+            were_shown.store(true, Ordering::Relaxed);
+            show(&format!("{}{}", listens(listening_on, url), keys(first_run, url, &database)))
+        }
+    });
+    let (app, first_run) = opened.await.inspect_err(|_| {
+        if were_shown.load(Ordering::Relaxed) {
+            eprintln!("partway: the start failed after its keys were shown; the next start shows others, unless these open something");
+        }
+    })?;
     let stop = CancellationToken::new();
     if first_run.is_none() {
         // Whoever does not hear it can ask.

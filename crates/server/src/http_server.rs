@@ -1,25 +1,35 @@
 //! Connections: accepting them, serving HTTP/1.1 on them, and letting them end.
+//!
+//! Invariant: no client holds a connection for ever. One that sends no head, no body or takes no answer is ended after a time
+//! (`header_timeout`, the routes' own bounds, `paced_stream.rs`), and there are never more than so many (`connections.rs`).
 
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::Response;
 use futures_util::FutureExt;
+use http::HeaderValue;
+use http::header::CONNECTION;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use crate::config::HttpSettings;
+use crate::connections::Connections;
 use crate::lingering::Lingering;
+use crate::pace::PaceLimits;
+use crate::paced_stream::PacedStream;
 use crate::unread_body;
 
 /// Most bytes of a body that are read at once, and so most of what one connection holds. Larger buffers were no faster
@@ -27,28 +37,58 @@ use crate::unread_body;
 const READ_BUFFER_BYTES: usize = 256 * 1024;
 /// How long to wait before accepting again when the system has no file handle left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Connections over the bound that are being told so at once, and for how long. Those beyond are closed without a word.
+const REFUSALS: usize = 64;
+const REFUSAL_TIME: Duration = Duration::from_secs(2);
 
 /// Who has the other end of the connection that a request came by.
 #[derive(Debug, Clone, Copy)]
 pub struct PeerAddress(pub IpAddr);
 
-/// Serves until `stop`, then lets running requests finish for the time that the settings allow.
-pub async fn serve<S>(listener: TcpListener, service: S, settings: &HttpSettings, stop: CancellationToken)
-where
+/// Serves until `stop`, then lets running requests finish for the time that the settings allow. Connections over the bound
+/// get what `overloaded` answers.
+pub async fn serve<S, O>(
+    listener: TcpListener,
+    service: S,
+    overloaded: O,
+    settings: &HttpSettings,
+    stop: CancellationToken,
+) where
     S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
+    O: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
 {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(settings.header_timeout.0).max_buf_size(READ_BUFFER_BYTES);
+    let pace = PaceLimits::new(settings);
+    let admission = Connections::new(settings);
+    let refusals = Arc::new(Semaphore::new(REFUSALS));
     let graceful = GracefulShutdown::new();
     let connections = TaskTracker::new();
     let abandon = CancellationToken::new();
     while let Some((stream, peer)) = accept(&listener, &stop).await {
-        let service = service.clone();
+        let io = TokioIo::new(Lingering::new(PacedStream::new(stream, pace)));
+        let Ok(admitted) = admission.admit(peer.ip()) else {
+            if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
+                let refused = refuse(io, overloaded.clone());
+                tokio::spawn(async move {
+                    let _ = tokio::time::timeout(REFUSAL_TIME, refused).await;
+                    drop(permit);
+                });
+            }
+            continue;
+        };
+        let (service, crowd) = (service.clone(), Arc::clone(&admission));
         let service = service_fn(move |mut request: http::Request<Incoming>| {
             request.extensions_mut().insert(PeerAddress(peer.ip()));
-            unread_body::answer(service.clone(), request).map(Ok::<_, Infallible>)
+            let crowd = Arc::clone(&crowd);
+            // Boxed, it is gone while the answer is sent, which may take long.
+            Box::pin(unread_body::answer(service.clone(), request)).map(move |mut response| {
+                if crowd.is_crowded() {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(response)
+            })
         });
-        let io = TokioIo::new(Lingering::new(stream));
         let connection = graceful.watch(http.serve_connection(io, service));
         let abandoned = abandon.clone();
         connections.spawn(async move {
@@ -58,6 +98,7 @@ where
                 },
                 () = abandoned.cancelled() => {}
             }
+            drop(admitted);
         });
     }
     drop(listener);
@@ -70,6 +111,17 @@ where
     }
     connections.close();
     connections.wait().await;
+}
+
+/// Answers one request of a connection that is not served, and closes it.
+async fn refuse<S>(io: TokioIo<Lingering>, overloaded: S)
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
+{
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        unread_body::answer(overloaded.clone(), request).map(Ok::<_, Infallible>)
+    });
+    let _ = http1::Builder::new().keep_alive(false).serve_connection(io, service).await;
 }
 
 /// The next connection; `None` once the server is to stop.

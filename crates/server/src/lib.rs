@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod config;
+mod connections;
 pub mod data_dir;
 pub mod db;
 mod delivery;
@@ -21,6 +22,8 @@ mod media;
 mod middleware;
 pub mod openapi;
 pub mod outgoing;
+mod pace;
+mod paced_stream;
 pub mod permissions;
 mod rate_limits;
 mod router;
@@ -67,7 +70,7 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) {
     let (presigner, signer) = (app.urls.presigner().clone(), app.signer.clone());
     let follower = jobs::SecretsFollower { db: app.db.clone(), presigner, signer };
     let following = tokio::spawn(follower.run(stop_jobs.clone()));
-    http_server::serve(listener, router::router(&app), &app.config.http, stop).await;
+    http_server::serve(listener, router::router(&app), router::overloaded(), &app.config.http, stop).await;
     stop_jobs.cancel();
     for ended in [cleaning.await, telling.await, verifying.await, revoking.await, following.await] {
         if let Err(error) = ended {

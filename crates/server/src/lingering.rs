@@ -11,8 +11,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
+
+use crate::paced_stream::PacedStream;
 
 /// How long a client may go on sending after the answer.
 const MAX_TIME: Duration = Duration::from_secs(5);
@@ -21,7 +22,7 @@ const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// A connection that closes that way.
 pub(crate) struct Lingering {
-    stream: TcpStream,
+    stream: PacedStream,
     closing: Option<Closing>,
 }
 
@@ -31,18 +32,18 @@ struct Closing {
 }
 
 impl Lingering {
-    pub(crate) fn new(stream: TcpStream) -> Self {
+    pub(crate) fn new(stream: PacedStream) -> Self {
         Self { stream, closing: None }
     }
 
-    fn stream(self: Pin<&mut Self>) -> Pin<&mut TcpStream> {
+    fn stream(self: Pin<&mut Self>) -> Pin<&mut PacedStream> {
         Pin::new(&mut self.get_mut().stream)
     }
 }
 
 impl Closing {
     /// Takes what comes, until the client has closed, too, or had enough time.
-    fn poll_drain(&mut self, mut stream: Pin<&mut TcpStream>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_drain(&mut self, mut stream: Pin<&mut PacedStream>, cx: &mut Context<'_>) -> Poll<()> {
         let mut scratch = [0; 16 * 1024];
         while self.left_bytes > 0 && self.deadline.as_mut().poll(cx).is_pending() {
             let mut buffer = ReadBuf::new(&mut scratch);

@@ -87,7 +87,7 @@ impl RateLimits {
 }
 
 /// Whoever has one address of IPv6 has the 2^64 beside it.
-fn household(address: IpAddr) -> IpAddr {
+pub(crate) fn household(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),

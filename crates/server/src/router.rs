@@ -1,5 +1,6 @@
 //! The table of contents: every route of the server.
 
+use axum::Router;
 use axum::extract::{Extension, Request};
 use axum::response::Response;
 use axum::routing::{any, get};
@@ -55,6 +56,13 @@ pub(crate) fn documented() -> OpenApiRouter<App> {
         .routes(routes!(folders::delete::delete_folder))
         .routes(routes!(health::get_health))
         .routes(routes!(health::get_readiness))
+}
+
+/// What connections get that are too many: that the process is alive, and otherwise to come again.
+pub fn overloaded()
+-> impl Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send> + Clone + Send + 'static {
+    let too_many = || async { ApiError::new(ErrorCode::ServiceUnavailable, "") };
+    middleware::wrap_refused(Router::new().route("/healthz", get(health::get_health)).fallback(too_many))
 }
 
 async fn no_such_route(request: Request) -> ApiError {

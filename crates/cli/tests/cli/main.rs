@@ -21,6 +21,7 @@ mod sdk;
 mod secrets;
 mod serve;
 mod server;
+mod slow_readers;
 mod tls;
 mod upload;
 mod usage;

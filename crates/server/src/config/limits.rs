@@ -11,6 +11,8 @@ section! {
         max_file_size: Bytes = "limits.max_file_bytes", "5497558138880";
         #[doc = "Largest file that may be sent in one request, in bytes (default 5 GiB). Larger ones go in parts."]
         max_direct: Bytes = "limits.max_direct_bytes", "5368709120";
+        #[doc = "Most files that come in one request at once; one workspace gets a quarter of them. One more waits ten seconds for its turn and is then told 503. Each node counts its own."]
+        direct_uploads: Count = "limits.direct_uploads", "256";
         #[doc = "Most bytes that a workspace may hold, files and open sessions together, unless it has a limit of its own (`partway workspaces limit`). Empty: no limit."]
         workspace_storage: Option<Bytes> = "limits.workspace_storage_bytes", "";
         #[doc = "Most open upload sessions of a workspace. Empty: no limit."]

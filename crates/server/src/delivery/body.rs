@@ -2,17 +2,15 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::task::JoinHandle;
 
 use super::ByteRange;
+use super::frames::{Frames, Room};
 use crate::storage::{Blob, StorageError};
-
-/// Bytes read at once: what one connection holds in memory. The best of the sizes measured for writing, too.
-const READ_BYTES: u64 = 256 * 1024;
 
 /// A piece of the body.
 #[derive(Debug)]
@@ -40,7 +38,8 @@ pub struct FileBody {
     /// In reverse.
     pieces: Vec<Piece>,
     left_bytes: u64,
-    reading: Option<JoinHandle<Result<Bytes, StorageError>>>,
+    frames: Frames,
+    reading: Option<JoinHandle<Result<(Bytes, Room), StorageError>>>,
 }
 
 impl FileBody {
@@ -48,12 +47,13 @@ impl FileBody {
     pub fn new(blob: Arc<Blob>, mut pieces: Vec<Piece>) -> Self {
         let left_bytes = pieces.iter().map(Piece::length).sum();
         pieces.reverse();
-        Self { blob, pieces, left_bytes, reading: None }
+        Self { blob, pieces, left_bytes, frames: Frames::default(), reading: None }
     }
 
     /// Starts to read the beginning of `range`; the rest of it becomes the next piece.
-    fn read(&mut self, range: ByteRange) -> JoinHandle<Result<Bytes, StorageError>> {
-        let now = range.length().min(READ_BYTES);
+    fn read(&mut self, range: ByteRange) -> JoinHandle<Result<(Bytes, Room), StorageError>> {
+        let room = self.frames.room(range.length());
+        let now = room.bytes();
         if now < range.length() {
             self.pieces.push(Piece::Range(ByteRange { first: range.first + now, last: range.last }));
         }
@@ -61,7 +61,7 @@ impl FileBody {
         tokio::task::spawn_blocking(move || {
             let mut buffer = vec![0; usize::try_from(now).unwrap_or(usize::MAX)];
             blob.read_exact_at(&mut buffer, range.first)?;
-            Ok(buffer.into())
+            Ok((buffer.into(), room))
         })
     }
 }
@@ -71,6 +71,8 @@ impl Body for FileBody {
     type Error = StorageError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StorageError>>> {
+        // Of what the client does not take, no more is read.
+        ready!(self.frames.poll_gone(cx));
         let mut reading = match self.reading.take() {
             Some(reading) => reading,
             None => match self.pieces.pop() {
@@ -86,10 +88,10 @@ impl Body for FileBody {
             self.reading = Some(reading);
             return Poll::Pending;
         };
-        let bytes = read.unwrap_or_else(|error| Err(error.into()));
-        Poll::Ready(Some(bytes.map(|bytes| {
+        let read = read.unwrap_or_else(|error| Err(error.into()));
+        Poll::Ready(Some(read.map(|(bytes, room)| {
             self.left_bytes -= bytes.len() as u64;
-            Frame::data(bytes)
+            Frame::data(self.frames.hand_out(bytes, room))
         })))
     }
 

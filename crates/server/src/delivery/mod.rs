@@ -2,6 +2,7 @@
 
 mod body;
 mod conditional;
+mod frames;
 mod headers;
 mod object;
 mod range;

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
@@ -10,12 +10,14 @@ use http_body::{Body, Frame, SizeHint};
 use uuid::Uuid;
 
 use super::Piece;
+use super::frames::Frames;
 use crate::storage::{BlobStore, StorageError};
 
 /// A body made of pieces of text and ranges of an object. A range is asked for when the one before it is through.
 pub struct ObjectBody {
     stream: Pin<Box<dyn Stream<Item = Result<Bytes, StorageError>> + Send>>,
     left_bytes: u64,
+    frames: Frames,
 }
 
 impl ObjectBody {
@@ -31,7 +33,7 @@ impl ObjectBody {
             None => futures_util::stream::empty().boxed(),
         };
         let rest = futures_util::stream::iter(pieces).then(move |piece| read(Arc::clone(&store), blob_id, piece));
-        Ok(Self { stream: first.chain(rest.try_flatten()).boxed(), left_bytes })
+        Ok(Self { stream: first.chain(rest.try_flatten()).boxed(), left_bytes, frames: Frames::default() })
     }
 }
 
@@ -51,11 +53,13 @@ impl Body for ObjectBody {
     type Error = StorageError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StorageError>>> {
+        // Of what the client does not take, no more is asked of the store.
+        ready!(self.frames.poll_gone(cx));
         self.stream.as_mut().poll_next(cx).map(|next| {
             next.map(|bytes| {
                 bytes.map(|bytes| {
                     self.left_bytes = self.left_bytes.saturating_sub(bytes.len() as u64);
-                    Frame::data(bytes)
+                    Frame::data(self.frames.hand_out_held(bytes))
                 })
             })
         })

@@ -44,6 +44,18 @@ pub fn wrap(
     base_path::StripLayer::new(app.urls.path_prefixes()).layer(inner)
 }
 
+/// The same for connections that are not served: with an id, a line in the log, and nothing to be kept.
+pub fn wrap_refused(
+    routes: Router,
+) -> impl Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send> + Clone + Send + 'static
+{
+    ServiceBuilder::new()
+        .layer(map_response(no_store::add))
+        .layer(from_fn(request_id::handle))
+        .layer(cors())
+        .service(routes)
+}
+
 /// The panic itself is in the log already, by the panic hook.
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     ApiError::new(ErrorCode::Internal, "").into_response()

@@ -25,6 +25,7 @@ mod limits;
 mod list;
 mod migration;
 mod odd_stores;
+mod pace;
 mod part;
 mod peers;
 mod permissions;

@@ -15,6 +15,7 @@ use crate::error::ApiError;
 use crate::input::{FileName, InvalidInput, MediaType, UploadFields};
 use crate::middleware::Caller;
 use crate::openapi::error_responses;
+use crate::pace::PaceLimits;
 use crate::service::key::Identity;
 use crate::service::record::file_record;
 use crate::service::upload::{Expected, Source, UploadError};
@@ -109,7 +110,8 @@ async fn store(app: &App, identity: &Identity, request: Request) -> Result<File,
     if length.is_some_and(|length| length > max_bytes.saturating_add(MAX_AROUND_BYTES)) {
         return Err(UploadError::FileTooLarge { limit_bytes: max_bytes }.into());
     }
-    let mut form = Form::open(request, app.config.http.stall_timeout.0)?;
+    let _turn = app.uploads.begin_direct(identity).await?;
+    let mut form = Form::open(request, PaceLimits::new(&app.config.http))?;
     let file = form
         .next_file()
         .await?

@@ -8,7 +8,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use axum::body::BodyDataStream;
 use axum::extract::Request;
@@ -23,6 +22,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::error::ApiError;
 use crate::input::{InvalidInput, JsonBody, UploadFields, shown};
+use crate::pace::{Pace, PaceLimits};
 use crate::service::upload::UploadError;
 
 /// Name of the field that has the file.
@@ -42,11 +42,11 @@ pub(super) struct Form {
 }
 
 impl Form {
-    /// Of a request whose body may bring nothing for `stall_timeout`.
+    /// Of a request whose body must keep its pace.
     ///
     /// # Errors
     /// When it is no form.
-    pub(super) fn open(request: Request, stall_timeout: Duration) -> Result<Self, ApiError> {
+    pub(super) fn open(request: Request, pace: PaceLimits) -> Result<Self, ApiError> {
         let given = request.headers().get(CONTENT_TYPE);
         let given = given.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
         let is_form = given.as_deref().and_then(|text| text.parse::<mime::Mime>().ok());
@@ -66,8 +66,9 @@ impl Form {
             body: request.into_body().into_data_stream(),
             gave: false,
             allowance: allowance.clone(),
-            stall_timeout,
-            stalled: Box::pin(tokio::time::sleep(stall_timeout)),
+            pace: Pace::new(pace),
+            waits_since: None,
+            stalled: Box::pin(tokio::time::sleep(pace.stall_timeout)),
         };
         Ok(Self { parts: Multipart::new(body, boundary), allowance, fields: Map::new(), count: 0, has_file: false })
     }
@@ -185,7 +186,9 @@ struct Pieces {
     body: BodyDataStream,
     gave: bool,
     allowance: Allowance,
-    stall_timeout: Duration,
+    pace: Pace,
+    /// Since when the client is waited for, unless it is this side that has bytes to work on.
+    waits_since: Option<Instant>,
     stalled: Pin<Box<Sleep>>,
 }
 
@@ -198,22 +201,32 @@ impl Stream for Pieces {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let timeout = self.stall_timeout;
+        let limits = self.pace.limits();
         match self.body.poll_next_unpin(cx) {
             Poll::Ready(Some(Ok(bytes))) => {
                 if !self.allowance.take(bytes.len()) {
                     return Poll::Ready(Some(Err(TooMuch.into())));
                 }
                 self.gave = true;
-                self.stalled.as_mut().reset(Instant::now() + timeout);
+                let waited = self.waits_since.take().map(|since| since.elapsed()).unwrap_or_default();
+                if !self.pace.keeps(waited, bytes.len() as u64) {
+                    return Poll::Ready(Some(Err(UploadError::too_slow(limits).into())));
+                }
                 Poll::Ready(Some(Ok(bytes)))
             }
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(UploadError::BodyBroken(error.to_string()).into()))),
             Poll::Ready(None) => Poll::Ready(None),
-            Poll::Pending => match self.stalled.as_mut().poll(cx) {
-                Poll::Ready(()) => Poll::Ready(Some(Err(UploadError::Stalled(timeout).into()))),
-                Poll::Pending => Poll::Pending,
-            },
+            Poll::Pending => {
+                if self.waits_since.is_none() {
+                    let now = Instant::now();
+                    self.waits_since = Some(now);
+                    self.stalled.as_mut().reset(now + limits.stall_timeout);
+                }
+                match self.stalled.as_mut().poll(cx) {
+                    Poll::Ready(()) => Poll::Ready(Some(Err(UploadError::Stalled(limits.stall_timeout).into()))),
+                    Poll::Pending => Poll::Pending,
+                }
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::db::sessions::Status;
 use crate::input::{HashKind, InvalidInput};
 use crate::mac::to_hex;
 use crate::outgoing::FetchError;
+use crate::pace::PaceLimits;
 use crate::storage::{DigestMismatch, StorageError};
 
 /// Why an upload request was refused or failed. The messages are for the developer of the client.
@@ -245,6 +246,11 @@ impl UploadError {
             Ok(id) if age(id).is_some_and(|age| age > remembered) => Self::SessionForgotten { id, after: remembered },
             _ => Self::SessionNotFound(session_id.to_owned()),
         }
+    }
+
+    /// A body that did not keep its pace.
+    pub(crate) fn too_slow(limits: PaceLimits) -> Self {
+        Self::TooSlow { bytes: limits.least_bytes, within: limits.window }
     }
 
     /// The code on the wire.

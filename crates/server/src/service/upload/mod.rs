@@ -60,6 +60,7 @@ use crate::service::event::Events;
 use crate::service::key::Identity;
 use crate::storage::{PartDigests, StorageError, StorageKind, Stores, WriteGate};
 use local::LocalUploads;
+pub use passing::Turn;
 use passing::{Passing, UnderWay};
 use room::Records;
 use s3::S3Uploads;
@@ -86,6 +87,8 @@ pub struct Uploads {
     outgoing: Outgoing,
     /// Those that are being fetched.
     fetches: Passing,
+    /// Files that come in one request.
+    directs: Passing,
     /// Bytes of files that come whole and are not there yet, by workspace.
     under_way: UnderWay,
     /// Rings when there is garbage.
@@ -127,6 +130,7 @@ impl Uploads {
             remembered: config.limits.forget_sessions.0,
             outgoing,
             fetches: Passing::new(FETCHES),
+            directs: Passing::new(config.limits.direct_uploads.0 as usize),
             under_way: UnderWay::default(),
             garbage_bell,
         }
@@ -135,6 +139,14 @@ impl Uploads {
     /// Most bytes of one file of the caller's workspace.
     pub fn max_file_bytes(&self, identity: &Identity) -> u64 {
         identity.limits.max_file_bytes.or(self.limits.max_file_bytes).unwrap_or(DEFAULT_MAX_FILE_BYTES)
+    }
+
+    /// Waits for its turn before a file comes in one request: each holds a descriptor and a row for as long as it comes.
+    ///
+    /// # Errors
+    /// [`UploadError::Busy`] when there is none for a while.
+    pub async fn begin_direct(&self, identity: &Identity) -> Result<Turn, UploadError> {
+        self.directs.enter(identity.workspace_id).await
     }
 
     fn local(&self) -> Result<&LocalUploads, StorageError> {

@@ -27,7 +27,7 @@ pub(super) struct Passing {
 }
 
 /// A turn, until it is dropped.
-pub(super) struct Turn {
+pub struct Turn {
     workspace_id: Uuid,
     workspaces: Arc<Mutex<HashMap<Uuid, Arc<Semaphore>>>>,
     /// Both are given back before it is seen whether anybody of the workspace is left.

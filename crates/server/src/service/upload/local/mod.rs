@@ -31,6 +31,7 @@ use super::turns;
 use super::{UploadError, blocking, plan_of, to_its_end};
 use crate::config::Config;
 use crate::db::sessions::Session;
+use crate::pace::PaceLimits;
 use crate::storage::{LocalStore, WriteGate};
 use registry::Registry;
 use reopen::Opener;
@@ -51,8 +52,8 @@ pub(super) struct LocalUploads {
     registry: Arc<Registry>,
     /// What parts must have been received under to be trusted as they are: this boot of the machine, this directory.
     trust: Arc<str>,
-    /// How long a body may bring nothing.
-    stall_timeout: Duration,
+    /// How fast a body must come.
+    pace: PaceLimits,
     /// Permits to start writing a part back; none where parts do not go to the disk as they come.
     writebacks: Arc<Semaphore>,
     /// Permits to sync a session that rests.
@@ -78,7 +79,7 @@ impl LocalUploads {
             gate,
             registry: Arc::new(Registry::new(opener)),
             trust,
-            stall_timeout: config.http.stall_timeout.0,
+            pace: PaceLimits::new(&config.http),
             writebacks: Arc::new(Semaphore::new(if config.storage.early_writeback { WRITEBACKS } else { 0 })),
             idle_syncs: Arc::new(Semaphore::new(IDLE_SYNCS)),
             garbage_bell,

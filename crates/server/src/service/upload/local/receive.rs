@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -14,6 +15,7 @@ use super::{Found, LocalUploads, UploadError, blocking, to_its_end};
 use crate::db::sessions::Status;
 use crate::db::{Durability, parts, sessions};
 use crate::failpoint;
+use crate::pace::Pace;
 use crate::storage::{Blob, PartDigests, PartWriter, Promise, WrittenPart};
 
 /// A smaller part is synced as fast as its writing could be started.
@@ -92,8 +94,8 @@ impl LocalUploads {
             (Arc::clone(&turn), Arc::clone(live)),
         );
         let mut body = pin!(body);
-        let mut begun = None;
-        while let Some(chunk) = self.next_chunk(body.as_mut()).await? {
+        let (mut begun, mut pace) = (None, Pace::new(self.pace));
+        while let Some(chunk) = next_chunk(body.as_mut(), &mut pace).await? {
             if chunk.is_empty() {
                 continue;
             }
@@ -126,18 +128,6 @@ impl LocalUploads {
         }
         let (store, blob_id) = (Arc::clone(&self.store), live.session.blob_id);
         blocking(move || store.promise(blob_id, part_bytes).map(Some)).await
-    }
-
-    async fn next_chunk<S>(&self, mut body: std::pin::Pin<&mut S>) -> Result<Option<Bytes>, UploadError>
-    where
-        S: Stream<Item = Result<Bytes, BodyError>>,
-    {
-        match tokio::time::timeout(self.stall_timeout, body.next()).await {
-            Ok(Some(Ok(chunk))) => Ok(Some(chunk)),
-            Ok(Some(Err(error))) => Err(UploadError::BodyBroken(error.0)),
-            Ok(None) => Ok(None),
-            Err(_) => Err(UploadError::Stalled(self.stall_timeout)),
-        }
     }
 
     /// Has the disk begin with these bytes while the next ones come. Nobody waits for it.
@@ -180,6 +170,24 @@ impl LocalUploads {
         }
         Ok(begun)
     }
+}
+
+/// The next bytes of a body, which must keep its pace.
+async fn next_chunk<S>(mut body: std::pin::Pin<&mut S>, pace: &mut Pace) -> Result<Option<Bytes>, UploadError>
+where
+    S: Stream<Item = Result<Bytes, BodyError>>,
+{
+    let (began, stall_timeout) = (Instant::now(), pace.limits().stall_timeout);
+    let chunk = match tokio::time::timeout(stall_timeout, body.next()).await {
+        Ok(Some(Ok(chunk))) => chunk,
+        Ok(Some(Err(error))) => return Err(UploadError::BodyBroken(error.0)),
+        Ok(None) => return Ok(None),
+        Err(_) => return Err(UploadError::Stalled(stall_timeout)),
+    };
+    if !pace.keeps(began.elapsed(), chunk.len() as u64) {
+        return Err(UploadError::too_slow(pace.limits()));
+    }
+    Ok(Some(chunk))
 }
 
 /// After the last byte of a part is written, its record comes. Only then may the next request for it write.

@@ -1,0 +1,163 @@
+//! Clients that are slow, or that do not go on: what they may hold, and for how long.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use partway_server::Config;
+use partway_server::config::{Count, Seconds};
+use partway_server::db::api_keys::KeyKind;
+use reqwest::Method;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::app::{MIB, TestApp, assert_error, bytes};
+use crate::auth::new_key;
+
+fn seconds(number: u64) -> Seconds {
+    Seconds(Duration::from_secs(number))
+}
+
+/// At least 20,000 bytes a second, over two seconds.
+fn hurried(config: &mut Config) {
+    config.http.min_rate = Some(Count(20_000));
+    config.http.min_rate_window = seconds(2);
+}
+
+/// Asks for a file and takes `step` bytes every 50 ms, by a kernel that takes little in advance: how many came, and for how long
+/// the connection held, `patience` at most.
+async fn read_slowly(app: &TestApp, path: &str, step: usize, patience: Duration) -> (usize, Duration) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(8 * 1024).unwrap();
+    let mut stream = socket.connect(app.address).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
+    let (began, mut taken, mut buffer) = (Instant::now(), 0, vec![0; step]);
+    while began.elapsed() < patience {
+        match stream.read(&mut buffer).await {
+            Ok(0) | Err(_) => break,
+            Ok(read) => taken += read,
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    (taken, began.elapsed())
+}
+
+#[tokio::test]
+async fn an_answer_that_is_hardly_taken_is_ended_and_a_slow_line_is_not() {
+    let app = TestApp::start_with(hurried).await;
+    let record = app.whole(&bytes(1, 24 * MIB), &[("file_name", "f")]).await;
+    let path = app.url_of(&record).strip_prefix(&app.url("")).unwrap().to_owned();
+    let patience = Duration::from_secs(8);
+    // 10,000 bytes and 100,000 bytes a second. (What its kernel holds already comes to it even after a reset.)
+    let (drip, slow) = tokio::join!(read_slowly(&app, &path, 500, patience), read_slowly(&app, &path, 5_000, patience));
+    assert!(drip.1 < Duration::from_secs(7), "10,000 bytes a second were enough for {drip:?}");
+    assert!(slow.1 >= patience && slow.0 > 300_000, "a slow line was cut: {slow:?}");
+}
+
+#[tokio::test]
+async fn an_answer_of_which_nothing_is_taken_is_ended() {
+    let app = TestApp::start_with(|config| config.http.stall_timeout = seconds(1)).await;
+    let record = app.whole(&bytes(1, 24 * MIB), &[("file_name", "f")]).await;
+    let mut reading = app.get(&app.url_of(&record)).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let mut taken = 0;
+    while let Ok(Some(chunk)) = reading.chunk().await {
+        taken += chunk.len() as u64;
+    }
+    assert!(taken < 24 * MIB, "all of it came after a pause of three seconds");
+}
+
+/// The answer to a request whose body comes by the byte, 20 in a second.
+async fn send_slowly(app: &TestApp, head: String, length: usize) -> String {
+    let address = app.address;
+    let send = move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "{head}Host: x\r\nContent-Length: {length}\r\n\r\n").unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let mut answer = vec![0; 4096];
+        for _ in 0..400 {
+            let _ = stream.write(b"x");
+            if let Ok(read @ 1..) = stream.read(&mut answer) {
+                return String::from_utf8_lossy(&answer[..read]).into_owned();
+            }
+        }
+        "no answer in 20 s".to_owned()
+    };
+    tokio::task::spawn_blocking(send).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_body_that_comes_byte_by_byte_is_ended() {
+    let app = TestApp::start_with(hurried).await;
+    let form = format!(
+        "POST /api/v1/uploads HTTP/1.1\r\nx-api-key: {}\r\nContent-Type: multipart/form-data; boundary=x\r\n",
+        app.private_key
+    );
+    let answer = send_slowly(&app, form, 50_000).await;
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("40000 bytes must come within 2 s"), "{answer}");
+    if app.is_local() {
+        let session = app.upload(MIB, json!({})).await;
+        let part = format!("PUT {} HTTP/1.1\r\n", session.part_path(0));
+        let answer = send_slowly(&app, part, MIB as usize).await;
+        assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("40000 bytes must come within 2 s"), "{answer}");
+        assert_eq!(app.look(&format!("/api/v1/multipart/{}", session.id())).await["missing_parts"], json!([0]));
+    }
+}
+
+#[tokio::test]
+async fn connections_over_the_bound_are_told_and_the_next_one_is_served() {
+    let app = TestApp::start_with(|config| {
+        config.http.max_connections = Some(Count(6));
+        config.http.max_connections_per_address = Some(Count(4));
+        config.http.header_timeout = seconds(600);
+    })
+    .await;
+    let connect = || TcpStream::connect(app.address).unwrap();
+    let ask = async |path: &str| app.raw(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await;
+    let held: Vec<_> = (0..4).map(|_| connect()).collect();
+    let refused = ask("/api/v1/files").await;
+    assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("\"SERVICE_UNAVAILABLE\""), "{refused}");
+    for header in ["cache-control: no-store", "connection: close", "retry-after: 5", "x-request-id: "] {
+        assert!(refused.contains(header), "{header} is not in {refused}");
+    }
+    // Whoever restarts what does not answer must not restart this.
+    let alive = ask("/healthz").await;
+    assert!(alive.starts_with("HTTP/1.1 200"), "{alive}");
+    drop(held);
+    let began = Instant::now();
+    let mut answer = ask("/api/v1/files").await;
+    while !answer.starts_with("HTTP/1.1 401") && began.elapsed() < Duration::from_secs(10) {
+        answer = ask("/api/v1/files").await;
+    }
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+}
+
+#[tokio::test]
+async fn files_in_one_request_take_turns_and_one_workspace_does_not_take_all() {
+    let app = TestApp::start_with(|config| config.limits.direct_uploads = Count(4)).await;
+    let other = new_key(&app, KeyKind::Private, true).await;
+    let mut held = TcpStream::connect(app.address).unwrap();
+    write!(
+        held,
+        "POST /api/v1/uploads HTTP/1.1\r\nHost: x\r\nx-api-key: {}\r\nContent-Length: 9000\r\n\
+         Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n",
+        app.private_key
+    )
+    .unwrap();
+    // Its turn is taken once another one waits.
+    let waits = app.send_whole(b"1".to_vec(), &[("file_name", "waits")]);
+    let passes = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let form = reqwest::multipart::Form::new().text("file_name", "f");
+        let form = form.part("file", reqwest::multipart::Part::bytes(b"x".to_vec()));
+        let began = Instant::now();
+        let request = app.http.request(Method::POST, app.url("/api/v1/uploads")).header("x-api-key", &other);
+        (request.multipart(form).send().await.unwrap().status(), began.elapsed())
+    };
+    let (waited, (status, took)) = tokio::join!(waits, passes);
+    assert_eq!(status, 201);
+    assert!(took < Duration::from_secs(5), "another workspace waited for {took:?}");
+    assert_error(waited, 503, "SERVICE_UNAVAILABLE", &[]).await;
+    drop(held);
+    app.whole(b"1", &[("file_name", "waits")]).await;
+}

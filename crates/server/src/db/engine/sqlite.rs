@@ -184,7 +184,10 @@ impl Sqlite {
     ) -> Result<T, DbError> {
         let (sender, receiver) = oneshot::channel();
         let job: Read = Box::new(move |connection| {
-            let _ = sender.send(work(connection));
+            // Nobody waits for it any more: clients that go away must not keep the others waiting.
+            if !sender.is_closed() {
+                let _ = sender.send(work(connection));
+            }
         });
         self.readers.send(job).map_err(|_| DbError::Stopped)?;
         // A query that panicked dropped its sender.

@@ -1,16 +1,16 @@
 //! `partway doctor`: tries what a server with these settings would need, and says what to change.
 
 mod database;
+mod trial;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use bytes::Bytes;
 use clap::Args;
 use http::HeaderMap;
 use partway_server::Config;
 use partway_server::permissions::{Exposure, exposure};
-use partway_server::storage::{BlobHeaders, BlobStore, LocalStore, S3Store, StorageError, StorageKind, filesystem};
+use partway_server::storage::{BlobStore, LocalStore, S3Store, StorageError, StorageKind, filesystem};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -20,13 +20,11 @@ use crate::settings::StoreArgs;
 /// Clocks that differ by more make signatures look wrong (15 minutes, S3 documentation); this much is worth a word.
 const SKEW: Duration = Duration::from_secs(60);
 const MOST_SKEW: Duration = Duration::from_secs(900);
-/// How long the URLs of the trial are good.
-const TRIAL_SECONDS: u64 = 300;
 
 /// What `partway doctor` takes.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit code: 0 when all is well, 1 when something has to be changed. Writes and deletes one small object."
+    after_help = "Exit code: 0 when all is well, 1 when something has to be changed. Writes and deletes one object of 5 MiB."
 )]
 pub(crate) struct DoctorArgs {
     /// Set the bucket's CORS rules, in the place of those it has, so that browsers may send parts.
@@ -227,7 +225,7 @@ async fn examine_bucket(doctor: &mut Doctor, store: &S3Store, fix_cors: bool) {
         }
     }
     let blob_id = Uuid::now_v7();
-    let tried = try_upload(doctor, store, blob_id).await;
+    let tried = trial::try_upload(doctor, store, blob_id).await;
     if let Err(error) = tried {
         doctor.tell("trial upload", ill(&error, "the key's permission to read, write and list the bucket"));
     }
@@ -260,53 +258,6 @@ fn bucket_problem(error: &StorageError) -> Health {
         _ => "storage.endpoint, storage.region, storage.bucket and the keys",
     };
     ill(error, change)
-}
-
-/// An upload as a browser would make it: by presigned URLs, from a page of another origin.
-async fn try_upload(doctor: &mut Doctor, store: &S3Store, blob_id: Uuid) -> Result<(), StorageError> {
-    let headers = BlobHeaders { content_type: "text/plain".to_owned(), content_disposition: "inline".to_owned() };
-    let upload_id = store.create_upload(blob_id, &headers).await?;
-    let url = store.presign_parts(blob_id, &upload_id, &[(0, 14)], TRIAL_SECONDS)?.remove(0);
-    let change = "storage.public_endpoint: the address by which clients reach the store";
-    let (status, answer) = match store.send_as_browser(&url, Bytes::from_static(b"partway doctor")).await {
-        Ok(answer) => answer,
-        Err(error) => {
-            doctor.tell("public endpoint", ill(&error, change));
-            return Ok(());
-        }
-    };
-    if status != 200 {
-        let problem = format!("answers {status} to a part that was sent to a URL signed for it");
-        doctor.tell("public endpoint", Health::Ill { problem, change });
-        return Ok(());
-    }
-    doctor.tell("public endpoint", Health::Well("takes parts by presigned URLs".to_owned()));
-    let preflight = store.preflight(&url, "PUT").await?;
-    doctor.tell("CORS", cors(&preflight, &answer));
-    let parts = store.list_parts(blob_id, &upload_id).await?.unwrap_or_default();
-    store.complete_upload(blob_id, &upload_id, &parts).await?;
-    let object = store.find_blob(blob_id).await?;
-    let has_checksum = object.as_ref().is_some_and(|object| object.crc64nvme.is_some());
-    doctor.tell(
-        "upload",
-        match object {
-            Some(object) if object.size_bytes == 14 => Health::Well("opened, listed, completed".to_owned()),
-            other => Health::Ill {
-                problem: format!("was completed, and the object is {other:?}"),
-                change: "the store: is it S3-compatible?",
-            },
-        },
-    );
-    doctor.tell(
-        "checksum",
-        match has_checksum {
-            true => {
-                Health::Well("the store keeps the CRC-64/NVME of whole objects: `hash` is set and compared".to_owned())
-            }
-            false => Health::Well("the store keeps none of whole objects: `hash` is null".to_owned()),
-        },
-    );
-    Ok(())
 }
 
 fn cors(preflight: &HeaderMap, answer: &HeaderMap) -> Health {

@@ -96,7 +96,7 @@ fn check(args: &FsckArgs) -> Result<Report, Failure> {
     if args.json {
         println!("{}", to_json(&report, beside_server)?);
     } else {
-        print(&report, beside_server);
+        print(&report, beside_server, args.deep);
     }
     Ok(report)
 }
@@ -116,14 +116,29 @@ fn to_json(report: &Report, beside_server: bool) -> Result<Value, Failure> {
     Ok(json)
 }
 
-fn print(report: &Report, beside_server: bool) {
+fn print(report: &Report, beside_server: bool, is_deep: bool) {
     let beside = if beside_server { ", beside a running server" } else { "" };
     println!(
         "Checked {} files, {} open sessions and {} blobs ({} of them waiting to be deleted){beside}; read {} bytes.",
         report.files, report.sessions, report.blobs, report.garbage, report.bytes_verified
     );
+    if is_deep {
+        println!("All bytes of {} files were read and compared with their hashes.", report.files_verified);
+    }
+    if !report.files_without_hash.is_empty() {
+        println!(
+            "{} files have no hash that could be compared; only their size and last byte were looked at:",
+            report.files_without_hash.len()
+        );
+        for file in &report.files_without_hash {
+            println!("  {file}");
+        }
+    }
     if report.findings.is_empty() {
-        println!("Nothing is wrong.");
+        match report.files_without_hash.is_empty() {
+            true => println!("Nothing is wrong."),
+            false => println!("Nothing is wrong with what was looked at."),
+        }
         return;
     }
     let rows: Vec<_> = report

@@ -165,3 +165,21 @@ async fn a_session_that_takes_more_than_it_was_started_for_is_aborted_by_the_swe
     assert!(store(&app).list_uploads(Some(blob_id)).await.unwrap().is_empty());
     assert_eq!(honest.complete(&app).await.status(), 201);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deep_check_names_the_files_that_it_could_not_compare_and_reads_their_end() {
+    let (app, _odd) = start_on(Manners::default()).await;
+    app.upload_whole(b"abc", json!({"file_name": "parts"})).await;
+    app.whole(b"whole", &[("file_name", "whole")]).await;
+    let fsck = partway_server::service::fsck::Fsck {
+        db: app.app().db.clone(),
+        stores: app.app().stores.clone(),
+        deep: true,
+        repair: false,
+        alone: false,
+    };
+    let report = fsck.run(&|_| {}).await.unwrap();
+    assert_eq!(report.findings, []);
+    assert_eq!((report.files_verified, report.bytes_verified), (1, 5));
+    assert_eq!(report.files_without_hash, [format!("{}/parts", app.workspace_no)]);
+}

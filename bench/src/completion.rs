@@ -46,11 +46,11 @@ async fn once(part_count: u64, in_memory: bool) -> Result<f64, Failure> {
     // The last part has one byte, so that sending it leaves nothing to sync that would count.
     let size = (part_count - 1) * 10 * 1024 * 1024 + 1;
     let body = format!(r#"{{"file_name":"x","size":{size},"format":"bin"}}"#);
-    let upload = StartUpload::read(&JsonBody::parse(body.as_bytes())?, u64::MAX)?;
     let (identity, session_id, plan) = {
         let (app, first_run) = App::open(config.clone(), address).await?;
         let private_key = first_run.ok_or("the directory was not new")?.private_key.key;
         let identity = key::identify(&app.db, &private_key).await?.ok_or("the key is not known")?;
+        let upload = StartUpload::read(&JsonBody::parse(body.as_bytes())?, &app.uploads.rules(&identity))?;
         let started = app.uploads.start(&identity, upload, None).await?;
         record_all(&app, started.session.id, started.plan).await?;
         (identity, started.session.id, started.plan)

@@ -61,10 +61,10 @@ error_codes! {
     InvalidRemoteUrl = "INVALID_REMOTE_URL", 400, "Invalid remote URL", "The URL is not an http or https URL of a globally reachable host.";
     RemoteFetchFailed = "REMOTE_FETCH_FAILED", 400, "Remote fetch failed", "The remote server did not deliver the file.";
     Unauthorized = "UNAUTHORIZED", 401, "Unauthorized", "There is no API key, or it is unknown or revoked.";
-    Forbidden = "FORBIDDEN", 403, "Forbidden", "The key is valid but may not do this: a public key may only work on the uploads it started. To a part: the key of its upload is revoked.";
+    Forbidden = "FORBIDDEN", 403, "Forbidden", "The key is valid but may not do this: a public key may only work on the uploads it started, and name a `webhook_url` only if it was made with that permission. To a part: the key of its upload is revoked.";
     UrlExpired = "URL_EXPIRED", 403, "URL expired", "The presigned URL was valid, but its time is over.";
     SignatureInvalid = "SIGNATURE_INVALID", 403, "Signature invalid", "The URL is not one that this server signed, or was changed since.";
-    StorageLimitExceeded = "STORAGE_LIMIT_EXCEEDED", 403, "Storage limit exceeded", "The workspace's files and open sessions leave no room for a file of this size, or it has as many open sessions as it may.";
+    StorageLimitExceeded = "STORAGE_LIMIT_EXCEEDED", 403, "Storage limit exceeded", "The workspace's files and open sessions leave no room for a file of this size, or it has as many open sessions as it may; or a limit of public keys is reached, which the message names.";
     NotFound = "NOT_FOUND", 404, "Not found", "There is nothing at this address.";
     SessionNotFound = "SESSION_NOT_FOUND", 404, "Session not found", "The workspace has no upload session with this id.";
     FileNotFound = "FILE_NOT_FOUND", 404, "File not found", "There is no such file.";
@@ -73,7 +73,7 @@ error_codes! {
     RequestTimeout = "REQUEST_TIMEOUT", 408, "Request timeout", "The body stopped arriving. The part, or the file, is missing; send it again.";
     SessionCompleted = "SESSION_COMPLETED", 409, "Session completed", "The upload is complete; it takes no more parts.";
     FolderExists = "FOLDER_EXISTS", 409, "Folder exists", "There is a folder of this name already.";
-    FileExists = "FILE_EXISTS", 409, "File exists", "There is a file of this name already.";
+    FileExists = "FILE_EXISTS", 409, "File exists", "There is a file of this name already. An upload with a public key replaces only files that were made with it; its session stays, and may be completed when the name is free, or aborted.";
     IdempotencyKeyReused = "IDEMPOTENCY_KEY_REUSED", 409, "Idempotency key reused", "The same `Idempotency-Key` was sent with another body.";
     SessionExpired = "SESSION_EXPIRED", 410, "Session expired", "The session's time is over and its bytes are freed; start anew.";
     SessionAborted = "SESSION_ABORTED", 410, "Session aborted", "The session was aborted and its bytes are freed; start anew.";

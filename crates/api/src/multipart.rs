@@ -35,7 +35,7 @@ pub struct StartRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::CustomId>))]
     pub custom_id: Option<String>,
-    /// Store as `<8 random characters>-<file_name>`.
+    /// Store as `<8 random characters>-<file_name>`. Some public keys always do.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::Flag>))]
     pub random_prefix: bool,
@@ -43,7 +43,8 @@ pub struct StartRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 604800))]
     pub ttl_seconds: Option<u64>,
-    /// Where to tell what becomes of the upload: `file.created`, `file.replaced` or `upload.expired`.
+    /// Where to tell what becomes of the upload: `file.created`, `file.replaced` or `upload.expired`. With a public key only
+    /// if it was made with that permission.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::HttpUrl>))]
     pub webhook_url: Option<String>,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand, ValueEnum};
 use partway_server::Config;
-use partway_server::db::api_keys::{self, ApiKey, KeyKind};
+use partway_server::db::api_keys::{self, ApiKey, KeyKind, Permissions};
 use partway_server::db::sessions;
 use partway_server::service::key;
 use serde_json::json;
@@ -42,8 +42,35 @@ pub(crate) struct CreateArgs {
     /// Number of the workspace; needed when there are several.
     #[arg(long, value_name = "NO")]
     workspace: Option<String>,
+    /// Public keys: uploads may replace files that were made with another key.
+    #[arg(long)]
+    may_replace: bool,
+    /// Public keys: uploads may name a `webhook_url`.
+    #[arg(long)]
+    may_name_webhooks: bool,
+    /// Public keys: every upload gets a random prefix, so that no name is ever taken.
+    #[arg(long)]
+    random_prefix: bool,
     #[command(flatten)]
     output: OutputArgs,
+}
+
+impl CreateArgs {
+    /// What the key may do beyond its kind; a private key may do everything.
+    fn permissions(&self) -> Result<Permissions, String> {
+        let Self { may_replace, may_name_webhooks, random_prefix, .. } = *self;
+        let flags = [
+            ("--may-replace", may_replace),
+            ("--may-name-webhooks", may_name_webhooks),
+            ("--random-prefix", random_prefix),
+        ];
+        match (self.kind, flags.iter().find(|(_, given)| *given)) {
+            (Kind::Private, Some((flag, _))) => Err(format!(
+                "{flag} is given for a private key; allowed: with --kind public (a private key may do everything)"
+            )),
+            _ => Ok(Permissions { may_replace, may_name_webhooks, random_prefix }),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -82,23 +109,22 @@ pub(crate) fn keys(command: KeysCommand) -> Result<(), Failure> {
 }
 
 fn create(args: CreateArgs) -> Result<(), Failure> {
+    let permissions = args.permissions()?;
     let config = args.output.store.config()?;
-    let kind = match args.kind {
-        Kind::Private => KeyKind::Private,
-        Kind::Public => KeyKind::Public,
-    };
-    let wanted = args.workspace;
+    let (kind, wanted) = (args.kind, args.workspace);
     let made = write(&config, move |tx| match choose(tx, wanted.as_deref())? {
-        Ok(workspace) => key::create_key(tx, &workspace, kind).map(Ok),
+        Ok(workspace) => Ok(Ok(match kind {
+            Kind::Private => key::create_key(tx, &workspace, KeyKind::Private)?,
+            Kind::Public => key::create_public_key(tx, &workspace, permissions)?,
+        })),
         Err(problem) => Ok(Err(problem)),
     })??;
     let key::NewKey { stored, key } = made;
     if args.output.json {
-        let id = stored.id.to_string();
-        println!(
-            "{}",
-            json!({"id": id, "key": key, "kind": stored.kind.as_str(), "workspace_no": stored.workspace_no})
-        );
+        let mut shown = json!({"id": stored.id.to_string(), "key": key, "kind": stored.kind.as_str(),
+                               "workspace_no": stored.workspace_no});
+        show_permissions(&mut shown, &stored);
+        println!("{shown}");
     } else {
         println!("{key}");
         eprintln!("This {} key of workspace {} is shown only now.", stored.kind.as_str(), stored.workspace_no);
@@ -121,10 +147,11 @@ fn list(args: &OutputArgs) -> Result<(), Failure> {
                 key.workspace_no.clone(),
                 key.created_at.to_iso8601(),
                 revoked,
+                permissions_of(key),
             ]
         })
         .collect();
-    table::print(["ID", "KIND", "WORKSPACE", "CREATED", "REVOKED"], &rows)?;
+    table::print(["ID", "KIND", "WORKSPACE", "CREATED", "REVOKED", "PERMISSIONS"], &rows)?;
     Ok(())
 }
 
@@ -181,10 +208,31 @@ fn webhook_secret(args: WebhookSecretArgs) -> Result<(), Failure> {
 
 fn shown(key: &ApiKey) -> serde_json::Value {
     let revoked_at = key.revoked_at.map(partway_server::db::Timestamp::to_iso8601);
-    json!({"id": key.id.to_string(), "kind": key.kind.as_str(), "workspace_no": key.workspace_no,
-               "created_at": key.created_at.to_iso8601(), "revoked_at": revoked_at})
+    let mut shown = json!({"id": key.id.to_string(), "kind": key.kind.as_str(), "workspace_no": key.workspace_no,
+               "created_at": key.created_at.to_iso8601(), "revoked_at": revoked_at});
+    show_permissions(&mut shown, key);
+    shown
 }
 
 fn print_json(key: &ApiKey) -> std::io::Result<()> {
     output::json(&shown(key))
+}
+
+/// Adds what a public key may do beyond its uploads.
+fn show_permissions(shown: &mut serde_json::Value, key: &ApiKey) {
+    if key.kind == KeyKind::Public {
+        let Permissions { may_replace, may_name_webhooks, random_prefix } = key.permissions;
+        shown["may_replace"] = may_replace.into();
+        shown["may_name_webhooks"] = may_name_webhooks.into();
+        shown["random_prefix"] = random_prefix.into();
+    }
+}
+
+/// The same as the flags that gave them, without the hyphens in front.
+fn permissions_of(key: &ApiKey) -> String {
+    let Permissions { may_replace, may_name_webhooks, random_prefix } = key.permissions;
+    let all =
+        [("may-replace", may_replace), ("may-name-webhooks", may_name_webhooks), ("random-prefix", random_prefix)];
+    let given: Vec<_> = all.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect();
+    given.join(",")
 }

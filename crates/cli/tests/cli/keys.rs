@@ -52,6 +52,37 @@ fn workspaces_are_apart_and_named_where_there_are_several() {
 }
 
 #[test]
+fn public_keys_may_be_allowed_more_and_private_ones_need_no_leave() {
+    let (_directory, data_dir) = fresh();
+    let server = Server::start(&data_dir, &[]);
+    let command = |arguments: &[&str]| partway().args(arguments).arg("--data-dir").arg(&data_dir).output().unwrap();
+    let flags = ["--may-replace", "--may-name-webhooks", "--random-prefix"];
+    for flag in flags {
+        let refused = command(&["keys", "create", "--kind", "private", flag]);
+        assert_eq!(refused.status.code(), Some(1));
+        let message = text(&refused.stderr);
+        assert!(message.contains(flag) && message.contains("--kind public"), "{message}");
+        let made: Value =
+            serde_json::from_slice(&command(&["keys", "create", "--kind", "public", flag, "--json"]).stdout).unwrap();
+        let listed = text(&command(&["keys", "list", "--json"]).stdout);
+        let line = listed.lines().find(|line| line.contains(made["id"].as_str().unwrap())).unwrap();
+        for shown in [&made, &serde_json::from_str(line).unwrap()] {
+            for other in flags {
+                let member = other.trim_start_matches('-').replace('-', "_");
+                assert_eq!(shown[&member], other == flag, "{member} of {shown}");
+            }
+        }
+        let table = text(&command(&["keys", "list"]).stdout);
+        let row = table.lines().find(|row| row.contains(made["id"].as_str().unwrap())).unwrap().to_owned();
+        assert!(row.trim_end().ends_with(flag.trim_start_matches('-')), "{row}");
+    }
+    // It counts at once, beside the running server.
+    let prefixed = text(&command(&["keys", "create", "--kind", "public", "--random-prefix"]).stdout);
+    let (status, answer) = post(&server, prefixed.trim(), "start", BODY);
+    assert_eq!(status, 201, "{answer}");
+}
+
+#[test]
 fn a_directory_without_a_database_is_not_made_one() {
     let (_directory, data_dir) = fresh();
     let output = partway().args(["keys", "list", "--data-dir"]).arg(&data_dir).output().unwrap();

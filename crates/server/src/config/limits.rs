@@ -1,8 +1,9 @@
 //! What is too much.
 
 use super::section::section;
-use super::value::{Bytes, Count, Retention};
+use super::value::{Age, Bytes, Count, Percent, Retention};
 use crate::db::usage::WorkspaceLimits;
+use crate::service::public_keys::PublicLimits;
 
 section! {
     #[doc = "What is too much."]
@@ -23,10 +24,43 @@ section! {
         requests_per_address: Option<Count> = "limits.requests_per_address_per_second", "";
         #[doc = "How long an upload session that was completed, aborted or has expired is remembered (default 7 days): for so long completing it again gives the same answer. Its tags and metadata go when it ends, the rest after this; its id answers 410 from then on."]
         forget_sessions: Retention = "limits.forget_sessions_seconds", "604800";
+        #[doc = "Largest file that may be uploaded with a public key, in bytes (default 50 GiB: some hours of video; nothing that a stranger sends takes a day)."]
+        public_file: Bytes = "limits.public_max_file_bytes", "53687091200";
+        #[doc = "Most open upload sessions of one public key (default 1000: so many visitors who upload at the same time; what their records take stays under 50 MB)."]
+        public_key_sessions: Count = "limits.public_key_sessions", "1000";
+        #[doc = "Most open upload sessions of all public keys together (default 5000: no key has more than a fifth)."]
+        public_sessions: Count = "limits.public_sessions", "5000";
+        #[doc = "Most bytes that the open sessions of one public key may have, whether they have come or not (default 512 GiB: ten of the largest files)."]
+        public_key_bytes: Bytes = "limits.public_key_bytes", "549755813888";
+        #[doc = "Most bytes that the open sessions of all public keys may have together (default 1 TiB: no key has more than half). With a bucket, which has no disk that could be looked at, this alone bounds them."]
+        public_bytes: Bytes = "limits.public_bytes", "1099511627776";
+        #[doc = "Most of the free room of the disk that the open sessions of all public keys may have together, in percent (default 50: with all that strangers ask for, as much again is there for private keys). Local storage only."]
+        public_disk_share: Percent = "limits.public_disk_percent", "50";
+        #[doc = "How much of the disk uploads with public keys leave free, in percent of its size (default 5, as much as filesystems keep for their owner): also what strangers complete cannot fill it. Local storage only."]
+        public_keep_free: Percent = "limits.public_keep_free_percent", "5";
+        #[doc = "How old an upload session of a public key may become, however often its URLs are signed anew, in seconds (default one day: 50 GiB over a line of 5 Mbit/s). A private key may let it live longer."]
+        public_session_age: Age = "limits.public_session_age_seconds", "86400";
+        #[doc = "Most folders that uploads with one public key may make; those that were deleted do not count (default 10000: their records take some MB, and lists of folders stay fast)."]
+        public_key_folders: Count = "limits.public_key_folders", "10000";
     }
 }
 
 impl LimitSettings {
+    /// What uploads with public keys are held to.
+    pub fn of_public_keys(&self) -> PublicLimits {
+        PublicLimits {
+            max_file_bytes: self.public_file.0,
+            key_sessions: u64::from(self.public_key_sessions.0),
+            sessions: u64::from(self.public_sessions.0),
+            key_bytes: self.public_key_bytes.0,
+            bytes: self.public_bytes.0,
+            disk_percent: u64::from(self.public_disk_share.0),
+            keep_free_percent: u64::from(self.public_keep_free.0),
+            session_age_seconds: self.public_session_age.0,
+            key_folders: self.public_key_folders.0,
+        }
+    }
+
     /// What counts for a workspace that has no limits of its own.
     pub fn of_workspace(&self) -> WorkspaceLimits {
         let count = |count: Option<Count>| count.map(|count| u64::from(count.0));

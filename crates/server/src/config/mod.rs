@@ -33,7 +33,8 @@ pub use source::{ConfigError, Problem, Source};
 pub use storage::{S3Delivery, StorageSettings};
 pub(crate) use value::Setting;
 pub use value::{
-    BaseUrl, Bytes, Connections, Count, DatabaseUrl, Endpoint, KeyPrefix, Networks, Retention, Seconds, Secret,
+    Age, BaseUrl, Bytes, Connections, Count, DatabaseUrl, Endpoint, KeyPrefix, Networks, Percent, Retention, Seconds,
+    Secret,
 };
 pub use webhooks::WebhookSettings;
 

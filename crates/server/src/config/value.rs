@@ -124,6 +124,30 @@ impl Setting for Retention {
     }
 }
 
+/// How old something may become, in whole seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Age(pub u64);
+
+impl Setting for Age {
+    const ALLOWED: &'static str = "a whole number of seconds from 1 to 604800";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok().filter(|seconds| (1..=604_800).contains(seconds)).map(Self)
+    }
+}
+
+/// A part of something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Percent(pub u32);
+
+impl Setting for Percent {
+    const ALLOWED: &'static str = "a whole number of percent from 0 to 100";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok().filter(|percent| (0..=100).contains(percent)).map(Self)
+    }
+}
+
 impl Setting for Bytes {
     const ALLOWED: &'static str = "a whole number of bytes from 1 to 9007199254740991";
 

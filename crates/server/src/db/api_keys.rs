@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::usage::WorkspaceLimits;
+use super::usage::{Amount, WorkspaceLimits};
 use super::value::Row;
 use super::{DbError, Timestamp, Tx, columns};
 
@@ -43,6 +43,17 @@ impl KeyKind {
     }
 }
 
+/// What is said of a public key when it is made. A private key may do everything in its workspace, and has none of these.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Permissions {
+    /// It may replace files that were made with another key.
+    pub may_replace: bool,
+    /// Its uploads may name who is told of them.
+    pub may_name_webhooks: bool,
+    /// Each of its uploads gets a random prefix, asked for or not.
+    pub random_prefix: bool,
+}
+
 /// A key, without the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKey {
@@ -56,6 +67,10 @@ pub struct ApiKey {
     pub limits: WorkspaceLimits,
     /// What it may do.
     pub kind: KeyKind,
+    /// What it may do beyond that, if it is public.
+    pub permissions: Permissions,
+    /// Its open sessions, each with the full size of its file.
+    pub sessions: Amount,
     /// When it was made.
     pub created_at: Timestamp,
     /// Since when it opens nothing any more.
@@ -64,11 +79,24 @@ pub struct ApiKey {
     pub keeps_sessions: bool,
 }
 
+impl ApiKey {
+    /// Whether it is one that strangers may have.
+    pub fn is_public(&self) -> bool {
+        self.kind == KeyKind::Public
+    }
+
+    /// Whether its uploads may replace files that were made with other keys.
+    pub fn may_replace(&self) -> bool {
+        self.kind == KeyKind::Private || self.permissions.may_replace
+    }
+}
+
 macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT k.id, k.workspace_id, w.workspace_no, k.kind, k.created_at, k.revoked_at, w.storage_limit_bytes, \
-             w.max_file_bytes, w.max_open_sessions, w.requests_per_second, k.keeps_sessions FROM api_keys k JOIN workspaces w ON w.id = k.workspace_id ",
+             w.max_file_bytes, w.max_open_sessions, w.requests_per_second, k.may_replace, k.may_name_webhooks, k.random_prefix, \
+             k.sessions_count, k.sessions_bytes, k.keeps_sessions FROM api_keys k JOIN workspaces w ON w.id = k.workspace_id ",
             $rest
         )
     };
@@ -88,15 +116,31 @@ fn from_row(row: &Row<'_>) -> Result<ApiKey, DbError> {
         kind: kind(row, 3)?,
         created_at: row.get(4)?,
         revoked_at: row.get(5)?,
-        keeps_sessions: row.get(10)?,
+        permissions: Permissions {
+            may_replace: row.get(10)?,
+            may_name_webhooks: row.get(11)?,
+            random_prefix: row.get(12)?,
+        },
+        sessions: Amount::from_row(row, 13)?,
+        keeps_sessions: row.get(15)?,
     })
 }
 
 /// Adds a key.
 pub fn insert(tx: &Tx<'_>, key: &ApiKey, key_sha256: &[u8; 32]) -> Result<(), DbError> {
     tx.execute(
-        "INSERT INTO api_keys (id, workspace_id, kind, key_sha256, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
-        &[&key.id.to_string(), &key.workspace_id.to_string(), &key.kind.as_str(), key_sha256, &key.created_at],
+        "INSERT INTO api_keys (id, workspace_id, kind, key_sha256, created_at, may_replace, may_name_webhooks, random_prefix) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        &[
+            &key.id.to_string(),
+            &key.workspace_id.to_string(),
+            &key.kind.as_str(),
+            key_sha256,
+            &key.created_at,
+            &key.permissions.may_replace,
+            &key.permissions.may_name_webhooks,
+            &key.permissions.random_prefix,
+        ],
     )?;
     Ok(())
 }
@@ -123,6 +167,13 @@ pub fn first_public(tx: &Tx<'_>, workspace_id: Uuid) -> Result<Option<ApiKey>, D
         &[&workspace_id.to_string()],
         from_row,
     )
+}
+
+/// The open sessions of all public keys.
+pub fn public_sessions(tx: &Tx<'_>) -> Result<Amount, DbError> {
+    let sql = "SELECT CAST(coalesce(sum(sessions_count), 0) AS BIGINT), CAST(coalesce(sum(sessions_bytes), 0) AS BIGINT) \
+               FROM api_keys WHERE kind = 'public'";
+    Ok(tx.optional(sql, &[], |row| Amount::from_row(row, 0))?.unwrap_or_default())
 }
 
 /// Revokes the key. With `keeps_sessions` what it has opened goes on. Revoking it again changes nothing, except that it may end

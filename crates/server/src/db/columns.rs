@@ -17,6 +17,12 @@ pub(super) fn uuid(table: &'static str, row: &Row<'_>, column: usize) -> Result<
     Uuid::try_parse(&text).map_err(|error| corrupt(table, error))
 }
 
+/// A UUID in text form, or NULL.
+pub(super) fn optional_uuid(table: &'static str, row: &Row<'_>, column: usize) -> Result<Option<Uuid>, DbError> {
+    let text: Option<String> = row.get(column)?;
+    text.map(|text| Uuid::try_parse(&text).map_err(|error| corrupt(table, error))).transpose()
+}
+
 /// A size in bytes.
 pub(super) fn size(table: &'static str, row: &Row<'_>, column: usize) -> Result<u64, DbError> {
     u64::try_from(row.get::<i64>(column)?).map_err(|error| corrupt(table, error))

@@ -75,6 +75,9 @@ pub struct File {
     /// The entity tag that the bucket's store gave it.
     #[serde(default)]
     pub entity_tag: Option<String>,
+    /// The key that put it at its path; `None` where nobody knows. No answer shows it, so none that is kept has it.
+    #[serde(skip)]
+    pub api_key_id: Option<Uuid>,
 }
 
 impl File {
@@ -117,12 +120,12 @@ macro_rules! columns_of_file {
     () => {
         "f.id, f.file_no, f.workspace_id, d.id, d.folder_no, d.name, d.path, f.name, f.blob_id, f.storage, f.size_bytes, \
          f.mime_type, f.declared_type, f.format, f.width, f.height, f.hash, f.tags, f.metadata, f.custom_id, \
-         f.upload_source, f.is_duplicate, f.created_at, f.updated_at, f.origin_id, f.entity_tag"
+         f.upload_source, f.is_duplicate, f.created_at, f.updated_at, f.origin_id, f.entity_tag, f.api_key_id"
     };
 }
 pub(super) use columns_of_file;
 /// How many they are.
-pub(super) const COLUMNS: usize = 26;
+pub(super) const COLUMNS: usize = 27;
 
 macro_rules! select {
     ($rest:expr) => {
@@ -161,6 +164,7 @@ pub(super) fn from_row(row: &Row<'_>) -> Result<File, DbError> {
         updated_at: row.get(23)?,
         origin_id: columns::uuid(TABLE, row, 24)?,
         entity_tag: row.get(25)?,
+        api_key_id: columns::optional_uuid(TABLE, row, 26)?,
     })
 }
 
@@ -181,8 +185,8 @@ pub fn insert(tx: &Tx<'_>, file: &File) -> Result<(), DbError> {
     tx.execute(
         "INSERT INTO files (id, file_no, workspace_id, folder_id, name, name_folded, blob_id, size_bytes, mime_type, \
          declared_type, format, width, height, hash, tags, metadata, custom_id, upload_source, is_duplicate, created_at, \
-         updated_at, storage, entity_tag, origin_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
-         ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)",
+         updated_at, storage, entity_tag, origin_id, api_key_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
+         ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)",
         &[
             &file.id.to_string(),
             &file.file_no,
@@ -208,6 +212,7 @@ pub fn insert(tx: &Tx<'_>, file: &File) -> Result<(), DbError> {
             &file.storage.as_str(),
             &file.entity_tag,
             &file.origin_id.to_string(),
+            &file.api_key_id.map(|id| id.to_string()),
         ],
     )?;
     insert_tags(tx, file.id, &file.tags)?;
@@ -254,11 +259,12 @@ pub fn is_file_no_taken(tx: &Tx<'_>, file_no: &str) -> Result<bool, DbError> {
     tx.exists("SELECT 1 FROM files WHERE file_no = ?1", &[&file_no])
 }
 
-/// Whether the workspace holds a file with this hash.
-pub fn has_hash(tx: &Tx<'_>, workspace_id: Uuid, hash: &str) -> Result<bool, DbError> {
-    let sql = "SELECT 1 FROM files f JOIN folders d ON d.id = f.folder_id \
-               WHERE f.workspace_id = ?1 AND f.hash = ?2 AND d.deleted_at IS NULL LIMIT 1";
-    tx.exists(sql, &[&workspace_id.to_string(), &hash])
+/// Whether the workspace holds a file with this hash; with a key, one that was made with it.
+pub fn has_hash(tx: &Tx<'_>, workspace_id: Uuid, hash: &str, made_with: Option<Uuid>) -> Result<bool, DbError> {
+    let sql = "SELECT 1 FROM files f JOIN folders d ON d.id = f.folder_id WHERE f.workspace_id = ?1 AND f.hash = ?2 \
+               AND d.deleted_at IS NULL AND (CAST(?3 AS TEXT) = '' OR f.api_key_id = ?3) LIMIT 1";
+    let made_with = made_with.map(|id| id.to_string()).unwrap_or_default();
+    tx.exists(sql, &[&workspace_id.to_string(), &hash, &made_with])
 }
 
 /// The workspace's file of this number.
@@ -316,11 +322,26 @@ pub fn update(tx: &Tx<'_>, file: &File, former_tags: &[String]) -> Result<(), Db
     insert_tags(tx, file.id, &file.tags)
 }
 
+/// Where a file is put, and by whom.
+#[derive(Debug, Clone, Copy)]
+pub struct NewPlace<'a> {
+    /// The folder, which may be the root.
+    pub folder_id: Uuid,
+    /// Last segment of its path.
+    pub name: &'a str,
+    /// File extension that goes with it.
+    pub format: &'a str,
+    /// The key that puts it there.
+    pub api_key_id: Uuid,
+}
+
 /// Gives a file another name, or moves it to another folder; the name must be free there.
-pub fn rename(tx: &Tx<'_>, file: &File, to: Uuid, name: &str, format: &str, now: Timestamp) -> Result<(), DbError> {
+pub fn rename(tx: &Tx<'_>, file: &File, place: &NewPlace<'_>, now: Timestamp) -> Result<(), DbError> {
+    let NewPlace { folder_id: to, name, format, api_key_id } = *place;
     tx.execute(
-        "UPDATE files SET folder_id = ?2, name = ?3, name_folded = ?4, format = ?5, updated_at = ?6 WHERE id = ?1",
-        &[&file.id.to_string(), &to.to_string(), &name, &folded(name), &format, &now],
+        "UPDATE files SET folder_id = ?2, name = ?3, name_folded = ?4, format = ?5, updated_at = ?6, api_key_id = ?7 \
+         WHERE id = ?1",
+        &[&file.id.to_string(), &to.to_string(), &name, &folded(name), &format, &now, &api_key_id.to_string()],
     )?;
     delete_tags(tx, file, &file.tags)?;
     insert_tags(tx, file.id, &file.tags)?;

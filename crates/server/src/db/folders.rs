@@ -199,13 +199,15 @@ pub struct NewFolder<'a> {
     pub parent_id: Uuid,
     /// All segments, joined by slashes.
     pub path: &'a str,
+    /// The public key whose upload made it.
+    pub public_key_id: Option<Uuid>,
 }
 
 /// Adds a folder.
 pub fn insert(tx: &Tx<'_>, folder: &FolderRef, new: &NewFolder<'_>, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
-        "INSERT INTO folders (id, folder_no, workspace_id, parent_id, name, name_folded, path, created_at, updated_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)",
+        "INSERT INTO folders (id, folder_no, workspace_id, parent_id, name, name_folded, path, created_at, updated_at, \
+         public_key_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9)",
         &[
             &folder.id.to_string(),
             &folder.folder_no,
@@ -215,9 +217,20 @@ pub fn insert(tx: &Tx<'_>, folder: &FolderRef, new: &NewFolder<'_>, now: Timesta
             &folded(&folder.name),
             &new.path,
             &now,
+            &new.public_key_id.map(|id| id.to_string()),
         ],
     )?;
     Ok(())
+}
+
+/// How many folders uploads with a public key made that are still there; no more than `most` are counted.
+pub fn count_made_with(tx: &Tx<'_>, public_key_id: Uuid, most: u32) -> Result<u64, DbError> {
+    let counted = tx.optional(
+        "SELECT count(*) FROM (SELECT 1 AS one FROM folders WHERE public_key_id = ?1 LIMIT ?2) made",
+        &[&public_key_id.to_string(), &most],
+        |row| columns::size(TABLE, row, 0),
+    )?;
+    Ok(counted.unwrap_or_default())
 }
 
 /// Counts a file that came (1) or went (-1).

@@ -181,7 +181,13 @@ pub fn insert(tx: &Tx<'_>, session: &Session) -> Result<(), DbError> {
             &session.webhook_url,
         ],
     )?;
-    usage::change(tx, session.workspace_id, Counted::Session, 1, session.size_bytes)
+    count_one(tx, session, 1)
+}
+
+/// Counts a session that was opened (1) or has ended (-1).
+fn count_one(tx: &Tx<'_>, session: &Session, sign: i64) -> Result<(), DbError> {
+    usage::change(tx, session.workspace_id, Counted::Session, sign, session.size_bytes)?;
+    usage::change_key(tx, session.api_key_id, sign, session.size_bytes)
 }
 
 /// The session with this id.
@@ -452,7 +458,7 @@ pub fn delete(tx: &Tx<'_>, session: &Session) -> Result<(), DbError> {
 /// A session that is no longer open is no longer counted. True when it was one.
 fn uncount(tx: &Tx<'_>, session: &Session, changed: usize) -> Result<bool, DbError> {
     if changed == 1 {
-        usage::change(tx, session.workspace_id, Counted::Session, -1, session.size_bytes)?;
+        count_one(tx, session, -1)?;
     }
     Ok(changed == 1)
 }

@@ -44,8 +44,8 @@ pub const TABLES: [Table; 15] = [
     table!("secrets", ("name"; "value", "previous_value", "rotated_at", "previous_until"), "name > ?1", "?2", "?1, ?2, ?3, ?4, ?5"),
     table!("installation", ("name"; "value"), "name > ?1", "?2", "?1, ?2"),
     // A folder's path is longer than its parent's and begins with it.
-    table!("folders", ("workspace_id", "path"; "id", "folder_no", "parent_id", "name", "created_at", "updated_at", "files_count", "files_bytes", "name_folded", "deleted_at"),
-        "(workspace_id, path) > (?1, ?2)", "?3", "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12"),
+    table!("folders", ("workspace_id", "path"; "id", "folder_no", "parent_id", "name", "created_at", "updated_at", "files_count", "files_bytes", "name_folded", "deleted_at", "public_key_id"),
+        "(workspace_id, path) > (?1, ?2)", "?3", "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13"),
     table!("files", ("id"; "file_no", "workspace_id", "folder_id", "name", "name_folded", "declared_type", "origin_id", "blob_id", "size_bytes", "mime_type", "format", "width", "height", "hash", "tags", "metadata", "custom_id", "upload_source", "is_duplicate", "created_at", "updated_at", "storage", "entity_tag", "api_key_id"),
         "id > ?1", "?2", "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25"),
     table!("file_tags", ("workspace_id", "tag", "created_at", "file_id"; "folder_id", "name_folded", "size_bytes", "updated_at"),

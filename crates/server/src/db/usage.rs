@@ -1,7 +1,8 @@
-//! What a workspace holds: counters beside each workspace, so that a start need not add up a million files.
+//! What a workspace holds: counters beside each workspace, so that a start need not add up a million files. And beside each
+//! key, those of its open sessions.
 //!
 //! Invariant: they change in the same transaction as the files and sessions they count. Only `files` and `sessions`
-//! call `change`.
+//! call `change` and `change_key`.
 
 use uuid::Uuid;
 
@@ -102,6 +103,15 @@ pub(super) fn change(
     Ok(())
 }
 
+/// Adds (`sign` 1) or takes away (`sign` -1) one session of a key. The key's row comes after its workspace's: whoever changes
+/// both does it in this order.
+pub(super) fn change_key(tx: &Tx<'_>, api_key_id: Uuid, sign: i64, size_bytes: u64) -> Result<(), DbError> {
+    let sql =
+        "UPDATE api_keys SET sessions_count = sessions_count + ?2, sessions_bytes = sessions_bytes + ?3 WHERE id = ?1";
+    tx.execute(sql, &[&api_key_id.to_string(), &sign, &(sign * columns::size_to_sql(size_bytes))])?;
+    Ok(())
+}
+
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -151,6 +161,12 @@ pub fn add_up(tx: &Tx<'_>, workspace_id: Uuid) -> Result<(Amount, Amount), DbErr
     Ok((files.unwrap_or_default(), sessions.unwrap_or_default()))
 }
 
+macro_rules! open_sessions_of_key {
+    () => {
+        "FROM sessions s WHERE s.api_key_id = api_keys.id AND s.status = 'uploading'"
+    };
+}
+
 /// Sets the counters to what adding up gives.
 pub fn recount(tx: &Tx<'_>, workspace_id: Uuid) -> Result<(), DbError> {
     let (files, sessions) = add_up(tx, workspace_id)?;
@@ -171,7 +187,34 @@ pub fn recount(tx: &Tx<'_>, workspace_id: Uuid) -> Result<(), DbError> {
          WHERE workspace_id = ?1",
         &[&workspace_id.to_string()],
     )?;
+    tx.execute(
+        concat!(
+            "UPDATE api_keys SET \
+             sessions_count = (SELECT count(*) ",
+            open_sessions_of_key!(),
+            "), sessions_bytes = (SELECT CAST(coalesce(sum(s.size_bytes), 0) AS BIGINT) ",
+            open_sessions_of_key!(),
+            ") WHERE workspace_id = ?1"
+        ),
+        &[&workspace_id.to_string()],
+    )?;
     Ok(())
+}
+
+/// The keys of a workspace whose counters are not what they have open.
+pub fn miscounted_keys(tx: &Tx<'_>, workspace_id: Uuid) -> Result<u64, DbError> {
+    let counted = tx.optional(
+        concat!(
+            "SELECT count(*) FROM api_keys WHERE workspace_id = ?1 AND (sessions_count <> (SELECT count(*) ",
+            open_sessions_of_key!(),
+            ") OR sessions_bytes <> (SELECT coalesce(sum(s.size_bytes), 0) ",
+            open_sessions_of_key!(),
+            "))"
+        ),
+        &[&workspace_id.to_string()],
+        |row| columns::size("api_keys", row, 0),
+    )?;
+    Ok(counted.unwrap_or_default())
 }
 
 /// The folders of a workspace whose counters are not what is in them.

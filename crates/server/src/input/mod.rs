@@ -28,7 +28,7 @@ pub use json::JsonBody;
 pub use media_type::{MediaType, category};
 pub use metadata::Metadata;
 pub use resign_parts::ResignParts;
-pub use start_upload::StartUpload;
+pub use start_upload::{SizeLimit, StartRules, StartUpload, TtlLimit};
 pub use tags::Tags;
 pub use upload_fields::UploadFields;
 pub use webhook_url::WebhookUrl;

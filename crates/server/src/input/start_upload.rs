@@ -7,6 +7,35 @@ use super::{
     CustomId, FileHash, FileName, FolderPath, InvalidInput, JsonBody, MediaType, Metadata, Tags, WebhookUrl, shown,
 };
 
+/// What the caller's key may ask for.
+#[derive(Debug, Clone, Copy)]
+pub struct StartRules {
+    /// Largest file.
+    pub max_file: SizeLimit,
+    /// Longest life of a session.
+    pub ttl: TtlLimit,
+    /// Whether every name gets a random prefix.
+    pub random_prefix: bool,
+}
+
+/// Most bytes of one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SizeLimit {
+    /// How many.
+    pub bytes: u64,
+    /// Where or with what, as the end of "at most … bytes …".
+    pub whose: &'static str,
+}
+
+/// Longest life of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TtlLimit {
+    /// How many seconds.
+    pub seconds: u64,
+    /// With what, as the end of "… seconds"; empty where it is the contract's.
+    pub whose: &'static str,
+}
+
 /// What a client wants to upload.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StartUpload {
@@ -37,7 +66,7 @@ impl StartUpload {
     ///
     /// # Errors
     /// The code of the field.
-    pub fn read(body: &JsonBody, max_file_bytes: u64) -> Result<Self, InvalidInput> {
+    pub fn read(body: &JsonBody, rules: &StartRules) -> Result<Self, InvalidInput> {
         let file_name = match body.text("file_name", ErrorCode::InvalidFileName)? {
             Some(name) => FileName::parse(name)?,
             None => {
@@ -50,12 +79,12 @@ impl StartUpload {
             }
         };
         Ok(Self {
-            file_name: if body.boolean("random_prefix")? == Some(true) {
+            file_name: if body.boolean("random_prefix")? == Some(true) || rules.random_prefix {
                 file_name.with_random_prefix()?
             } else {
                 file_name
             },
-            size_bytes: size(body, max_file_bytes)?,
+            size_bytes: size(body, rules.max_file)?,
             media_type: match body.text("format", ErrorCode::InvalidFormat)? {
                 Some(format) => MediaType::parse(format)?,
                 None => {
@@ -75,7 +104,7 @@ impl StartUpload {
             tags: body.get("tags").map(Tags::parse).transpose()?.unwrap_or_default(),
             metadata: body.get("metadata").map(Metadata::parse).transpose()?,
             custom_id: body.text("custom_id", ErrorCode::InvalidCustomId)?.map(CustomId::parse).transpose()?,
-            ttl_seconds: ttl_seconds(body)?,
+            ttl_seconds: bounded_ttl_seconds(body, rules.ttl)?,
             hash: body.optional_text("hash")?.map(FileHash::parse).transpose()?,
             webhook_url: body.optional_text("webhook_url")?.map(WebhookUrl::parse).transpose()?,
         })
@@ -88,13 +117,25 @@ pub(super) fn ttl_seconds(body: &JsonBody) -> Result<u64, InvalidInput> {
     Ok(given.unwrap_or(DEFAULT_TTL_SECONDS))
 }
 
-fn size(body: &JsonBody, max_file_bytes: u64) -> Result<u64, InvalidInput> {
+/// The same, where it may be no longer.
+fn bounded_ttl_seconds(body: &JsonBody, limit: TtlLimit) -> Result<u64, InvalidInput> {
+    let given = body.whole_number("ttl_seconds", ErrorCode::InvalidTtl, "seconds", 1..=MAX_TTL_SECONDS)?;
+    match given {
+        Some(given) if given > limit.seconds => {
+            let allowed = format!("a whole number of seconds from 1 to {}{}", limit.seconds, limit.whose);
+            Err(InvalidInput::new(ErrorCode::InvalidTtl, "ttl_seconds", given, allowed))
+        }
+        given => Ok(given.unwrap_or(DEFAULT_TTL_SECONDS.min(limit.seconds))),
+    }
+}
+
+fn size(body: &JsonBody, max_file: SizeLimit) -> Result<u64, InvalidInput> {
     // 2^53 - 1: beyond it, JSON readers lose bytes. What lies between that and the limit is a size, only too large.
     let size = body.whole_number("size", ErrorCode::InvalidSize, "bytes", 1..=9_007_199_254_740_991)?;
     let size = size
         .ok_or_else(|| InvalidInput::new(ErrorCode::InvalidSize, "size", "missing", "the size of the file in bytes"))?;
-    if size > max_file_bytes {
-        let allowed = format!("at most {max_file_bytes} bytes on this server");
+    if size > max_file.bytes {
+        let allowed = format!("at most {} bytes {}", max_file.bytes, max_file.whose);
         return Err(InvalidInput::new(ErrorCode::FileTooLarge, "size", shown(size), allowed));
     }
     Ok(size)

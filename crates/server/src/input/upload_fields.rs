@@ -54,6 +54,13 @@ impl UploadFields {
         })
     }
 
+    /// The same; `always`: with a random prefix, asked for or not.
+    #[must_use]
+    pub fn with_prefix(mut self, always: bool) -> Self {
+        self.random_prefix |= always;
+        self
+    }
+
     /// What can be wrong with the file's hash and name before its bytes have come.
     ///
     /// # Errors

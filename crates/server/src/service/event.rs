@@ -54,6 +54,27 @@ pub(super) struct NamedUrl<'a> {
     pub(super) api_key_id: Uuid,
 }
 
+/// Who is told: the webhook, if it is one of a workspace, or the key of the upload; and the URL.
+type Receiver = (Option<Uuid>, Option<Uuid>, String);
+
+impl NamedUrl<'_> {
+    fn receiver(self) -> Receiver {
+        (None, Some(self.api_key_id), self.url.to_owned())
+    }
+}
+
+/// The webhooks of a workspace that want to know.
+fn webhooks_of(tx: &Tx<'_>, workspace_id: Uuid, kind: EventKind) -> Result<Vec<Receiver>, DbError> {
+    let wants = |webhook: &webhooks::Webhook| webhook.events.iter().any(|event| event == kind.as_str());
+    let subscribed = webhooks::list(tx, workspace_id)?.into_iter().filter(wants);
+    Ok(subscribed.map(|webhook| (Some(webhook.id), None, webhook.url)).collect())
+}
+
+/// How it is told that a file became visible.
+fn kind_of(replaced: Option<&File>) -> EventKind {
+    if replaced.is_some() { EventKind::FileReplaced } else { EventKind::FileCreated }
+}
+
 /// Writes events. Clones share it.
 #[derive(Clone)]
 pub struct Events {
@@ -78,16 +99,34 @@ impl Events {
         self.bell.notify_one();
     }
 
-    /// A file became visible; `replaced` was there under its name. `named` came with the upload.
+    /// A file became visible; `replaced` was there under its name. `named` came with the upload: with `hides_replaced` its
+    /// receiver is told of a new file, because the one before is none of the uploader's.
     pub(super) fn file_published(
         &self,
         tx: &Tx<'_>,
         file: &File,
         replaced: Option<&File>,
         named: Option<NamedUrl<'_>>,
+        hides_replaced: bool,
     ) -> Result<(), DbError> {
-        let kind = if replaced.is_some() { EventKind::FileReplaced } else { EventKind::FileCreated };
-        self.tell(tx, kind, file.workspace_id, file.origin_id, named, |workspace_no| {
+        if let (Some(_), Some(named), true) = (replaced, named, hides_replaced) {
+            self.tell_of_file(tx, file, replaced, webhooks_of(tx, file.workspace_id, EventKind::FileReplaced)?)?;
+            return self.tell_of_file(tx, file, None, vec![named.receiver()]);
+        }
+        let kind = kind_of(replaced);
+        let mut receivers = webhooks_of(tx, file.workspace_id, kind)?;
+        receivers.extend(named.map(NamedUrl::receiver));
+        self.tell_of_file(tx, file, replaced, receivers)
+    }
+
+    fn tell_of_file(
+        &self,
+        tx: &Tx<'_>,
+        file: &File,
+        replaced: Option<&File>,
+        receivers: Vec<Receiver>,
+    ) -> Result<(), DbError> {
+        self.tell(tx, kind_of(replaced), file.workspace_id, file.origin_id, receivers, |workspace_no| {
             let mut data = self.of_file(file, workspace_no);
             if let (Some(members), Some(replaced)) = (data.as_object_mut(), replaced) {
                 members.insert("replaced".to_owned(), json!({"id": replaced.id, "file_no": replaced.file_no}));
@@ -99,14 +138,19 @@ impl Events {
     /// A file is gone.
     pub(super) fn file_deleted(&self, tx: &Tx<'_>, file: &File) -> Result<(), DbError> {
         let kind = EventKind::FileDeleted;
-        self.tell(tx, kind, file.workspace_id, file.origin_id, None, |workspace_no| self.of_file(file, workspace_no))
+        let receivers = webhooks_of(tx, file.workspace_id, kind)?;
+        self.tell(tx, kind, file.workspace_id, file.origin_id, receivers, |workspace_no| {
+            self.of_file(file, workspace_no)
+        })
     }
 
     /// An upload was not completed in time.
     pub(super) fn upload_expired(&self, tx: &Tx<'_>, session: &Session) -> Result<(), DbError> {
         let kind = EventKind::UploadExpired;
         let named = session.webhook_url.as_deref().map(|url| NamedUrl { url, api_key_id: session.api_key_id });
-        self.tell(tx, kind, session.workspace_id, session.file_id, named, |workspace_no| {
+        let mut receivers = webhooks_of(tx, session.workspace_id, kind)?;
+        receivers.extend(named.map(NamedUrl::receiver));
+        self.tell(tx, kind, session.workspace_id, session.file_id, receivers, |workspace_no| {
             json!({
                 "session_id": session.id,
                 "uuid": session.file_id,
@@ -134,13 +178,9 @@ impl Events {
         kind: EventKind,
         workspace_id: Uuid,
         subject_id: Uuid,
-        named: Option<NamedUrl<'_>>,
+        receivers: Vec<Receiver>,
         data: impl FnOnce(&str) -> Value,
     ) -> Result<(), DbError> {
-        let wants = |webhook: &webhooks::Webhook| webhook.events.iter().any(|event| event == kind.as_str());
-        let subscribed = webhooks::list(tx, workspace_id)?.into_iter().filter(wants);
-        let mut receivers: Vec<_> = subscribed.map(|webhook| (Some(webhook.id), None, webhook.url)).collect();
-        receivers.extend(named.map(|named| (None, Some(named.api_key_id), named.url.to_owned())));
         if receivers.is_empty() {
             return Ok(());
         }

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::error::WorkspaceError;
 use super::event::Events;
-use super::folder::ensure_folder;
+use super::folder::{FolderMaker, ensure_folder};
 use super::key::Identity;
 use super::publish::discard_blob;
 use crate::db::file_list::{self, FileFilter, FileOrder, FilePage};
@@ -155,6 +155,7 @@ impl Files {
         name: Option<FileName>,
         folder: Option<FolderPath>,
     ) -> Result<File, WorkspaceError> {
+        let api_key_id = identity.api_key_id;
         self.change(identity, file_no, move |tx, file| {
             let name = match name.map(|name| name.with_extension_of(&file.name)).transpose() {
                 Ok(name) => name.map_or_else(|| file.name.clone(), |name| name.as_str().to_owned()),
@@ -174,9 +175,12 @@ impl Files {
             {
                 return Ok(Err(WorkspaceError::FileExists(new_path)));
             }
-            let folder_id = ensure_folder(tx, file.workspace_id, &path)?.map_or(root, |folder| folder.id);
+            let maker = FolderMaker::unlimited(file.workspace_id);
+            let folder_id = ensure_folder(tx, maker, &path)?.map_or(root, |folder| folder.id);
             let format = MediaType::parse(&file.mime_type).map_or(file.format.clone(), |mime| mime.extension(&name));
-            files::rename(tx, &file, folder_id, &name, &format, Timestamp::now())?;
+            // Whoever puts a file at a path answers for it from then on: the public key it came with replaces it no more.
+            let place = files::NewPlace { folder_id, name: &name, format: &format, api_key_id };
+            files::rename(tx, &file, &place, Timestamp::now())?;
             find(tx, file.workspace_id, file.file_no)
         })
         .await

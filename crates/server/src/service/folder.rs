@@ -8,35 +8,58 @@ use uuid::Uuid;
 use super::error::WorkspaceError;
 use super::key::Identity;
 use super::number::free_number;
+use crate::db::api_keys::ApiKey;
 use crate::db::folders::{self, Folder, FolderOrder, FolderRef, NewFolder};
 use crate::db::{Db, DbError, Durability, Timestamp, Tx, files, workspaces};
 use crate::input::FolderName;
 
+/// Whose folders are made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FolderMaker {
+    /// The workspace.
+    workspace_id: Uuid,
+    /// The public key that makes them: those are counted.
+    public_key_id: Option<Uuid>,
+}
+
+impl FolderMaker {
+    /// Somebody who may make as many as they like.
+    pub(super) fn unlimited(workspace_id: Uuid) -> Self {
+        Self { workspace_id, public_key_id: None }
+    }
+
+    /// The holder of a key.
+    pub(super) fn of(key: &ApiKey) -> Self {
+        Self { workspace_id: key.workspace_id, public_key_id: key.is_public().then_some(key.id) }
+    }
+}
+
 /// The folder of `path`, made with all folders above it where they are missing. `None` for the root.
-pub(super) fn ensure_folder(tx: &Tx<'_>, workspace_id: Uuid, path: &str) -> Result<Option<FolderRef>, DbError> {
+pub(super) fn ensure_folder(tx: &Tx<'_>, maker: FolderMaker, path: &str) -> Result<Option<FolderRef>, DbError> {
     if path.is_empty() {
         return Ok(None);
     }
-    if let Some(folder) = folders::find_by_path(tx, workspace_id, path)? {
+    if let Some(folder) = folders::find_by_path(tx, maker.workspace_id, path)? {
         return Ok(Some(folder));
     }
     // As deep as a path may have levels: 32.
     let (parent_path, name) = files::split(path);
-    let parent = ensure_folder(tx, workspace_id, parent_path)?;
-    let parent_id = parent.map_or_else(|| folders::root(workspace_id), |parent| parent.id);
-    insert_folder(tx, workspace_id, parent_id, name, path).map(Some)
+    let parent = ensure_folder(tx, maker, parent_path)?;
+    let parent_id = parent.map_or_else(|| folders::root(maker.workspace_id), |parent| parent.id);
+    insert_folder(tx, maker, parent_id, name, path).map(Some)
 }
 
 fn insert_folder(
     tx: &Tx<'_>,
-    workspace_id: Uuid,
+    maker: FolderMaker,
     parent_id: Uuid,
     name: &str,
     path: &str,
 ) -> Result<FolderRef, DbError> {
     let folder_no = free_number(|number| folders::is_folder_no_taken(tx, number))?;
     let folder = FolderRef { id: Uuid::now_v7(), folder_no, name: name.to_owned() };
-    folders::insert(tx, &folder, &NewFolder { workspace_id, parent_id, path }, Timestamp::now())?;
+    let FolderMaker { workspace_id, public_key_id } = maker;
+    folders::insert(tx, &folder, &NewFolder { workspace_id, parent_id, path, public_key_id }, Timestamp::now())?;
     Ok(folder)
 }
 
@@ -125,7 +148,8 @@ impl Folders {
             if folders::find_by_path(tx, workspace_id, &path)?.is_some() {
                 return Ok(Err(WorkspaceError::FolderExists(path)));
             }
-            let made = insert_folder(tx, workspace_id, parent_id, name.as_str(), &path)?;
+            let maker = FolderMaker::unlimited(workspace_id);
+            let made = insert_folder(tx, maker, parent_id, name.as_str(), &path)?;
             found_again(tx, workspace_id, &made.folder_no).map(Ok)
         });
         made.await?

@@ -410,8 +410,10 @@ impl Fsck {
 
     async fn check_counters(&self, usage: Usage, report: &mut Report) -> Result<(), FsckError> {
         let id = usage.workspace_id;
-        let looked = self.db.read(move |tx| Ok((usage::add_up(tx, id)?, usage::miscounted_folders(tx, id)?)));
-        if looked.await? == ((usage.files, usage.sessions), 0) {
+        let looked = self.db.read(move |tx| {
+            Ok((usage::add_up(tx, id)?, usage::miscounted_folders(tx, id)?, usage::miscounted_keys(tx, id)?))
+        });
+        if looked.await? == ((usage.files, usage.sessions), 0, 0) {
             return Ok(());
         }
         // Once more, with nothing in between.
@@ -420,15 +422,16 @@ impl Fsck {
             workspaces::lock(tx, id)?;
             let counted = usage::find(tx, id)?.map(|usage| (usage.files, usage.sessions));
             let (real, folders) = (usage::add_up(tx, id)?, usage::miscounted_folders(tx, id)?);
-            let differ = counted.filter(|counted| *counted != real || folders > 0);
+            let keys = usage::miscounted_keys(tx, id)?;
+            let differ = counted.filter(|counted| *counted != real || folders + keys > 0);
             if repair && differ.is_some() {
                 usage::recount(tx, id)?;
             }
-            Ok(differ.map(|counted| (counted, real, folders)))
+            Ok(differ.map(|counted| (counted, real, folders, keys)))
         });
-        if let Some(((files, sessions), (real_files, real_sessions), folders)) = compared.await? {
+        if let Some(((files, sessions), (real_files, real_sessions), folders, keys)) = compared.await? {
             let detail = format!(
-                "counted {} files of {} bytes and {} sessions of {}; there are {} of {} and {} of {}; {folders} folders are miscounted",
+                "counted {} files of {} bytes and {} sessions of {}; there are {} of {} and {} of {}; {folders} folders and {keys} keys are miscounted",
                 files.count,
                 files.bytes,
                 sessions.count,

@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::secret::SecretName;
-use crate::db::api_keys::{self, ApiKey, KeyKind};
-use crate::db::usage::WorkspaceLimits;
+use crate::db::api_keys::{self, ApiKey, KeyKind, Permissions};
+use crate::db::usage::{Amount, WorkspaceLimits};
 use crate::db::workspaces::Workspace;
 use crate::db::{Db, DbError, Timestamp, Tx};
 use crate::mac::{keyed, to_hex};
@@ -35,6 +35,15 @@ pub struct Identity {
     pub limits: WorkspaceLimits,
     /// What it may do.
     pub kind: KeyKind,
+    /// What it may do beyond that, if it is public.
+    pub permissions: Permissions,
+}
+
+impl Identity {
+    /// Whether the key is one that strangers may have.
+    pub fn is_public(&self) -> bool {
+        self.kind == KeyKind::Public
+    }
 }
 
 /// A key that was just made, and the only time it is known.
@@ -51,12 +60,26 @@ pub struct NewKey {
 /// # Errors
 /// When the database fails.
 pub fn create_key(tx: &Tx<'_>, workspace: &Workspace, kind: KeyKind) -> Result<NewKey, DbError> {
+    create(tx, workspace, kind, Permissions::default())
+}
+
+/// Makes a public key for the workspace, which may do more than others.
+///
+/// # Errors
+/// When the database fails.
+pub fn create_public_key(tx: &Tx<'_>, workspace: &Workspace, permissions: Permissions) -> Result<NewKey, DbError> {
+    create(tx, workspace, KeyKind::Public, permissions)
+}
+
+fn create(tx: &Tx<'_>, workspace: &Workspace, kind: KeyKind, permissions: Permissions) -> Result<NewKey, DbError> {
     let stored = ApiKey {
         id: Uuid::now_v7(),
         workspace_id: workspace.id,
         workspace_no: workspace.workspace_no.clone(),
         limits: WorkspaceLimits::default(),
         kind,
+        permissions,
+        sessions: Amount::default(),
         created_at: Timestamp::now(),
         revoked_at: None,
         keeps_sessions: false,
@@ -103,6 +126,7 @@ pub async fn identify(db: &Db, key: &str) -> Result<Option<Identity>, DbError> {
         workspace_no: key.workspace_no,
         limits: key.limits,
         kind: key.kind,
+        permissions: key.permissions,
     }))
 }
 

@@ -10,6 +10,7 @@ pub mod fsck;
 pub mod key;
 pub mod move_files;
 mod number;
+pub mod public_keys;
 mod publish;
 pub mod record;
 pub mod secret;

@@ -1,13 +1,21 @@
 //! Making a blob visible as a file, under its path.
+//!
+//! Invariant: a public key takes a path only if it is free or the file there was put there with the same key, unless its
+//! permissions say more. That is decided in the transaction that publishes ([`Place::find`]), whose result alone lets a
+//! file be published; starting an upload asks the same, so that nobody sends bytes in vain.
 
+use partway_api::ErrorCode;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::event::{Events, NamedUrl};
-use super::folder::ensure_folder;
+use super::folder::{FolderMaker, ensure_folder};
 use super::number::free_number;
+use super::public_keys::PublicLimits;
+use crate::db::api_keys::{self, ApiKey};
 use crate::db::files::{self, File};
 use crate::db::{DbError, Timestamp, Tx, folders, garbage};
+use crate::input::{InvalidInput, shown};
 use crate::media::FileType;
 use crate::storage::{BlobRef, StorageKind};
 
@@ -45,23 +53,70 @@ pub(super) fn replaced_bytes(tx: &Tx<'_>, workspace_id: Uuid, folder: &str, name
     Ok(replaced.map_or(0, |replaced| replaced.size_bytes))
 }
 
+/// A path that a key may put a file at, as long as the transaction lasts in which it was found.
+pub(super) struct Place {
+    key: ApiKey,
+    replaced: Option<File>,
+}
+
+impl Place {
+    /// The key that was asked for.
+    pub(super) fn key(&self) -> &ApiKey {
+        &self.key
+    }
+
+    /// The place of a file, for an upload that was begun with this key; or why the key may not put one there. Nothing is
+    /// changed. The workspace must be locked where a file is to be published.
+    pub(super) fn find(
+        tx: &Tx<'_>,
+        limits: &PublicLimits,
+        api_key_id: Uuid,
+        folder: &str,
+        name: &str,
+    ) -> Result<Result<Self, InvalidInput>, DbError> {
+        let key = api_keys::find(tx, api_key_id)?.ok_or_else(|| DbError::Corrupt {
+            table: "api_keys",
+            problem: format!("key {api_key_id} does not exist"),
+        })?;
+        let folder_id = match folder {
+            "" => Some(folders::root(key.workspace_id)),
+            path => folders::find_by_path(tx, key.workspace_id, path)?.map(|folder| folder.id),
+        };
+        let Some(folder_id) = folder_id else {
+            let refused = limits.check_new_folders(tx, &key, folder)?;
+            return Ok(refused.map(|()| Self { key, replaced: None }));
+        };
+        let replaced = files::find_in(tx, folder_id, name)?;
+        let may_replace = |there: &File| key.may_replace() || there.api_key_id == Some(api_key_id);
+        if replaced.as_ref().is_some_and(|there| !may_replace(there)) {
+            let path = files::join(folder, name);
+            let was = format!("{}, and {} is a file that was not made with this key", shown(name), shown(path));
+            let allowed = "a name that is free in the folder; with `random_prefix` every name is";
+            return Ok(Err(InvalidInput::new(ErrorCode::FileExists, "file_name", was, allowed)));
+        }
+        Ok(Ok(Self { key, replaced }))
+    }
+}
+
 /// Makes the file visible. A file that was at its path is gone from then on, and its blob garbage, kept
-/// for as long as `keep_seconds` says. The workspace must be locked.
+/// for as long as `keep_seconds` says. The workspace must be locked, and the place found in the same transaction.
 pub(super) fn publish_file(
     tx: &Tx<'_>,
     events: &Events,
     draft: FileDraft,
+    place: Place,
     keep_seconds: impl FnOnce(StorageKind) -> u64,
 ) -> Result<File, DbError> {
-    let folder = ensure_folder(tx, draft.workspace_id, &draft.folder)?;
+    let Place { key, replaced } = place;
+    let folder = ensure_folder(tx, FolderMaker::of(&key), &draft.folder)?;
     let path = files::join(&draft.folder, &draft.name);
+    // A public key learns nothing of files that others made.
+    let made_with = key.is_public().then_some(key.id);
     let is_duplicate = match &draft.hash {
         // A CRC of 64 bits is no proof that two files are the same.
-        Some(hash) if hash.starts_with("blake3:") => files::has_hash(tx, draft.workspace_id, hash)?,
+        Some(hash) if hash.starts_with("blake3:") => files::has_hash(tx, draft.workspace_id, hash, made_with)?,
         _ => false,
     };
-    let folder_id = folder.as_ref().map_or_else(|| folders::root(draft.workspace_id), |folder| folder.id);
-    let replaced = files::find_in(tx, folder_id, &draft.name)?;
     if let Some(replaced) = &replaced {
         files::delete(tx, replaced)?;
         discard_blob(tx, replaced, garbage::Reason::Replaced, keep_seconds)?;
@@ -94,10 +149,12 @@ pub(super) fn publish_file(
         origin_id: replaced.as_ref().map_or(draft.id, |replaced| replaced.origin_id),
         storage: draft.blob.storage,
         entity_tag: draft.entity_tag,
+        api_key_id: Some(draft.api_key_id),
     };
     files::insert(tx, &file)?;
     let named = draft.webhook_url.as_deref().map(|url| NamedUrl { url, api_key_id: draft.api_key_id });
-    events.file_published(tx, &file, replaced.as_ref(), named)?;
+    let hides_replaced = key.is_public() && replaced.as_ref().is_some_and(|there| there.api_key_id != Some(key.id));
+    events.file_published(tx, &file, replaced.as_ref(), named, hides_replaced)?;
     Ok(file)
 }
 

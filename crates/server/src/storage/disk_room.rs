@@ -14,6 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct DiskState {
     /// Free for this user.
     pub free_bytes: u64,
+    /// How much there is in all.
+    pub size_bytes: u64,
     /// Promised to uploads under way, and not yet written.
     pub promised_bytes: u64,
     /// What files leave free (`storage.min_free_bytes`).
@@ -32,7 +34,7 @@ impl DiskState {
     }
 
     fn check(&self, wanted_bytes: u64) -> io::Result<()> {
-        let Self { free_bytes, promised_bytes, kept_bytes } = self;
+        let Self { free_bytes, promised_bytes, kept_bytes, .. } = self;
         if *free_bytes >= kept_bytes.saturating_add(*promised_bytes).saturating_add(wanted_bytes) {
             return Ok(());
         }
@@ -70,7 +72,8 @@ impl DiskRoom {
         let promised_bytes = self.promised_bytes.load(Ordering::SeqCst);
         let disk = rustix::fs::statvfs(&self.root)?;
         let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
-        Ok(DiskState { free_bytes, promised_bytes, kept_bytes: self.min_free_bytes })
+        let size_bytes = disk.f_blocks.saturating_mul(disk.f_frsize);
+        Ok(DiskState { free_bytes, size_bytes, promised_bytes, kept_bytes: self.min_free_bytes })
     }
 
     /// Promises `bytes`. Blocks.

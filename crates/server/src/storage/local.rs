@@ -62,7 +62,7 @@ impl LocalStore {
         self.root.join(format!("{:02x}", blob_id.as_bytes()[15]))
     }
 
-    fn path(&self, blob_id: Uuid) -> PathBuf {
+    pub(super) fn path(&self, blob_id: Uuid) -> PathBuf {
         self.shard(blob_id).join(blob_id.to_string())
     }
 

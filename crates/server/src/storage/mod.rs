@@ -14,6 +14,7 @@ mod disk_room;
 mod error;
 pub mod filesystem;
 mod kind;
+mod late_room;
 mod local;
 mod local_blobs;
 mod part_writer;

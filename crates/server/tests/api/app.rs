@@ -92,6 +92,11 @@ impl TestApp {
         self.http.request(method, self.url(path)).bearer_auth(&self.private_key)
     }
 
+    /// A request with any key.
+    pub fn request_with(&self, key: &str, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, self.url(path)).bearer_auth(key)
+    }
+
     pub async fn post(&self, path: &str, body: &Value) -> Response {
         self.request(Method::POST, path).json(body).send().await.unwrap()
     }

@@ -281,6 +281,7 @@ async fn the_last_bytes_of_a_tebibyte_come_at_once_and_memory_stays_small() {
         is_duplicate: false,
         storage: partway_server::storage::StorageKind::Local,
         entity_tag: None,
+        api_key_id: None,
         created_at: Timestamp::now(),
         updated_at: Timestamp::now(),
         origin_id: Uuid::now_v7(),

@@ -29,6 +29,7 @@ mod pace;
 mod part;
 mod peers;
 mod permissions;
+mod public_keys;
 mod rate_limits;
 mod remote;
 mod resign;

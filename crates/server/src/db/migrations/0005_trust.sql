@@ -16,6 +16,9 @@ ALTER TABLE api_keys ADD COLUMN sessions_bytes BIGINT NOT NULL DEFAULT 0;
 UPDATE api_keys SET
     sessions_count = (SELECT count(*) FROM sessions s WHERE s.api_key_id = api_keys.id AND s.status = 'uploading'),
     sessions_bytes = (SELECT coalesce(sum(s.size_bytes), 0) FROM sessions s WHERE s.api_key_id = api_keys.id AND s.status = 'uploading');
+-- The public key whose upload made the folder: it may make so many.
+ALTER TABLE folders ADD COLUMN public_key_id TEXT;
+CREATE INDEX folders_by_public_key ON folders (public_key_id) WHERE public_key_id IS NOT NULL;
 CREATE INDEX sessions_by_key ON sessions (api_key_id, status, id);
 
 -- When the session ended; NULL while it takes parts. Rows are deleted some days after that.

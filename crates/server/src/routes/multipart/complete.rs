@@ -12,12 +12,13 @@ use crate::middleware::{ApiJson, Caller};
 use crate::openapi::error_responses;
 use crate::service::record::file_record;
 
-error_responses!(CompleteErrors: ANY, KEY, JSON, [InvalidParameter, UuidMismatch, PartsMissing, ChecksumMismatch, Forbidden, StorageLimitExceeded, SessionNotFound, SessionExpired, SessionAborted, InsufficientStorage]);
+error_responses!(CompleteErrors: ANY, KEY, JSON, [InvalidParameter, UuidMismatch, PartsMissing, ChecksumMismatch, Forbidden, StorageLimitExceeded, FileExists, SessionNotFound, SessionExpired, SessionAborted, InsufficientStorage]);
 
 /// Complete an upload
 ///
 /// Once it answers 201, the bytes and the record are durable. Repeating it gives the same record, as long as ended sessions are remembered
-/// (`limits.forget_sessions_seconds`).
+/// (`limits.forget_sessions_seconds`). An upload that was started
+/// with a public key never replaces a file that was not made with it: 409, and the session stays as it is.
 #[utoipa::path(
     post,
     path = "/api/v1/multipart/complete",

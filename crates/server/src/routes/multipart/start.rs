@@ -16,7 +16,7 @@ use crate::openapi::error_responses;
 use crate::service::key::public_key;
 use crate::service::upload::{Idempotency, Started};
 
-error_responses!(StartErrors: ANY, KEY, JSON, [FileNameRequired, InvalidFileName, InvalidSize, InvalidFormat, InvalidFolder, InvalidTags, InvalidMetadata, InvalidCustomId, InvalidTtl, InvalidParameter, StorageLimitExceeded, IdempotencyKeyReused, FileTooLarge, InsufficientStorage]);
+error_responses!(StartErrors: ANY, KEY, JSON, [FileNameRequired, InvalidFileName, InvalidSize, InvalidFormat, InvalidFolder, InvalidTags, InvalidMetadata, InvalidCustomId, InvalidTtl, InvalidParameter, Forbidden, StorageLimitExceeded, FileExists, IdempotencyKeyReused, FileTooLarge, InsufficientStorage]);
 
 /// Start an upload
 ///
@@ -53,7 +53,7 @@ pub async fn start_multipart(
 ) -> Result<(StatusCode, Json<StartResponse>), ApiError> {
     let key = headers.get("idempotency-key").map(IdempotencyKey::parse).transpose()?;
     let idempotency = key.map(|key| Idempotency { key, request_sha256: body.sha256() });
-    let upload = StartUpload::read(&body, app.uploads.max_file_bytes(&identity))?;
+    let upload = StartUpload::read(&body, &app.uploads.rules(&identity))?;
     let started = app.uploads.start(&identity, upload, idempotency).await?;
     let public_key_id =
         if identity.kind == KeyKind::Public { Some(identity.api_key_id) } else { started.public_key_id };

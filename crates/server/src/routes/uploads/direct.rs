@@ -12,13 +12,14 @@ use crate::app::App;
 use crate::db::files::File;
 use crate::delivery::headers_at_store;
 use crate::error::ApiError;
-use crate::input::{FileName, InvalidInput, MediaType, UploadFields};
+use crate::input::{FileName, InvalidInput, MediaType, SizeLimit, UploadFields};
 use crate::middleware::Caller;
 use crate::openapi::error_responses;
 use crate::pace::PaceLimits;
 use crate::service::key::Identity;
+use crate::service::public_keys::check_webhook_url;
 use crate::service::record::file_record;
-use crate::service::upload::{Expected, Source, UploadError};
+use crate::service::upload::{Expected, MOST_IN_ONE_REQUEST, Source, UploadError};
 
 /// What a form may have around its file.
 const MAX_AROUND_BYTES: u64 = (MAX_FORM_FIELDS * 2 * MAX_FORM_FIELD_BYTES) as u64;
@@ -67,12 +68,13 @@ pub struct UploadForm {
     hash: Option<String>,
 }
 
-error_responses!(UploadErrors: ANY, KEY, [Forbidden, FileRequired, FileNameRequired, InvalidFileName, InvalidFolder, InvalidTags, InvalidMetadata, InvalidCustomId, InvalidParameter, ChecksumMismatch, PartSizeMismatch, StorageLimitExceeded, RequestTimeout, FileTooLarge, PayloadTooLarge, UnsupportedMediaType, InsufficientStorage]);
+error_responses!(UploadErrors: ANY, KEY, [FileRequired, FileNameRequired, InvalidFileName, InvalidFolder, InvalidTags, InvalidMetadata, InvalidCustomId, InvalidParameter, ChecksumMismatch, PartSizeMismatch, Forbidden, StorageLimitExceeded, RequestTimeout, FileExists, FileTooLarge, PayloadTooLarge, UnsupportedMediaType, InsufficientStorage]);
 
 /// Upload a file in one request
 ///
 /// For files up to `limits.max_direct_bytes`. The form's fields may come in any order; the file is streamed to storage.
-/// Once it answers 201, the bytes and the record are durable.
+/// Once it answers 201, the bytes and the record are durable. A public key replaces only files that were made with it; a form
+/// that says `file_name` and `folder` before its file is refused before the file is read, so a `random_prefix` belongs there, too.
 #[utoipa::path(
     post,
     path = "/api/v1/uploads",
@@ -105,10 +107,10 @@ pub async fn create_upload(
 }
 
 async fn store(app: &App, identity: &Identity, request: Request) -> Result<File, ApiError> {
-    let max_bytes = app.config.limits.max_direct.0.min(app.uploads.max_file_bytes(identity));
+    let max_file = max_file(app, identity);
     let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > max_bytes.saturating_add(MAX_AROUND_BYTES)) {
-        return Err(UploadError::FileTooLarge { limit_bytes: max_bytes }.into());
+    if length.is_some_and(|length| length > max_file.bytes.saturating_add(MAX_AROUND_BYTES)) {
+        return Err(UploadError::FileTooLarge(max_file).into());
     }
     let _turn = app.uploads.begin_direct(identity).await?;
     let mut form = Form::open(request, PaceLimits::new(&app.config.http))?;
@@ -117,13 +119,18 @@ async fn store(app: &App, identity: &Identity, request: Request) -> Result<File,
         .await?
         .ok_or_else(|| InvalidInput::new(ErrorCode::FileRequired, "file", "missing", "one file"))?;
     // Mistakes that have been made by now are told before the file is read.
-    let known = form.fields()?;
+    let known = form.fields()?.with_prefix(identity.permissions.random_prefix);
     let content_type = file.content_type();
     known.check_before_bytes()?;
+    check_webhook_url(identity, known.webhook_url.as_ref())?;
     app.uploads.check_webhook(known.webhook_url.as_ref()).await?;
-    let expected = expected(&known, &file, max_bytes, length);
+    // What comes behind the file may still change the path of a form that has not said so far.
+    if let (Some(name), true, false) = (&known.file_name, form.has("folder"), known.random_prefix) {
+        app.uploads.check_path(identity, &known.folder, name).await?;
+    }
+    let expected = expected(&known, &file, max_file, length);
     let received = app.uploads.receive_whole(identity, expected, file.bytes()).await?;
-    let (fields, name) = match rest(app, &mut form, &known).await {
+    let (fields, name) = match rest(app, identity, &mut form, &known).await {
         Ok(rest) => rest,
         Err(error) => {
             received.give_up().await?;
@@ -134,13 +141,28 @@ async fn store(app: &App, identity: &Identity, request: Request) -> Result<File,
     Ok(app.uploads.publish_whole(identity, received, name, &declared, fields, Source::Api).await?)
 }
 
+/// Most bytes of a file that the caller sends in one request.
+fn max_file(app: &App, identity: &Identity) -> SizeLimit {
+    let (of_file, in_one_request) = (app.uploads.max_file(identity), app.config.limits.max_direct.0);
+    match of_file.bytes > in_one_request || !identity.is_public() {
+        true => SizeLimit { bytes: of_file.bytes.min(in_one_request), whose: MOST_IN_ONE_REQUEST },
+        false => of_file,
+    }
+}
+
 /// What the form says in all, once its file has been read.
-async fn rest(app: &App, form: &mut Form, known: &UploadFields) -> Result<(UploadFields, FileName), UploadError> {
+async fn rest(
+    app: &App,
+    identity: &Identity,
+    form: &mut Form,
+    known: &UploadFields,
+) -> Result<(UploadFields, FileName), UploadError> {
     // A second file is refused there.
     form.next_file().await?;
-    let fields = form.fields()?;
+    let fields = form.fields()?.with_prefix(identity.permissions.random_prefix);
     fields.check_before_bytes()?;
     if fields.webhook_url != known.webhook_url {
+        check_webhook_url(identity, fields.webhook_url.as_ref())?;
         app.uploads.check_webhook(fields.webhook_url.as_ref()).await?;
     }
     let name = fields.stored_name(None)?;
@@ -148,11 +170,11 @@ async fn rest(app: &App, form: &mut Form, known: &UploadFields) -> Result<(Uploa
 }
 
 /// What is known of the file before it is read. Its name may come behind it.
-fn expected(known: &UploadFields, file: &FileField, max_bytes: u64, length: Option<u64>) -> Expected {
+fn expected(known: &UploadFields, file: &FileField, max_file: SizeLimit, length: Option<u64>) -> Expected {
     let own_name = || file.own_name().and_then(FileName::nearest);
     let name = known.file_name.clone().or_else(own_name);
     let name = name.as_ref().map_or("file", FileName::as_str);
     let declared = MediaType::guess(file.content_type().as_deref(), name);
     let at_least_bytes = length.map(|length| length.saturating_sub(MAX_AROUND_BYTES));
-    Expected { max_bytes, at_least_bytes, about_bytes: length, headers: headers_at_store(name, declared.as_str()) }
+    Expected { max_file, at_least_bytes, about_bytes: length, headers: headers_at_store(name, declared.as_str()) }
 }

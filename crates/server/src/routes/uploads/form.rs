@@ -130,6 +130,11 @@ impl Form {
         }
     }
 
+    /// Whether the field has come, with something in it.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.fields.contains_key(name)
+    }
+
     /// What the fields say that have come.
     ///
     /// # Errors

@@ -10,11 +10,11 @@ use crate::db::files::File;
 use crate::db::sessions::{self, Session, Status};
 use crate::db::usage::{self, Amount, Usage};
 use crate::db::{DbError, Durability, Tx, parts, workspaces};
-use crate::input::{FileHash, HashKind, MediaType};
+use crate::input::{FileHash, HashKind, InvalidInput, MediaType};
 use crate::media::FileType;
 use crate::service::file::keep_seconds;
 use crate::service::key::Identity;
-use crate::service::publish::{FileDraft, publish_file, replaced_bytes};
+use crate::service::publish::{FileDraft, Place, publish_file, replaced_bytes};
 use crate::storage::StorageKind;
 
 /// How files that clients send say where they came from.
@@ -180,6 +180,8 @@ pub(super) enum Published {
     NoRoom(Room),
     /// The session began anew with another blob, on another node.
     Changed,
+    /// Its key may put no file at its path; nothing has changed.
+    Refused(InvalidInput),
 }
 
 /// Whether the workspace's files would grow beyond its limit. A session has its room since it was started, less the file that it
@@ -197,6 +199,7 @@ impl Records {
     /// Makes the session's file visible and completes the session, in one transaction, unless it has ended.
     pub(super) async fn publish(&self, session_id: Uuid, draft: FileDraft) -> Result<Published, UploadError> {
         let (grace_seconds, storage_limit, events) = (self.grace_seconds, self.storage_limit, self.events.clone());
+        let public = self.public;
         let published = self.db.write(Durability::PowerLoss, move |tx| {
             let Some(session) = sessions::find_locked(tx, session_id)? else { return Ok(None) };
             if session.status != Status::Uploading {
@@ -206,10 +209,18 @@ impl Records {
                 return Ok(Some(Published::Changed));
             }
             workspaces::lock(tx, session.workspace_id)?;
+            let place = match Place::find(tx, &public, draft.api_key_id, &draft.folder, &draft.name)? {
+                Ok(place) => place,
+                // The session stays as it is: the file there may be moved, or the session aborted.
+                Err(refused) => return Ok(Some(Published::Refused(refused))),
+            };
             if let Some(room) = too_little_room(tx, &draft, storage_limit)? {
-                return Ok(Some(Published::NoRoom(room)));
+                return Ok(Some(match place.key().is_public() {
+                    true => Published::Refused(UploadError::workspace_full()),
+                    false => Published::NoRoom(room),
+                }));
             }
-            let file = publish_file(tx, &events, draft, |storage| keep_seconds(grace_seconds, storage))?;
+            let file = publish_file(tx, &events, draft, place, |storage| keep_seconds(grace_seconds, storage))?;
             sessions::complete(tx, &session, &file)?;
             if session.storage == StorageKind::Local {
                 parts::forget_later(tx, session_id)?;
@@ -217,7 +228,18 @@ impl Records {
             Ok(Some(Published::Now(Box::new(file))))
         });
         let published = published.await?.ok_or_else(|| UploadError::SessionNotFound(session_id.to_string()))?;
+        if let Published::Refused(refused) = published {
+            return Err(refused.into());
+        }
         self.events.ring();
         Ok(published)
+    }
+
+    /// Whether the session's path may be taken, before that takes any work: publishing looks again.
+    pub(super) async fn check_place(&self, session: &Session) -> Result<(), UploadError> {
+        let (public, api_key_id) = (self.public, session.api_key_id);
+        let (folder, name) = (session.folder.clone(), session.file_name.clone());
+        let place = self.db.read(move |tx| Place::find(tx, &public, api_key_id, &folder, &name));
+        Ok(place.await?.map(drop)?)
     }
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::start::Room;
 use crate::db::DbError;
 use crate::db::sessions::Status;
-use crate::input::{HashKind, InvalidInput};
+use crate::input::{HashKind, InvalidInput, SizeLimit};
 use crate::mac::to_hex;
 use crate::outgoing::FetchError;
 use crate::pace::PaceLimits;
@@ -91,14 +91,15 @@ pub enum UploadError {
         /// How many it may have.
         limit: u64,
     },
+    /// The same, told to a stranger.
+    #[error("the workspace has no room left for the file; its owner can make some, or raise its limit")]
+    WorkspaceFull,
+    /// The same, told to a stranger.
+    #[error("the workspace has as many open sessions as it may; come again when some have ended")]
+    WorkspaceBusy,
     /// A file that came whole is too large.
-    #[error(
-        "the file is larger than {limit_bytes} bytes, which is the most allowed here; larger ones go by multipart upload"
-    )]
-    FileTooLarge {
-        /// Most bytes.
-        limit_bytes: u64,
-    },
+    #[error("the file is larger than {} bytes, which is the most allowed {}", .0.bytes, .0.whose)]
+    FileTooLarge(SizeLimit),
     /// A file could not be fetched.
     #[error("{}", fetch_problem(.0))]
     Fetch(#[from] FetchError),
@@ -224,6 +225,11 @@ pub enum UploadError {
 }
 
 impl UploadError {
+    /// [`UploadError::WorkspaceFull`], where it is refused like input.
+    pub(super) fn workspace_full() -> InvalidInput {
+        InvalidInput { code: ErrorCode::StorageLimitExceeded, message: Self::WorkspaceFull.to_string() }
+    }
+
     /// What a session that has come to `status` answers to a part.
     pub(super) fn ended(session_id: Uuid, status: Status) -> Self {
         match status {
@@ -264,10 +270,12 @@ impl UploadError {
             Self::UuidMismatch { .. } => ErrorCode::UuidMismatch,
             Self::PartsMissing { .. } => ErrorCode::PartsMissing,
             Self::IdempotencyKeyReused(_) => ErrorCode::IdempotencyKeyReused,
-            Self::StorageLimitExceeded { .. } | Self::NoRoomInWorkspace(_) | Self::TooManySessions { .. } => {
-                ErrorCode::StorageLimitExceeded
-            }
-            Self::FileTooLarge { .. } => ErrorCode::FileTooLarge,
+            Self::StorageLimitExceeded { .. }
+            | Self::NoRoomInWorkspace(_)
+            | Self::TooManySessions { .. }
+            | Self::WorkspaceFull
+            | Self::WorkspaceBusy => ErrorCode::StorageLimitExceeded,
+            Self::FileTooLarge(_) => ErrorCode::FileTooLarge,
             Self::Fetch(FetchError::Forbidden(_)) => ErrorCode::InvalidRemoteUrl,
             Self::Fetch(_) => ErrorCode::RemoteFetchFailed,
             Self::Invalid(error) => error.code,

@@ -35,7 +35,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
-use partway_api::limits::DEFAULT_MAX_FILE_BYTES;
+use partway_api::limits::{DEFAULT_MAX_FILE_BYTES, MAX_TTL_SECONDS};
 use partway_api::{ErrorCode, PartPlan};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -47,18 +47,18 @@ pub use local::BodyError;
 pub use resign::Resigned;
 pub use start::{Idempotency, Started};
 pub use status::{SessionPage, SessionState};
-pub use whole::{Expected, ReceivedFile, Source};
+pub use whole::{Expected, MOST_IN_ONE_REQUEST, ReceivedFile, Source};
 
 use crate::config::Config;
 use crate::db::api_keys::KeyKind;
 use crate::db::sessions::{Session, Status};
 use crate::db::usage::WorkspaceLimits;
 use crate::db::{Db, DbError, Durability, garbage};
-use crate::input::{IdempotencyKey, InvalidInput, WebhookUrl, shown};
+use crate::input::{IdempotencyKey, InvalidInput, SizeLimit, StartRules, TtlLimit, WebhookUrl, shown};
 use crate::outgoing::{Outgoing, Reachability};
 use crate::service::event::Events;
 use crate::service::key::Identity;
-use crate::storage::{PartDigests, StorageError, StorageKind, Stores, WriteGate};
+use crate::storage::{DiskState, PartDigests, StorageError, StorageKind, Stores, WriteGate};
 use local::LocalUploads;
 pub use passing::Turn;
 use passing::{Passing, UnderWay};
@@ -114,7 +114,9 @@ impl Uploads {
         config: &Config,
     ) -> Self {
         let grace_seconds = config.storage.url_lifetime.0.as_secs();
-        let records = Records { db, grace_seconds, events, storage_limit: config.limits.of_workspace().storage_bytes };
+        let public = config.limits.of_public_keys();
+        let storage_limit = config.limits.of_workspace().storage_bytes;
+        let records = Records { db, grace_seconds, events, storage_limit, public };
         let garbage_bell = Arc::<Notify>::default();
         let local = stores.local.clone().zip(local).map(|(store, LocalParts { gate, trust })| {
             LocalUploads::new(records.clone(), store, gate, trust, Arc::clone(&garbage_bell), config)
@@ -136,9 +138,36 @@ impl Uploads {
         }
     }
 
-    /// Most bytes of one file of the caller's workspace.
-    pub fn max_file_bytes(&self, identity: &Identity) -> u64 {
-        identity.limits.max_file_bytes.or(self.limits.max_file_bytes).unwrap_or(DEFAULT_MAX_FILE_BYTES)
+    /// Most bytes of one file that the caller uploads.
+    pub fn max_file(&self, identity: &Identity) -> SizeLimit {
+        let of_all = identity.limits.max_file_bytes.or(self.limits.max_file_bytes).unwrap_or(DEFAULT_MAX_FILE_BYTES);
+        let of_public = self.records.public.max_file_bytes;
+        if identity.is_public() && of_public < of_all {
+            return SizeLimit { bytes: of_public, whose: "with a public key (limits.public_max_file_bytes)" };
+        }
+        SizeLimit { bytes: of_all, whose: "on this server" }
+    }
+
+    /// What the caller's key may ask for.
+    pub fn rules(&self, identity: &Identity) -> StartRules {
+        let age_seconds = self.records.public.session_age_seconds;
+        StartRules {
+            max_file: self.max_file(identity),
+            ttl: if identity.is_public() && age_seconds < MAX_TTL_SECONDS {
+                TtlLimit { seconds: age_seconds, whose: " with a public key (limits.public_session_age_seconds)" }
+            } else {
+                TtlLimit { seconds: MAX_TTL_SECONDS, whose: "" }
+            },
+            random_prefix: identity.permissions.random_prefix,
+        }
+    }
+
+    /// How full the disk is that the bytes of the caller's uploads go to, where that matters: strangers may not fill it.
+    async fn disk_of(&self, identity: &Identity) -> Result<Option<DiskState>, UploadError> {
+        if !identity.is_public() || self.primary != StorageKind::Local {
+            return Ok(None);
+        }
+        self.local()?.disk().await.map(Some)
     }
 
     /// Waits for its turn before a file comes in one request: each holds a descriptor and a row for as long as it comes.

@@ -4,11 +4,11 @@ use futures_util::StreamExt;
 use partway_api::ErrorCode;
 use partway_api::limits::MAX_URL_BYTES;
 
-use super::whole::{Expected, Source};
+use super::whole::{Expected, MOST_IN_ONE_REQUEST, Source};
 use super::{UploadError, Uploads, to_its_end};
 use crate::db::files::File;
 use crate::delivery::headers_at_store;
-use crate::input::{FileName, InvalidInput, MediaType, UploadFields, shown};
+use crate::input::{FileName, InvalidInput, MediaType, SizeLimit, UploadFields, shown};
 use crate::outgoing::FetchError;
 use crate::service::key::Identity;
 
@@ -50,10 +50,10 @@ impl Uploads {
         let named = fetched.file_name.as_deref().and_then(FileName::nearest);
         let name = fields.stored_name(named.or_else(|| FileName::parse(NAMELESS).ok()))?;
         let declared = MediaType::guess(fetched.content_type.as_deref(), name.as_str());
-        let max_bytes = self.max_file_bytes(identity);
+        let max_file = SizeLimit { whose: MOST_IN_ONE_REQUEST, ..self.max_file(identity) };
         let headers = headers_at_store(name.as_str(), declared.as_str());
         let size_bytes = fetched.size_bytes;
-        let expected = Expected { max_bytes, at_least_bytes: size_bytes, about_bytes: size_bytes, headers };
+        let expected = Expected { max_file, at_least_bytes: size_bytes, about_bytes: size_bytes, headers };
         let body = fetched.body.map(|bytes| bytes.map_err(UploadError::from));
         let received = self.receive_whole(identity, expected, body).await?;
         self.publish_whole(identity, received, name, &declared, fields, Source::Remote).await

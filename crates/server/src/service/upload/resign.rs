@@ -6,7 +6,8 @@ use uuid::Uuid;
 use super::room::Records;
 use super::status::Found;
 use super::{UploadError, Uploads};
-use crate::db::{Durability, Timestamp, sessions};
+use crate::db::sessions::{self, Session};
+use crate::db::{Durability, Timestamp};
 use crate::service::key::Identity;
 
 /// What may be signed.
@@ -25,7 +26,7 @@ pub struct Resigned {
 }
 
 impl Uploads {
-    /// Lets the session live at least `ttl_seconds` from now, and says which parts may be signed until then: those of
+    /// Lets the session live at least `ttl_seconds` from now, with a public key no longer than it may, and says which parts may be signed until then: those of
     /// `wanted`, or all that are missing. When this returns, the longer life survives a power cut.
     ///
     /// # Errors
@@ -37,9 +38,19 @@ impl Uploads {
         wanted: Option<Vec<u32>>,
         ttl_seconds: u64,
     ) -> Result<Resigned, UploadError> {
+        let bounded = |session: &Session| match identity.is_public() {
+            true => self.records.public.bound_ttl(session.created_at, ttl_seconds),
+            false => Ok(ttl_seconds),
+        };
         match self.find(identity, session_id).await? {
-            Found::Live(live) => self.local()?.resign(live, wanted, ttl_seconds).await,
-            Found::InStore(session) => self.s3()?.resign(*session, wanted, ttl_seconds).await,
+            Found::Live(live) => {
+                let ttl_seconds = bounded(&live.session)?;
+                self.local()?.resign(live, wanted, ttl_seconds).await
+            }
+            Found::InStore(session) => {
+                let ttl_seconds = bounded(&session)?;
+                self.s3()?.resign(*session, wanted, ttl_seconds).await
+            }
             Found::Ended(session) => Err(UploadError::ended(session.id, session.status)),
         }
     }

@@ -3,6 +3,7 @@
 use crate::db::sessions::Session;
 use crate::db::{Db, DbError};
 use crate::service::event::Events;
+use crate::service::public_keys::PublicLimits;
 
 /// The database, as all uploads use it. Clones share it.
 #[derive(Clone)]
@@ -14,6 +15,8 @@ pub(super) struct Records {
     pub(super) storage_limit: Option<u64>,
     /// Tells what happens.
     pub(super) events: Events,
+    /// What public keys are held to.
+    pub(super) public: PublicLimits,
 }
 
 impl Records {

@@ -11,10 +11,11 @@ use crate::db::idempotency::{self, Used};
 use crate::db::sessions::{self, Session, Status};
 use crate::db::usage::{Usage, WorkspaceLimits};
 use crate::db::{Db, DbError, Durability, Timestamp, Tx, api_keys, usage, workspaces};
-use crate::input::{IdempotencyKey, StartUpload};
+use crate::input::{IdempotencyKey, InvalidInput, StartUpload};
 use crate::service::key::Identity;
-use crate::service::publish::replaced_bytes;
-use crate::storage::StorageKind;
+use crate::service::public_keys::{PublicLimits, check_webhook_url};
+use crate::service::publish::{Place, replaced_bytes};
+use crate::storage::{DiskState, StorageKind};
 
 /// A session that was just started.
 #[derive(Debug, Clone)]
@@ -71,14 +72,17 @@ impl Uploads {
         idempotency: Option<Idempotency>,
     ) -> Result<Started, UploadError> {
         check_hash_kind(upload.hash.as_ref(), self.primary)?;
+        check_webhook_url(identity, upload.webhook_url.as_ref())?;
         self.check_hash_is_kept(upload.hash.as_ref(), self.primary).await?;
         self.check_webhook(upload.webhook_url.as_ref()).await?;
+        let disk = self.disk_of(identity).await?;
         let plan = PartPlan::for_size(upload.size_bytes);
         let mut session = new_session(identity, upload, plan, self.primary);
         if let Some(local) = &self.local {
             session.trusted_boot_id = local.trust().to_owned();
         }
-        let new = NewSession { session, plan, idempotency, limits: self.limits };
+        let public = identity.is_public().then_some(PublicStart { limits: self.records.public, disk });
+        let new = NewSession { session, plan, idempotency, limits: self.limits, public };
         let uploads = self.clone();
         to_its_end(async move { uploads.start_session(new).await }).await
     }
@@ -131,6 +135,28 @@ pub(super) struct NewSession {
     pub(super) idempotency: Option<Idempotency>,
     /// Those of the settings.
     pub(super) limits: WorkspaceLimits,
+    /// Where it is started with a public key.
+    pub(super) public: Option<PublicStart>,
+}
+
+/// What a session of a public key is held to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PublicStart {
+    limits: PublicLimits,
+    /// How full the disk is that its bytes go to, if they go to one.
+    disk: Option<DiskState>,
+}
+
+impl PublicStart {
+    /// Why the session may not be; the path is looked at here so that nobody sends bytes in vain, and again when it
+    /// is taken.
+    fn refuses(&self, tx: &Tx<'_>, session: &Session) -> Result<Option<InvalidInput>, DbError> {
+        let place = Place::find(tx, &self.limits, session.api_key_id, &session.folder, &session.file_name)?;
+        Ok(match place {
+            Ok(place) => self.limits.check_session(tx, place.key(), session.size_bytes, self.disk.as_ref())?.err(),
+            Err(refused) => Some(refused),
+        })
+    }
 }
 
 impl NewSession {
@@ -151,7 +177,7 @@ impl NewSession {
     }
 
     fn insert(&self, tx: &Tx<'_>) -> Result<Stored, DbError> {
-        let Self { session, idempotency, limits, .. } = self;
+        let Self { session, idempotency, limits, public, .. } = self;
         workspaces::lock(tx, session.workspace_id)?;
         if let Some(Idempotency { key, request_sha256 }) = idempotency {
             let since = Timestamp::now().minus_seconds(IDEMPOTENCY_SECONDS);
@@ -165,18 +191,29 @@ impl NewSession {
                 }
             }
         }
+        if let Some(public) = public
+            && let Some(refused) = public.refuses(tx, session)?
+        {
+            return Ok(Stored::Refused(refused.into()));
+        }
         if let Some(usage) = usage::find(tx, session.workspace_id)? {
             let size_bytes = session.size_bytes;
             let replaced_bytes = replaced_bytes(tx, session.workspace_id, &session.folder, &session.file_name)?;
             let room = room_left(&usage, limits.storage_bytes, replaced_bytes);
             if let Some(Room { counted_bytes, limit_bytes }) = room.filter(|room| size_bytes > room.left_bytes()) {
-                let refused = UploadError::StorageLimitExceeded { size_bytes, counted_bytes, limit_bytes };
-                return Ok(Stored::Refused(refused));
+                return Ok(Stored::Refused(match public {
+                    // How much others have there is none of a stranger's business.
+                    Some(_) => UploadError::WorkspaceFull,
+                    None => UploadError::StorageLimitExceeded { size_bytes, counted_bytes, limit_bytes },
+                }));
             }
             let open = u64::try_from(usage.sessions.count).unwrap_or_default();
             let most = usage.limits.max_open_sessions.or(limits.max_open_sessions);
             if let Some(limit) = most.filter(|most| open >= *most) {
-                return Ok(Stored::Refused(UploadError::TooManySessions { open, limit }));
+                return Ok(Stored::Refused(match public {
+                    Some(_) => UploadError::WorkspaceBusy,
+                    None => UploadError::TooManySessions { open, limit },
+                }));
             }
         }
         sessions::insert(tx, session)?;

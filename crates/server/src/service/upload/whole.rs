@@ -12,25 +12,30 @@ use uuid::Uuid;
 use super::complete::check_hash;
 use super::local::Announced;
 use super::passing::Entry;
-use super::start::room_left;
+use super::start::{Room, room_left};
 use super::{UploadError, Uploads, to_its_end};
-use crate::db::api_keys::KeyKind;
 use crate::db::files::{self, File};
 use crate::db::{Durability, api_keys, usage, workspaces};
 use crate::failpoint;
-use crate::input::{FileHash, FileName, MediaType, UploadFields};
+use crate::input::{FileHash, FileName, FolderPath, MediaType, SizeLimit, UploadFields};
 use crate::media::{FileType, HEAD_BYTES};
 use crate::service::file::keep_seconds;
 use crate::service::key::Identity;
-use crate::service::publish::{FileDraft, publish_file, replaced_bytes};
+use crate::service::public_keys::check_webhook_url;
+use crate::service::publish::{FileDraft, Place, publish_file, replaced_bytes};
 use crate::service::unfinished::UnfinishedBlob;
 use crate::storage::{BlobHeaders, BlobRef, MAX_STREAM_BYTES, StorageKind, UnclaimedBytes};
+
+/// Where a limit of one request is told.
+pub const MOST_IN_ONE_REQUEST: &str = "here; larger ones go by multipart upload";
+/// How much comes from a stranger between two looks at the free room of the disk.
+const LOOK_BYTES: u64 = 16 << 20;
 
 /// What is known of a file before its bytes come.
 #[derive(Debug, Clone)]
 pub struct Expected {
     /// Most bytes it may have.
-    pub max_bytes: u64,
+    pub max_file: SizeLimit,
     /// At least as many come, if that is known.
     pub at_least_bytes: Option<u64>,
     /// About how many come, if that is known: for a look whether the disk has room.
@@ -117,7 +122,8 @@ impl Uploads {
             .read(move |tx| Ok((usage::find(tx, workspace_id)?, files::largest_bytes(tx, workspace_id)?)));
         let (usage, replaced_bytes) = read.await?;
         let room = usage.and_then(|usage| room_left(&usage, self.limits.storage_bytes, replaced_bytes));
-        let most = Most::of(expected.max_bytes, room, self.primary)?;
+        let most = Most::of(expected.max_file, room, identity.is_public(), self.primary)?;
+        self.check_strangers_disk(identity, expected.about_bytes.unwrap_or_default()).await?;
         let mut under_way = self.under_way.enter(workspace_id);
         most.check(expected.at_least_bytes.unwrap_or_default(), under_way.of_workspace())?;
         let blob = BlobRef { storage: self.primary, id: Uuid::now_v7() };
@@ -125,18 +131,30 @@ impl Uploads {
         let unfinished = UnfinishedBlob::begin(&self.records.db, blob, Some(workspace_id), bell).await?;
         failpoint::pass("whole.after_row");
         let mut tally = Tally::default();
-        let counted = body.map(|bytes| {
-            let bytes = bytes?;
-            tally.add(&bytes);
-            let of_others = under_way.add(bytes.len() as u64);
-            most.check(tally.size_bytes, of_others)?;
-            Ok(bytes)
+        let mut looked_at_bytes = 0;
+        let counted = body.then(|bytes| {
+            let counted = bytes.and_then(|bytes| {
+                tally.add(&bytes);
+                let of_others = under_way.add(bytes.len() as u64);
+                most.check(tally.size_bytes, of_others)?;
+                Ok(bytes)
+            });
+            let looks = tally.size_bytes - looked_at_bytes >= LOOK_BYTES;
+            if looks {
+                looked_at_bytes = tally.size_bytes;
+            }
+            async move {
+                if looks && counted.is_ok() {
+                    self.check_strangers_disk(identity, 0).await?;
+                }
+                counted
+            }
         });
         let stored = async {
             match blob.storage {
                 StorageKind::Local => {
                     // Whoever has a public key could take the room of the whole disk by what they announce.
-                    let keeps_room = identity.kind == KeyKind::Private;
+                    let keeps_room = !identity.is_public();
                     let announced = Announced { about_bytes: expected.about_bytes, keeps_room };
                     self.local()?.receive_whole(blob.id, announced, counted).await.map(Some)
                 }
@@ -170,6 +188,33 @@ impl Uploads {
         }
     }
 
+    /// Whether the file's path is known to be one that the caller may not put it at. Asked before its bytes are read.
+    ///
+    /// # Errors
+    /// FILE_EXISTS when there is a file that the caller may not replace; publishing looks again.
+    pub async fn check_path(
+        &self,
+        identity: &Identity,
+        folder: &FolderPath,
+        name: &FileName,
+    ) -> Result<(), UploadError> {
+        if !identity.is_public() {
+            return Ok(());
+        }
+        let (public, api_key_id) = (self.records.public, identity.api_key_id);
+        let (folder, name) = (folder.as_str().to_owned(), name.as_str().to_owned());
+        let place = self.records.db.read(move |tx| Place::find(tx, &public, api_key_id, &folder, &name));
+        Ok(place.await?.map(drop)?)
+    }
+
+    /// Whether so many bytes more of the caller leave the disk alone that strangers may not touch.
+    async fn check_strangers_disk(&self, identity: &Identity, about_bytes: u64) -> Result<(), UploadError> {
+        match self.disk_of(identity).await? {
+            Some(disk) => Ok(self.records.public.check_disk("file", about_bytes, &disk)?),
+            None => Ok(()),
+        }
+    }
+
     /// Makes a file visible that was received. When this returns it survives a power cut. Once begun it goes on to its
     /// end, even when the request goes away.
     ///
@@ -186,6 +231,11 @@ impl Uploads {
     ) -> Result<File, UploadError> {
         let ReceivedFile { bytes, unfinished, tally, entity_tag, _under_way } = received;
         let hash = format!("blake3:{}", tally.hasher.finalize());
+        if let Err(refused) = check_webhook_url(identity, fields.webhook_url.as_ref()) {
+            drop(bytes);
+            unfinished.give_up().await?;
+            return Err(refused.into());
+        }
         if let Err(mismatch) = check_hash(fields.hash.as_ref().map(FileHash::as_str), Some(&hash)) {
             drop(bytes);
             unfinished.give_up().await?;
@@ -215,7 +265,8 @@ impl Uploads {
             webhook_url: fields.webhook_url.map(crate::input::WebhookUrl::into_inner),
         };
         let uploads = self.clone();
-        to_its_end(async move { uploads.publish_claimed(bytes, unfinished, draft).await }).await
+        let is_public = identity.is_public();
+        to_its_end(async move { uploads.publish_claimed(bytes, unfinished, draft, is_public).await }).await
     }
 
     async fn publish_claimed(
@@ -223,12 +274,14 @@ impl Uploads {
         bytes: Option<UnclaimedBytes>,
         unfinished: UnfinishedBlob,
         draft: FileDraft,
+        is_public: bool,
     ) -> Result<File, UploadError> {
         // From here on the blob may be a file's, also when the answer is lost.
         if let Some(bytes) = bytes {
             bytes.keep();
         }
         let (events, grace_seconds) = (self.records.events.clone(), self.records.grace_seconds);
+        let public = self.records.public;
         let settings_limit = self.limits.storage_bytes;
         failpoint::pass("whole.before_commit");
         let published = self.records.db.write(Durability::PowerLoss, move |tx| {
@@ -242,12 +295,17 @@ impl Uploads {
             let room = usage::find(tx, draft.workspace_id)?;
             let room = room.and_then(|usage| room_left(&usage, settings_limit, replaced_bytes));
             if let Some(room) = room.filter(|room| draft.size_bytes > room.left_bytes()) {
-                return Ok(Err(UploadError::NoRoomInWorkspace(room)));
+                return Ok(Err(no_room(room, is_public)));
             }
+            // Before the blob is claimed: what is refused leaves it to the cleaner.
+            let place = match Place::find(tx, &public, draft.api_key_id, &draft.folder, &draft.name)? {
+                Ok(place) => place,
+                Err(refused) => return Ok(Err(refused.into())),
+            };
             if !UnfinishedBlob::claim(tx, draft.blob)? {
                 return Ok(Err(UploadError::HeldUp));
             }
-            publish_file(tx, &events, draft, |storage| keep_seconds(grace_seconds, storage)).map(Ok)
+            publish_file(tx, &events, draft, place, |storage| keep_seconds(grace_seconds, storage)).map(Ok)
         });
         let file = match published.await {
             Ok(Ok(file)) => file,
@@ -274,30 +332,40 @@ impl Uploads {
 /// Most bytes that a file may have, and why no more.
 #[derive(Debug, Clone, Copy)]
 struct Most {
-    max_bytes: u64,
-    room: Option<super::start::Room>,
+    max_file: SizeLimit,
+    room: Option<Room>,
+    is_public: bool,
+}
+
+/// The workspace is full. How full, is none of a stranger's business.
+fn no_room(room: Room, is_public: bool) -> UploadError {
+    if is_public { UploadError::WorkspaceFull } else { UploadError::NoRoomInWorkspace(room) }
 }
 
 impl Most {
-    fn of(max_bytes: u64, room: Option<super::start::Room>, storage: StorageKind) -> Result<Self, UploadError> {
-        let max_bytes = match storage {
-            StorageKind::Local => max_bytes,
-            StorageKind::S3 => max_bytes.min(MAX_STREAM_BYTES),
-        };
+    fn of(
+        mut max_file: SizeLimit,
+        room: Option<Room>,
+        is_public: bool,
+        storage: StorageKind,
+    ) -> Result<Self, UploadError> {
+        if storage == StorageKind::S3 && max_file.bytes > MAX_STREAM_BYTES {
+            max_file = SizeLimit { bytes: MAX_STREAM_BYTES, whose: MOST_IN_ONE_REQUEST };
+        }
         match room {
-            Some(room) if room.left_bytes() == 0 => Err(UploadError::NoRoomInWorkspace(room)),
-            _ => Ok(Self { max_bytes, room }),
+            Some(room) if room.left_bytes() == 0 => Err(no_room(room, is_public)),
+            _ => Ok(Self { max_file, room, is_public }),
         }
     }
 
     /// Whether a file may have so many bytes, while others of its workspace that are under way have `of_others`.
     fn check(&self, size_bytes: u64, of_others: u64) -> Result<(), UploadError> {
-        if size_bytes > self.max_bytes {
-            return Err(UploadError::FileTooLarge { limit_bytes: self.max_bytes });
+        if size_bytes > self.max_file.bytes {
+            return Err(UploadError::FileTooLarge(self.max_file));
         }
         match self.room {
             Some(room) if size_bytes.saturating_add(of_others) > room.left_bytes() => {
-                Err(UploadError::NoRoomInWorkspace(room))
+                Err(no_room(room, self.is_public))
             }
             _ => Ok(()),
         }

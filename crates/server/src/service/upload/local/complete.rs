@@ -36,6 +36,9 @@ impl LocalUploads {
         let received = live.hash().map(|hash| format!("blake3:{hash}"));
         check_hash(live.session.declared_hash.as_deref(), received.as_deref())?;
         check_hash(hash.as_ref().map(FileHash::as_str), received.as_deref())?;
+        if live.is_of_public_key() {
+            self.records.check_place(&live.session).await?;
+        }
         failpoint::pass("complete.before_sync");
         self.sync(&live).await?;
         failpoint::pass("complete.after_sync");
@@ -46,6 +49,7 @@ impl LocalUploads {
             // Sessions of local storage never begin anew.
             Published::NoRoom(room) => return Err(UploadError::NoRoomInWorkspace(room)),
             Published::Changed => return Err(UploadError::Ending(session_id)),
+            Published::Refused(refused) => return Err(refused.into()),
             Published::Ended(session) => {
                 // Its end was not told to this process: the answer of the commit was lost.
                 self.registry.remove(session_id);

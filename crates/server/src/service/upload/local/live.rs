@@ -23,6 +23,8 @@ pub(in super::super) struct LiveSession {
     pub(in super::super) session: Session,
     pub(in super::super) plan: PartPlan,
     pub(super) blob: Arc<Blob>,
+    /// Set once the room of a blob is known to be taken that is empty before; `None` where it was taken at once.
+    pub(super) late_room: Option<tokio::sync::OnceCell<()>>,
     /// Held while the session's end is being decided.
     pub(super) ending: tokio::sync::Mutex<()>,
     table: Mutex<Table>,
@@ -92,12 +94,18 @@ pub(super) struct PartLease {
 
 impl LiveSession {
     /// A session that has no parts yet.
-    pub(super) fn fresh(session: Session, plan: PartPlan, blob: Blob) -> Self {
-        Self::with_parts(session, plan, blob, Vec::new())
+    pub(super) fn fresh(session: Session, plan: PartPlan, blob: Blob, blob_is_late: bool) -> Self {
+        Self::with_parts(session, plan, blob, blob_is_late, Vec::new())
     }
 
-    /// A session with the parts that the database has.
-    pub(super) fn with_parts(session: Session, plan: PartPlan, blob: Blob, recorded: Vec<(u32, Vec<u8>)>) -> Self {
+    /// A session with the parts that the database has. `blob_is_late`: whether its blob takes its room with the first part.
+    pub(super) fn with_parts(
+        session: Session,
+        plan: PartPlan,
+        blob: Blob,
+        blob_is_late: bool,
+        recorded: Vec<(u32, Vec<u8>)>,
+    ) -> Self {
         let mut parts = vec![Part::default(); plan.parts() as usize];
         for (index, subtrees) in recorded {
             if let Some(part) = parts.get_mut(index as usize) {
@@ -109,7 +117,13 @@ impl LiveSession {
             Mutex::new(Table { phase: Phase::Uploading, failed_syncs: 0, expires_at, parts, turns: HashMap::new() });
         let (blob, ending) = (Arc::new(blob), tokio::sync::Mutex::default());
         // What another process wrote is as unsynced as what this one writes.
-        Self { session, plan, blob, ending, table, unsynced: AtomicBool::new(true) }
+        let late_room = blob_is_late.then(tokio::sync::OnceCell::new);
+        Self { session, plan, blob, late_room, ending, table, unsynced: AtomicBool::new(true) }
+    }
+
+    /// Whether a stranger may have started it.
+    pub(super) fn is_of_public_key(&self) -> bool {
+        self.late_room.is_some()
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -340,7 +354,7 @@ mod tests {
             complete_hash: None,
         };
         let blob = store.create(session.blob_id, plan.size_bytes()).unwrap();
-        LiveSession::fresh(session, plan, blob)
+        LiveSession::fresh(session, plan, blob, false)
     }
 
     #[tokio::test]

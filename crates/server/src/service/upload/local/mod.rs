@@ -32,7 +32,7 @@ use super::{UploadError, blocking, plan_of, to_its_end};
 use crate::config::Config;
 use crate::db::sessions::Session;
 use crate::pace::PaceLimits;
-use crate::storage::{LocalStore, WriteGate};
+use crate::storage::{DiskState, LocalStore, WriteGate};
 use registry::Registry;
 use reopen::Opener;
 
@@ -84,6 +84,12 @@ impl LocalUploads {
             idle_syncs: Arc::new(Semaphore::new(IDLE_SYNCS)),
             garbage_bell,
         }
+    }
+
+    /// How full the disk is.
+    pub(super) async fn disk(&self) -> Result<DiskState, UploadError> {
+        let store = Arc::clone(&self.store);
+        blocking(move || store.room()).await
     }
 
     /// The circumstances that parts received now have.

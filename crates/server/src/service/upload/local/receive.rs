@@ -82,6 +82,7 @@ impl LocalUploads {
         let part =
             live.plan.range(part_index).ok_or_else(|| UploadError::SessionNotFound(live.session.id.to_string()))?;
         let expected = part.end - part.start;
+        self.take_late_room(live).await?;
         let room = self.room_for_part(live, expected).await?;
         let turn = Arc::new(turn);
         let mut writer = PartWriter::new(
@@ -128,6 +129,21 @@ impl LocalUploads {
         }
         let (store, blob_id) = (Arc::clone(&self.store), live.session.blob_id);
         blocking(move || store.promise(blob_id, part_bytes).map(Some)).await
+    }
+
+    /// The first part of a stranger's upload takes the room of the whole.
+    async fn take_late_room(&self, live: &Arc<LiveSession>) -> Result<(), UploadError> {
+        let Some(late_room) = &live.late_room else { return Ok(()) };
+        let take = || async {
+            let (store, blob, public) = (Arc::clone(&self.store), Arc::clone(&live.blob), self.records.public);
+            let size_bytes = live.plan.size_bytes();
+            blocking(move || {
+                let kept_bytes = public.kept_bytes(&store.room()?);
+                store.take_room(&blob, size_bytes, kept_bytes)
+            })
+            .await
+        };
+        late_room.get_or_try_init(take).await.copied()
     }
 
     /// Has the disk begin with these bytes while the next ones come. Nobody waits for it.

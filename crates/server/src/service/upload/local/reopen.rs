@@ -13,7 +13,7 @@ use super::registry::NotOpened;
 use super::turns::Turns;
 use super::{LocalUploads, UploadError, blocking, plan_of};
 use crate::db::sessions::{self, Session, Status};
-use crate::db::{Db, Durability, parts};
+use crate::db::{Db, Durability, api_keys, parts};
 use crate::failpoint;
 use crate::storage::{Blob, LocalStore, StorageError, part_is_intact};
 
@@ -44,6 +44,8 @@ struct Opened {
     blob: Blob,
     recorded: Vec<Recorded>,
     is_trusted: bool,
+    /// Whether the blob takes its room with the first part.
+    blob_is_late: bool,
 }
 
 impl Opener {
@@ -55,8 +57,8 @@ impl Opener {
     pub(super) async fn open(&self, id: Uuid) -> Result<Arc<LiveSession>, NotOpened> {
         let opened = self.open_blob(id).await?;
         let opened = if opened.is_trusted { opened } else { self.verify(opened).await? };
-        let Opened { session, plan, blob, recorded, .. } = opened;
-        Ok(Arc::new(LiveSession::with_parts(session, plan, blob, recorded)))
+        let Opened { session, plan, blob, recorded, blob_is_late, .. } = opened;
+        Ok(Arc::new(LiveSession::with_parts(session, plan, blob, blob_is_late, recorded)))
     }
 
     async fn open_blob(&self, id: Uuid) -> Result<Opened, NotOpened> {
@@ -64,26 +66,31 @@ impl Opener {
         let found = self.db.read(move |tx| match sessions::find(tx, id)? {
             Some(session) if session.status == Status::Uploading => {
                 let parts = parts::list(tx, id)?;
-                Ok(Some((session, parts)))
+                let key = api_keys::find(tx, session.api_key_id)?;
+                Ok(Some((session, parts, key.is_none_or(|key| key.is_public()))))
             }
-            other => Ok(other.map(|session| (session, Vec::new()))),
+            other => Ok(other.map(|session| (session, Vec::new(), false))),
         });
-        let (session, recorded) = found.await?.ok_or(NotOpened::Nothing)?;
+        let (session, recorded, blob_is_late) = found.await?.ok_or(NotOpened::Nothing)?;
         if session.status != Status::Uploading {
             return Err(NotOpened::Ended(Box::new(session)));
         }
         let plan = plan_of(&session).map_err(NotOpened::Failed)?;
         let (store, blob_id) = (Arc::clone(&self.store), session.blob_id);
         // There may be none: the process ended between the row and the blob, or a power cut took even its name.
-        let opened = blocking(move || store.open_or_create(blob_id, plan.size_bytes())).await;
+        let opened = blocking(move || match blob_is_late {
+            true => store.open_without_room(blob_id),
+            false => store.open_or_create(blob_id, plan.size_bytes()),
+        })
+        .await;
         let (blob, is_new) = opened.map_err(NotOpened::Failed)?;
         let is_trusted = session.trusted_boot_id == *self.trust && (recorded.is_empty() || !is_new);
-        Ok(Opened { session, plan, blob, recorded, is_trusted })
+        Ok(Opened { session, plan, blob, recorded, is_trusted, blob_is_late })
     }
 
     /// Parts that differ from their records are missing again. Takes as long as reading them all.
     async fn verify(&self, opened: Opened) -> Result<Opened, NotOpened> {
-        let Opened { session, plan, blob, recorded, .. } = opened;
+        let Opened { session, plan, blob, recorded, blob_is_late, .. } = opened;
         let permit = self.verifications.acquire().await;
         let _permit = permit.map_err(|_| NotOpened::Failed(StorageError::Stopped.into()))?;
         let session_id = session.id;
@@ -108,7 +115,7 @@ impl Opener {
         match noted.await? {
             None => Err(NotOpened::Nothing),
             Some(now) if now.status != Status::Uploading => Err(NotOpened::Ended(Box::new(now))),
-            Some(now) => Ok(Opened { session: now, plan, blob, recorded: intact, is_trusted: true }),
+            Some(now) => Ok(Opened { session: now, plan, blob, recorded: intact, is_trusted: true, blob_is_late }),
         }
     }
 }

@@ -26,10 +26,15 @@ impl LocalUploads {
         failpoint::pass("start.after_row");
         let store = Arc::clone(&self.store);
         let (blob_id, size_bytes) = (new.session.blob_id, new.session.size_bytes);
-        match blocking(move || store.create(blob_id, size_bytes)).await {
+        let (blob_is_late, plan) = (new.public.is_some(), new.plan);
+        let made = blocking(move || match blob_is_late {
+            true => store.create_empty(blob_id),
+            false => store.create(blob_id, size_bytes),
+        });
+        match made.await {
             Ok(blob) => {
                 failpoint::pass("start.after_reserve");
-                Ok(LiveSession::fresh(new.session, new.plan, blob))
+                Ok(LiveSession::fresh(new.session, plan, blob, blob_is_late))
             }
             Err(error) => {
                 let take_back = move |tx: &Tx<'_>| {

@@ -62,6 +62,7 @@ impl S3Uploads {
         if session.expires_at <= Timestamp::now() && self.find_whole(&session).await?.is_none() {
             return Err(UploadError::SessionExpired(session.id));
         }
+        self.records.check_place(&session).await?;
         failpoint::pass("complete.before_store");
         let object = self.assemble(&session).await?;
         failpoint::pass("complete.after_store");
@@ -78,6 +79,7 @@ impl S3Uploads {
             Published::Now(file) => Ok(*file),
             Published::NoRoom(room) => Err(UploadError::NoRoomInWorkspace(room)),
             Published::Changed => Err(UploadError::Ending(session.id)),
+            Published::Refused(refused) => Err(refused.into()),
             Published::Ended(ended) => {
                 if ended.status != Status::Completed {
                     self.discard(&ended).await?;

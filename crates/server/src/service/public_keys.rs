@@ -1,0 +1,221 @@
+//! The limits of public keys: strangers have them.
+//!
+//! Invariant: whatever is done with public keys, a private key can still start uploads. Open uploads of public keys hold at
+//! most a share of the disk's free room, together and each key by itself; they end at a certain age; and a part of the disk
+//! is left alone by everything that comes with a public key. Whatever a limit refuses, the answer names the limit, and
+//! tells nothing of what others have.
+//!
+//! A key's own limits hold exactly: its workspace is locked. Those of all keys together may be exceeded by what starts in
+//! the same moment in other workspaces.
+
+use partway_api::ErrorCode;
+
+use super::key::Identity;
+use crate::db::api_keys::{self, ApiKey};
+use crate::db::{DbError, Timestamp, Tx, files, folders};
+use crate::input::{InvalidInput, WebhookUrl, shown};
+use crate::storage::DiskState;
+
+/// What uploads with public keys are held to.
+#[derive(Debug, Clone, Copy)]
+pub struct PublicLimits {
+    /// Most bytes of one file.
+    pub max_file_bytes: u64,
+    /// Most open sessions of one key.
+    pub key_sessions: u64,
+    /// Most open sessions of all public keys.
+    pub sessions: u64,
+    /// Most bytes of the open sessions of one key.
+    pub key_bytes: u64,
+    /// Most bytes of the open sessions of all public keys.
+    pub bytes: u64,
+    /// Most of the disk's free room that the open sessions of all public keys may have, in percent.
+    pub disk_percent: u64,
+    /// How much of the disk is left alone, in percent.
+    pub keep_free_percent: u64,
+    /// How old a session may become, in seconds.
+    pub session_age_seconds: u64,
+    /// Most folders that were made by uploads with one key and are still there.
+    pub key_folders: u32,
+}
+
+/// Refuses what public keys may not have so much of.
+fn refused(message: String) -> InvalidInput {
+    InvalidInput { code: ErrorCode::StorageLimitExceeded, message }
+}
+
+impl PublicLimits {
+    /// Whether a session for `size_bytes` may be opened with the key. `disk`: where its bytes go to one. The key's workspace
+    /// must be locked.
+    pub(super) fn check_session(
+        &self,
+        tx: &Tx<'_>,
+        key: &ApiKey,
+        size_bytes: u64,
+        disk: Option<&DiskState>,
+    ) -> Result<Result<(), InvalidInput>, DbError> {
+        let all = api_keys::public_sessions(tx)?;
+        let number = |number: i64| u64::try_from(number).unwrap_or_default();
+        if number(key.sessions.count) >= self.key_sessions {
+            let limit = self.key_sessions;
+            return Ok(Err(refused(format!(
+                "this public key has as many open uploads as it may: {limit} (limits.public_key_sessions); complete or abort \
+                 some, or let them expire"
+            ))));
+        }
+        if number(all.count) >= self.sessions {
+            let limit = self.sessions;
+            return Ok(Err(refused(format!(
+                "the public keys of this server have as many open uploads as they may: {limit} (limits.public_sessions); come \
+                 again when some have ended"
+            ))));
+        }
+        let left = self.key_bytes.saturating_sub(number(key.sessions.bytes));
+        if size_bytes > left {
+            let limit = self.key_bytes;
+            return Ok(Err(refused(format!(
+                "`size` is {size_bytes}; allowed: at most {left}, what is left of the {limit} bytes that the open uploads of a \
+                 public key may have (limits.public_key_bytes)"
+            ))));
+        }
+        let together = number(all.bytes).saturating_add(size_bytes);
+        if together > self.bytes {
+            let limit = self.bytes;
+            return Ok(Err(refused(format!(
+                "`size` is {size_bytes}; allowed: what is left of the {limit} bytes that the open uploads of all public keys \
+                 may have together (limits.public_bytes)"
+            ))));
+        }
+        let Some(disk) = disk else { return Ok(Ok(())) };
+        if together > percent_of(self.disk_percent, disk.left_bytes()) {
+            let percent = self.disk_percent;
+            return Ok(Err(refused(format!(
+                "`size` is {size_bytes}; allowed: what is left of {percent} % of the disk's free room, which the open uploads \
+                 of all public keys may have together (limits.public_disk_percent)"
+            ))));
+        }
+        Ok(self.check_disk("size", size_bytes, disk))
+    }
+
+    /// Whether the disk has enough left with so many bytes more.
+    pub(super) fn check_disk(&self, field: &str, size_bytes: u64, disk: &DiskState) -> Result<(), InvalidInput> {
+        let taken_bytes = disk.promised_bytes.saturating_add(size_bytes);
+        if disk.free_bytes >= self.kept_bytes(disk).saturating_add(taken_bytes) {
+            return Ok(());
+        }
+        let percent = self.keep_free_percent;
+        Err(refused(format!(
+            "`{field}` is {size_bytes}; allowed: bytes that leave {percent} % of the disk free, which public keys may not \
+             touch (limits.public_keep_free_percent)"
+        )))
+    }
+
+    /// How much of the disk is left alone.
+    pub(super) fn kept_bytes(&self, disk: &DiskState) -> u64 {
+        percent_of(self.keep_free_percent, disk.size_bytes).max(disk.kept_bytes)
+    }
+
+    /// Whether the folders that `path` misses may be made with the key.
+    pub(super) fn check_new_folders(
+        &self,
+        tx: &Tx<'_>,
+        key: &ApiKey,
+        path: &str,
+    ) -> Result<Result<(), InvalidInput>, DbError> {
+        if !key.is_public() {
+            return Ok(Ok(()));
+        }
+        let (mut missing, mut rest) = (0, path);
+        while !rest.is_empty() && folders::find_by_path(tx, key.workspace_id, rest)?.is_none() {
+            missing += 1;
+            rest = files::split(rest).0;
+        }
+        let made = folders::count_made_with(tx, key.id, self.key_folders)?;
+        if made.saturating_add(missing) <= u64::from(self.key_folders) {
+            return Ok(Ok(()));
+        }
+        let left = u64::from(self.key_folders).saturating_sub(made);
+        let was = format!("{}, of which {missing} are not there", shown(path));
+        let limit = self.key_folders;
+        let allowed = format!(
+            "folders that are there, and {left} new ones, what is left of the {limit} that uploads with a public key may make \
+             (limits.public_key_folders)"
+        );
+        Ok(Err(InvalidInput::new(ErrorCode::StorageLimitExceeded, "folder", was, allowed)))
+    }
+
+    /// For how long the URLs of a session may be good that are asked for now.
+    pub(super) fn bound_ttl(&self, created_at: Timestamp, ttl_seconds: u64) -> Result<u64, InvalidInput> {
+        let most = self.session_age_seconds;
+        let age = u64::try_from(Timestamp::now().unix_seconds() - created_at.unix_seconds()).unwrap_or_default();
+        match most.saturating_sub(age) {
+            0 => {
+                let was = format!("{ttl_seconds}, and the session is {age} seconds old");
+                let allowed = format!(
+                    "sessions of a public key that are at most {most} seconds old (limits.public_session_age_seconds)"
+                );
+                Err(InvalidInput::new(ErrorCode::InvalidTtl, "ttl_seconds", was, allowed))
+            }
+            left => Ok(ttl_seconds.min(left)),
+        }
+    }
+}
+
+/// So many percent of it, rounded down.
+fn percent_of(percent: u64, bytes: u64) -> u64 {
+    u64::try_from(u128::from(bytes) * u128::from(percent) / 100).unwrap_or(u64::MAX)
+}
+
+/// Whether the holder of the key may name who is told of an upload.
+///
+/// # Errors
+/// FORBIDDEN when it may not.
+pub fn check_webhook_url(identity: &Identity, url: Option<&WebhookUrl>) -> Result<(), InvalidInput> {
+    match url {
+        Some(_) if identity.is_public() && !identity.permissions.may_name_webhooks => {
+            let allowed =
+                "none with this public key, which may not name webhooks (`partway keys create --may-name-webhooks`)";
+            Err(InvalidInput::new(ErrorCode::Forbidden, "webhook_url", "there", allowed))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits() -> PublicLimits {
+        crate::config::LimitSettings::default().of_public_keys()
+    }
+
+    #[test]
+    fn a_disk_that_has_its_share_left_is_used_and_no_further() {
+        let limits = PublicLimits { keep_free_percent: 10, ..limits() };
+        let disk = DiskState { free_bytes: 150, size_bytes: 1000, promised_bytes: 0, kept_bytes: 20 };
+        assert!(limits.check_disk("size", 50, &disk).is_ok());
+        let refused = limits.check_disk("size", 51, &disk).unwrap_err();
+        assert!(refused.message.contains("limits.public_keep_free_percent"), "{refused}");
+        // Bytes that others are about to write are as good as taken.
+        let busy = DiskState { promised_bytes: 10, ..disk };
+        assert!(limits.check_disk("size", 40, &busy).is_ok() && limits.check_disk("size", 41, &busy).is_err());
+        // What nobody may touch is not touched either.
+        let kept = DiskState { kept_bytes: 120, ..disk };
+        assert!(limits.check_disk("size", 30, &kept).is_ok() && limits.check_disk("size", 31, &kept).is_err());
+    }
+
+    #[test]
+    fn no_session_outlives_its_age_however_often_it_is_signed_anew() {
+        let limits = PublicLimits { session_age_seconds: 100, ..limits() };
+        let started = |seconds| Timestamp::now().minus_seconds(seconds);
+        assert_eq!(limits.bound_ttl(started(0), 40).unwrap(), 40);
+        assert!((29..=31).contains(&limits.bound_ttl(started(70), 40).unwrap()));
+        let refused = limits.bound_ttl(started(101), 1).unwrap_err();
+        assert!(refused.message.contains("limits.public_session_age_seconds"), "{refused}");
+    }
+
+    #[test]
+    fn percent_of_large_disks_does_not_overflow() {
+        assert_eq!((percent_of(50, u64::MAX), percent_of(5, 1000), percent_of(0, 7)), (u64::MAX / 2, 50, 0));
+    }
+}

@@ -287,6 +287,8 @@ impl Node {
 
 impl Drop for TestApp {
     fn drop(&mut self) {
+        // A server that ran on while the test does would find that its directory is gone, and end the process.
+        self.stop.cancel();
         if !std::thread::panicking() {
             self.assert_accounted();
         }

@@ -12,8 +12,11 @@ use crate::Failure;
 
 /// Starts logging as the settings say.
 pub(crate) fn start(settings: &LogSettings) -> Result<(), Failure> {
-    let filter: Targets =
-        settings.filter.parse().map_err(|error| format!("log.filter is {:?}: {error}", settings.filter))?;
+    let refused = |why: String| format!("log.filter is {:?}: {why}", settings.filter);
+    let filter: Targets = settings.filter.parse().map_err(|error| refused(format!("{error}")))?;
+    if settings.filter.contains('[') {
+        return Err(refused("allowed are levels and `module=level`, without spans".to_owned()).into());
+    }
     let log = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         // A log that cannot be written, on a full disk, would be told to the same place, and that panics.

@@ -11,6 +11,9 @@ use tempfile::TempDir;
 /// A running server. Dropping it ends the process.
 pub struct Server {
     pub url: String,
+    /// Where it listens, whatever address clients know it by.
+    #[allow(dead_code, reason = "each of the test programs uses some of it")]
+    pub address: String,
     /// What the first start printed; empty on later ones.
     pub greeting: String,
     process: Child,
@@ -69,6 +72,8 @@ impl Server {
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let first = lines.next().unwrap_or_else(|| panic!("{}", std::fs::read_to_string(&log).unwrap())).unwrap();
         let url = first.rsplit(' ').next().unwrap().to_owned();
+        let (_, listening) = first.split_once("listens on ").unwrap();
+        let address = listening.split(';').next().unwrap().to_owned();
         // The greeting of a first start ends with the line to try and an empty one.
         let is_new = !data_dir.with_extension("seen").exists();
         std::fs::write(data_dir.with_extension("seen"), "").unwrap();
@@ -77,7 +82,7 @@ impl Server {
             greeting.push_str(&lines.next().unwrap().unwrap());
             greeting.push('\n');
         }
-        Self { url, greeting, process, log }
+        Self { url, address, greeting, process, log }
     }
 
     pub fn private_key(&self) -> String {

@@ -98,11 +98,8 @@ fn what_cannot_be_uploaded_is_said_and_the_rest_goes_on() {
     assert!(text(&wrong_key.stderr).contains("unknown or revoked"));
 }
 
-/// Passes connections on to the server, but cuts the first `cuts` of them after some bytes.
-fn cutting_proxy(server: &Server, cuts: usize) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let target = server.url.strip_prefix("http://").unwrap().to_owned();
+/// Passes the connections of a listener on to an address, but cuts the first `cuts` of them after some bytes.
+fn cut_connections(listener: TcpListener, target: String, cuts: usize) {
     std::thread::spawn(move || {
         static SERVED: AtomicUsize = AtomicUsize::new(0);
         for client in listener.incoming().take(500) {
@@ -127,23 +124,17 @@ fn cutting_proxy(server: &Server, cuts: usize) -> String {
             });
         }
     });
-    format!("http://{address}")
 }
 
 #[test]
 fn cut_connections_are_mended() {
     let (directory, data_dir) = fresh();
     // The proxy's address must stand in the part URLs, so that parts go through it: it is told to the server.
-    let first = Server::start(&data_dir, &[]);
-    let key = first.private_key();
-    drop(first);
-    let reserved = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = reserved.local_addr().unwrap().port();
-    drop(reserved);
-    let server = Server::start(&data_dir, &["--listen", &format!("127.0.0.1:{port}")]);
-    let proxy = cutting_proxy(&server, 5);
-    drop(server);
-    let _server = Server::start(&data_dir, &["--listen", &format!("127.0.0.1:{port}"), "--public-url", &proxy]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = format!("http://{}", listener.local_addr().unwrap());
+    let server = Server::start(&data_dir, &["--public-url", &proxy]);
+    let key = server.private_key();
+    cut_connections(listener, server.address.clone(), 5);
     let file = directory.path().join("f.bin");
     let data = bytes(3, 60_000_000);
     std::fs::write(&file, &data).unwrap();

@@ -22,7 +22,7 @@ PUBLIC_KEY = os.environ["PARTWAY_TEST_PUBLIC_KEY"]
 REMOTE_URL = os.environ["PARTWAY_TEST_REMOTE_URL"]
 REMOTE_BYTES = b"remote bytes " * 1000
 # Nothing answers there: that a delivery fails is no matter of the upload's.
-WEBHOOK_URL = "http://webhooks.invalid/uploaded"
+WEBHOOK_URL = "http://127.0.0.1:9/uploaded"
 STRICT = dict(_strict_response_validation=True, max_retries=0)
 
 

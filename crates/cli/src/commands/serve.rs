@@ -46,7 +46,7 @@ async fn serve_until_signal(config: Config) -> Result<(), Failure> {
         let were_shown = Arc::clone(&were_shown);
         move |first_run, url| {
             were_shown.store(true, Ordering::Relaxed);
-            show(&format!("{}{}", listens(listening_on, url), keys(first_run, url, &database)))
+            show(&format!("{}{}", listens(listening_on, url), keys(first_run, &database)))
         }
     });
     let (app, first_run) = opened.await.inspect_err(|_| {
@@ -55,10 +55,11 @@ async fn serve_until_signal(config: Config) -> Result<(), Failure> {
         }
     })?;
     let stop = CancellationToken::new();
-    if first_run.is_none() {
-        // Whoever does not hear it can ask.
-        let _ = show(&listens(listening_on, app.urls.public()));
-    }
+    // Whoever does not hear it can ask. The line to try comes last: whoever waits for it finds the keys committed.
+    let _ = match &first_run {
+        None => show(&listens(listening_on, app.urls.public())),
+        Some(first_run) => show(&line_to_try(first_run, app.urls.public())),
+    };
     if listening_on.ip().is_unspecified() && app.config.http.public_url.is_none() {
         tracing::warn!("listening on every address without public_url: returned URLs begin with {}", app.urls.public());
     }
@@ -97,7 +98,7 @@ fn show(text: &str) -> io::Result<()> {
     output.flush()
 }
 
-fn keys(first_run: &FirstRun, url: &BaseUrl, database: &str) -> String {
+fn keys(first_run: &FirstRun, database: &str) -> String {
     let FirstRun { workspace, private_key, public_key } = first_run;
     format!(
         "
@@ -107,13 +108,20 @@ First start: made a workspace and its keys in {database}. The keys are shown onl
   private key  {private}   everything in the workspace: for your servers
   public key   {public}   uploads only: for browsers and apps
 
-Try it:
-
-  curl --url {url}/api/v1/multipart/start --header 'Authorization: Bearer {private}' --header 'Content-Type: application/json' --data '{{\"file_name\":\"hello.txt\",\"size\":5,\"format\":\"text/plain\"}}'
-
 ",
         number = workspace.workspace_no,
         private = private_key.key,
         public = public_key.key,
+    )
+}
+
+fn line_to_try(first_run: &FirstRun, url: &BaseUrl) -> String {
+    let private = &first_run.private_key.key;
+    format!(
+        "Try it:
+
+  curl --url {url}/api/v1/multipart/start --header 'Authorization: Bearer {private}' --header 'Content-Type: application/json' --data '{{\"file_name\":\"hello.txt\",\"size\":5,\"format\":\"text/plain\"}}'
+
+"
     )
 }

@@ -209,9 +209,12 @@ fn any_process_goes_on_knowing_only_the_session() {
     );
     // Another size cannot be that file, another session is none.
     std::fs::write(&elsewhere, "short").unwrap();
-    for (session, message) in
-        [(id.as_str(), "another size"), ("01890a5d-ac96-774b-bcce-b302099a800a", "SESSION_NOT_FOUND")]
-    {
+    for (session, message) in [
+        (id.as_str(), "another size"),
+        ("0f0e0d0c-0b0a-4908-8706-050403020100", "SESSION_NOT_FOUND"),
+        // Its time, in 2023, is over: it may have been one.
+        ("01890a5d-ac96-774b-bcce-b302099a800a", "SESSION_EXPIRED"),
+    ] {
         let output = upload_command(&elsewhere, &server.url, &key, &["--resume", session]).output().unwrap();
         assert_eq!(output.status.code(), Some(1));
         assert!(text(&output.stderr).contains(message), "{}", text(&output.stderr));

@@ -33,6 +33,8 @@ pub struct ApiError {
 pub struct ErrorReport {
     code: ErrorCode,
     message: String,
+    /// Whether the client is told the message although the server failed.
+    is_told: bool,
     missing_parts: Option<Vec<u32>>,
     retry_after_seconds: Option<u64>,
     /// Why the server failed. Never leaves it.
@@ -50,9 +52,10 @@ impl ErrorReport {
         self.code
     }
 
-    /// The body. What a 5xx says is fixed.
+    /// The body. What a 5xx says is fixed, but for what the client can do about it.
     pub fn into_body(self, request_id: String) -> ErrorBody {
-        let message = if self.code.status() >= 500 { self.code.meaning().to_owned() } else { self.message };
+        let is_fixed = self.code.status() >= 500 && !self.is_told;
+        let message = if is_fixed { self.code.meaning().to_owned() } else { self.message };
         ErrorBody {
             success: false,
             error: self.code.summary().to_owned(),
@@ -69,7 +72,8 @@ impl ApiError {
     /// An error that the client can mend.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         let message = message.into();
-        let report = ErrorReport { code, message, missing_parts: None, retry_after_seconds: None, cause: None };
+        let report =
+            ErrorReport { code, message, is_told: false, missing_parts: None, retry_after_seconds: None, cause: None };
         let headers = match code {
             ErrorCode::Unauthorized => vec![(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))],
             ErrorCode::ServiceUnavailable => vec![(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS))],
@@ -139,7 +143,7 @@ impl From<UploadError> for ApiError {
     fn from(error: UploadError) -> Self {
         let code = error.code();
         match error {
-            UploadError::Db(cause) => Self::failed(code, &cause),
+            UploadError::Db(cause) => cause.into(),
             UploadError::Storage(cause) => Self::failed(code, &cause),
             UploadError::Opening(_) | UploadError::Ending(_) | UploadError::HeldUp | UploadError::Busy => {
                 Self::failed(code, &error)
@@ -165,7 +169,12 @@ impl From<WorkspaceError> for ApiError {
 
 impl From<DbError> for ApiError {
     fn from(error: DbError) -> Self {
-        Self::failed(db_code(&error), &error)
+        let mut answer = Self::failed(db_code(&error), &error);
+        if matches!(error, DbError::TooLong | DbError::Busy) {
+            answer.report.message = error.to_string();
+            answer.report.is_told = true;
+        }
+        answer
     }
 }
 

@@ -15,6 +15,12 @@ pub enum DbError {
     /// Somebody else kept what the query needs for longer than the timeout.
     #[error("the database was locked by somebody else for too long")]
     Locked(#[source] Cause),
+    /// A list or search took longer than it may.
+    #[error("the list or search took too long and was ended; try again, or ask for less with a filter")]
+    TooLong,
+    /// The workspace has as many lists and searches waiting as it may.
+    #[error("too many lists and searches of this workspace wait already; try again later, with fewer at a time")]
+    Busy,
     /// The database server cannot be reached, or is stopping or starting.
     #[error("the database cannot be reached")]
     Unavailable(#[source] Cause),
@@ -108,6 +114,8 @@ impl DbError {
             Self::Unsuitable(text) => Self::Unsuitable(text.clone()),
             Self::Stopped => Self::Stopped,
             Self::Panicked => Self::Panicked,
+            Self::TooLong => Self::TooLong,
+            Self::Busy => Self::Busy,
             Self::NotEmpty
             | Self::TooNew { .. }
             | Self::TooOld { .. }
@@ -143,6 +151,8 @@ impl From<rusqlite::Error> for DbError {
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => Self::Full(error.into()),
             Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Self::Locked(error.into()),
+            // Only the limit of scans interrupts.
+            Some(rusqlite::ErrorCode::OperationInterrupted) => Self::TooLong,
             // The filesystem was mounted read-only, as happens after an error of the disk.
             Some(rusqlite::ErrorCode::ReadOnly) => Self::ReadOnly(error.into()),
             _ => Self::Engine(error.into()),

@@ -75,7 +75,7 @@ impl Files {
         let workspace_id = identity.workspace_id;
         let offset = u64::from(page.saturating_sub(1)) * u64::from(limit);
         // What is counted is what is listed.
-        let listed = self.db.read_snapshot(move |tx| {
+        let listed = self.db.scan(workspace_id, move |tx| {
             let ListFiles { folder_no, mut filter } = wanted;
             filter.folder_id = match folder_no.as_deref() {
                 None => None,

@@ -106,7 +106,7 @@ impl Folders {
         order: FolderOrder,
     ) -> Result<Vec<Folder>, WorkspaceError> {
         let workspace_id = identity.workspace_id;
-        let listed = self.db.read_snapshot(move |tx| {
+        let listed = self.db.scan(workspace_id, move |tx| {
             let FolderFilter { parent_folder_no, search } = filter;
             let parent_id = match parent_folder_no {
                 None if search.is_some() => None,
@@ -195,7 +195,7 @@ impl Folders {
     /// [`WorkspaceError::FolderNotFound`].
     pub async fn subtree(&self, identity: &Identity, folder_no: String) -> Result<Subtree, WorkspaceError> {
         let workspace_id = identity.workspace_id;
-        let found = self.db.read(move |tx| {
+        let found = self.db.scan(workspace_id, move |tx| {
             let Some(folder) = folders::find(tx, workspace_id, &folder_no)? else {
                 return Ok(Err(WorkspaceError::FolderNotFound(folder_no)));
             };

@@ -191,7 +191,7 @@ async fn a_list_sees_one_moment() {
         may_go_on.recv().unwrap();
         Ok((before, files()?))
     };
-    let reading = tokio::spawn(async move { db.read_snapshot(count_twice).await });
+    let reading = tokio::spawn(async move { db.scan(workspace_id, count_twice).await });
     has_counted.await.unwrap();
     app.whole(b"x", &[("file_name", "f")]).await;
     go_on.send(()).unwrap();

@@ -35,6 +35,7 @@ mod remote;
 mod resign;
 mod restart;
 mod revocation;
+mod scans;
 mod secrets;
 mod services;
 mod start;

@@ -6,11 +6,14 @@
 
 mod encryption;
 mod postgres;
+mod scan_queue;
 mod server_state;
 mod sqlite;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use uuid::Uuid;
 
 use self::postgres::Postgres;
 pub(super) use self::postgres::PostgresConnection;
@@ -153,7 +156,8 @@ impl Db {
         }
     }
 
-    /// Runs `query` on a reading connection: it sees everything committed before.
+    /// Runs `query` on a reading connection: it sees everything committed before. For look-ups by key and the like, which
+    /// take microseconds; requests for more are [`scan`](Self::scan)s.
     ///
     /// # Errors
     /// What `query` returned.
@@ -168,17 +172,18 @@ impl Db {
         }
     }
 
-    /// The same, all of whose statements see the database as it was at one moment.
+    /// A list or search for a request of a workspace, all of whose statements see the database as it was at one moment.
+    /// In SQLite workspaces take turns, and a scan whose caller stops waiting is ended; no scan keeps a look-up waiting.
     ///
     /// # Errors
-    /// What `query` returned.
-    pub async fn read_snapshot<T, F>(&self, query: F) -> Result<T, DbError>
+    /// What `query` returned; [`DbError::TooLong`], and [`DbError::Busy`] when the workspace has too many that wait.
+    pub async fn scan<T, F>(&self, workspace_id: Uuid, query: F) -> Result<T, DbError>
     where
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
     {
         match &self.engine {
-            Engine::Sqlite(sqlite) => sqlite.read_snapshot(query).await,
+            Engine::Sqlite(sqlite) => sqlite.scan(workspace_id, query).await,
             Engine::Postgres(postgres) => postgres.read_snapshot(query).await,
         }
     }

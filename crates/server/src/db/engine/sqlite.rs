@@ -1,8 +1,11 @@
-//! SQLite: one writer thread that commits many requests at once, and a few readers.
+//! SQLite: one writer thread that commits many requests at once, a few readers for look-ups and a few for scans.
 //!
 //! SQLite takes one writer at a time and waits for the disk at every durable commit. The writer therefore
 //! takes all writes that are waiting, runs each in a savepoint of its own, and commits them together: one
 //! wait for the disk, however many requests share it. A request is answered only after that commit.
+//!
+//! Look-ups by key, without which no request is answered, have readers of their own. Lists and searches, which may take
+//! long, have others, in turns by workspace ([`ScanQueue`]), and end when nobody waits for them or after [`SCAN_LIMIT`].
 //!
 //! Invariant: a write that returned `Ok` is in the database for every later read, survives the end of the
 //! process, and, when it asked for [`Durability::PowerLoss`], survives a power cut. A write that returned an
@@ -15,15 +18,21 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use super::super::value::Value;
 use super::super::{DbError, Tx, migrate};
 use super::Durability;
+use super::scan_queue::{Abandoned, RequestGuard, SCAN_READERS, Scan, ScanQueue};
 use crate::permissions::private_file;
 
-/// Connections for reading. Reads are point lookups of microseconds; four keep some slow listings from delaying every
-/// request's key check.
-const READERS: usize = 4;
+/// Connections for look-ups, which take microseconds: a few keep one that waits for the disk from delaying the others.
+const LOOKUP_READERS: usize = 3;
+/// Longest scan. One through a million names takes about a second; who waits longer has mostly gone, and others wait too.
+const SCAN_LIMIT: Duration = Duration::from_secs(10);
+/// Between two looks at the clock and at whether somebody still waits, in steps of SQLite's machine: some 0.1 ms, and too
+/// seldom to be felt.
+const SCAN_STEPS: i32 = 4096;
 /// Most writes in one transaction: bounds how long the first of them waits for the last.
 const MAX_BATCH: usize = 256;
 /// How long another process (a `partway keys` command) may hold the write lock before a write fails.
@@ -44,6 +53,16 @@ const CACHE_KIB: i32 = 2048;
 pub struct Sqlite {
     writer: mpsc::Sender<Write>,
     readers: mpsc::Sender<Read>,
+    scans: Arc<Scans>,
+}
+
+/// Ends the readers that scan when the last who could ask is gone.
+struct Scans(Arc<ScanQueue>);
+
+impl Drop for Scans {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 struct Write {
@@ -126,15 +145,22 @@ impl Sqlite {
         writer.pragma_update(None, "journal_size_limit", KEPT_LOG_BYTES)?;
         let (read_sender, read_receiver) = mpsc::channel();
         let read_receiver = Arc::new(Mutex::new(read_receiver));
-        for _ in 0..READERS {
+        for _ in 0..LOOKUP_READERS {
             let reader = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
             let jobs = Arc::clone(&read_receiver);
             spawn("db-reader", path, move || run_reads(&reader, &jobs))?;
         }
+        // Made before the threads, so that they end if one of them cannot be started.
+        let scans = Arc::new(Scans(Arc::default()));
+        for _ in 0..SCAN_READERS {
+            let mut reader = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            let queue = Arc::clone(&scans.0);
+            spawn("db-scanner", path, move || queue.serve(|scan| run_scan(&mut reader, scan, SCAN_LIMIT)))?;
+        }
         let (write_sender, write_receiver) = mpsc::channel();
         let log = Log::of(path);
         spawn("db-writer", path, move || Writer::new(writer, log).run(&write_receiver))?;
-        Ok(Self { writer: write_sender, readers: read_sender })
+        Ok(Self { writer: write_sender, readers: read_sender, scans })
     }
 
     /// Runs `query` as one transaction; an `Err` from it undoes all it did.
@@ -162,37 +188,43 @@ impl Sqlite {
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
     {
-        self.on_reader(move |connection| query(&Tx::sqlite(connection))).await
-    }
-
-    pub(super) async fn read_snapshot<T, F>(&self, query: F) -> Result<T, DbError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
-    {
-        self.on_reader(move |connection| {
-            // Dropped, it is rolled back, also when the query panics.
-            let _transaction = connection.unchecked_transaction()?;
-            query(&Tx::sqlite(connection))
-        })
-        .await
-    }
-
-    async fn on_reader<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Connection) -> Result<T, DbError> + Send + 'static,
-    ) -> Result<T, DbError> {
         let (sender, receiver) = oneshot::channel();
         let job: Read = Box::new(move |connection| {
             // Nobody waits for it any more: clients that go away must not keep the others waiting.
             if !sender.is_closed() {
-                let _ = sender.send(work(connection));
+                let _ = sender.send(query(&Tx::sqlite(connection)));
             }
         });
         self.readers.send(job).map_err(|_| DbError::Stopped)?;
         // A query that panicked dropped its sender.
         receiver.await.unwrap_or(Err(DbError::Panicked))
     }
+
+    /// Runs a list or search of a workspace, all of whose statements see the database as it was at one moment, when it is
+    /// the workspace's turn. When the caller stops waiting the scan is dropped, or interrupted.
+    ///
+    /// # Errors
+    /// What `query` returned, [`DbError::TooLong`] or [`DbError::Busy`].
+    pub(super) async fn scan<T, F>(&self, workspace_id: Uuid, query: F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
+    {
+        let request = RequestGuard::default();
+        let (sender, receiver) = oneshot::channel();
+        let run = Box::new(move |connection: &Connection| {
+            let _ = sender.send(in_snapshot(connection, query));
+        });
+        self.scans.0.push(Scan { workspace_id, abandoned: Arc::clone(&request.0), run })?;
+        // A query that panicked dropped its sender.
+        receiver.await.unwrap_or(Err(DbError::Panicked))
+    }
+}
+
+fn in_snapshot<T>(connection: &Connection, query: impl FnOnce(&Tx<'_>) -> Result<T, DbError>) -> Result<T, DbError> {
+    // Dropped, it is rolled back, also when the query panics.
+    let _transaction = connection.unchecked_transaction()?;
+    query(&Tx::sqlite(connection))
 }
 
 /// A value as it stands in a row.
@@ -247,6 +279,29 @@ fn run_reads(connection: &Connection, jobs: &Mutex<mpsc::Receiver<Read>>) {
         // A panicking query drops its sender, so its request hears of it; the thread goes on.
         let _ = catch_unwind(AssertUnwindSafe(|| job(connection)));
     }
+}
+
+/// Runs a scan for as long as its request waits for it, and no longer than `limit`.
+fn run_scan(connection: &mut Connection, scan: Scan, limit: Duration) {
+    let Scan { abandoned, run, .. } = scan;
+    if let Err(error) = watch(connection, abandoned, Instant::now() + limit) {
+        tracing::error!(%error, "a list or search cannot be given a limit");
+    }
+    // A panicking query drops its sender, so its request hears of it; the thread goes on.
+    let _ = catch_unwind(AssertUnwindSafe(|| run(connection)));
+    let ended = connection.progress_handler(SCAN_STEPS, None::<fn() -> bool>);
+    // SQLite could have interrupted the end of the transaction, too.
+    let ended = match connection.is_autocommit() {
+        true => ended,
+        false => ended.and_then(|()| connection.execute_batch("ROLLBACK")),
+    };
+    if let Err(error) = ended {
+        tracing::error!(%error, "a list or search could not be ended");
+    }
+}
+
+fn watch(connection: &mut Connection, abandoned: Arc<Abandoned>, until: Instant) -> rusqlite::Result<()> {
+    connection.progress_handler(SCAN_STEPS, Some(move || abandoned.is_set() || Instant::now() >= until))
 }
 
 struct Writer {
@@ -434,5 +489,130 @@ impl Writer {
     fn execute(&self, sql: &'static str) -> Result<(), DbError> {
         self.connection.prepare_cached(sql)?.execute([])?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counts for longer than any test.
+    const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+
+    fn database() -> (tempfile::TempDir, Sqlite) {
+        let directory = tempfile::tempdir().unwrap();
+        let sqlite = Sqlite::open(&directory.path().join("partway.db")).unwrap();
+        (directory, sqlite)
+    }
+
+    fn endless(tx: &Tx<'_>) -> Result<Option<i64>, DbError> {
+        tx.optional(ENDLESS, &[], |row| row.get(0))
+    }
+
+    fn one(tx: &Tx<'_>) -> Result<Option<i64>, DbError> {
+        tx.optional("SELECT 1", &[], |row| row.get(0))
+    }
+
+    /// Scans of a workspace that run until they are dropped, on all the readers that it can have.
+    async fn occupy(sqlite: &Sqlite, workspace_id: Uuid) -> Vec<tokio::task::JoinHandle<()>> {
+        let mut scans = Vec::new();
+        for _ in 1..SCAN_READERS {
+            let (begun, has_begun) = oneshot::channel();
+            let sqlite = sqlite.clone();
+            scans.push(tokio::spawn(async move {
+                let scan = sqlite.scan(workspace_id, move |tx| {
+                    begun.send(()).unwrap();
+                    endless(tx)
+                });
+                scan.await.unwrap();
+            }));
+            has_begun.await.unwrap();
+        }
+        scans
+    }
+
+    #[test]
+    fn a_scan_that_takes_too_long_is_ended_and_its_reader_goes_on() {
+        let (directory, _sqlite) = database();
+        let mut reader = connect(&directory.path().join("partway.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        let mut run = |query: fn(&Tx<'_>) -> Result<Option<i64>, DbError>, limit| {
+            let (sender, receiver) = mpsc::channel();
+            let work = move |connection: &Connection| sender.send(in_snapshot(connection, query)).unwrap();
+            let scan = Scan { workspace_id: Uuid::nil(), abandoned: Arc::default(), run: Box::new(work) };
+            run_scan(&mut reader, scan, limit);
+            receiver.recv().unwrap()
+        };
+        let limit = Duration::from_millis(50);
+        let began = Instant::now();
+        assert!(matches!(run(endless, limit), Err(DbError::TooLong)));
+        assert!(began.elapsed() >= limit);
+        assert_eq!(run(one, limit).unwrap(), Some(1));
+    }
+
+    #[tokio::test]
+    async fn a_scan_whose_request_goes_away_is_interrupted() {
+        let (_directory, sqlite) = database();
+        let (begun, has_begun) = oneshot::channel();
+        let (ended, has_ended) = oneshot::channel();
+        let asking = sqlite.clone();
+        let request = tokio::spawn(async move {
+            let scan = asking.scan(Uuid::nil(), move |tx| {
+                begun.send(()).unwrap();
+                let outcome = endless(tx);
+                ended.send(matches!(outcome, Err(DbError::TooLong))).unwrap();
+                outcome
+            });
+            scan.await
+        });
+        has_begun.await.unwrap();
+        let began = Instant::now();
+        request.abort();
+        assert!(has_ended.await.unwrap());
+        assert!(began.elapsed() < SCAN_LIMIT / 2, "{:?}", began.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_scan_that_panics_is_told_and_keeps_no_reader() {
+        let (_directory, sqlite) = database();
+        for _ in 0..2 * SCAN_READERS {
+            let panicked = sqlite.scan(Uuid::nil(), |_| -> Result<(), DbError> { panic!("as a test wants") });
+            assert!(matches!(panicked.await, Err(DbError::Panicked)));
+        }
+        assert_eq!(sqlite.scan(Uuid::nil(), one).await.unwrap(), Some(1));
+    }
+
+    #[tokio::test]
+    async fn endless_scans_of_one_workspace_keep_nobody_else_waiting() {
+        let (_directory, sqlite) = database();
+        let (theirs, ours) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let running = occupy(&sqlite, theirs).await;
+        let waiting: Vec<_> = (0..500)
+            .map(|_| {
+                let sqlite = sqlite.clone();
+                tokio::spawn(async move { sqlite.scan(theirs, endless).await })
+            })
+            .collect();
+        let began = Instant::now();
+        for _ in 0..20 {
+            assert_eq!(sqlite.scan(ours, one).await.unwrap(), Some(1));
+            assert_eq!(sqlite.read(one).await.unwrap(), Some(1));
+        }
+        // Whatever waits for one of them waits for the limit.
+        assert!(began.elapsed() < SCAN_LIMIT / 2, "{:?}", began.elapsed());
+        let (mut refused, mut kept) = (0, 0);
+        for scan in &waiting {
+            scan.abort();
+        }
+        for scan in waiting {
+            match scan.await {
+                Ok(Err(DbError::Busy)) => refused += 1,
+                Err(error) if error.is_cancelled() => kept += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!((refused, kept), (500 - 64, 64));
+        running.iter().for_each(tokio::task::JoinHandle::abort);
+        // The workspace that did it is served as well once they have gone.
+        assert_eq!(sqlite.scan(theirs, one).await.unwrap(), Some(1));
     }
 }

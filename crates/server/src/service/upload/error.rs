@@ -326,9 +326,12 @@ fn storage_code(error: &StorageError) -> ErrorCode {
 pub(crate) fn db_code(error: &DbError) -> ErrorCode {
     match error {
         DbError::Full(_) => ErrorCode::InsufficientStorage,
-        DbError::Locked(_) | DbError::Unavailable(_) | DbError::ReadOnly(_) | DbError::Stopped => {
-            ErrorCode::ServiceUnavailable
-        }
+        DbError::Locked(_)
+        | DbError::TooLong
+        | DbError::Busy
+        | DbError::Unavailable(_)
+        | DbError::ReadOnly(_)
+        | DbError::Stopped => ErrorCode::ServiceUnavailable,
         DbError::NotEmpty
         | DbError::Forbidden(_)
         | DbError::Unsuitable(_)

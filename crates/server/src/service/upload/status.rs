@@ -94,7 +94,7 @@ impl Uploads {
     ) -> Result<SessionPage, UploadError> {
         let workspace_id = identity.workspace_id;
         let offset = u64::from(page.saturating_sub(1)) * u64::from(limit);
-        let listed = self.records.db.read(move |tx| {
+        let listed = self.records.db.scan(workspace_id, move |tx| {
             let sessions = sessions::list(tx, workspace_id, status, limit, offset)?;
             Ok(SessionPage { sessions, total: sessions::count(tx, workspace_id, status)? })
         });

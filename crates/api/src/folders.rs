@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::page::PageMeta;
+
 /// A folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -35,8 +37,10 @@ pub struct Folder {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FolderList {
-    /// The folders.
+    /// The folders of this page.
     pub folders: Vec<Folder>,
+    /// Where the page is in the list.
+    pub meta: PageMeta,
 }
 
 /// Body of `POST /api/v1/folders`.

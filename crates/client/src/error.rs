@@ -97,6 +97,11 @@ pub enum Error {
         /// Number or path, as given.
         wanted: String,
     },
+    /// The server is older than this program: it answered more than the one file that was looked for.
+    #[error(
+        "the server knows no look-up by path: it is older than this program; name the file by its number, or upgrade it"
+    )]
+    OldServer,
     /// There is something at the place to which a file is downloaded.
     #[error("{path} {problem}")]
     Target {
@@ -174,6 +179,7 @@ impl Error {
             | Self::Changed { .. }
             | Self::WrongBytes { .. }
             | Self::Output(_)
+            | Self::OldServer
             | Self::Mismatch { .. } => false,
             Self::Refused { body, .. } => is_mendable_status(body.error_code.status()),
             Self::Unexpected { status, .. } => is_mendable_status(*status),

@@ -64,6 +64,8 @@ pub struct FileQuery {
     pub search: Option<String>,
     /// How their path, folder and name, begins.
     pub path: Option<String>,
+    /// The path, folder and name, of the one file that is looked for.
+    pub file_path: Option<String>,
     /// Tags, all of which they have.
     pub tags: Vec<String>,
     /// Their id in your own system.
@@ -93,6 +95,7 @@ impl FileQuery {
             ("folder_no", &self.folder_no),
             ("search", &self.search),
             ("path", &self.path),
+            ("file_path", &self.file_path),
             ("custom_id", &self.custom_id),
         ];
         pairs.extend(named.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));

@@ -51,25 +51,45 @@ impl FromStr for FolderSort {
 /// Which folders are listed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FolderQuery {
-    /// Number of the folder they are directly in. `None`: those at the workspace's root, or with `search` those
-    /// anywhere.
+    /// Number of the folder they are directly in. `None`: those at the workspace's root, or with `search` or `path`
+    /// those anywhere.
     pub parent_folder_no: Option<String>,
     /// A part of their name, in either case.
     pub search: Option<String>,
+    /// The path of the one folder that is looked for.
+    pub path: Option<String>,
     /// In what order they come.
     pub sort: FolderSort,
+    /// Which page of the list, from 1. 0 is the first, too.
+    pub page: u32,
+    /// Most folders on a page, at most [`MAX_LIMIT`](Self::MAX_LIMIT). 0 is as many as possible.
+    pub limit: u32,
+}
+
+impl FolderQuery {
+    /// Most folders that a page has.
+    pub const MAX_LIMIT: u32 = 100;
+
+    fn pairs(&self) -> Vec<(&'static str, String)> {
+        let limit = if self.limit == 0 { Self::MAX_LIMIT } else { self.limit };
+        let mut pairs = vec![
+            ("page", self.page.max(1).to_string()),
+            ("limit", limit.to_string()),
+            ("sort", self.sort.as_str().to_owned()),
+        ];
+        let named = [("parent_folder_no", &self.parent_folder_no), ("search", &self.search), ("path", &self.path)];
+        pairs.extend(named.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
+        pairs
+    }
 }
 
 impl Client {
-    /// The folders that fit.
+    /// One page of the folders that fit.
     ///
     /// # Errors
     /// When the server refuses or cannot be reached.
-    pub async fn list_folders(&self, query: &FolderQuery) -> Result<Vec<Folder>, Error> {
-        let mut pairs = vec![("sort", query.sort.as_str().to_owned())];
-        let named = [("parent_folder_no", &query.parent_folder_no), ("search", &query.search)];
-        pairs.extend(named.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
-        json(self.call_with_query(Method::GET, &["folders"], &pairs)).await.map(|FolderList { folders }| folders)
+    pub async fn list_folders(&self, query: &FolderQuery) -> Result<FolderList, Error> {
+        json(self.call_with_query(Method::GET, &["folders"], &query.pairs())).await
     }
 
     /// Makes a folder. Repeated, it is there already, which is refused.

@@ -46,8 +46,8 @@ pub use error::Error;
 pub use files::{FileQuery, FileSort};
 pub use folders::{FolderQuery, FolderSort};
 pub use partway_api::{
-    CreateFolderRequest, DeletedFolder, ErrorCode, FileList, FileRecord, FileRow, Folder, PageMeta, RenameFileRequest,
-    RenameFolderRequest, UpdateFileRequest,
+    CreateFolderRequest, DeletedFolder, ErrorCode, FileList, FileRecord, FileRow, Folder, FolderList, PageMeta,
+    RenameFileRequest, RenameFolderRequest, UpdateFileRequest,
 };
 pub use retry::RetryPolicy;
 pub use upload::{Event, PartHash, Upload};

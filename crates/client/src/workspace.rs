@@ -7,12 +7,12 @@ use std::fmt;
 use std::time::Duration;
 
 use partway_api::{
-    CreateFolderRequest, DeletedFolder, ErrorCode, FileList, FileRow, Folder, RenameFileRequest, RenameFolderRequest,
-    UpdateFileRequest,
+    CreateFolderRequest, DeletedFolder, ErrorCode, FileList, FileRow, Folder, FolderList, RenameFileRequest,
+    RenameFolderRequest, UpdateFileRequest,
 };
 use unicode_normalization::UnicodeNormalization;
 
-use crate::files::{FileQuery, FileSort};
+use crate::files::FileQuery;
 use crate::folders::FolderQuery;
 use crate::{Client, Error, RetryPolicy};
 
@@ -108,11 +108,11 @@ impl Workspace {
         self.repeat(async || self.client.preview_file_deletion(file_no).await).await
     }
 
-    /// The folders that fit.
+    /// One page of the folders that fit.
     ///
     /// # Errors
     /// As [`list_files`](Self::list_files).
-    pub async fn list_folders(&self, query: &FolderQuery) -> Result<Vec<Folder>, Error> {
+    pub async fn list_folders(&self, query: &FolderQuery) -> Result<FolderList, Error> {
         self.repeat(async || self.client.list_folders(query).await).await
     }
 
@@ -161,21 +161,18 @@ impl Workspace {
                 outcome => return outcome,
             }
         }
+        let not_found = || Error::NotFound { kind: "file", wanted: wanted.to_owned() };
         let path = normalized(wanted);
-        // Most often the first: its name is the shortest that begins so.
-        let mut query =
-            FileQuery { path: Some(path.clone()), sort: FileSort::NameAsc, page: 1, ..FileQuery::default() };
-        while !path.is_empty() {
-            let list = self.list_files(&query).await?;
-            if let Some(file) = list.files.into_iter().find(|file| file.path == path) {
-                return Ok(file);
-            }
-            if !list.meta.has_next {
-                break;
-            }
-            query.page += 1;
+        if path.is_empty() {
+            return Err(not_found());
         }
-        Err(Error::NotFound { kind: "file", wanted: wanted.to_owned() })
+        let query = FileQuery { file_path: Some(path.clone()), limit: 1, ..FileQuery::default() };
+        match self.list_files(&query).await?.files.into_iter().next() {
+            Some(file) if file.path == path => Ok(file),
+            // Who ignores what is asked for must not make a file seem missing.
+            Some(_) => Err(Error::OldServer),
+            None => Err(not_found()),
+        }
     }
 
     /// The number of the folder that `wanted` names by its number, or else by its path; `None` for the workspace's root.
@@ -185,29 +182,34 @@ impl Workspace {
     /// [`Error::NotFound`] when there is none, and as [`list_files`](Self::list_files).
     pub async fn find_folder(&self, wanted: &str) -> Result<Option<String>, Error> {
         if is_like_number(wanted) {
-            let query = FolderQuery { parent_folder_no: Some(wanted.to_owned()), ..FolderQuery::default() };
+            let query = FolderQuery { parent_folder_no: Some(wanted.to_owned()), limit: 1, ..FolderQuery::default() };
             match self.list_folders(&query).await {
                 Err(error) if error.code() == Some(ErrorCode::FolderNotFound) => {}
                 outcome => return outcome.map(|_| Some(wanted.to_owned())),
             }
         }
-        let mut parent_folder_no = None;
-        for name in normalized(wanted).split('/').filter(|name| !name.is_empty()) {
-            match self.find_child_folder(parent_folder_no, name).await? {
-                Some(folder) => parent_folder_no = Some(folder.folder_no),
-                None => return Err(Error::NotFound { kind: "folder", wanted: wanted.to_owned() }),
-            }
+        let path = normalized(wanted);
+        if path.is_empty() {
+            return Ok(None);
         }
-        Ok(parent_folder_no)
+        match self.find_folder_at(&path).await? {
+            Some(folder) => Ok(Some(folder.folder_no)),
+            None => Err(Error::NotFound { kind: "folder", wanted: wanted.to_owned() }),
+        }
     }
 
-    /// The folder of this name in the folder with this number; `None` when there is none.
+    /// The folder at this path; `None` when there is none. One look-up, however many folders are beside it.
     ///
     /// # Errors
     /// As [`list_files`](Self::list_files).
-    pub async fn find_child_folder(&self, parent: Option<String>, name: &str) -> Result<Option<Folder>, Error> {
-        let folders = self.list_folders(&FolderQuery { parent_folder_no: parent, ..FolderQuery::default() }).await?;
-        Ok(folders.into_iter().find(|folder| folder.name == name))
+    pub async fn find_folder_at(&self, path: &str) -> Result<Option<Folder>, Error> {
+        let path = normalized(path);
+        if path.is_empty() {
+            return Ok(None);
+        }
+        let query = FolderQuery { path: Some(path.clone()), limit: 1, ..FolderQuery::default() };
+        let list = self.list_folders(&query).await?;
+        Ok(list.folders.into_iter().find(|folder| folder.path == path))
     }
 
     /// Makes the folder at `path`. With `parents`, those on the way that are missing are made as well, and it is no error when
@@ -218,26 +220,36 @@ impl Workspace {
     pub async fn create_folder_at(&self, path: &str, parents: bool) -> Result<Folder, Error> {
         let path = normalized(path);
         let (above, name) = path.rsplit_once('/').unwrap_or(("", &path));
-        let mut parent_folder_no = None;
-        for name in above.split('/').filter(|name| !name.is_empty()) {
-            let folder = match self.find_child_folder(parent_folder_no.clone(), name).await? {
-                Some(folder) => folder,
-                None if parents => self.create_or_find(parent_folder_no, name).await?,
-                None => return Err(Error::NotFound { kind: "folder", wanted: above.to_owned() }),
+        if !parents {
+            let parent_folder_no = match above {
+                "" => None,
+                _ => match self.find_folder_at(above).await? {
+                    Some(folder) => Some(folder.folder_no),
+                    None => return Err(Error::NotFound { kind: "folder", wanted: above.to_owned() }),
+                },
             };
+            return self.create_folder(&CreateFolderRequest { name: name.to_owned(), parent_folder_no }).await;
+        }
+        // From the root on: each is in the one before it.
+        let ends = path.match_indices('/').map(|(end, _)| end);
+        let mut parent_folder_no = None;
+        for end in ends {
+            let folder = self.find_or_create(&path[..end], parent_folder_no).await?;
             parent_folder_no = Some(folder.folder_no);
         }
-        if parents {
-            return self.create_or_find(parent_folder_no, name).await;
-        }
-        self.create_folder(&CreateFolderRequest { name: name.to_owned(), parent_folder_no }).await
+        self.find_or_create(&path, parent_folder_no).await
     }
 
-    async fn create_or_find(&self, parent_folder_no: Option<String>, name: &str) -> Result<Folder, Error> {
-        let request = CreateFolderRequest { name: name.to_owned(), parent_folder_no: parent_folder_no.clone() };
-        match self.create_folder(&request).await {
+    /// The folder at a path, made if it is missing.
+    async fn find_or_create(&self, path: &str, parent_folder_no: Option<String>) -> Result<Folder, Error> {
+        if let Some(folder) = self.find_folder_at(path).await? {
+            return Ok(folder);
+        }
+        let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+        match self.create_folder(&CreateFolderRequest { name: name.to_owned(), parent_folder_no }).await {
+            // Somebody else was faster, or the answer to an earlier try was lost.
             Err(error) if error.code() == Some(ErrorCode::FolderExists) => {
-                self.find_child_folder(parent_folder_no, name).await?.ok_or(error)
+                self.find_folder_at(path).await?.ok_or(error)
             }
             outcome => outcome,
         }

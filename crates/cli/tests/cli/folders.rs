@@ -83,3 +83,29 @@ fn a_folder_is_deleted_with_all_below_it_only_by_who_says_yes() {
     assert!(succeeded && shown.contains("other.bin"), "{shown}");
     assert_eq!(text(shown.as_bytes()).matches("other.bin").count(), 1);
 }
+
+#[test]
+fn all_pages_are_listed_and_a_path_is_found_among_many() {
+    let workspace = Workspace::new();
+    workspace.upload("users/u120/a.txt", b"data", &[]);
+    let number = workspace.json(&["folders", "ls"])[0]["folder_no"].as_str().unwrap().to_owned();
+    let (url, key) = (format!("{}/api/v1/folders", workspace.server.url), &workspace.key);
+    // One more than a page has, and some: made without a process for each.
+    for index in 0..120 {
+        let body = json!({"name": format!("u{index:03}"), "parent_folder_no": number}).to_string();
+        let header = format!("Authorization: Bearer {key}");
+        assert_eq!(curl(&["--header", &header, "--json", &body, &url]).0, 201);
+    }
+    let all: Vec<String> = (0..=120).map(|index| format!("users/u{index:03}")).collect();
+    assert_eq!(listed(&workspace, &["users"]), all);
+    assert_eq!(workspace.prints(&["folders", "ls", "users"]).lines().count(), 1 + all.len());
+    assert_eq!(listed(&workspace, &["--search", "U1"]), all[100..]);
+    // What is behind the first page is found by its path as well.
+    assert_eq!(workspace.json(&["files", "info", "users/u120/a.txt"])[0]["path"], "users/u120/a.txt");
+    assert_eq!(workspace.listed(&["users/u120"]), ["users/u120/a.txt"]);
+    assert_eq!(workspace.prints(&["folders", "mk", "-p", "users/u120"]), "users/u120\n");
+    assert_eq!(workspace.prints(&["folders", "mk", "users/u119/x"]), "users/u119/x\n");
+    assert_eq!(workspace.prints(&["folders", "mv", "users/u118", "v"]), "users/v\n");
+    assert!(workspace.fails(&["files", "info", "users/u120/a"]).contains("there is no file"));
+    assert!(workspace.fails(&["files", "info", "users/u120"]).contains("there is no file"));
+}

@@ -20,6 +20,8 @@ pub struct FileFilter {
     pub folder_id: Option<Uuid>,
     /// Those whose path begins so; composed (NFC) and not empty.
     pub path_prefix: Option<String>,
+    /// The one with this folder and name; composed (NFC).
+    pub path: Option<String>,
     /// Those whose name has this in it, without regard to case.
     pub search: Option<String>,
     /// Those that have all of these.
@@ -138,6 +140,8 @@ enum Source<'f> {
     FilesOf(Uuid),
     /// Those of the one folder in whose middle the prefix ends, whose names begin with its last segment.
     NamesBelow(&'f str),
+    /// The one with this folder and name.
+    Path(&'f str),
     /// Those with a tag, those in deleted folders too.
     Tag(&'f str),
     /// Those with an id of the client's, those in deleted folders too.
@@ -159,6 +163,9 @@ impl<'f> List<'f> {
     fn of(tx: &Tx<'_>, workspace_id: Uuid, filter: &'f FileFilter) -> Result<Self, DbError> {
         let hides_deleted = folders::any_deleted(tx, Some(workspace_id))?;
         let list = |sources, count| Self { workspace_id, filter, hides_deleted, sources, count };
+        if let Some(path) = &filter.path {
+            return Ok(list(vec![Source::Path(path)], None));
+        }
         if let Some(custom_id) = &filter.custom_id {
             return Ok(list(vec![Source::CustomId(custom_id)], None));
         }
@@ -240,8 +247,8 @@ impl<'f> List<'f> {
 
     /// Whether all that the sources count pass the filter.
     fn passes_all(&self) -> bool {
-        // What is read by an id of the client's is not counted before.
-        let FileFilter { folder_id, path_prefix, search, tags, custom_id: _ } = self.filter;
+        // What is read by a whole path or an id of the client's is not counted before.
+        let FileFilter { folder_id, path_prefix, path: _, search, tags, custom_id: _ } = self.filter;
         let conditions = usize::from(folder_id.is_some()) + usize::from(path_prefix.is_some()) + tags.len();
         let counts_deleted = self.hides_deleted && !tags.is_empty();
         conditions <= 1 && search.is_none() && !counts_deleted
@@ -264,6 +271,14 @@ impl<'f> List<'f> {
                 sql.push(" FROM files f WHERE ", &[]);
                 push_names_below(sql, &workspace, prefix)
             }
+            Source::Path(path) => {
+                let (folder, name) = files::split(path);
+                sql.push(
+                    " FROM files f WHERE f.folder_id = (SELECT id FROM folders WHERE workspace_id = ? AND path = ? \
+                     AND deleted_at IS NULL) AND f.name = ?",
+                    &[&workspace, &folder, &name],
+                )
+            }
             Source::Tag(tag) => sql.push(
                 " FROM (SELECT workspace_id, tag, created_at, file_id AS id, folder_id, name_folded, size_bytes, updated_at \
                  FROM file_tags) f WHERE f.workspace_id = ? AND f.tag = ?",
@@ -285,7 +300,12 @@ impl<'f> List<'f> {
             push_folders_below(sql, &workspace, prefix).push(") OR f.id IN (SELECT f.id FROM files f WHERE ", &[]);
             push_names_below(sql, &workspace, prefix).push("))", &[]);
         }
-        let is_of_live_folders = filter.folder_id.is_some() || filter.path_prefix.is_some();
+        if let Some(custom_id) = &filter.custom_id
+            && !matches!(source, Source::CustomId(_))
+        {
+            sql.push(" AND f.custom_id = ?", &[custom_id]);
+        }
+        let is_of_live_folders = filter.folder_id.is_some() || filter.path_prefix.is_some() || filter.path.is_some();
         if *hides_deleted && !is_of_live_folders {
             let piece =
                 " AND f.folder_id NOT IN (SELECT id FROM folders WHERE workspace_id = ? AND deleted_at IS NOT NULL)";

@@ -156,33 +156,76 @@ pub fn find(tx: &Tx<'_>, workspace_id: Uuid, folder_no: &str) -> Result<Option<F
     tx.optional(text, &values, from_row)
 }
 
-/// Folders of a workspace: those directly in `parent_id` if it is given, those whose name has `search` in it if that is.
+/// Which folders are listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FolderFilter {
+    /// Those directly in this folder, which may be the root.
+    pub parent_id: Option<Uuid>,
+    /// Those whose name has this in it, without regard to case.
+    pub search: Option<String>,
+    /// The one at this path; composed (NFC).
+    pub path: Option<String>,
+}
+
+/// A page: the folders, and how many there are on all pages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FolderPage {
+    /// The folders.
+    pub folders: Vec<Folder>,
+    /// On all pages.
+    pub total: u64,
+}
+
+/// At most `limit` folders of a workspace behind the first `offset` of those that pass the filter. The page is found in an
+/// index alone; nothing is added up of the folders on other pages.
 pub fn list(
     tx: &Tx<'_>,
     workspace_id: Uuid,
-    parent_id: Option<Uuid>,
-    search: Option<&str>,
+    filter: &FolderFilter,
     order: FolderOrder,
-) -> Result<Vec<Folder>, DbError> {
+    limit: u32,
+    offset: u64,
+) -> Result<FolderPage, DbError> {
     let mut sql = Sql::default();
-    sql.push(SELECT, &[]).push(" WHERE d.workspace_id = ? AND d.deleted_at IS NULL", &[&workspace_id.to_string()]);
-    if let Some(parent_id) = parent_id {
-        sql.push(" AND d.parent_id = ?", &[&parent_id.to_string()]);
+    sql.push("SELECT count(*)", &[]);
+    narrow(&mut sql, workspace_id, filter);
+    let (text, values) = sql.finish();
+    let total = tx.optional(text, &values, |row| columns::size(TABLE, row, 0))?.unwrap_or_default();
+    if offset >= total {
+        return Ok(FolderPage { folders: Vec::new(), total });
+    }
+    let by = match (order.by_creation, order.descending) {
+        (false, false) => " ORDER BY d.name_folded, d.id",
+        (false, true) => " ORDER BY d.name_folded DESC, d.id DESC",
+        (true, false) => " ORDER BY d.created_at, d.id",
+        (true, true) => " ORDER BY d.created_at DESC, d.id DESC",
+    };
+    let mut sql = Sql::default();
+    sql.push(SELECT, &[]).push(" JOIN (SELECT d.id", &[]);
+    narrow(&mut sql, workspace_id, filter);
+    sql.push(by, &[]).push(" LIMIT ? OFFSET ?) page ON page.id = d.id", &[&limit, &columns::size_to_sql(offset)]);
+    sql.push(by, &[]);
+    let (text, values) = sql.finish();
+    Ok(FolderPage { folders: tx.all(text, &values, from_row)?, total })
+}
+
+/// `FROM` the folders `d` that pass the filter.
+fn narrow(sql: &mut Sql, workspace_id: Uuid, filter: &FolderFilter) {
+    let FolderFilter { parent_id, search, path } = filter;
+    sql.push(" FROM folders d WHERE ", &[]);
+    match parent_id {
+        // It is of this workspace, of which its index knows nothing.
+        Some(parent_id) => sql.push("d.parent_id = ?", &[&parent_id.to_string()]),
+        // Roots and deleted folders are in none.
+        None => sql.push("d.workspace_id = ? AND d.parent_id IS NOT NULL", &[&workspace_id.to_string()]),
+    };
+    if let Some(path) = path {
+        // The index by path begins with the workspace.
+        sql.push(" AND d.workspace_id = ? AND d.path = ?", &[&workspace_id.to_string(), path]);
     }
     if let Some(search) = search {
         sql.push(" AND d.name_folded LIKE ? ESCAPE '!'", &[&containing(&folded(search))]);
     }
-    sql.push(
-        match (order.by_creation, order.descending) {
-            (false, false) => " ORDER BY d.name_folded, d.id",
-            (false, true) => " ORDER BY d.name_folded DESC, d.id DESC",
-            (true, false) => " ORDER BY d.created_at, d.id",
-            (true, true) => " ORDER BY d.created_at DESC, d.id DESC",
-        },
-        &[],
-    );
-    let (text, values) = sql.finish();
-    tx.all(text, &values, from_row)
 }
 
 /// Whether the number is taken.

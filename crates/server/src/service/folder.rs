@@ -9,7 +9,7 @@ use super::error::WorkspaceError;
 use super::key::Identity;
 use super::number::free_number;
 use crate::db::api_keys::ApiKey;
-use crate::db::folders::{self, Folder, FolderOrder, FolderRef, NewFolder};
+use crate::db::folders::{self, Folder, FolderFilter, FolderOrder, FolderPage, FolderRef, NewFolder};
 use crate::db::{Db, DbError, Durability, Timestamp, Tx, files, workspaces};
 use crate::input::FolderName;
 
@@ -65,11 +65,13 @@ fn insert_folder(
 
 /// Which folders are listed.
 #[derive(Debug, Clone, Default)]
-pub struct FolderFilter {
-    /// Those directly in the folder of this number. Without it and without `search`: those at the root.
+pub struct ListFolders {
+    /// Those directly in the folder of this number. Without it, `search` and `path`: those at the root.
     pub parent_folder_no: Option<String>,
     /// Those whose name has this in it.
     pub search: Option<String>,
+    /// The one at this path; composed (NFC).
+    pub path: Option<String>,
 }
 
 /// The folders of all workspaces.
@@ -95,28 +97,32 @@ impl Folders {
         Self { db, garbage_bell }
     }
 
-    /// The folders that the filter lets through.
+    /// One page of folders, counted from 1.
     ///
     /// # Errors
     /// [`WorkspaceError::FolderNotFound`].
     pub async fn list(
         &self,
         identity: &Identity,
-        filter: FolderFilter,
+        wanted: ListFolders,
         order: FolderOrder,
-    ) -> Result<Vec<Folder>, WorkspaceError> {
+        page: u32,
+        limit: u32,
+    ) -> Result<FolderPage, WorkspaceError> {
         let workspace_id = identity.workspace_id;
+        let offset = u64::from(page.saturating_sub(1)) * u64::from(limit);
+        // What is counted is what is listed.
         let listed = self.db.scan(workspace_id, move |tx| {
-            let FolderFilter { parent_folder_no, search } = filter;
+            let ListFolders { parent_folder_no, search, path } = wanted;
             let parent_id = match parent_folder_no {
-                None if search.is_some() => None,
+                None if search.is_some() || path.is_some() => None,
                 None => Some(folders::root(workspace_id)),
                 Some(number) => match folders::find_place(tx, workspace_id, &number)? {
                     Some((id, _)) => Some(id),
                     None => return Ok(Err(WorkspaceError::FolderNotFound(number))),
                 },
             };
-            folders::list(tx, workspace_id, parent_id, search.as_deref(), order).map(Ok)
+            folders::list(tx, workspace_id, &FolderFilter { parent_id, search, path }, order, limit, offset).map(Ok)
         });
         listed.await?
     }

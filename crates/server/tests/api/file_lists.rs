@@ -73,6 +73,22 @@ fn filters(folder_numbers: [(&'static str, String); 2]) -> Vec<Vec<Filter>> {
         let begins_so = move |row: &Value| text(row, "path").starts_with(prefix.trim_start_matches('/'));
         paths.push((format!("&path={prefix}"), Box::new(begins_so)));
     }
+    for (asked, wanted) in [
+        ("a/b/n8 ÉTÉ.txt", "a/b/n8 ÉTÉ.txt"),
+        ("/a/b/n8 E\u{301}TE\u{301}.txt", "a/b/n8 ÉTÉ.txt"),
+        ("a/b/N8 ÉTÉ.txt", "no other case"),
+        ("n0 Red.txt", "n0 Red.txt"),
+        ("a/b", "no folder"),
+        ("a/b/n8", "no prefix"),
+        ("gone/n11 ÉTÉ.txt", "nothing deleted"),
+        ("/", "nothing"),
+    ] {
+        let is_it = move |row: &Value| text(row, "path") == wanted;
+        paths.push((format!("&file_path={asked}"), Box::new(is_it)));
+    }
+    let begins_alike = move |row: &Value| text(row, "path") == "n0 Red.txt";
+    paths.push(("&path=n0&file_path=n0 Red.txt".to_owned(), Box::new(begins_alike)));
+    paths.push(("&path=n1&file_path=n0 Red.txt".to_owned(), Box::new(|_| false)));
     let mut tags = vec![any()];
     for wanted in ["t", "v", "t,u", "u,t,w", "v,none", "none"] {
         let has_all =

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use partway_server::db::Durability;
+use partway_server::db::{Durability, Timestamp, folders};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -33,6 +33,17 @@ impl TestApp {
     async fn delete_folder(&self, folder_no: &str, query: &str) -> reqwest::Response {
         self.call(Method::DELETE, &format!("/api/v1/folders/{folder_no}{query}"), Value::Null).await
     }
+}
+
+/// Paths of the folders that a query lists, and what it says of its page.
+async fn page(app: &TestApp, query: &str) -> (Vec<String>, Value) {
+    let list = app.look(&format!("/api/v1/folders?{query}")).await;
+    let paths = list["folders"].as_array().unwrap().iter().map(|folder| folder["path"].as_str().unwrap().to_owned());
+    (paths.collect(), list["meta"].clone())
+}
+
+fn meta(page: u32, limit: u32, total: u32, has_next: bool) -> Value {
+    json!({"page": page, "limit": limit, "total": total, "hasNext": has_next, "hasPrev": page > 1})
 }
 
 fn number(folder: &Value) -> &str {
@@ -97,6 +108,135 @@ async fn folders_are_made_listed_and_counted() {
     }
     let deeper = json!({"name": "32", "parent_folder_no": number(&parent)});
     assert_error(app.call(Method::POST, "/api/v1/folders", deeper).await, 400, "INVALID_FOLDER", &["32 levels"]).await;
+}
+
+#[tokio::test]
+async fn folders_come_in_pages() {
+    let app = TestApp::start().await;
+    let top = app.folder(json!({"name": "top"})).await;
+    for name in ["C", "a", "e", "B", "d"] {
+        app.folder(json!({"name": name, "parent_folder_no": number(&top)})).await;
+    }
+    let below = format!("parent_folder_no={}", number(&top));
+    let paths = |names: &[&str]| names.iter().map(|name| format!("top/{name}")).collect::<Vec<_>>();
+    for (query, names, expected) in [
+        ("limit=2", &["a", "B"][..], meta(1, 2, 5, true)),
+        ("limit=2&page=2", &["C", "d"], meta(2, 2, 5, true)),
+        ("limit=2&page=3", &["e"], meta(3, 2, 5, false)),
+        ("limit=2&page=4", &[], meta(4, 2, 5, false)),
+        ("limit=2&page=10000000", &[], meta(10_000_000, 2, 5, false)),
+        ("limit=2&sort=name_desc", &["e", "d"], meta(1, 2, 5, true)),
+        ("limit=2&page=2&sort=created_at_asc", &["e", "B"], meta(2, 2, 5, true)),
+        ("limit=2&page=3&sort=created_at_desc", &["C"], meta(3, 2, 5, false)),
+        ("page=1", &["a", "B", "C", "d", "e"], meta(1, 20, 5, false)),
+        ("limit=5", &["a", "B", "C", "d", "e"], meta(1, 5, 5, false)),
+        ("limit=1&search=b", &["B"], meta(1, 1, 1, false)),
+        // Who names neither page nor limit misses nothing.
+        ("", &["a", "B", "C", "d", "e"], meta(1, 1000, 5, false)),
+    ] {
+        assert_eq!(page(&app, &format!("{below}&{query}")).await, (paths(names), expected), "{query}");
+    }
+    assert_eq!(page(&app, "search=o&limit=1").await, (vec!["top".to_owned()], meta(1, 1, 1, false)));
+    for (query, parts) in [
+        ("page=0", ["page", "from 1 to 10000000"]),
+        ("page=-1", ["page", "\"-1\""]),
+        ("page=10000001", ["page", "from 1 to 10000000"]),
+        ("page=x&limit=3", ["page", "\"x\""]),
+        ("limit=0", ["limit", "from 1 to 100"]),
+        ("limit=101", ["limit", "from 1 to 100"]),
+        ("limit=1.5", ["limit", "\"1.5\""]),
+    ] {
+        let refused = app.call(Method::GET, &format!("/api/v1/folders?{query}"), Value::Null).await;
+        assert_error(refused, 400, "INVALID_PARAMETER", &parts).await;
+    }
+}
+
+#[tokio::test]
+async fn a_folder_is_found_by_its_path() {
+    let app = TestApp::start().await;
+    app.whole(b"x", &[("file_name", "f"), ("folder", "caf\u{e9}/Two words/c")]).await;
+    app.whole(b"x", &[("file_name", "f"), ("folder", "c")]).await;
+    let found = async |path: &str| page(&app, &format!("path={path}")).await;
+    for path in ["caf\u{e9}/Two words/c", "/cafe\u{301}//Two%20words/c/"] {
+        assert_eq!(found(path).await, (vec!["caf\u{e9}/Two words/c".to_owned()], meta(1, 1000, 1, false)), "{path}");
+    }
+    assert_eq!(app.folders("path=caf\u{e9}").await, [("caf\u{e9}".to_owned(), 1, 1)]);
+    // No prefix, no other case, no file, and not the root.
+    for path in ["caf", "caf\u{e9}/two words", "caf\u{e9}/Two words/c/f", "Two words", "/", "%25", &"x/".repeat(2000)] {
+        assert_eq!(found(path).await, (vec![], meta(1, 1000, 0, false)), "{path}");
+    }
+    // With the other filters: all of them count.
+    let c = app.look("/api/v1/folders?path=c").await["folders"][0].clone();
+    let top = app.look("/api/v1/folders?path=caf\u{e9}").await["folders"][0].clone();
+    assert_eq!(page(&app, "path=c&search=C").await.0, ["c"]);
+    assert_eq!(page(&app, "path=c&search=x").await.0, [""; 0]);
+    let of_top = format!("parent_folder_no={}", number(&top));
+    assert_eq!(page(&app, &format!("path=caf\u{e9}/Two words&{of_top}")).await.0, ["caf\u{e9}/Two words"]);
+    assert_eq!(page(&app, &format!("path=c&{of_top}")).await.0, [""; 0]);
+    assert_eq!(app.delete_folder(number(&c), "").await.status(), 204);
+    assert_eq!(found("c").await.1["total"], 0);
+    let refused = app.call(Method::GET, "/api/v1/folders?path=a%00b", Value::Null).await;
+    assert_error(refused, 400, "INVALID_PARAMETER", &["path"]).await;
+}
+
+/// bench/ and a measurement by hand have more of them; here a page among thousands takes what one among a few takes.
+#[tokio::test]
+async fn a_page_among_many_folders_takes_no_longer_than_one_among_few() {
+    const FOLDERS: usize = 20_000;
+    let app = TestApp::start_local().await;
+    let (few, many) = (app.folder(json!({"name": "few"})).await, app.folder(json!({"name": "many"})).await);
+    for index in 0..100 {
+        app.folder(json!({"name": format!("f{index}"), "parent_folder_no": number(&few)})).await;
+    }
+    app.whole(b"12345", &[("file_name", "a.txt"), ("folder", "many/u19999")]).await;
+    let workspace_id = app.text("SELECT id FROM workspaces").parse().unwrap();
+    let parent_id = many["id"].as_str().unwrap().parse().unwrap();
+    let made = app.app().db.write(Durability::Process, move |tx| {
+        for index in 0..FOLDERS - 1 {
+            let name = format!("u{index:05}");
+            let path = format!("many/{name}");
+            let folder = folders::FolderRef { id: uuid::Uuid::now_v7(), folder_no: format!("{index:010}"), name };
+            let new = folders::NewFolder { workspace_id, parent_id, path: &path, public_key_id: None };
+            folders::insert(tx, &folder, &new, Timestamp::now())?;
+        }
+        Ok(())
+    });
+    made.await.unwrap();
+    let (few, many) = (number(&few), number(&many));
+    let last = page(&app, &format!("parent_folder_no={many}&page=200&limit=100")).await;
+    assert_eq!((last.0.len(), last.0[99].as_str()), (100, "many/u19999"));
+    assert_eq!(last.1, meta(200, 100, 20_000, false));
+    assert_eq!(page(&app, "search=U1&page=2").await.1, meta(2, 20, 10_000, true));
+    assert_eq!(page(&app, &format!("parent_folder_no={many}")).await.0.len(), 1000);
+    assert_eq!(app.folders("path=many").await, [("many".to_owned(), 1, 5)]);
+    assert_eq!(page(&app, "path=many/u19999").await.0, ["many/u19999"]);
+    let file = app.look("/api/v1/files?file_path=many/u19999/a.txt").await;
+    assert_eq!((&file["meta"]["total"], &file["files"][0]["path"]), (&json!(1), &json!("many/u19999/a.txt")));
+    let allowed = 10 * fastest(&app, &format!("parent_folder_no={few}&limit=100")).await.max(Duration::from_millis(3));
+    for query in [
+        format!("parent_folder_no={many}&limit=100"),
+        format!("parent_folder_no={many}&limit=100&page=100&sort=name_desc"),
+        format!("parent_folder_no={many}&limit=100&page=200&sort=created_at_asc"),
+        format!("parent_folder_no={many}&limit=100&search=u1"),
+        "search=u&limit=100".to_owned(),
+        "search=u&limit=100&sort=created_at_desc".to_owned(),
+        "path=many/u19999".to_owned(),
+    ] {
+        let took = fastest(&app, &query).await;
+        println!("{query}: {took:?}, allowed {allowed:?}");
+        assert!(took < allowed, "{query}: {took:?}, allowed {allowed:?}");
+    }
+}
+
+/// The fastest of some answers: what the work takes without what else the machine does.
+async fn fastest(app: &TestApp, query: &str) -> Duration {
+    let mut fastest = Duration::MAX;
+    for _ in 0..7 {
+        let began = Instant::now();
+        app.look(&format!("/api/v1/folders?{query}")).await;
+        fastest = fastest.min(began.elapsed());
+    }
+    fastest
 }
 
 #[tokio::test]

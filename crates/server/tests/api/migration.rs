@@ -2,7 +2,7 @@
 //! there since version 3.
 
 use partway_server::db::file_list::{FileFilter, FileKey, FileOrder, list};
-use partway_server::db::folders::{self, FolderOrder};
+use partway_server::db::folders::{self, FolderFilter, FolderOrder};
 use partway_server::db::{Db, files, sessions, usage};
 use partway_server::{App, Config};
 use uuid::Uuid;
@@ -177,10 +177,12 @@ async fn assert_files(db: &Db) {
             let folders = folders::list(
                 tx,
                 id,
-                Some(folders::root(id)),
-                None,
+                &FolderFilter { parent_id: Some(folders::root(id)), ..FolderFilter::default() },
                 FolderOrder { by_creation: false, descending: false },
-            )?;
+                10,
+                0,
+            )?
+            .folders;
             let served = files::find_served(tx, "w000000000", "Ä/b/y")?;
             let counted = (usage::find(tx, id)?.unwrap(), usage::add_up(tx, id)?, usage::miscounted_folders(tx, id)?);
             Ok((all, totals, folders, served, counted))

@@ -253,7 +253,14 @@ async fn ids_of_another_workspace_are_as_unknown_as_those_of_none() {
             assert_eq!(answers[0], answers[1], "{operation}: the answers differ");
         }
     }
-    for path in ["/api/v1/files", "/api/v1/folders", "/api/v1/multipart"] {
+    for path in [
+        "/api/v1/files",
+        "/api/v1/files?file_path=d/f",
+        "/api/v1/folders",
+        "/api/v1/folders?path=d",
+        "/api/v1/folders?search=d",
+        "/api/v1/multipart",
+    ] {
         let list = app.http.get(app.url(path)).bearer_auth(&private).send().await.unwrap();
         let list: Value = list.json().await.unwrap();
         let rows = list.as_object().unwrap().values().find_map(Value::as_array).unwrap();

@@ -59,6 +59,7 @@ pub(crate) async fn ls(args: &LsArgs) -> Result<ExitCode, Failure> {
         folder_no,
         search: args.search.clone(),
         path: None,
+        file_path: None,
         tags: args.tags.clone(),
         custom_id: args.custom_id.clone(),
         sort: args.sort,

@@ -41,10 +41,27 @@ pub(crate) async fn ls(args: &LsArgs) -> Result<ExitCode, Failure> {
         Some(folder) => workspace.find_folder(folder).await?,
         None => None,
     };
-    let query = FolderQuery { parent_folder_no, search: args.search.clone(), sort: args.sort };
-    let folders = workspace.list_folders(&query).await?;
+    let mut query = FolderQuery {
+        parent_folder_no,
+        search: args.search.clone(),
+        path: None,
+        sort: args.sort,
+        page: 1,
+        limit: FolderQuery::MAX_LIMIT,
+    };
+    let mut folders = Vec::new();
+    loop {
+        let list = workspace.list_folders(&query).await?;
+        match args.json {
+            true => list.folders.iter().try_for_each(output::json)?,
+            false => folders.extend(list.folders),
+        }
+        if !list.meta.has_next {
+            break;
+        }
+        query.page += 1;
+    }
     if args.json {
-        folders.iter().try_for_each(output::json)?;
         return Ok(ExitCode::SUCCESS);
     }
     let rows: Vec<_> = folders

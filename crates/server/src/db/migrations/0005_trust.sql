@@ -19,6 +19,13 @@ UPDATE api_keys SET
 -- The public key whose upload made the folder: it may make so many.
 ALTER TABLE folders ADD COLUMN public_key_id TEXT;
 CREATE INDEX folders_by_public_key ON folders (public_key_id) WHERE public_key_id IS NOT NULL;
+-- One for each order of a list of folders: of those in one folder, and of those of a workspace, which a search reads. Deleted
+-- folders and roots are in no folder. A page is found, and what fits is counted, in the index alone.
+DROP INDEX folders_by_parent;
+CREATE INDEX folders_in_folder_by_name ON folders (parent_id, name_folded, id);
+CREATE INDEX folders_in_folder_by_creation ON folders (parent_id, created_at, id, name_folded);
+CREATE INDEX folders_by_name ON folders (workspace_id, name_folded, id, parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX folders_by_creation ON folders (workspace_id, created_at, id, name_folded, parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX sessions_by_key ON sessions (api_key_id, status, id);
 
 -- When the session ended; NULL while it takes parts. Rows are deleted some days after that.

@@ -44,6 +44,7 @@ error_responses!(ListErrors: ANY, PRIVATE_KEY, [InvalidTags, InvalidParameter, F
         ("search" = Option<String>, Query, nullable = false, max_length = 255, pattern = r"^[^\x00]*$", description = "Those whose name has this in it, without regard to case"),
         ("name" = Option<String>, Query, nullable = false, max_length = 255, pattern = r"^[^\x00]*$", description = "The same as `search`"),
         ("path" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "Those whose folder and name begin so"),
+        ("file_path" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "The one file with this folder and name, or none"),
         ("tags" = Option<String>, Query, nullable = false, pattern = r"^[^,\x00]{0,128}(,[^,\x00]{0,128}){0,49}$", description = "Comma-separated: those that have all of these tags"),
         ("custom_id" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "Those with this `custom_id`"),
     ),
@@ -67,6 +68,7 @@ pub async fn list_files(
             .text("path")?
             .map(|path| path.trim_start_matches('/').nfc().collect::<String>())
             .filter(|path| !path.is_empty()),
+        path: parameters.text("file_path")?.map(|path| path.trim_start_matches('/').nfc().collect()),
         // Both are judged, whichever counts.
         search: {
             let name = parameters.search("name")?;

@@ -2,7 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
-use partway_api::{ErrorCode, FolderList};
+use partway_api::{ErrorCode, FolderList, PageMeta};
+use unicode_normalization::UnicodeNormalization;
 
 use crate::app::App;
 use crate::db::folders::FolderOrder;
@@ -10,27 +11,34 @@ use crate::error::ApiError;
 use crate::input::{InvalidInput, shown};
 use crate::middleware::{Parameters, PrivateCaller};
 use crate::openapi::error_responses;
-use crate::service::folder::FolderFilter;
+use crate::service::folder::ListFolders;
 use crate::service::record;
+
+/// Most folders of an answer to who names neither page nor limit: published clients cannot, and are not to miss any.
+const ROWS_WITHOUT_PAGES: u32 = 1000;
 
 error_responses!(ListErrors: ANY, PRIVATE_KEY, [InvalidParameter, FolderNotFound]);
 
 /// List folders
 ///
-/// Those directly in one folder, or at the workspace's root; with `search` alone, those of the whole workspace.
+/// Those directly in one folder, or at the workspace's root; with `search` or `path` alone, those of the whole workspace.
+/// Without `page` and `limit`, the page has up to 1,000 folders.
 #[utoipa::path(
     get,
     path = "/api/v1/folders",
     operation_id = "list_folders",
     tag = "folders",
     params(
+        ("page" = Option<u32>, Query, nullable = false, minimum = 1, maximum = 10_000_000, description = "The page, from 1"),
+        ("limit" = Option<u32>, Query, nullable = false, minimum = 1, maximum = 100, description = "Rows on a page: 1 to 100. With `page` alone: 20; without both: 1,000"),
         ("parent_folder_no" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "Those directly in this folder"),
         ("search" = Option<String>, Query, nullable = false, max_length = 255, pattern = r"^[^\x00]*$", description = "Those whose name has this in it, without regard to case"),
+        ("path" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "The one folder at this path, or none"),
         ("sort" = Option<String>, Query, nullable = false, pattern = "^((name|created_at)_(asc|desc))?$", description = "`name_asc` (the default), `name_desc`, `created_at_asc` or `created_at_desc`"),
     ),
     security(("bearer" = []), ("api_key" = [])),
     responses(
-        (status = 200, description = "The folders", body = FolderList),
+        (status = 200, description = "A page of folders", body = FolderList),
         ListErrors,
     )
 )]
@@ -49,8 +57,22 @@ pub async fn list_folders(
             return Err(InvalidInput::new(ErrorCode::InvalidParameter, "sort", shown(other), allowed).into());
         }
     };
-    let filter =
-        FolderFilter { parent_folder_no: parameters.text("parent_folder_no")?, search: parameters.search("search")? };
-    let listed = app.folders.list(&identity, filter, FolderOrder { by_creation, descending }).await?;
-    Ok(Json(FolderList { folders: listed.into_iter().map(record::folder).collect() }))
+    let (page, limit) = match (parameters.get("page"), parameters.get("limit")) {
+        (None, None) => (1, ROWS_WITHOUT_PAGES),
+        _ => parameters.page()?,
+    };
+    let wanted = ListFolders {
+        parent_folder_no: parameters.text("parent_folder_no")?,
+        search: parameters.search("search")?,
+        path: parameters.text("path")?.map(|path| as_stored(&path)),
+    };
+    let listed = app.folders.list(&identity, wanted, FolderOrder { by_creation, descending }, page, limit).await?;
+    let folders = listed.folders.into_iter().map(record::folder).collect();
+    Ok(Json(FolderList { folders, meta: PageMeta::new(page, limit, listed.total) }))
+}
+
+/// A path as folders have it: in NFC, without slashes that say nothing.
+fn as_stored(path: &str) -> String {
+    let path: String = path.nfc().collect();
+    path.split('/').filter(|segment| !segment.is_empty()).collect::<Vec<_>>().join("/")
 }

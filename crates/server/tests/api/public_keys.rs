@@ -247,7 +247,7 @@ async fn a_key_with_a_random_prefix_gives_every_upload_one() {
 
 #[tokio::test]
 async fn webhooks_are_named_by_keys_that_may() {
-    let app = TestApp::start_with(|config| allow_loopback(config)).await;
+    let app = TestApp::start_with(allow_loopback).await;
     // Nobody listens there, so that what is to be told stays to be seen.
     let url = "http://127.0.0.1:1/one";
     let stranger = Stranger::of(&app);
@@ -289,7 +289,7 @@ async fn a_stranger_is_told_nothing_of_the_files_of_others() {
 
 #[tokio::test]
 async fn the_receiver_that_a_stranger_names_learns_nothing_of_the_file_that_was_replaced() {
-    let app = TestApp::start_with(|config| allow_loopback(config)).await;
+    let app = TestApp::start_with(allow_loopback).await;
     let url = "http://127.0.0.1:1/one";
     let all = Permissions { may_replace: true, may_name_webhooks: true, random_prefix: false };
     let trusted = Stranger::with(&app, all).await;

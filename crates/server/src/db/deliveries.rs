@@ -116,11 +116,18 @@ impl Delivery {
     }
 }
 
-/// The next URL in the order of their texts, behind `after`, to which something is due.
-pub fn next_due_url(tx: &Tx<'_>, after: &str) -> Result<Option<String>, DbError> {
-    let sql =
-        "SELECT url FROM deliveries WHERE dead_at IS NULL AND url > ?1 AND next_attempt_at <= ?2 ORDER BY url LIMIT 1";
-    tx.optional(sql, &[&after, &tx.now()?], |row| row.get(0))
+/// The workspaces in which something is due.
+pub fn list_due_workspaces(tx: &Tx<'_>) -> Result<Vec<Uuid>, DbError> {
+    let sql = "SELECT w.id FROM workspaces w WHERE EXISTS (SELECT 1 FROM deliveries o WHERE o.workspace_id = w.id \
+               AND o.dead_at IS NULL AND o.next_attempt_at <= ?1)";
+    tx.all(sql, &[&tx.now()?], |row| columns::uuid("workspaces", row, 0))
+}
+
+/// The next URL of the workspace in the order of their texts, behind `after`, to which something is due.
+pub fn next_due_url(tx: &Tx<'_>, workspace_id: Uuid, after: &str) -> Result<Option<String>, DbError> {
+    let sql = "SELECT url FROM deliveries WHERE dead_at IS NULL AND workspace_id = ?1 AND url > ?2 \
+               AND next_attempt_at <= ?3 ORDER BY url LIMIT 1";
+    tx.optional(sql, &[&workspace_id.to_string(), &after, &tx.now()?], |row| row.get(0))
 }
 
 /// When what comes next of a subject for a receiver can be sent at the earliest: not before what waits already.
@@ -131,16 +138,17 @@ pub fn not_before(tx: &Tx<'_>, subject_id: Uuid, url: &str) -> Result<Timestamp,
     Ok(waiting.map_or(now, |waiting| waiting.max(now)))
 }
 
-/// At most `limit` deliveries to a URL that are due, the longest due first: of each subject and receiver only the first.
-pub fn list_due(tx: &Tx<'_>, url: &str, limit: u32) -> Result<Vec<Delivery>, DbError> {
+/// At most `limit` deliveries of a workspace to a URL that are due, the longest due first: of each subject and receiver only
+/// the first.
+pub fn list_due(tx: &Tx<'_>, workspace_id: Uuid, url: &str, limit: u32) -> Result<Vec<Delivery>, DbError> {
     tx.all(
         select!(
-            "WHERE o.dead_at IS NULL AND o.url = ?3 AND o.next_attempt_at <= ?1 AND NOT EXISTS (SELECT 1 FROM deliveries b \
-             WHERE b.subject_id = o.subject_id AND b.url = o.url AND b.dead_at IS NULL AND b.sequence < o.sequence \
+            "WHERE o.dead_at IS NULL AND o.workspace_id = ?4 AND o.url = ?3 AND o.next_attempt_at <= ?1 \
+             AND NOT EXISTS (SELECT 1 FROM deliveries b WHERE b.subject_id = o.subject_id AND b.url = o.url AND b.dead_at IS NULL AND b.sequence < o.sequence \
              AND coalesce(b.webhook_id, '') = coalesce(o.webhook_id, '')) \
              ORDER BY o.next_attempt_at, o.id LIMIT ?2"
         ),
-        &[&tx.now()?, &limit, &url],
+        &[&tx.now()?, &limit, &url, &workspace_id.to_string()],
         from_row,
     )
 }

@@ -2,7 +2,8 @@
 //!
 //! Invariant: an event leaves the outbox only when its receiver has answered 2xx, so it is told at least once; the same
 //! event has the same `webhook-id` every time. Of what happens to one file each receiver is told in order: the next event
-//! waits until the one before it is told or given up.
+//! waits until the one before it is told or given up. No workspace has more than its share of the slots, and in that share no
+//! address has all of them: whoever does not answer keeps nobody else's receivers waiting.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,9 +31,17 @@ const BLOCKED_WAIT: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_secs(2);
 /// Longest pause between two attempts.
 const LONGEST_PAUSE_SECONDS: u64 = 6 * 60 * 60;
-/// Events that are being sent at once, and those of them to one host: a slow receiver does not keep the others waiting.
+/// Events that are being sent at once.
 const AT_ONCE: usize = 64;
-const AT_ONCE_TO_ONE: usize = 8;
+/// Those of them that one workspace has at most. It has no more than are free, either: there is a slot for one more workspace
+/// as long as fewer than [`AT_ONCE`] of them wait for receivers.
+const AT_ONCE_OF_WORKSPACE: usize = AT_ONCE / 4;
+/// Those of a workspace that go to one address, and those that go to one port of it: neither a port that does not answer keeps
+/// the address's other ports waiting, nor an address other addresses.
+const AT_ONCE_TO_ADDRESS: usize = AT_ONCE_OF_WORKSPACE / 4 * 3;
+const AT_ONCE_TO_PORT: usize = AT_ONCE_OF_WORKSPACE / 2;
+/// URLs of one workspace that are looked at before the next one has its turn.
+const MAX_LOOKS: usize = 256;
 /// Why nothing is sent to a host.
 const NOT_REACHABLE: &str = "its host has no address that is globally reachable and outside of the server's own network; \
                              outgoing.allowed_hosts does not name it";
@@ -59,10 +68,25 @@ pub struct Messenger {
 #[derive(Default)]
 struct Sending {
     tasks: JoinSet<Uuid>,
-    /// Each with its receiver.
-    deliveries: HashMap<Uuid, String>,
-    /// The URL looked at last: all get their turn, however many there are.
-    last_url: String,
+    deliveries: HashMap<Uuid, UnderWay>,
+    turns: Turns,
+}
+
+/// One event that is being sent: whose it is, and where it goes.
+#[derive(Debug, Clone)]
+struct UnderWay {
+    workspace_id: Uuid,
+    url: String,
+}
+
+/// The workspace and the URLs that were looked at last: all get their turn, however many there are.
+#[derive(Debug, Clone, Default)]
+struct Turns {
+    workspace_id: Uuid,
+    /// The URL looked at last, of each workspace that was not looked through.
+    urls: HashMap<Uuid, String>,
+    /// Whether a workspace has URLs left that were not looked at, and a share to send more.
+    is_cut_short: bool,
 }
 
 impl Sending {
@@ -78,11 +102,24 @@ impl Sending {
     }
 }
 
-/// Who is behind a URL: its host and port.
-fn receiver(url: &str) -> String {
-    let parsed = url::Url::parse(url).ok();
-    let host = parsed.as_ref().and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?)));
-    host.unwrap_or_else(|| url.to_owned())
+/// The receiver behind a URL: the address to which its host led when it was last looked up (the host itself where none was
+/// found), and the port.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Receiver {
+    address: String,
+    port: u16,
+}
+
+impl Receiver {
+    fn of(outgoing: &Outgoing, url: &str) -> Self {
+        let parsed = url::Url::parse(url).ok();
+        let host = parsed.as_ref().and_then(url::Url::host);
+        let address = host.map_or_else(
+            || url.to_owned(),
+            |host| outgoing.last_address(&host).map_or_else(|| host.to_string(), |address| address.to_string()),
+        );
+        Self { address, port: parsed.and_then(|url| url.port_or_known_default()).unwrap_or_default() }
+    }
 }
 
 /// Behind all URLs with this one's scheme, host and port, in the order of their texts.
@@ -123,12 +160,15 @@ impl Messenger {
         if !self.lease.take().await? {
             return Ok(INTERVAL);
         }
-        let (last_url, under_way) = (sending.last_url.clone(), sending.deliveries.clone());
-        let (due, last_url) = self.db.read(move |tx| list_due(tx, last_url, &under_way)).await?;
-        sending.last_url = last_url;
+        let plan = Plan::new(self.outgoing.clone(), &sending.deliveries);
+        let (under_way, turns) = (sending.deliveries.clone(), sending.turns.clone());
+        let (due, turns) = self.db.read(move |tx| plan.list_due(tx, turns, &under_way)).await?;
+        let is_cut_short = turns.is_cut_short;
+        sending.turns = turns;
         let has_started = !due.is_empty();
         for delivery in due {
-            sending.deliveries.insert(delivery.id, receiver(&delivery.url));
+            let (workspace_id, url) = (delivery.workspace_id, delivery.url.clone());
+            sending.deliveries.insert(delivery.id, UnderWay { workspace_id, url });
             let messenger = Arc::clone(self);
             sending.tasks.spawn(async move {
                 let id = delivery.id;
@@ -139,6 +179,9 @@ impl Messenger {
         if has_started && sending.deliveries.len() < AT_ONCE {
             // There may be more: those of the URLs behind the last one.
             return Ok(Duration::ZERO);
+        }
+        if is_cut_short {
+            return Ok(BLOCKED_WAIT);
         }
         if !sending.deliveries.is_empty() {
             // What is on its way is due, too, and wakes by itself when it has arrived.
@@ -153,6 +196,10 @@ impl Messenger {
     /// Sends one event, and notes what became of it.
     async fn deliver(&self, delivery: Delivery) {
         let id = delivery.id;
+        if self.outgoing.learn_address(&delivery.url).await {
+            // It is still due, and is listed again as one for that address, which may be busy.
+            return;
+        }
         failpoint::pass("webhook.before_send");
         let noted = match self.send(&delivery).await {
             Ok(()) => {
@@ -201,42 +248,117 @@ impl Messenger {
     }
 }
 
-/// What is due and can be sent beside what is `under_way`, which is due, too: some for each URL from behind `last_url` on and
-/// around to it. Also says which URL was the last.
-fn list_due(
-    tx: &Tx<'_>,
-    last_url: String,
-    under_way: &HashMap<Uuid, String>,
-) -> Result<(Vec<Delivery>, String), DbError> {
-    let mut sent_to: HashMap<String, usize> = HashMap::new();
-    for receiver in under_way.values() {
-        *sent_to.entry(receiver.clone()).or_default() += 1;
+/// What may be sent beside what is under way.
+struct Plan {
+    outgoing: Outgoing,
+    free: usize,
+    of_workspace: HashMap<Uuid, usize>,
+    to_address: HashMap<(Uuid, String), usize>,
+    to_port: HashMap<(Uuid, Receiver), usize>,
+}
+
+impl Plan {
+    fn new(outgoing: Outgoing, under_way: &HashMap<Uuid, UnderWay>) -> Self {
+        let free = AT_ONCE.saturating_sub(under_way.len());
+        let mut plan =
+            Self { outgoing, free, of_workspace: HashMap::new(), to_address: HashMap::new(), to_port: HashMap::new() };
+        for UnderWay { workspace_id, url } in under_way.values() {
+            plan.count(*workspace_id, Receiver::of(&plan.outgoing, url));
+        }
+        plan
     }
-    let mut due = Vec::new();
-    let (mut last, mut has_wrapped) = (last_url.clone(), last_url.is_empty());
-    while due.len() + under_way.len() < AT_ONCE {
-        match deliveries::next_due_url(tx, &last)? {
-            Some(url) if has_wrapped && !last_url.is_empty() && url > last_url => break,
-            Some(url) => {
-                let sent = sent_to.entry(receiver(&url)).or_default();
-                if *sent >= AT_ONCE_TO_ONE {
-                    // However many URLs it has: they stand beside each other.
-                    last = behind_receiver(&url);
+
+    fn count(&mut self, workspace_id: Uuid, receiver: Receiver) {
+        *self.of_workspace.entry(workspace_id).or_default() += 1;
+        *self.to_address.entry((workspace_id, receiver.address.clone())).or_default() += 1;
+        *self.to_port.entry((workspace_id, receiver)).or_default() += 1;
+    }
+
+    /// Whether the workspace may have one more under way.
+    fn has_share(&self, workspace_id: Uuid) -> bool {
+        let has = self.of_workspace.get(&workspace_id).copied().unwrap_or_default();
+        has < AT_ONCE_OF_WORKSPACE.min(self.free)
+    }
+
+    fn is_busy(&self, workspace_id: Uuid, receiver: &Receiver) -> bool {
+        let to_address = self.to_address.get(&(workspace_id, receiver.address.clone()));
+        let to_port = self.to_port.get(&(workspace_id, receiver.clone()));
+        to_address.is_some_and(|sent| *sent >= AT_ONCE_TO_ADDRESS)
+            || to_port.is_some_and(|sent| *sent >= AT_ONCE_TO_PORT)
+    }
+
+    /// What is due and can be sent beside what is `under_way`, which is due, too: some for each workspace from behind the last
+    /// one on and around to it. Also says whose turn it was last.
+    fn list_due(
+        mut self,
+        tx: &Tx<'_>,
+        mut turns: Turns,
+        under_way: &HashMap<Uuid, UnderWay>,
+    ) -> Result<(Vec<Delivery>, Turns), DbError> {
+        let mut workspaces = deliveries::list_due_workspaces(tx)?;
+        workspaces.sort_unstable();
+        turns.is_cut_short = false;
+        turns.urls.retain(|workspace_id, _| workspaces.binary_search(workspace_id).is_ok());
+        let behind_last = workspaces.partition_point(|workspace_id| *workspace_id <= turns.workspace_id);
+        workspaces.rotate_left(behind_last);
+        let mut due = Vec::new();
+        for workspace_id in workspaces {
+            if self.free == 0 {
+                break;
+            }
+            if self.has_share(workspace_id) {
+                self.add_due_of(tx, workspace_id, &mut turns, under_way, &mut due)?;
+                turns.workspace_id = workspace_id;
+            }
+        }
+        Ok((due, turns))
+    }
+
+    /// The same of one workspace: some for each of its URLs from behind the last one on and around to it.
+    fn add_due_of(
+        &mut self,
+        tx: &Tx<'_>,
+        workspace_id: Uuid,
+        turns: &mut Turns,
+        under_way: &HashMap<Uuid, UnderWay>,
+        due: &mut Vec<Delivery>,
+    ) -> Result<(), DbError> {
+        let first = turns.urls.remove(&workspace_id).unwrap_or_default();
+        let (mut last, mut has_wrapped) = (first.clone(), first.is_empty());
+        for _ in 0..MAX_LOOKS {
+            let url = match deliveries::next_due_url(tx, workspace_id, &last)? {
+                Some(url) if has_wrapped && !first.is_empty() && url > first => return Ok(()),
+                Some(url) => url,
+                None if has_wrapped => return Ok(()),
+                None => {
+                    (last, has_wrapped) = (String::new(), true);
                     continue;
                 }
-                for delivery in deliveries::list_due(tx, &url, AT_ONCE_TO_ONE as u32)? {
-                    if *sent < AT_ONCE_TO_ONE && !under_way.contains_key(&delivery.id) {
-                        *sent += 1;
-                        due.push(delivery);
-                    }
-                }
-                last = url;
+            };
+            let receiver = Receiver::of(&self.outgoing, &url);
+            if self.is_busy(workspace_id, &receiver) {
+                // However many URLs it has: they stand beside each other.
+                last = behind_receiver(&url);
+                continue;
             }
-            None if has_wrapped => break,
-            None => (last, has_wrapped) = (String::new(), true),
+            for delivery in deliveries::list_due(tx, workspace_id, &url, AT_ONCE_TO_PORT as u32)? {
+                let may_start = self.has_share(workspace_id) && !self.is_busy(workspace_id, &receiver);
+                if may_start && !under_way.contains_key(&delivery.id) {
+                    self.count(workspace_id, receiver.clone());
+                    self.free -= 1;
+                    due.push(delivery);
+                }
+            }
+            last = url;
+            if !self.has_share(workspace_id) {
+                turns.urls.insert(workspace_id, last);
+                return Ok(());
+            }
         }
+        turns.urls.insert(workspace_id, last);
+        turns.is_cut_short = true;
+        Ok(())
     }
-    Ok((due, last))
 }
 
 /// How long to wait after so many attempts in vain; `None` when it is enough.

@@ -155,6 +155,31 @@ impl Outgoing {
         Ok(if is_open { Reachability::Open } else { Reachability::Forbidden })
     }
 
+    /// Looks the URL's host up for [`Self::last_address`]. Whether it was not known, and is now.
+    pub async fn learn_address(&self, url: &str) -> bool {
+        let Ok(url) = Url::parse(url) else { return false };
+        let Some(Host::Domain(name)) = url.host() else { return false };
+        if self.reach.last_address(name).is_some() {
+            return false;
+        }
+        match tokio::time::timeout(LOOK_UP_TIMEOUT, self.reach.look_up(name)).await {
+            Ok(LookUp::Found(addresses)) => {
+                addresses.first().map(|address| self.reach.note_address(name, *address)).is_some()
+            }
+            Ok(LookUp::NoSuchName | LookUp::Unanswered(_)) | Err(_) => false,
+        }
+    }
+
+    /// Where the host led when it was last looked up. A name may lead elsewhere by now: this is for keeping count, and
+    /// never for connecting.
+    pub fn last_address(&self, host: &Host<&str>) -> Option<IpAddr> {
+        match host {
+            Host::Domain(name) => self.reach.last_address(name),
+            Host::Ipv4(address) => Some(IpAddr::V4(*address)),
+            Host::Ipv6(address) => Some(IpAddr::V6(*address)),
+        }
+    }
+
     /// A request to a URL that was checked.
     pub fn request(&self, method: Method, url: Url) -> RequestBuilder {
         self.http.request(method, url)

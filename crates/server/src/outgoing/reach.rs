@@ -1,6 +1,8 @@
 //! Which addresses requests that the outside asked for may go to, and what names lead there.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex as SyncMutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hickory_resolver::TokioResolver;
@@ -16,6 +18,9 @@ use super::{AllowedHosts, NameServers, is_global};
 /// How long a look-up of the server's own names is good, and how long it may take.
 const OWN_LIFETIME: Duration = Duration::from_secs(60);
 const OWN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Names whose last address is remembered.
+const MAX_REMEMBERED: usize = 16_384;
 
 /// What a look-up of a name gave.
 pub(super) enum LookUp {
@@ -36,13 +41,30 @@ pub(super) struct Reach {
     /// By what names and addresses clients know this server.
     own_hosts: Vec<Host>,
     own_addresses: Mutex<(Option<Instant>, Vec<IpAddr>)>,
+    last_addresses: SyncMutex<HashMap<String, IpAddr>>,
 }
 
 impl Reach {
     /// With these name servers, or those of the system.
     pub(super) fn new(servers: &NameServers, allowed: AllowedHosts, own_hosts: Vec<Host>) -> Result<Self, NetError> {
         let dns = resolver(servers)?;
-        Ok(Self { dns, allowed, own_network: OwnNetwork::of_system(), own_hosts, own_addresses: Mutex::default() })
+        let own_network = OwnNetwork::of_system();
+        let (own_addresses, last_addresses) = (Mutex::default(), SyncMutex::default());
+        Ok(Self { dns, allowed, own_network, own_hosts, own_addresses, last_addresses })
+    }
+
+    /// Remembers where the name leads.
+    pub(super) fn note_address(&self, name: &str, address: IpAddr) {
+        let mut last = self.last_addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.len() >= MAX_REMEMBERED && !last.contains_key(name) {
+            last.clear();
+        }
+        last.insert(name.to_owned(), address);
+    }
+
+    /// Where the name led when it was last noted.
+    pub(super) fn last_address(&self, name: &str) -> Option<IpAddr> {
+        self.last_addresses.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
     }
 
     /// Looks a name up.

@@ -32,9 +32,8 @@ impl Resolve for CheckedResolver {
             if !reach.is_open(name) {
                 addresses = reach.permitted(addresses).await;
             }
-            if addresses.is_empty() {
-                return Err(Blocked.into());
-            }
+            let Some(first) = addresses.first() else { return Err(Blocked.into()) };
+            reach.note_address(name, *first);
             Ok(Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs)
         })
     }

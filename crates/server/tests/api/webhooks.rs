@@ -6,9 +6,12 @@ use std::time::Duration;
 use axum::response::IntoResponse;
 use http::StatusCode;
 use partway_server::Config;
+use partway_server::db::api_keys::KeyKind;
 use partway_server::db::{Durability, deliveries, webhooks};
 use partway_server::service::event::EventKind;
+use partway_server::service::key::create_key;
 use partway_server::service::webhook;
+use partway_server::service::workspace::create_workspace;
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -279,6 +282,95 @@ async fn a_slow_receiver_with_many_urls_does_not_hold_up_the_others() {
     }
     app.until("the good one knows all", |_| good.asked().len() == 20).await;
     assert_eq!(app.count("deliveries"), 2001);
+}
+
+/// Ports of one address that accept and never answer.
+async fn silent_ports(address: &str, number: usize) -> Vec<tokio::net::TcpListener> {
+    let mut ports = Vec::new();
+    for _ in 0..number {
+        ports.push(tokio::net::TcpListener::bind((address, 0)).await.unwrap());
+    }
+    ports
+}
+
+fn patient(config: &mut Config) {
+    impatient(config);
+    // An event for one of them waits longer than a test does.
+    config.webhooks.timeout.0 = Duration::from_secs(300);
+    config.outgoing.idle_timeout.0 = Duration::from_secs(300);
+}
+
+impl TestApp {
+    /// A private key of another workspace.
+    async fn another_workspace(&self) -> String {
+        let made = self.app().db.write(Durability::Process, |tx| {
+            let workspace = create_workspace(tx, "other")?;
+            Ok(create_key(tx, &workspace, KeyKind::Private))
+        });
+        made.await.unwrap().unwrap().key
+    }
+
+    /// One event for each URL.
+    async fn tell_all(&self, urls: impl IntoIterator<Item = String>) {
+        for (number, url) in urls.into_iter().enumerate() {
+            self.whole(b"x", &[("file_name", &format!("silent {number}")), ("webhook_url", &url)]).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_workspace_whose_receivers_do_not_answer_does_not_keep_another_one_waiting() {
+    let mut app = TestApp::start_with(patient).await;
+    let mut ports = Vec::new();
+    for host in 2..=9 {
+        ports.extend(silent_ports(&format!("127.0.0.{host}"), 5).await);
+    }
+    let url = |number: usize| format!("http://{}/{number}", ports[number % ports.len()].local_addr().unwrap());
+    app.tell_all((0..120).map(url)).await;
+    assert_eq!(app.count("deliveries"), 120);
+    app.private_key = app.another_workspace().await;
+    let good = Peer::obliging().await;
+    for number in 0..20 {
+        let (name, url) = (format!("good {number}"), good.url(&format!("/{number}")));
+        let began = std::time::Instant::now();
+        app.whole(b"x", &[("file_name", &name), ("webhook_url", &url)]).await;
+        app.until("it is told", |_| good.asked().len() == number + 1).await;
+        assert!(began.elapsed() < Duration::from_secs(5), "{number}: {:?}", began.elapsed());
+    }
+    app.until("nothing else was told", |app| app.count("deliveries") == 120).await;
+}
+
+#[tokio::test]
+async fn an_address_that_does_not_answer_at_any_port_or_name_leaves_its_workspace_room_for_others() {
+    let names = NameServer::start().await;
+    for number in 0..60 {
+        names.set(&format!("{number}.example"), &[&["127.0.0.2"]]);
+    }
+    let app = TestApp::start_with(|config| {
+        patient(config);
+        config.outgoing.name_servers.0 = vec![names.address];
+    })
+    .await;
+    let ports = silent_ports("127.0.0.2", 30).await;
+    let port = |number: usize| ports[number % ports.len()].local_addr().unwrap();
+    app.tell_all((0..60).map(|number| format!("http://{}/", port(number)))).await;
+    app.tell_all((0..60).map(|number| format!("http://{number}.example:{}/", port(number).port()))).await;
+    let good = Peer::obliging().await;
+    let began = std::time::Instant::now();
+    for number in 0..20 {
+        let url = good.url(&format!("/{number}"));
+        app.whole(b"x", &[("file_name", &format!("good {number}")), ("webhook_url", &url)]).await;
+    }
+    app.until("the good one knows all", |_| good.asked().len() == 20).await;
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    // Those whose turn it was are connected: no more than twelve, by whatever names.
+    let mut connected = Vec::new();
+    for port in &ports {
+        while let Ok(accepted) = tokio::time::timeout(Duration::from_millis(20), port.accept()).await {
+            connected.push(accepted.unwrap());
+        }
+    }
+    assert!((1..=12).contains(&connected.len()), "{}", connected.len());
 }
 
 #[tokio::test]

@@ -42,6 +42,9 @@ ALTER TABLE secrets ADD COLUMN previous_until BIGINT;
 -- The key of the upload that named the URL: its secret signs the message. NULL for the webhooks of a workspace.
 ALTER TABLE deliveries ADD COLUMN api_key_id TEXT;
 CREATE INDEX deliveries_due_by_workspace ON deliveries (workspace_id, next_attempt_at, id) WHERE dead_at IS NULL;
+-- Workspaces take turns, and in each of them its URLs do.
+DROP INDEX deliveries_due_by_url;
+CREATE INDEX deliveries_due_by_url ON deliveries (workspace_id, url, next_attempt_at, id) WHERE dead_at IS NULL;
 
 -- That completing was asked for: the hash that came with it, empty without one; NULL until it is. Only such a session can have
 -- an object at the store. Nobody knows it of those that are open now.

@@ -12,6 +12,7 @@ use crate::data_dir::{DataDir, DataDirError};
 use crate::db::{DatabaseLocation, Db, DbError, Durability, blobs};
 use crate::outgoing::{Outgoing, OutgoingUnusable};
 use crate::rate_limits::RateLimits;
+use crate::routes::health::Readiness;
 use crate::service::bootstrap::{FirstRun, Secrets, bootstrap};
 use crate::service::event::Events;
 use crate::service::file::Files;
@@ -53,6 +54,8 @@ pub struct Inner {
     pub signer: Signer,
     /// What is too much in a second.
     pub rate_limits: RateLimits,
+    /// Whether database and storage answer.
+    pub readiness: Readiness,
     /// Every URL given to clients.
     pub urls: Arc<Urls>,
     /// The server's own secrets.
@@ -204,6 +207,7 @@ impl App {
             outgoing,
             signer,
             rate_limits,
+            readiness: Readiness::default(),
             urls,
             secrets,
             data_dir,

@@ -3,6 +3,7 @@
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use partway_server::config::S3Delivery;
@@ -259,6 +260,28 @@ async fn a_claim_is_waited_for_and_one_of_a_dead_node_runs_out() {
     assert_error(busy, 503, "SERVICE_UNAVAILABLE", &[]).await;
     app.sql("UPDATE sessions SET claimed_until = 1");
     assert_eq!(session.complete(&app).await.status(), 201);
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_is_asked_once_whether_the_server_is_ready() {
+    let mut app = start().await;
+    // It takes connections and never answers.
+    let store = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let right = app.app().config.storage.endpoint.clone();
+    let silent = format!("http://{}", store.local_addr().unwrap());
+    app.configure(|config| config.storage.endpoint = Some(endpoint(&silent))).await;
+    let ask = || app.http.get(app.url("/readyz"));
+    let began = Instant::now();
+    for _ in 0..3 {
+        let asked = (0..100).map(|_| ask().timeout(Duration::from_millis(700)).send());
+        assert!(join_all(asked).await.iter().all(Result::is_err), "it is not ready");
+    }
+    assert_eq!(app.app().readiness.begun(), 1);
+    assert_error(ask().send().await.unwrap(), 503, "SERVICE_UNAVAILABLE", &[]).await;
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    // The check ends with its connection, and with it the last that holds the directory.
+    drop(store);
+    app.configure(|config| config.storage.endpoint = right).await;
 }
 
 #[tokio::test]

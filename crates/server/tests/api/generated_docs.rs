@@ -1,10 +1,14 @@
 //! The documents in the repository are those that the code writes, and the OpenAPI document is served as it is there.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use partway_server::docs;
 
 use crate::app::TestApp;
+
+/// For which what a check of the server found is told.
+const SECOND: Duration = Duration::from_secs(1);
 
 fn in_repository(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
@@ -48,10 +52,29 @@ async fn the_server_serves_its_contract() {
 #[tokio::test]
 async fn a_server_whose_storage_is_gone_is_alive_but_not_ready() {
     let app = TestApp::start_local().await;
+    let ready = || async { app.get(&app.url("/readyz")).await.status() };
+    assert_eq!(ready().await, 200);
     let (blobs, aside) = (app.directory.path().join("blobs"), app.directory.path().join("aside"));
     std::fs::rename(&blobs, &aside).unwrap();
     assert_eq!(app.get(&app.url("/healthz")).await.status(), 200);
+    tokio::time::sleep(SECOND).await;
     crate::app::assert_error(app.get(&app.url("/readyz")).await, 503, "SERVICE_UNAVAILABLE", &[]).await;
     std::fs::rename(&aside, &blobs).unwrap();
-    assert_eq!(app.get(&app.url("/readyz")).await.status(), 200);
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(ready().await, 200);
+}
+
+#[tokio::test]
+async fn all_who_ask_whether_the_server_is_ready_are_answered_from_one_check_a_second() {
+    let app = TestApp::start().await;
+    let began = Instant::now();
+    let before = app.app().readiness.begun();
+    for _ in 0..10 {
+        let asked = (0..100).map(|_| app.http.get(app.url("/readyz")).send());
+        for answer in futures_util::future::join_all(asked).await {
+            assert_eq!(answer.unwrap().status(), 200);
+        }
+    }
+    let checks = app.app().readiness.begun() - before;
+    assert!((1..=began.elapsed().as_secs() + 1).contains(&checks), "{checks} checks in {:?}", began.elapsed());
 }

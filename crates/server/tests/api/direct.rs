@@ -135,6 +135,33 @@ async fn a_file_of_the_same_path_is_replaced() {
 }
 
 #[tokio::test]
+async fn tags_of_a_form_are_bounded_as_they_come() {
+    let app = TestApp::start().await;
+    let tags = |number: usize| -> String { (0..number).map(|tag| field("tags[]", &format!("t{tag}"))).collect() };
+    // The body ends in the middle of a field: who waited for the end of the form would complain of that.
+    for (body, named) in [
+        (tags(51) + "--b\r\nContent-Disp", "at most 50 tags"),
+        (tags(1) + &field("tags[]", &"x".repeat(129)) + "--b\r\nContent-Disp", "at most 128 characters"),
+        (
+            format!("--b\r\nContent-Disposition: form-data; name=\"tags[]\"\r\n\r\n{}", "x".repeat(1025)),
+            "larger than 1024 bytes",
+        ),
+    ] {
+        let refused = app.send_form("b", body.as_bytes(), true).await;
+        assert_error(refused, 400, "INVALID_TAGS", &["`tags[]`", named]).await;
+    }
+    app.assert_nothing_left();
+    // Those that are there already count once.
+    let longest = format!(" {} ", "文".repeat(128));
+    let rest = [&field("tags[]", &longest), &field("file_name", "n"), &file_field("data"), "--b--\r\n"].concat();
+    let answer = app.send_form("b", (tags(49) + &tags(40) + &rest).as_bytes(), false).await;
+    assert_eq!(answer.status(), 201, "{:?}", answer.text().await);
+    let record: Value = answer.json().await.unwrap();
+    let kept = record["tags"].as_array().unwrap();
+    assert_eq!((kept.len(), &kept[0], &kept[49]), (50, &json!("t0"), &json!(longest.trim())));
+}
+
+#[tokio::test]
 async fn bad_forms_get_clear_errors_and_leave_nothing() {
     let app = TestApp::start().await;
     let good = [field("file_name", "n"), file_field("data")].concat();

@@ -1,7 +1,7 @@
 //! A form with a file (RFC 7578), read as it comes: fields are kept, the file is a stream.
 //!
-//! Invariant: no more than the fields (each within its limit, and not more than so many) and one piece of the body is in
-//! memory. The library that takes the form apart would gather whatever comes until it understands it, so the body is
+//! Invariant: no more than the fields (each within its limit, each kept once, and of tags no more than a file may have) and one
+//! piece of the body is in memory. The library that takes the form apart would gather whatever comes until it understands it, so the body is
 //! given to it piece by piece, and not without end where no file is.
 
 use std::pin::Pin;
@@ -16,17 +16,20 @@ use futures_util::{Stream, StreamExt};
 use http::header::CONTENT_TYPE;
 use multer::Multipart;
 use partway_api::ErrorCode;
-use partway_api::limits::{MAX_FORM_FIELD_BYTES, MAX_FORM_FIELDS};
+use partway_api::limits::{MAX_FORM_FIELD_BYTES, MAX_FORM_FIELDS, MAX_TAG_CHARS};
 use serde_json::{Map, Value};
 use tokio::time::{Instant, Sleep};
 
 use crate::error::ApiError;
-use crate::input::{InvalidInput, JsonBody, UploadFields, shown};
+use crate::input::{InvalidInput, JsonBody, Tags, UploadFields, shown};
 use crate::pace::{Pace, PaceLimits};
 use crate::service::upload::UploadError;
 
 /// Name of the field that has the file.
 const FILE: &str = "file";
+/// Name of the fields that have one tag each, and bytes of one of them: those of the longest tag, and as many around it.
+const TAG: &str = "tags[]";
+const MAX_TAG_FIELD_BYTES: usize = 2 * 4 * MAX_TAG_CHARS;
 /// Much of a field's name that is worth showing.
 const MAX_SHOWN_CHARS: usize = 80;
 /// What may come between two fields, and before the first: boundary and headers.
@@ -96,15 +99,16 @@ impl Form {
                 return Ok(Some(FileField { field }));
             }
             let value = self.read_text(&name, field).await?;
-            self.keep(&name, value);
+            self.keep(&name, value)?;
         }
     }
 
     async fn read_text(&self, name: &str, mut field: multer::Field<'static>) -> Result<String, UploadError> {
         self.allowance.set(MAX_FORM_FIELD_BYTES + MAX_HEAD_BYTES);
+        let max_bytes = if name == TAG { MAX_TAG_FIELD_BYTES } else { MAX_FORM_FIELD_BYTES };
         let mut text = Vec::new();
         while let Some(bytes) = field.chunk().await.map_err(|error| of_field(name, error))? {
-            if text.len() + bytes.len() > MAX_FORM_FIELD_BYTES {
+            if text.len() + bytes.len() > max_bytes {
                 return Err(too_large(name));
             }
             text.extend_from_slice(&bytes);
@@ -115,19 +119,24 @@ impl Form {
         })
     }
 
-    /// Keeps what the API knows. An empty field counts as not given. Tags come as repeated `tags[]`, too.
-    fn keep(&mut self, name: &str, value: String) {
+    /// Keeps what the API knows. An empty field counts as not given. Tags come as repeated `tags[]`, too, each of which is
+    /// looked at when it comes.
+    fn keep(&mut self, name: &str, value: String) -> Result<(), InvalidInput> {
         if value.is_empty() {
-            return;
+            return Ok(());
         }
-        if name == "tags[]" {
-            match self.fields.entry("tags").or_insert_with(|| Value::Array(Vec::new())) {
-                Value::Array(tags) => tags.push(value.into()),
-                one => *one = Value::Array(vec![one.take(), value.into()]),
-            }
+        if name == TAG {
+            let known = match self.fields.remove("tags") {
+                Some(Value::Array(tags)) => tags,
+                one => one.into_iter().collect(),
+            };
+            let given = known.iter().filter_map(Value::as_str).chain([value.as_str()]);
+            let tags = Tags::of(given, TAG)?.into_inner();
+            self.fields.insert("tags".to_owned(), tags.into());
         } else if UploadFields::NAMES.contains(&name) {
             self.fields.insert(name.to_owned(), value.into());
         }
+        Ok(())
     }
 
     /// Whether the field has come, with something in it.
@@ -241,6 +250,10 @@ fn refused(code: ErrorCode, field: &str, was: String, allowed: String) -> Upload
 }
 
 fn too_large(field: &str) -> UploadError {
+    if field == TAG {
+        let was = format!("larger than {MAX_TAG_FIELD_BYTES} bytes");
+        return refused(ErrorCode::InvalidTags, TAG, was, format!("tags of at most {MAX_TAG_CHARS} characters"));
+    }
     let was = format!("larger than {MAX_FORM_FIELD_BYTES} bytes");
     let field: String = field.chars().take(MAX_SHOWN_CHARS).collect();
     refused(ErrorCode::PayloadTooLarge, &field, was, format!("at most {MAX_FORM_FIELD_BYTES} bytes"))

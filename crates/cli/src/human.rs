@@ -78,7 +78,7 @@ mod tests {
         for c in ['\u{61c}', '\u{200e}', '\u{200f}', '\u{202a}', '\u{202e}', '\u{2066}', '\u{2069}', '\u{2029}'] {
             assert_eq!(plain(&format!("a{c}b")), format!("a\\u{{{:x}}}b", u32::from(c)));
         }
-        // What other alphabets need to be written stays.
+        // Characters that other alphabets need stay.
         for text in ["שלום", "नमस्\u{200d}ते", "می\u{200c}خواهم", "👩\u{200d}👩", "cafe\u{301}"]
         {
             assert_eq!(plain(text), text);

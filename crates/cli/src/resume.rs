@@ -7,7 +7,7 @@
 //! each part that has arrived, a line for each.
 //!
 //! Invariant: a hash is noted only when what it is of has arrived, and of a part that is to be sent again it is taken away
-//! before. So a part whose hash is that of the file is the file's.
+//! before: a part whose hash is that of the file is the file's.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -169,7 +169,7 @@ impl Remembered {
         Ok(Self { memory, slot, is_recalled, outdated_session })
     }
 
-    /// What is remembered of the upload with this session, unless another process works on it.
+    /// The notes of the upload with this session, unless another process works on it.
     pub(crate) fn of_session(directory: &Path, session_id: &str) -> Option<Self> {
         let is_its = |memory: &Memory| memory.session_id.as_deref() == Some(session_id);
         let (memory, slot) = take_over(directory, "", &is_its)?;
@@ -305,7 +305,7 @@ struct Slot {
     directory: PathBuf,
     name: String,
     _lock: File,
-    /// What is noted of parts, once something was.
+    /// The notes of parts, once there are any.
     parts: Option<File>,
 }
 
@@ -379,7 +379,7 @@ impl Slot {
         local_files::replace(&path, &new, &text).map_err(failed)
     }
 
-    /// What is noted of parts. A line that was cut, or says nothing, counts for nothing: its part is sent again.
+    /// The notes of parts. A line that was cut, or says nothing, counts for nothing: its part is sent again.
     fn read_parts(&self) -> HashMap<u32, PartHash> {
         let text = local_files::read(&self.path("parts")).unwrap_or_default();
         String::from_utf8_lossy(&text).lines().filter_map(parse_part).collect()

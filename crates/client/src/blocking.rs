@@ -1,4 +1,4 @@
-//! What blocks, off the async threads.
+//! Runs blocking work off the async threads.
 
 use crate::Error;
 

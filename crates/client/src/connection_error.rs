@@ -50,7 +50,7 @@ fn is_io<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e io::Error> {
     error.downcast_ref::<io::Error>()
 }
 
-/// What TLS says. An error that is wrapped in one of input and output is no source of it.
+/// The error of TLS, if there is one. An error that is wrapped in one of input and output is no source of it.
 fn tls_error<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e rustls::Error> {
     chain(error).find_map(|error| {
         let wrapped = is_io(error).and_then(io::Error::get_ref).map(|inner| inner as &(dyn StdError + 'static));

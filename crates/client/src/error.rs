@@ -16,7 +16,7 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
-    /// What is given as certificate authorities is none.
+    /// The file of certificate authorities has none.
     #[error("{0}")]
     Authorities(String),
     /// The file cannot be read or written.

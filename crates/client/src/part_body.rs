@@ -31,7 +31,7 @@ pub(crate) struct PartBody {
 }
 
 impl PartBody {
-    /// What goes out is added to `hash`, if there is one.
+    /// Bytes that go out are added to `hash`, if there is one.
     pub(crate) fn new(file: Arc<File>, range: Range<u64>, on_sent: OnSent, hash: Option<SentHash>) -> Self {
         Self { file, left: range, reading: None, on_sent, hash }
     }

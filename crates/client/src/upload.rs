@@ -67,7 +67,7 @@ pub enum Event<'e> {
         /// How many.
         parts: u32,
     },
-    /// They were compared; nothing was sent yet. Of those that differ, and of those of which nobody knows what was sent,
+    /// They were compared; nothing was sent yet. As to those that differ, and those of which nobody knows the bytes,
     /// nothing may be remembered any more: they are sent again.
     Compared {
         /// Indices of those that are this file's, ascending.
@@ -231,7 +231,7 @@ impl Upload {
         self
     }
 
-    /// What is known of the parts that earlier runs have sent, from [`Event::PartSent`].
+    /// Notes of the parts that earlier runs have sent, from [`Event::PartSent`].
     #[must_use]
     pub fn sent_parts(mut self, sent_parts: HashMap<u32, PartHash>) -> Self {
         self.sent_parts = sent_parts;

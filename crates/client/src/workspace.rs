@@ -169,7 +169,7 @@ impl Workspace {
         let query = FileQuery { file_path: Some(path.clone()), limit: 1, ..FileQuery::default() };
         match self.list_files(&query).await?.files.into_iter().next() {
             Some(file) if file.path == path => Ok(file),
-            // Who ignores what is asked for must not make a file seem missing.
+            // A server that ignores the parameter must not make a file seem missing.
             Some(_) => Err(Error::OldServer),
             None => Err(not_found()),
         }

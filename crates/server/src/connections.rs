@@ -1,7 +1,7 @@
 //! How many connections there may be, in all and from one address.
 //!
 //! Each connection takes a descriptor, and one more while it sends a file. A process without a descriptor left cannot accept,
-//! open a blob or write its database's log: nobody is served then. So one that is over the bound is accepted, told 503, and
+//! open a blob or write its database's log: nobody is served then. Therefore one that is over the bound is accepted, told 503, and
 //! closed. Not accepting would leave it in the kernel's queue, where clients and health checks wait in silence and behind
 //! those who filled it; and a bound per address could not be kept at all, because whose connection is next is seen only
 //! once it is accepted.

@@ -205,7 +205,7 @@ impl Process {
         fields.next()?.parse::<u64>().ok().map(|_| process)
     }
 
-    /// Whether it is known to have ended. Of another machine or container nothing is known. This process itself counts: it
+    /// Whether it is known to have ended. Nothing is known of another machine or container. This process itself counts: it
     /// has the lock, so its earlier record is a leftover.
     fn has_ended(&self) -> bool {
         let is_near = self.boot == boot_id() && self.namespace == namespace();

@@ -52,7 +52,7 @@ impl ErrorReport {
         self.code
     }
 
-    /// The body. What a 5xx says is fixed, but for what the client can do about it.
+    /// The body. The text of a 5xx is fixed, but for what the client can do about it.
     pub fn into_body(self, request_id: String) -> ErrorBody {
         let is_fixed = self.code.status() >= 500 && !self.is_told;
         let message = if is_fixed { self.code.meaning().to_owned() } else { self.message };

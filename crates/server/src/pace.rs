@@ -25,7 +25,7 @@ impl PaceLimits {
     }
 }
 
-/// What one direction of a connection has done in the window that is running.
+/// Progress of one direction of a connection in the window that is running.
 #[derive(Debug)]
 pub(crate) struct Pace {
     limits: PaceLimits,

@@ -4,7 +4,7 @@
 //! each window; otherwise writing fails, and with the connection go its memory, its open file, and the bytes that this file pins.
 //!
 //! The kernel takes up to some megabytes for a client before it says that no more fit, and says that more do only when a third of
-//! them has gone: on a slow line minutes pass between two writes. So what counts is what the client has acknowledged.
+//! them has gone: on a slow line minutes pass between two writes. Bytes that the client has acknowledged are what counts.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -26,7 +26,7 @@ pub(crate) struct PacedStream {
     stream: TcpStream,
     pace: Pace,
     written_bytes: u64,
-    /// What the client had taken when it was looked at last.
+    /// Bytes that the client had taken at the last look.
     taken_bytes: u64,
     /// There while the kernel takes no more.
     waiting: Option<Box<Waiting>>,

@@ -1,4 +1,4 @@
-//! Who may read what the server writes: its own user alone.
+//! File modes: the server's own user alone may read what it writes.
 //!
 //! Invariant: a file that holds secrets or users' bytes is made with mode 0600, whatever the umask of the process and the mode
 //! of its directory. Those that an older version made are tightened when the server starts.
@@ -12,7 +12,7 @@ use std::path::Path;
 const FILE: u32 = 0o600;
 /// Mode of directories.
 pub(crate) const DIRECTORY: u32 = 0o700;
-/// What group and others may.
+/// The mode bits of group and others.
 const OTHERS: u32 = 0o077;
 
 /// Options that make files for this user alone.
@@ -22,7 +22,7 @@ pub(crate) fn private_file() -> OpenOptions {
     options
 }
 
-/// What others on the machine may do in a directory.
+/// Rights of others on the machine in a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exposure {
     /// Nothing.
@@ -33,10 +33,10 @@ pub enum Exposure {
     Writable,
 }
 
-/// What others on the machine may do in this directory.
+/// Rights of others on the machine in this directory.
 ///
 /// # Errors
-/// What the system said.
+/// The system's error.
 pub fn exposure(directory: &Path) -> io::Result<Exposure> {
     let mode = fs::metadata(directory)?.permissions().mode();
     Ok(match mode & OTHERS {
@@ -46,7 +46,7 @@ pub fn exposure(directory: &Path) -> io::Result<Exposure> {
     })
 }
 
-/// Takes from group and others what they may do with the files of a data directory, and with its blobs. What cannot be
+/// Takes from group and others what they may do with the files of a data directory, and with its blobs. A file that cannot be
 /// changed is left: some filesystems have no modes.
 pub(crate) fn tighten(data_dir: &Path) {
     for file in ["partway.db", "partway.db-wal", "partway.db-shm", "partway.db-migrated", "reserve", "lock"] {

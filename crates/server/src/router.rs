@@ -58,7 +58,7 @@ pub(crate) fn documented() -> OpenApiRouter<App> {
         .routes(routes!(health::get_readiness))
 }
 
-/// What connections get that are too many: that the process is alive, and otherwise to come again.
+/// The answer for connections over the bound: that the process is alive, and otherwise to come again.
 pub fn overloaded()
 -> impl Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send> + Clone + Send + 'static {
     let too_many = || async { ApiError::new(ErrorCode::ServiceUnavailable, "") };

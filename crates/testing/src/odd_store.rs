@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// What a store does that Garage does not.
+/// Behaviour of a store that Garage does not have.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Manners {
     /// ListMultipartUploads goes on listing what was completed, and giving such an upload up takes the object along, as
@@ -15,7 +15,7 @@ pub struct Manners {
     pub says_no_such_key: bool,
     /// An upload that was completed is open and has no parts, as with s3s-fs and SeaweedFS.
     pub completed_is_open_and_empty: bool,
-    /// What was completed cannot be completed again: 500, as Ceph RGW may say.
+    /// A completed upload cannot be completed again: 500, as Ceph RGW may say.
     pub completes_once: bool,
 }
 
@@ -26,7 +26,7 @@ pub struct OddStore {
     seen: Arc<Mutex<Seen>>,
 }
 
-/// What it was told: uploads by their key and id, as they stand in URLs.
+/// Requests that it was sent: uploads by their key and id, as they stand in URLs.
 #[derive(Debug, Default)]
 struct Seen {
     completed: HashSet<(String, String)>,
@@ -135,7 +135,7 @@ fn listed((key, upload_id): &(String, String)) -> String {
     format!("<Upload><Key>{}</Key><UploadId>{upload_id}</UploadId></Upload>", key.replace("%2F", "/"))
 }
 
-/// What it answers without asking the store.
+/// Its answer without asking the store, if it has one.
 fn own_answer(call: &Call, manners: Manners, seen: &mut Seen) -> Option<String> {
     if call.value("uploadId").is_none() && seen.destroyed.contains(&call.key) && matches!(&*call.method, "GET" | "HEAD")
     {

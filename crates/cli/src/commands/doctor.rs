@@ -173,7 +173,7 @@ fn examine_disk(config: &Config) -> Health {
     }
 }
 
-/// What the filesystem cannot do. Makes a file without a name, or with one for a moment.
+/// Limits of the filesystem. Makes a file without a name, or with one for a moment.
 fn examine_filesystem(doctor: &mut Doctor, config: &Config) {
     let data_dir = &config.storage.data_dir;
     if !data_dir.is_dir() {

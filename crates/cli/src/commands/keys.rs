@@ -56,7 +56,7 @@ pub(crate) struct CreateArgs {
 }
 
 impl CreateArgs {
-    /// What the key may do beyond its kind; a private key may do everything.
+    /// Permissions of the key beyond its kind; a private key may do everything.
     fn permissions(&self) -> Result<Permissions, String> {
         let Self { may_replace, may_name_webhooks, random_prefix, .. } = *self;
         let flags = [

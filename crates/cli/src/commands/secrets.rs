@@ -13,7 +13,7 @@ use crate::{Failure, output, table};
 /// Most seconds that two values of a secret may be good beside each other: a month.
 const MAX_GRACE_SECONDS: u64 = 31 * 24 * 60 * 60;
 
-/// What can be done with the server's own secrets.
+/// Commands for the server's own secrets.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SecretsCommand {
     /// List the secrets, without their values.

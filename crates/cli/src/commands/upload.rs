@@ -266,7 +266,7 @@ impl Started<'_> {
     }
 }
 
-/// What is known of an earlier upload of a file.
+/// Notes of an earlier upload of a file.
 enum Recalled {
     /// Nothing is to be remembered.
     Nothing,
@@ -305,7 +305,7 @@ impl UploadArgs {
                 let remembered = Remembered::of_session(&directory, &session).map(Box::new);
                 return Ok(remembered.map_or(Recalled::Nothing, Recalled::Upload));
             }
-            // What cannot be uploaded is refused for its own reason, and an empty file has nothing to go on with.
+            // A path that cannot be uploaded is refused for its own reason, and an empty file has nothing to go on with.
             let has_parts = fs::metadata(&file).is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0);
             if no_resume || !has_parts {
                 return Ok(Recalled::Nothing);

@@ -16,7 +16,7 @@ pub(super) struct ShownSecret {
 }
 
 impl ShownSecret {
-    /// Of a webhook, an API key, or a workspace.
+    /// The secret of a webhook, an API key, or a workspace.
     pub(super) fn of(tx: &Tx<'_>, id: Uuid) -> Result<Self, DbError> {
         let signer = Signer::open(tx)?;
         let previous = signer.previous_secret(id, Timestamp::now());

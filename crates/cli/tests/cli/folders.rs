@@ -100,7 +100,7 @@ fn all_pages_are_listed_and_a_path_is_found_among_many() {
     assert_eq!(listed(&workspace, &["users"]), all);
     assert_eq!(workspace.prints(&["folders", "ls", "users"]).lines().count(), 1 + all.len());
     assert_eq!(listed(&workspace, &["--search", "U1"]), all[100..]);
-    // What is behind the first page is found by its path as well.
+    // A folder after the first page is found by its path as well.
     assert_eq!(workspace.json(&["files", "info", "users/u120/a.txt"])[0]["path"], "users/u120/a.txt");
     assert_eq!(workspace.listed(&["users/u120"]), ["users/u120/a.txt"]);
     assert_eq!(workspace.prints(&["folders", "mk", "-p", "users/u120"]), "users/u120\n");

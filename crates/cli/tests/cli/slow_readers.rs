@@ -99,7 +99,7 @@ fn readers_that_do_not_read_cost_little_and_pin_nothing_for_longer_than_the_time
         readers(),
         held_bytes / 1024
     );
-    // What each costs in a build that is not optimized, and what large frames may take in all (delivery/frames.rs) with the threads.
+    // The cost of each in a build that is not optimized, and what large frames may take in all (delivery/frames.rs) with the threads.
     let most_bytes = readers() as u64 * 24 * 1024 + (80 << 20);
     assert!(held_bytes < most_bytes, "they hold {held_bytes} bytes");
 

@@ -171,7 +171,7 @@ fn free_bytes(disk: &Path) -> u64 {
     disk.f_bavail * disk.f_frsize
 }
 
-/// What the database and its log take of the disk.
+/// Bytes that the database and its log take of the disk.
 fn database_bytes(data_dir: &Path) -> u64 {
     let size = |name: &str| std::fs::metadata(data_dir.join(name)).map_or(0, |file| file.len());
     size("partway.db") + size("partway.db-wal") + size("partway.db-shm")

@@ -1,7 +1,7 @@
 //! The bytes of a download that is not finished, in a file beside the one that it becomes.
 //!
 //! Invariants: what is at the target is a whole file or what was there before. While a `PartFile` lives, it is locked, so
-//! no other process writes into it. What is remembered of it is written by one save after the other, whoever has given up
+//! no other process writes into it. Its notes are written by one save after the other, whoever has given up
 //! waiting for one, and by none once the file is published or discarded.
 
 use std::fs::{self, File, TryLockError};
@@ -24,7 +24,7 @@ const NEW_STATE_ENDING: &str = ".partway-state.new";
 const READ_BYTES: usize = 256 * 1024;
 /// Longest name of a file, in bytes, on the filesystems in use.
 const MAX_NAME_BYTES: usize = 255;
-/// What is wrong with a target that may not be overwritten.
+/// The reason why a target may not be overwritten.
 const IS_THERE: &str = "is there already";
 /// Mode of the file that is to be the target, before the user's umask.
 const MODE: u32 = 0o666;
@@ -46,7 +46,7 @@ pub(crate) struct PartFile {
 /// Whether anything may be remembered of a part file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Memory {
-    /// What has come is remembered.
+    /// Pieces that have come are remembered.
     Open,
     /// The file was published or discarded: there is nothing to remember, and nothing may be left behind.
     Over,

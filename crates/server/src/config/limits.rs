@@ -46,7 +46,7 @@ section! {
 }
 
 impl LimitSettings {
-    /// What uploads with public keys are held to.
+    /// Limits of uploads with public keys.
     pub fn of_public_keys(&self) -> PublicLimits {
         PublicLimits {
             max_file_bytes: self.public_file.0,

@@ -22,7 +22,7 @@ pub trait Setting: Sized {
     /// Reads the text; `None` when it is not allowed.
     fn parse(text: &str) -> Option<Self>;
 
-    /// What is wrong with a text that is not allowed, where more can be said than that. The end of a sentence, without any
+    /// The reason why a text is not allowed, where more can be said than that: the end of a sentence, without any
     /// secret of the text.
     fn problem(_text: &str) -> Option<String> {
         None

@@ -43,7 +43,7 @@ impl KeyKind {
     }
 }
 
-/// What is said of a public key when it is made. A private key may do everything in its workspace, and has none of these.
+/// Permissions of a public key, given when it is made. A private key may do everything in its workspace, and has none of these.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Permissions {
     /// It may replace files that were made with another key.
@@ -67,7 +67,7 @@ pub struct ApiKey {
     pub limits: WorkspaceLimits,
     /// What it may do.
     pub kind: KeyKind,
-    /// What it may do beyond that, if it is public.
+    /// Permissions beyond its kind, if it is public.
     pub permissions: Permissions,
     /// Its open sessions, each with the full size of its file.
     pub sessions: Amount,

@@ -72,7 +72,7 @@ pub enum DbError {
     /// The database is shut down.
     #[error("the database is shut down")]
     Stopped,
-    /// The query panicked, which is a mistake in the program. What it had done is undone.
+    /// The query panicked, which is a mistake in the program. Its changes are undone.
     #[error("a query panicked; the log says where")]
     Panicked,
     /// Anything else that the engine reports.
@@ -131,7 +131,7 @@ impl DbError {
 const FULL_IN_OTHER_WORDS: [i32; 6] = [778, 1034, 1546, 4618, 4874, 14];
 
 impl DbError {
-    /// What PostgreSQL calls the failure (its documentation, appendix A).
+    /// PostgreSQL's code of the failure (its documentation, appendix A).
     pub(super) fn sql_state(&self) -> Option<&str> {
         let (Self::Full(cause)
         | Self::Locked(cause)

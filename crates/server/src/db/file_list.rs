@@ -247,7 +247,7 @@ impl<'f> List<'f> {
 
     /// Whether all that the sources count pass the filter.
     fn passes_all(&self) -> bool {
-        // What is read by a whole path or an id of the client's is not counted before.
+        // A list by a whole path or by the client's own id is not counted first.
         let FileFilter { folder_id, path_prefix, path: _, search, tags, custom_id: _ } = self.filter;
         let conditions = usize::from(folder_id.is_some()) + usize::from(path_prefix.is_some()) + tags.len();
         let counts_deleted = self.hides_deleted && !tags.is_empty();

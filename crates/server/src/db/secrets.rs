@@ -10,7 +10,7 @@ const TABLE: &str = "secrets";
 /// A secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret {
-    /// What everything is signed with.
+    /// The value that signs.
     pub value: [u8; 32],
     /// Since when that is so; `None` if it was never rotated.
     pub rotated_at: Option<Timestamp>,

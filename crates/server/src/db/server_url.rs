@@ -126,7 +126,7 @@ impl fmt::Display for ServerUrl {
     }
 }
 
-/// What is wrong with the text, if it cannot be a server's URL. The end of a sentence, without any of the password.
+/// The reason why the text cannot be a server's URL: the end of a sentence, without any of the password.
 pub(crate) fn problem_of(url: &str) -> Option<String> {
     ServerUrl::parse(url).err()
 }

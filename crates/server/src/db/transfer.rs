@@ -169,7 +169,7 @@ mod tests {
         statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     }
 
-    /// What stands between the first pair of parentheses.
+    /// The text between the first pair of parentheses.
     fn columns_of(table: &Table) -> Vec<String> {
         let (_, rest) = table.insert.split_once('(').unwrap();
         let (columns, _) = rest.split_once(')').unwrap();

@@ -1,4 +1,4 @@
-//! What a workspace holds: counters beside each workspace, so that a start need not add up a million files. And beside each
+//! The contents of a workspace: counters beside each workspace, so that a start need not add up a million files. And beside each
 //! key, those of its open sessions.
 //!
 //! Invariant: they change in the same transaction as the files and sessions they count. Only `files` and `sessions`

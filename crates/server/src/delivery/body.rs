@@ -71,7 +71,7 @@ impl Body for FileBody {
     type Error = StorageError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StorageError>>> {
-        // Of what the client does not take, no more is read.
+        // While the client takes nothing, nothing is read.
         ready!(self.frames.poll_gone(cx));
         let mut reading = match self.reading.take() {
             Some(reading) => reading,

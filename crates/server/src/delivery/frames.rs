@@ -1,7 +1,7 @@
 //! The pieces in which an answer's bytes are handed to the connection, and how much memory all of them may take.
 //!
 //! Invariant: of each answer one frame is in memory, and a larger one than [`SMALL_BYTES`] only while all of these together are
-//! within [`LARGE_TOTAL_BYTES`]. So readers that do not read cost little, however many there are and however fast they once were,
+//! within [`LARGE_TOTAL_BYTES`]. Readers that do not read therefore cost little, however many there are and however fast they once were,
 //! and those who do read get frames that are cheap to send.
 
 use std::pin::Pin;

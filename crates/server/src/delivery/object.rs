@@ -53,7 +53,7 @@ impl Body for ObjectBody {
     type Error = StorageError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StorageError>>> {
-        // Of what the client does not take, no more is asked of the store.
+        // While the client takes nothing, nothing is asked of the store.
         ready!(self.frames.poll_gone(cx));
         self.stream.as_mut().poll_next(cx).map(|next| {
             next.map(|bytes| {

@@ -7,7 +7,7 @@ use super::{
     CustomId, FileHash, FileName, FolderPath, InvalidInput, JsonBody, MediaType, Metadata, Tags, WebhookUrl, shown,
 };
 
-/// What the caller's key may ask for.
+/// Permissions of the caller's key.
 #[derive(Debug, Clone, Copy)]
 pub struct StartRules {
     /// Largest file.

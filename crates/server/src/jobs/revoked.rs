@@ -26,7 +26,7 @@ pub struct Revoker {
 }
 
 impl Revoker {
-    /// Runs until `stop`. What fails is logged and tried again.
+    /// Runs until `stop`. A step that fails is logged and tried again.
     pub async fn run(self, stop: CancellationToken) {
         loop {
             let pause = tokio::select! {

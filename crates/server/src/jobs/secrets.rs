@@ -26,7 +26,7 @@ pub struct SecretsFollower {
     pub signer: Signer,
 }
 
-/// What was found at the last look.
+/// The secrets found at the last look.
 #[derive(Default)]
 struct Known {
     part_urls: Option<Secret>,

@@ -248,7 +248,7 @@ impl Messenger {
     }
 }
 
-/// What may be sent beside what is under way.
+/// Deliveries that may be sent while others are in flight.
 struct Plan {
     outgoing: Outgoing,
     free: usize,
@@ -287,7 +287,7 @@ impl Plan {
             || to_port.is_some_and(|sent| *sent >= AT_ONCE_TO_PORT)
     }
 
-    /// What is due and can be sent beside what is `under_way`, which is due, too: some for each workspace from behind the last
+    /// Deliveries that are due and not yet `under_way`: some for each workspace from behind the last
     /// one on and around to it. Also says whose turn it was last.
     fn list_due(
         mut self,

@@ -139,7 +139,7 @@ impl Outgoing {
     /// this is looked at again.
     ///
     /// # Errors
-    /// What is wrong with the URL itself.
+    /// The fault of the URL itself.
     pub async fn examine(&self, text: &str) -> Result<Reachability, ForbiddenUrl> {
         let url = match self.check(text).await {
             Err(ForbiddenUrl::Host) => return Ok(Reachability::Forbidden),

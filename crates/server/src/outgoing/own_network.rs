@@ -24,7 +24,7 @@ pub(super) struct OwnNetwork {
 }
 
 impl OwnNetwork {
-    /// Of the interfaces that the system has.
+    /// The networks of the interfaces that the system has.
     pub(super) fn of_system() -> Self {
         Self::new(|| Ok(if_addrs::get_if_addrs()?.iter().map(network_of).collect()))
     }

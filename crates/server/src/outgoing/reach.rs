@@ -22,7 +22,7 @@ const OWN_TIMEOUT: Duration = Duration::from_secs(2);
 /// Names whose last address is remembered.
 const MAX_REMEMBERED: usize = 16_384;
 
-/// What a look-up of a name gave.
+/// The result of looking up a name.
 pub(super) enum LookUp {
     /// Its addresses.
     Found(Vec<IpAddr>),

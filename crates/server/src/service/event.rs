@@ -54,7 +54,7 @@ pub(super) struct NamedUrl<'a> {
     pub(super) api_key_id: Uuid,
 }
 
-/// Who is told: the webhook, if it is one of a workspace, or the key of the upload; and the URL.
+/// Receivers: the webhook, if it is one of a workspace, or the key of the upload; and the URL.
 type Receiver = (Option<Uuid>, Option<Uuid>, String);
 
 impl NamedUrl<'_> {

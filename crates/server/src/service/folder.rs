@@ -111,7 +111,7 @@ impl Folders {
     ) -> Result<FolderPage, WorkspaceError> {
         let workspace_id = identity.workspace_id;
         let offset = u64::from(page.saturating_sub(1)) * u64::from(limit);
-        // What is counted is what is listed.
+        // The count and the page are of one moment.
         let listed = self.db.scan(workspace_id, move |tx| {
             let ListFolders { parent_folder_no, search, path } = wanted;
             let parent_id = match parent_folder_no {

@@ -48,9 +48,9 @@ pub struct Report {
     pub blobs: u64,
     /// Bytes read and compared with their hashes.
     pub bytes_verified: u64,
-    /// Of a deep check: files whose bytes were all read and compared.
+    /// In a deep check: files whose bytes were all read and compared.
     pub files_verified: u64,
-    /// Of a deep check: files without a hash that could be compared. Of these only the last byte was read.
+    /// In a deep check: files without a hash that could be compared. Only their last byte was read.
     pub files_without_hash: Vec<String>,
     /// What is wrong.
     pub findings: Vec<Finding>,
@@ -300,7 +300,7 @@ impl Fsck {
         })
     }
 
-    /// What is wrong with the end of a blob. Some stores say the full size of an object of which they have lost a part.
+    /// The fault at the end of a blob. Some stores say the full size of an object of which they have lost a part.
     async fn read_last_byte(&self, blob: BlobRef, size_bytes: u64) -> Result<Option<String>, FsckError> {
         if size_bytes == 0 {
             return Ok(None);

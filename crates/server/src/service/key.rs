@@ -35,7 +35,7 @@ pub struct Identity {
     pub limits: WorkspaceLimits,
     /// What it may do.
     pub kind: KeyKind,
-    /// What it may do beyond that, if it is public.
+    /// Permissions beyond its kind, if it is public.
     pub permissions: Permissions,
 }
 

@@ -16,7 +16,7 @@ use crate::db::{DbError, Timestamp, Tx, files, folders};
 use crate::input::{InvalidInput, WebhookUrl, shown};
 use crate::storage::DiskState;
 
-/// What uploads with public keys are held to.
+/// Limits of uploads with public keys.
 #[derive(Debug, Clone, Copy)]
 pub struct PublicLimits {
     /// Most bytes of one file.
@@ -161,7 +161,7 @@ impl PublicLimits {
     }
 }
 
-/// So many percent of it, rounded down.
+/// A percentage of it, rounded down.
 fn percent_of(percent: u64, bytes: u64) -> u64 {
     u64::try_from(u128::from(bytes) * u128::from(percent) / 100).unwrap_or(u64::MAX)
 }
@@ -199,7 +199,7 @@ mod tests {
         // Bytes that others are about to write are as good as taken.
         let busy = DiskState { promised_bytes: 10, ..disk };
         assert!(limits.check_disk("size", 40, &busy).is_ok() && limits.check_disk("size", 41, &busy).is_err());
-        // What nobody may touch is not touched either.
+        // Room that is kept free for all stays free, too.
         let kept = DiskState { kept_bytes: 120, ..disk };
         assert!(limits.check_disk("size", 30, &kept).is_ok() && limits.check_disk("size", 31, &kept).is_err());
     }

@@ -30,7 +30,7 @@ impl SecretName {
         }
     }
 
-    /// What it does, in words.
+    /// Its purpose, in words.
     pub fn purpose(self) -> &'static str {
         match self {
             Self::PartUrls => "signs the URLs of parts that this server receives",

@@ -18,7 +18,7 @@ pub struct DiskState {
     pub size_bytes: u64,
     /// Promised to uploads under way, and not yet written.
     pub promised_bytes: u64,
-    /// What files leave free (`storage.min_free_bytes`).
+    /// Bytes that files leave free (`storage.min_free_bytes`).
     pub kept_bytes: u64,
 }
 
@@ -28,7 +28,7 @@ impl DiskState {
         self.left_bytes() == 0
     }
 
-    /// What new uploads may still take.
+    /// Bytes that new uploads may still take.
     pub fn left_bytes(&self) -> u64 {
         self.free_bytes.saturating_sub(self.kept_bytes.saturating_add(self.promised_bytes))
     }
@@ -87,7 +87,7 @@ impl DiskRoom {
     }
 }
 
-/// Bytes that somebody may write. What is left of them goes back when it is dropped: whoever may still be writing must hold it.
+/// Bytes that somebody may write. The rest of them goes back when it is dropped: whoever may still be writing must hold it.
 #[derive(Debug)]
 pub struct Promise {
     room: Arc<DiskRoom>,
@@ -107,7 +107,7 @@ impl Promise {
         Ok(())
     }
 
-    /// So many of them are on the disk. Does not block.
+    /// Notes that this many of them are on the disk. Does not block.
     pub fn written(&mut self, bytes: u64) {
         let bytes = bytes.min(self.left_bytes);
         self.left_bytes -= bytes;

@@ -1,4 +1,4 @@
-//! What a filesystem can do, and which kind it is.
+//! The kind of a filesystem, and its abilities.
 //!
 //! Local filesystems with a journal do all that Partway asks for. Filesystems on a network, in user space (FUSE) and of memory
 //! cards lack one thing or another: room cannot be reserved, a lock of another mount is not seen, a sync may say yes too early.

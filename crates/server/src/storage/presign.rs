@@ -21,7 +21,7 @@ pub struct Presigner {
     keys: Arc<RwLock<Keys>>,
 }
 
-/// What signs, and what did until the last rotation.
+/// The key that signs, and the one that did until the last rotation.
 #[derive(Clone)]
 struct Keys {
     current: Hmac<Sha256>,

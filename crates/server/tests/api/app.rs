@@ -318,7 +318,7 @@ fn client() -> reqwest::Client {
     reqwest::Client::builder().tls_certs_only([]).build().unwrap()
 }
 
-/// What comes until the other side closes, or is silent for a second after it began. It has a minute to begin.
+/// Bytes that come until the other side closes, or is silent for a second after it began. It has a minute to begin.
 pub fn read_available(stream: &mut TcpStream) -> String {
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let mut answer = Vec::new();

@@ -1,4 +1,4 @@
-//! What caches may keep: contents of files, and nothing else.
+//! Caches may keep contents of files, and nothing else.
 
 use std::collections::BTreeSet;
 

@@ -131,7 +131,7 @@ async fn folders_come_in_pages() {
         ("page=1", &["a", "B", "C", "d", "e"], meta(1, 20, 5, false)),
         ("limit=5", &["a", "B", "C", "d", "e"], meta(1, 5, 5, false)),
         ("limit=1&search=b", &["B"], meta(1, 1, 1, false)),
-        // Who names neither page nor limit misses nothing.
+        // A client that names neither page nor limit misses nothing.
         ("", &["a", "B", "C", "d", "e"], meta(1, 1000, 5, false)),
     ] {
         assert_eq!(page(&app, &format!("{below}&{query}")).await, (paths(names), expected), "{query}");

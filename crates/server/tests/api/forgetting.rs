@@ -83,7 +83,7 @@ async fn ended_sessions_are_forgotten_with_all_that_belongs_to_them_and_their_id
     let start = app.request(Method::POST, "/api/v1/multipart/start").header("Idempotency-Key", "k");
     let again = start.json(&json!({"file_name": "other", "size": 7, "format": "bin"})).send().await.unwrap();
     assert_eq!(again.status(), 201);
-    // What was completed stays.
+    // Files that were completed stay.
     assert_eq!(app.count("files"), 1);
 }
 
@@ -120,6 +120,6 @@ async fn starts_that_are_aborted_leave_nothing_and_the_database_does_not_grow_wi
         sizes.push((size("partway.db"), size("partway.db-wal")));
     }
     println!("{starts} starts: partway.db and its log have {sizes:?} bytes after each third");
-    // What is free in the file is used again; it has little more than what is open at once.
+    // Free pages of the file are used again; it has little more than what is open at once.
     assert!(sizes[2].0 <= sizes[0].0 + (1 << 20), "{sizes:?}");
 }

@@ -36,7 +36,7 @@ const IDS: [(&str, u128); 16] = [
     ("h", 0x71),
 ];
 
-/// What every version has: a workspace and its keys.
+/// The rows of every version: a workspace and its keys.
 const KEYS: &str = "
 INSERT INTO workspaces (id, workspace_no, name, created_at) VALUES ('{w}', 'w000000000', 'default', 5);
 INSERT INTO api_keys (id, workspace_id, kind, key_sha256, created_at, revoked_at) VALUES
@@ -97,7 +97,7 @@ INSERT INTO deliveries (id, event_id, workspace_id, webhook_id, url, event, subj
     ('00000000-0000-0000-0000-000000000d01', 'e', '{w}', '{h}', 'https://example.com', 'file.created', '{f1}', 1, '{}', 5, 9, 5, 6);
 ";
 
-/// What version 2 counts and keeps besides.
+/// Counters and rows that version 2 adds.
 const COUNTED: &str = "
 UPDATE workspaces SET files_count = 3, files_bytes = 60, sessions_count = 2, sessions_bytes = 5000000007;
 INSERT INTO idempotency_keys (api_key_id, idempotency_key, request_sha256, session_id, created_at) VALUES

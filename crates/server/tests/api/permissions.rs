@@ -1,4 +1,4 @@
-//! What the server writes is for its own user alone, in a directory that others may enter, too.
+//! Files of the server are for its own user alone, in a directory that others may enter, too.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -15,7 +15,7 @@ const LOCAL: Services = Services { postgres: false, s3: false };
 fn open_to_others(directory: &Path) -> Vec<String> {
     let mut open = Vec::new();
     for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
-        // What SQLite or the server just removed is nobody's.
+        // A file that SQLite or the server just removed is nobody's.
         let Ok(found) = entry.metadata() else { continue };
         if found.permissions().mode() & 0o077 != 0 {
             open.push(format!("{} {:o}", entry.path().display(), found.permissions().mode()));

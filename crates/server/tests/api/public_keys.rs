@@ -1,4 +1,4 @@
-//! What strangers may do with a public key: add files, and nothing to those of others.
+//! Strangers with a public key may add files, and nothing to those of others.
 
 use std::os::unix::fs::MetadataExt;
 
@@ -151,7 +151,7 @@ async fn a_path_taken_meanwhile_costs_the_upload_nothing() {
     app.whole(b"owner's", &[("folder", "in"), ("file_name", "b")]).await;
     for session in [&completed, &given_up] {
         refused(stranger.complete(session).await, &["`file_name`"]).await;
-        // What is published for a stranger is a stranger's, whoever says that it is whole.
+        // A file published for a stranger is a stranger's, whoever says that it is whole.
         refused(session.complete(&app).await, &["`file_name`"]).await;
         let status = session.status(&app).await;
         assert_eq!((&status["status"], &status["missing_parts"]), (&json!("uploading"), &json!([])));
@@ -364,12 +364,12 @@ async fn open_uploads_of_a_key_and_of_all_have_limits_in_number_and_bytes() {
     assert_error(other.try_start(1, json!({})).await, 403, LIMITED, &["limits.public_sessions"]).await;
     // The owner is kept from nothing.
     app.upload(5000, json!({})).await;
-    // What has ended counts no more.
+    // A session that has ended counts no more.
     assert_eq!(app.request_with(&one.key, Method::DELETE, &first.path()).send().await.unwrap().status(), 204);
     one.start(900, json!({})).await;
 }
 
-/// What the public keys have open, as it is counted.
+/// The open sessions of the public keys, as they are counted.
 fn counted(app: &TestApp) -> (i64, i64) {
     let sum = |column: &str| {
         app.database.number(&format!("SELECT CAST(sum({column}) AS BIGINT) FROM api_keys WHERE kind = 'public'"))

@@ -1,4 +1,4 @@
-//! What ends with a key that is revoked, and what goes on.
+//! Things that end with a key that is revoked, and things that go on.
 
 use bytes::Bytes;
 use futures_util::stream;

@@ -1,4 +1,4 @@
-//! Who may do what with which key: every operation of the document, over the whole list, and what a key may do to things of
+//! Permissions of each kind of key: every operation of the document, over the whole list, and what a key may do to things of
 //! others: in another workspace, and in its own.
 //!
 //! The list says of each operation what it needs. An operation that is missing here fails a test, and so does one whose route
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::app::{TestApp, assert_error};
 
-/// What an operation needs.
+/// The permission that an operation needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Needs {
     /// No key at all. Each of these is public on purpose.
@@ -140,7 +140,7 @@ async fn ids(app: &TestApp) -> Ids {
     }
 }
 
-/// What the workspace has: each file with its name and bytes, each session with its state, each folder.
+/// The contents of the workspace: each file with its name and bytes, each session with its state, each folder.
 fn contents(app: &TestApp) -> BTreeSet<String> {
     let blob = "name || ' ' || id || ' ' || blob_id || ' ' || tags || ' ' || coalesce(metadata, '')";
     let mut rows = app.database.texts(&format!("SELECT 'file ' || {blob} FROM files"));
@@ -270,7 +270,7 @@ async fn ids_of_another_workspace_are_as_unknown_as_those_of_none() {
     assert!(before.is_subset(&now), "{before:?} became {now:?}");
 }
 
-/// Of the private key, and of another public key of the same workspace.
+/// Things of the private key, and of another public key of the same workspace.
 #[tokio::test]
 async fn a_public_key_touches_nothing_that_another_key_made() {
     let app = TestApp::start().await;

@@ -70,7 +70,7 @@ fn of_error(error: &DbError) -> Health {
     ill(error, change)
 }
 
-/// What a start on it would fail of.
+/// The reasons for which a start on it would fail.
 fn problem_of(state: &ServerState) -> Option<Health> {
     let (problem, change) = if let Some(problem) = state.unsuitable() {
         (problem, "database.url, or what it leads to")
@@ -95,7 +95,7 @@ fn problem_of(state: &ServerState) -> Option<Health> {
     Some(Health::Ill { problem, change })
 }
 
-/// What works, but.
+/// Warnings: it works, with a drawback.
 fn doubts(state: &ServerState, connections: Option<(u32, Option<DbError>)>) -> Vec<String> {
     let mut doubts = Vec::new();
     if let Some(tables) = &state.not_owned {

@@ -95,7 +95,7 @@ async fn part_length(store: &S3Store, url: &str) -> Health {
     }
 }
 
-/// What the store says of an upload that it has completed.
+/// The store's answers about an upload that it has completed.
 async fn completed_upload(store: &S3Store, blob_id: Uuid, upload_id: &str) -> Result<Health, StorageError> {
     let is_open = store.list_parts(blob_id, upload_id).await?.is_some();
     let is_listed = store.list_uploads(Some(blob_id)).await?.iter().any(|upload| upload.upload_id == upload_id);

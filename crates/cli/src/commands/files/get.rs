@@ -118,7 +118,7 @@ impl GetArgs {
     }
 }
 
-/// Where the file goes. What a server calls a file names no place outside of the directory, and none that a listing hides
+/// Where the file goes. A name that the server chose never leads to a place outside of the directory, and none that a listing hides
 /// or that a terminal or a command would take for something else, unless the user has written that name: in `asked`, or as
 /// the output.
 fn target_path(output: Option<&Path>, name: &str, asked: &str) -> Result<PathBuf, Failure> {

@@ -176,7 +176,7 @@ impl Db {
     /// In SQLite workspaces take turns, and a scan whose caller stops waiting is ended; no scan keeps a look-up waiting.
     ///
     /// # Errors
-    /// What `query` returned; [`DbError::TooLong`], and [`DbError::Busy`] when the workspace has too many that wait.
+    /// The error that `query` returned; [`DbError::TooLong`], and [`DbError::Busy`] when the workspace has too many that wait.
     pub async fn scan<T, F>(&self, workspace_id: Uuid, query: F) -> Result<T, DbError>
     where
         T: Send + 'static,

@@ -79,7 +79,7 @@ struct Job {
 /// What a thread does with its connection, or with the news that there is none.
 type Work = dyn FnOnce(Result<&mut PostgresConnection, DbError>) + Send;
 
-/// What waits to be done, and who waits to do it.
+/// The jobs that wait, and the threads that wait for one.
 #[derive(Default)]
 struct Queue {
     state: Mutex<QueueState>,
@@ -333,7 +333,7 @@ pub(super) fn no_connection_left(waited: Duration, max_connections: u32) -> Stri
     )
 }
 
-/// What `work` returns, if it does so in time; otherwise it goes on by itself.
+/// The result of `work`, if it comes in time; otherwise it goes on by itself.
 pub(super) fn within<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (sender, receiver) = mpsc::channel();
     let spawned = std::thread::Builder::new().name("db-connect".to_owned()).spawn(move || sender.send(work()));
@@ -478,7 +478,7 @@ impl PostgresConnection {
         }
     }
 
-    /// What an error says of the connection.
+    /// The state of a connection after an error.
     fn noted(&mut self, error: postgres::Error) -> DbError {
         let error = DbError::from(error);
         self.note(&error);

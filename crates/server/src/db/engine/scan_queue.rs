@@ -49,7 +49,7 @@ impl Drop for RequestGuard {
     }
 }
 
-/// What waits for the readers.
+/// Scans that wait for the readers.
 #[derive(Default)]
 pub struct ScanQueue {
     state: Mutex<State>,
@@ -58,7 +58,7 @@ pub struct ScanQueue {
 
 #[derive(Default)]
 struct State {
-    /// Of each workspace that has any, in the order in which they came.
+    /// Those of each workspace that has any, in the order in which they came.
     waiting: HashMap<Uuid, VecDeque<Scan>>,
     /// These workspaces, the one whose turn it is first.
     turns: VecDeque<Uuid>,

@@ -1,4 +1,4 @@
-//! What a server of PostgreSQL is, and what stands in front of it, as far as a connection can find out.
+//! The kind and state of a PostgreSQL server, and of a pooler in front of it, as far as a connection can find out.
 //!
 //! Invariant: looking changes nothing, neither in the database nor in a session that a pool may give to somebody else.
 
@@ -116,7 +116,7 @@ impl ServerState {
         starts.then(|| DbError::ReadOnly(read_only.into()))
     }
 
-    /// What is wrong with it for good, and what is allowed.
+    /// The fault that no retry mends, and what is allowed.
     pub fn unsuitable(&self) -> Option<String> {
         if self.encoding != "UTF8" {
             return Some(format!(

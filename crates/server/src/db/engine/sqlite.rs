@@ -41,7 +41,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 /// A log that is larger is cut off as soon as nobody reads from it any more; while somebody does, there is a warning.
 const LARGE_LOG_BYTES: u64 = 16 << 20;
-/// What a log is cut to when SQLite begins it anew by itself.
+/// Size to which SQLite cuts the log when it begins it anew, in bytes.
 const KEPT_LOG_BYTES: i64 = 4 << 20;
 /// Between two warnings of a log that cannot be cut off.
 const LOG_WARNING_INTERVAL: Duration = Duration::from_secs(60);
@@ -204,7 +204,7 @@ impl Sqlite {
     /// the workspace's turn. When the caller stops waiting the scan is dropped, or interrupted.
     ///
     /// # Errors
-    /// What `query` returned, [`DbError::TooLong`] or [`DbError::Busy`].
+    /// The error that `query` returned, [`DbError::TooLong`] or [`DbError::Busy`].
     pub(super) async fn scan<T, F>(&self, workspace_id: Uuid, query: F) -> Result<T, DbError>
     where
         T: Send + 'static,

@@ -124,7 +124,7 @@ async fn store(app: &App, identity: &Identity, request: Request) -> Result<File,
     known.check_before_bytes()?;
     check_webhook_url(identity, known.webhook_url.as_ref())?;
     app.uploads.check_webhook(known.webhook_url.as_ref()).await?;
-    // What comes behind the file may still change the path of a form that has not said so far.
+    // Fields after the file may still change the path of a form that has not said so far.
     if let (Some(name), true, false) = (&known.file_name, form.has("folder"), known.random_prefix) {
         app.uploads.check_path(identity, &known.folder, name).await?;
     }

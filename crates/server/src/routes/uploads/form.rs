@@ -45,7 +45,7 @@ pub(super) struct Form {
 }
 
 impl Form {
-    /// Of a request whose body must keep its pace.
+    /// Opens the form of a request whose body must keep its pace.
     ///
     /// # Errors
     /// When it is no form.

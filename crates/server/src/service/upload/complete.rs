@@ -123,7 +123,7 @@ pub(super) fn completed_file(session: Session, hash: Option<&FileHash>) -> Resul
     }
 }
 
-/// What the client says of the whole file, against what came. A hash that there is nothing to compare with is refused.
+/// Compares the hash that the client names with the one of the bytes that came. A hash that there is nothing to compare with is refused.
 pub(super) fn check_hash(declared: Option<&str>, received: Option<&str>) -> Result<(), UploadError> {
     match (declared, received) {
         (Some(declared), Some(received)) if declared != received => {
@@ -185,7 +185,7 @@ pub(super) enum Published {
 }
 
 /// Whether the workspace's files would grow beyond its limit. A session has its room since it was started, less the file that it
-/// was to replace: one that was renamed or has shrunk meanwhile frees less. What others have open does not count: they look
+/// was to replace: one that was renamed or has shrunk meanwhile frees less. Sessions that others have open do not count: they look
 /// for themselves.
 fn too_little_room(tx: &Tx<'_>, draft: &FileDraft, storage_limit: Option<u64>) -> Result<Option<Room>, DbError> {
     let Some(usage) = usage::find(tx, draft.workspace_id)? else { return Ok(None) };

@@ -128,7 +128,7 @@ pub enum UploadError {
         "`hash` is {declared}; the bytes that arrived have {received}; send the right ones again, or another `hash`"
     )]
     HashMismatch {
-        /// What the client said.
+        /// The hash that the client named.
         declared: String,
         /// What came.
         received: String,
@@ -245,7 +245,7 @@ impl UploadError {
         status.map_or_else(|| Self::SessionNotFound(session_id.to_string()), |status| Self::ended(session_id, status))
     }
 
-    /// What is said of a session that is not there, or not for whoever asks, where ended ones are remembered for so long. Ids
+    /// The error for a session that is not there, or not for whoever asks, where ended ones are remembered for so long. Ids
     /// begin with their time: the answer tells nothing of the sessions of others.
     pub(super) fn unknown(session_id: &str, remembered: Duration) -> Self {
         match Uuid::try_parse(session_id) {

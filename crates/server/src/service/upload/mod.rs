@@ -148,7 +148,7 @@ impl Uploads {
         SizeLimit { bytes: of_all, whose: "on this server" }
     }
 
-    /// What the caller's key may ask for.
+    /// Permissions of the caller's key.
     pub fn rules(&self, identity: &Identity) -> StartRules {
         let age_seconds = self.records.public.session_age_seconds;
         StartRules {

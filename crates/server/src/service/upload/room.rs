@@ -15,7 +15,7 @@ pub(super) struct Records {
     pub(super) storage_limit: Option<u64>,
     /// Tells what happens.
     pub(super) events: Events,
-    /// What public keys are held to.
+    /// Limits of public keys.
     pub(super) public: PublicLimits,
 }
 

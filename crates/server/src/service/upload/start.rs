@@ -139,7 +139,7 @@ pub(super) struct NewSession {
     pub(super) public: Option<PublicStart>,
 }
 
-/// What a session of a public key is held to.
+/// Limits of a session of a public key.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PublicStart {
     limits: PublicLimits,
@@ -236,7 +236,7 @@ impl NewSession {
 /// How full a workspace with a limit is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
-    /// What is in files and open sessions, without the file that is replaced.
+    /// Bytes in files and open sessions, without the file that is replaced.
     pub counted_bytes: u64,
     /// What may be.
     pub limit_bytes: u64,

@@ -171,7 +171,7 @@ impl Registry {
     }
 }
 
-/// Who opens a session.
+/// The task that opens a session.
 enum Claim {
     /// Whoever asked; the token is cancelled when that has ended.
     Own(CancellationToken),

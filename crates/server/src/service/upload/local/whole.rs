@@ -18,7 +18,7 @@ const STRETCH_BYTES: u64 = 16 << 20;
 /// The first stretch of a file whose size nobody told: most are small, and must not need more room than they take.
 const FIRST_STRETCH_BYTES: u64 = 1 << 20;
 
-/// What is known of the size of a file that comes whole.
+/// The size of a file that comes whole, as far as it is known.
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) struct Announced {
     /// About how many bytes there will be.
@@ -41,7 +41,7 @@ impl Announced {
 
 impl LocalUploads {
     /// Brings all that `body` brings into a new blob, and onto the disk. No byte is written that the disk's room was not asked
-    /// for. What was written is given back at once when this fails, and when its result is dropped.
+    /// for. Bytes that were written are given back at once when this fails, and when its result is dropped.
     pub(in super::super) async fn receive_whole(
         &self,
         blob_id: Uuid,

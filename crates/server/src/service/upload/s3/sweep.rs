@@ -2,7 +2,7 @@
 //!
 //! Invariant: only what the records know as dead is given up: an upload under a key that is the blob of a session that has
 //! ended without a file, or of one that uses another upload. The upload with which a session was completed is never given
-//! up: some stores go on listing it, and giving it up would take the file's bytes along. What the records do not know
+//! up: some stores go on listing it, and giving it up would take the file's bytes along. Uploads that the records do not know
 //! belongs to somebody else, or to a session that is forgotten by now; either way it is left alone.
 
 use std::collections::HashSet;
@@ -16,7 +16,7 @@ use crate::storage::StoreUpload;
 /// Looked up in one go.
 const ROUND: usize = 500;
 
-/// What is to be done about an upload that the store lists.
+/// The decision about an upload that the store lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     /// It is in use, or may be.
@@ -61,7 +61,7 @@ impl S3Uploads {
         Ok(())
     }
 
-    /// What cannot be given up now is found again by the next sweep.
+    /// An upload that cannot be given up now is found again by the next sweep.
     async fn give_up_upload(&self, upload: &StoreUpload) {
         let StoreUpload { blob_id, upload_id } = upload;
         match self.store.abort_upload(*blob_id, upload_id).await {

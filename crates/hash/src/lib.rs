@@ -223,11 +223,32 @@ mod tests {
         fn subtrees_that_do_not_fit_the_file_are_refused_and_never_panic(
             size in 1..100 * MIB,
             counts in proptest::collection::vec(0..200_usize, 0..12),
+            change in proptest::option::of((0..11_usize, 0..200_usize)),
         ) {
             let plan = PartPlan::for_size(size);
-            let values: Vec<_> = counts.iter().map(|count| vec![0; *count]).collect();
-            let parts = (0..).zip(&values).filter_map(|(index, values)| Some((plan.range(index)?, &values[..])));
-            let _ = merge(size, parts);
+            let fitting: Vec<_> = (0..plan.parts()).map(|index| {
+                let part = plan.range(index).unwrap();
+                let mut offset = part.start;
+                let mut subtrees = 0;
+                while offset < part.end {
+                    offset += subtree_len(offset, &part, size);
+                    subtrees += 1;
+                }
+                subtrees * VALUE_BYTES
+            }).collect();
+            // Those that fit, perhaps but for one.
+            let mut nearly = fitting.clone();
+            if let Some((index, count)) = change
+                && let Some(changed) = nearly.get_mut(index)
+            {
+                *changed = count;
+            }
+            for counts in [counts, nearly] {
+                let values: Vec<_> = counts.iter().map(|count| vec![0; *count]).collect();
+                let parts = (0..).zip(&values).filter_map(|(index, values)| Some((plan.range(index)?, &values[..])));
+                let fits = counts.starts_with(&fitting);
+                prop_assert_eq!(merge(size, parts).is_some(), fits, "{:?} of {:?}", counts, fitting);
+            }
         }
     }
 

@@ -222,7 +222,7 @@ mod tests {
             };
             assert!(!shown.contains("hunter2") && !shown.contains("12"), "{url}: {shown}");
         }
-        assert_eq!(parse("postgres://u:%68unter2@h/db").to_string(), "postgres://u@h/db");
+        assert_eq!(parse("postgres://u:%68unter2@h/db").to_string(), "postgres://u@h:5432/db");
         assert_eq!(parse("postgres://u@a:1,b:2/db?password=x").to_string(), "postgres://u@a:1,b:2/db");
     }
 }

@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::app::{MIB, TestApp, assert_error, bytes, read_available};
+use crate::stopping::blob_has;
 
 #[tokio::test]
 async fn aborting_frees_the_bytes_and_repeating_it_changes_nothing() {
@@ -49,7 +50,8 @@ async fn requests_that_are_sending_are_ended_at_once() {
     let mut sending = TcpStream::connect(app.address).unwrap();
     write!(sending, "PUT {} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", session.part_path(0), 8 * MIB).unwrap();
     sending.write_all(&bytes(1, MIB)).unwrap();
-    app.until("it is being written", |app| app.has_blobs(1)).await;
+    // Starting makes the blob; only a request that is under way brings bytes.
+    app.until("it is being written", |app| blob_has(app, &bytes(1, 1000))).await;
     assert_eq!(session.abort(&app).await.status(), 204);
     let answer = tokio::task::spawn_blocking(move || read_available(&mut sending)).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 410") && answer.contains("SESSION_ABORTED"), "{answer:?}");

@@ -191,7 +191,7 @@ async fn what_is_not_there_is_404_without_a_hint() {
         "/0000000000/a/b/f".to_owned(),
     ] {
         let answer = app.raw(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await;
-        assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("_FOUND"), "{path}: {answer}");
+        assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("\"FILE_NOT_FOUND\""), "{path}: {answer}");
     }
     assert_error(app.get(&app.url(&format!("/{no}"))).await, 404, "NOT_FOUND", &[]).await;
     assert_error(app.get(&app.url("/")).await, 404, "NOT_FOUND", &[]).await;

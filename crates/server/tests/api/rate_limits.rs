@@ -48,7 +48,8 @@ async fn a_key_that_asks_too_much_is_told_when_to_come_again() {
 
 #[tokio::test]
 async fn parts_of_a_session_that_was_let_in_are_never_limited() {
-    let app = TestApp::start_with(|config| {
+    // Where parts go to a store they do not pass the server.
+    let app = TestApp::start_local_with(|config| {
         config.limits.requests_per_key = Some(Count(1));
         config.limits.requests_per_address = Some(Count(1));
     })

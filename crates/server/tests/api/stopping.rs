@@ -9,6 +9,7 @@ use partway_server::config::Source;
 use serde_json::json;
 
 use crate::app::{MIB, TestApp, bytes, read_available};
+use crate::services::Services;
 
 fn send_half(app: &TestApp, path: &str, data: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(app.address).unwrap();
@@ -52,7 +53,8 @@ async fn a_request_that_does_not_end_is_cut_off_in_time() {
     drop(stuck);
 }
 
-fn blob_has(app: &TestApp, beginning: &[u8]) -> bool {
+/// Whether a blob begins with these bytes.
+pub fn blob_has(app: &TestApp, beginning: &[u8]) -> bool {
     let shards = std::fs::read_dir(app.directory.path().join("blobs")).unwrap();
     let mut files = shards.flat_map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap());
     files.any(|file| std::fs::read(file.unwrap().path()).unwrap().starts_with(beginning))
@@ -60,7 +62,8 @@ fn blob_has(app: &TestApp, beginning: &[u8]) -> bool {
 
 #[tokio::test]
 async fn a_server_that_has_stopped_holds_no_lease() {
-    let mut app = TestApp::start().await;
+    // A file of SQLite has one process, and no leases.
+    let mut app = TestApp::start_on(Services { postgres: true, ..Services::of_this_run() }, |_| {}).await;
     for _ in 0..15 {
         // Its jobs have just begun.
         app.restart_after(|app| assert_eq!(app.count("leases"), 0)).await;

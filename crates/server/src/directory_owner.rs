@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::trust::boot_id;
+
 /// Time between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// How long a record of a process that may be alive is watched: two heartbeats and the second for which FUSE keeps
@@ -220,11 +222,6 @@ impl std::fmt::Display for Process {
             false => write!(f, "process {} of another machine or container", self.pid),
         }
     }
-}
-
-fn boot_id() -> String {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    Some(text.trim()).filter(|id| !id.is_empty()).unwrap_or("-").to_owned()
 }
 
 fn namespace() -> String {

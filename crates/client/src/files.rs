@@ -6,6 +6,7 @@ use partway_api::{DeleteFilePreview, FileList, FileResponse, FileRow, RenameFile
 use reqwest::Method;
 
 use crate::client::{done, json};
+use crate::pages::page_pairs;
 use crate::{Client, Error};
 
 /// In what order files come.
@@ -85,12 +86,7 @@ impl FileQuery {
     pub const MAX_LIMIT: u32 = 100;
 
     fn pairs(&self) -> Vec<(&'static str, String)> {
-        let limit = if self.limit == 0 { Self::MAX_LIMIT } else { self.limit };
-        let mut pairs = vec![
-            ("page", self.page.max(1).to_string()),
-            ("limit", limit.to_string()),
-            ("sort", self.sort.as_str().to_owned()),
-        ];
+        let mut pairs = page_pairs(self.page, self.limit, Self::MAX_LIMIT, self.sort.as_str());
         let named = [
             ("folder_no", &self.folder_no),
             ("search", &self.search),

@@ -32,6 +32,7 @@ mod error;
 mod files;
 mod folders;
 pub mod local_files;
+mod pages;
 mod part_body;
 mod part_hashes;
 mod part_urls;

@@ -136,15 +136,17 @@ async fn connections_over_the_bound_are_told_and_the_next_one_is_served() {
 async fn files_in_one_request_take_turns_and_one_workspace_does_not_take_all() {
     let app = TestApp::start_with(|config| config.limits.direct_uploads = Count(4)).await;
     let other = new_key(&app, KeyKind::Private, true).await;
-    let mut held = TcpStream::connect(app.address).unwrap();
-    write!(
-        held,
+    let mut held = tokio::net::TcpStream::connect(app.address).await.unwrap();
+    let head = format!(
         "POST /api/v1/uploads HTTP/1.1\r\nHost: x\r\nx-api-key: {}\r\nContent-Length: 9000\r\n\
-         Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n",
+         Expect: 100-continue\r\nContent-Type: multipart/form-data; boundary=x\r\n\r\n",
         app.private_key
-    )
-    .unwrap();
-    // Its turn is taken once another one waits.
+    );
+    held.write_all(head.as_bytes()).await.unwrap();
+    // The body is asked for once the request has its turn.
+    let mut goes_on = [0; 12];
+    held.read_exact(&mut goes_on).await.unwrap();
+    assert_eq!(&goes_on, b"HTTP/1.1 100");
     let waits = app.send_whole(b"1".to_vec(), &[("file_name", "waits")]);
     let passes = async {
         tokio::time::sleep(Duration::from_millis(300)).await;

@@ -100,7 +100,7 @@ pub async fn get_file_content(
         Precondition::Met => {}
         Precondition::NotModified => {
             *answer.status_mut() = StatusCode::NOT_MODIFIED;
-            // RFC 9110, section 8.6: the length of the file or none. Left to hyper, HEAD would be told 0, which caches believe.
+            // RFC 9110, section 8.6: the length of the file or none. Left to axum, HEAD would be told 0, which caches believe.
             answer.headers_mut().insert(CONTENT_LENGTH, file.size_bytes.into());
             return Ok(answer);
         }

@@ -4,6 +4,7 @@
 mod backup;
 mod cluster;
 mod crash;
+mod exposure;
 mod fake;
 mod files;
 mod folders;

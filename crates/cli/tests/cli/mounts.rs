@@ -59,3 +59,20 @@ fn a_server_that_stood_still_ends_when_another_one_took_its_directory() {
     assert_eq!(server.wait().code(), Some(1));
     assert!(server.log().contains("another server took the data directory"), "{}", server.log());
 }
+
+#[test]
+fn repairing_through_another_mount_is_refused_while_a_server_runs_and_looking_is_not() {
+    let (_directory, data_dir) = fresh();
+    let server = Server::start(&data_dir, &[]);
+    let mount = Mount::of(&data_dir);
+    let fsck = |more: &[&str]| partway().arg("fsck").args(more).arg("--data-dir").arg(&mount.0).output().unwrap();
+    let refused = fsck(&["--repair"]);
+    let message = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(8), "{}{message}", text(&refused.stdout));
+    assert!(message.contains("of this machine is using the data directory"), "{message}");
+    assert!(message.contains("through another mount") && message.contains("stop it"), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
+    assert_eq!(fsck(&["--deep"]).status.code(), Some(0));
+    drop(server);
+    assert_eq!(fsck(&["--repair"]).status.code(), Some(0));
+}

@@ -1,7 +1,8 @@
 //! `partway usage`, `partway fsck` and `partway workspaces limit`, beside a running server
 
-use std::process::Output;
+use std::process::{Output, Stdio};
 
+use partway_server::data_dir::DataDir;
 use serde_json::{Value, json};
 
 use crate::server::{Server, curl, fresh, partway, post, start, text};
@@ -82,4 +83,28 @@ fn fsck_says_by_its_exit_code_what_it_found() {
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
     panic!("the orphan is still there");
+}
+
+#[test]
+fn a_server_is_refused_in_plain_words_while_a_repair_has_the_directory() {
+    let (_directory, data_dir) = fresh();
+    drop(Server::start(&data_dir, &[]));
+    std::fs::write(data_dir.join("blobs/0a/01890a5d-ac96-774b-bcce-b302099a800a"), "orphan").unwrap();
+    // The repair waits for somebody who writes to the database.
+    let writer = rusqlite::Connection::open(data_dir.join("partway.db")).unwrap();
+    writer.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut fsck = partway();
+    fsck.args(["fsck", "--repair", "--data-dir"]).arg(&data_dir).stdout(Stdio::null());
+    let mut fsck = fsck.spawn().unwrap();
+    while !DataDir::is_locked(&data_dir) {
+        assert!(fsck.try_wait().unwrap().is_none(), "the repair has ended before it had the directory");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let server = run(&data_dir, &["serve", "--listen", "127.0.0.1:0"]);
+    let message = text(&server.stderr);
+    assert_eq!(server.status.code(), Some(1), "{message}");
+    assert!(message.contains("partway fsck --repair") && message.contains("is using the data directory"), "{message}");
+    writer.execute_batch("COMMIT").unwrap();
+    assert_eq!(fsck.wait().unwrap().code(), Some(1), "the orphan is repaired");
+    drop(Server::start(&data_dir, &[]));
 }

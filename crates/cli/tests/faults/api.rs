@@ -91,9 +91,25 @@ impl Api {
 
     /// A whole file in one request, whose length is announced or not: status and answer; `Err` when there was none.
     pub async fn upload_directly(&self, name: &str, bytes: Vec<u8>, announced: bool) -> Result<(u16, Value), String> {
+        self.send_form("", name, bytes, announced).await
+    }
+
+    /// The same into a folder.
+    pub async fn upload_into(&self, folder: &str, name: &str, bytes: Vec<u8>) -> Result<(u16, Value), String> {
+        self.send_form(folder, name, bytes, true).await
+    }
+
+    async fn send_form(
+        &self,
+        folder: &str,
+        name: &str,
+        bytes: Vec<u8>,
+        announced: bool,
+    ) -> Result<(u16, Value), String> {
         let boundary = "partway-test-boundary";
         let head = format!(
             "--{boundary}\r\nContent-Disposition: form-data; name=\"file_name\"\r\n\r\n{name}\r\n\
+             --{boundary}\r\nContent-Disposition: form-data; name=\"folder\"\r\n\r\n{folder}\r\n\
              --{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n"
         );
         let body = [head.into_bytes(), bytes, format!("\r\n--{boundary}--\r\n").into_bytes()].concat();

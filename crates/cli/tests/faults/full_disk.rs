@@ -315,6 +315,175 @@ fn deleting_and_revoking_work_on_a_disk_without_a_byte() {
     });
 }
 
+#[test]
+fn deleting_a_folder_with_its_files_works_on_a_disk_without_a_byte() {
+    const FILES: usize = 300;
+    on_small_disk("full_disk::deleting_a_folder_with_its_files_works_on_a_disk_without_a_byte", 96, async |disk| {
+        let data_dir = disk.join("data");
+        let settings = [
+            ("PARTWAY_STORAGE_MIN_FREE_BYTES", "1"),
+            ("PARTWAY_OUTGOING_ALLOWED_HOSTS", "127.0.0.1"),
+            ("PARTWAY_LOG_FILTER", "error"),
+        ];
+        let server = Server::start_with(&data_dir, &[], &settings);
+        let api = Api::new(&server.url, &server.private_key());
+        // Each file that goes is an event that waits: nobody listens at the webhook.
+        let mut add = partway();
+        add.envs(settings).args(["webhooks", "add", "http://127.0.0.1:1/", "--event", "file.deleted", "--data-dir"]);
+        run(add.arg(&data_dir));
+        let large = bytes(1, 8_000_000);
+        for (folder, name) in [("shots", "large"), ("shots/raw", "large")] {
+            let body = json!({"file_name": name, "folder": folder, "size": large.len(), "format": "bin"});
+            let started = api.start(&body, folder).await;
+            assert_eq!(api.put(started["parts"][0].as_str().unwrap(), &large).await.unwrap().0, 200);
+            assert_eq!(api.complete(started["session_id"].as_str().unwrap()).await.0, 201);
+        }
+        for index in 0..FILES {
+            let (status, record) =
+                api.upload_into("shots/raw", &format!("f{index}"), bytes(index as u64, 100)).await.unwrap();
+            assert_eq!(status, 201, "{record}");
+        }
+        let (_, folders) = api.call(Method::GET, "/folders?path=shots").await.unwrap();
+        assert_eq!(folders["folders"][0]["total_items"], FILES + 2);
+        let path = format!("/folders/{}", folders["folders"][0]["folder_no"].as_str().unwrap());
+        until_reserve_is_filled(&data_dir).await;
+        fill_with_log(&disk, &api).await;
+        let (status, answer) = api.call(Method::DELETE, &path).await.unwrap();
+        assert_eq!(status, 204, "{answer}");
+        until_free(&disk, 2 * 8_000_000 - (4 << 20)).await;
+        // All of them, by themselves, on the disk that nobody has made room on.
+        until_cleaned(&data_dir).await;
+        let (_, listed) = api.call(Method::GET, "/files").await.unwrap();
+        assert_eq!(listed["meta"]["total"], 0);
+        let mut list = partway();
+        let listed = run(list.args(["webhooks", "list", "--json", "--data-dir"]).arg(&data_dir));
+        let webhook: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+        assert_eq!(webhook["waiting"], FILES + 2, "{webhook}");
+        until_reserve_is_filled(&data_dir).await;
+        assert_eq!(fsck(&data_dir, &[]).0, 0);
+    });
+}
+
+#[test]
+fn a_full_disk_is_told_by_readyz_usage_and_doctor_until_there_is_room() {
+    const KEPT: u64 = 8_000_000;
+    on_small_disk("full_disk::a_full_disk_is_told_by_readyz_usage_and_doctor_until_there_is_room", 64, async |disk| {
+        let data_dir = disk.join("data");
+        let kept = KEPT.to_string();
+        let settings = [("PARTWAY_STORAGE_MIN_FREE_BYTES", kept.as_str())];
+        let server = Server::start_with(&data_dir, &[], &settings);
+        let command = |arguments: &[&str]| {
+            partway().envs(settings).args(arguments).arg("--data-dir").arg(&data_dir).output().unwrap()
+        };
+        let ready = || {
+            let (status, answer) = crate::server::curl(&[&format!("{}/readyz", server.url)]);
+            assert_eq!(status, 200, "a full disk takes nobody's files away: {answer}");
+            serde_json::from_str::<serde_json::Value>(&answer).unwrap()
+        };
+        assert_eq!(ready(), json!({"status": "ok"}));
+        let usage = command(&["usage"]);
+        let shown = text(&usage.stdout);
+        assert!(shown.contains("Disk: ") && shown.contains("are kept free.") && usage.stderr.is_empty(), "{shown}");
+        assert_eq!(text(&command(&["usage", "--json"]).stderr), "");
+        assert!(command(&["doctor"]).status.success());
+
+        until_reserve_is_filled(&data_dir).await;
+        let filler = fill(&disk);
+        // An answer is up to a second old.
+        until(|| ready()["full_disk"] != json!(null), "/readyz tells it").await;
+        let told = ready();
+        assert_eq!((&told["status"], &told["full_disk"]["kept_bytes"]), (&json!("ok"), &json!(KEPT)));
+        assert!(told["full_disk"]["free_bytes"].as_u64().unwrap() < KEPT, "{told}");
+        for arguments in [&["usage"][..], &["usage", "--json"]] {
+            let usage = command(arguments);
+            let message = text(&usage.stderr);
+            assert!(usage.status.success() && message.starts_with("partway: the disk is full: "), "{message}");
+            assert!(message.contains(&format!("({KEPT} bytes) are kept free; no upload is taken")), "{message}");
+            assert!(!text(&usage.stdout).contains("Disk: "), "{}", text(&usage.stdout));
+        }
+        let doctor = command(&["doctor"]);
+        let told = text(&doctor.stdout);
+        assert_eq!(doctor.status.code(), Some(1), "{told}");
+        assert!(told.contains(&format!("{KEPT} are kept free: nothing can be uploaded")), "{told}");
+        assert!(told.contains("change: make room, or storage.min_free_bytes"), "{told}");
+
+        std::fs::remove_file(filler).unwrap();
+        until(|| ready() == json!({"status": "ok"}), "/readyz tells of it no more").await;
+        assert_eq!(text(&command(&["usage"]).stderr), "");
+        assert!(command(&["doctor"]).status.success());
+    });
+}
+
+/// Completing needs room for the record, which nothing sets aside: where there is none it is refused, and nothing is lost.
+#[test]
+fn completing_on_a_disk_without_a_byte_succeeds_or_can_be_repeated_once_there_is_room() {
+    let test = "full_disk::completing_on_a_disk_without_a_byte_succeeds_or_can_be_repeated_once_there_is_room";
+    on_small_disk(test, 96, async |disk| {
+        let data_dir = disk.join("data");
+        let settings = [
+            ("PARTWAY_STORAGE_MIN_FREE_BYTES", "1"),
+            ("PARTWAY_OUTGOING_ALLOWED_HOSTS", "127.0.0.1"),
+            ("PARTWAY_LOG_FILTER", "error"),
+        ];
+        let mut server = Server::start_with(&data_dir, &[], &settings);
+        let key = server.private_key();
+        let mut add = partway();
+        add.envs(settings).args(["webhooks", "add", "http://127.0.0.1:1/", "--event", "file.created", "--data-dir"]);
+        run(add.arg(&data_dir));
+        let api = Api::new(&server.url, &key);
+        let data = bytes(1, PART + 5);
+        // Its metadata goes into the file's record and into the event.
+        let metadata = json!({"about": "x".repeat(15_000)});
+        let body = |name: &str| json!({"file_name": name, "folder": "in", "size": data.len(), "format": "bin", "metadata": metadata});
+        let mut sessions = Vec::new();
+        for name in ["a", "b", "c"] {
+            let started = api.start(&body(name), name).await;
+            for (url, chunk) in started["parts"].as_array().unwrap().iter().zip(data.chunks(PART)) {
+                assert_eq!(api.put(url.as_str().unwrap(), chunk).await.unwrap().0, 200);
+            }
+            sessions.push(started["session_id"].as_str().unwrap().to_owned());
+        }
+        until_reserve_is_filled(&data_dir).await;
+        let filler = fill_with_log(&disk, &api).await;
+        let complete = async |api: &Api, id: &str| {
+            api.once(Method::POST, "/complete", Some(&json!({"session_id": id}))).await.unwrap()
+        };
+        let waiting = |data_dir: &Path| {
+            let listed = run(partway().args(["webhooks", "list", "--json", "--data-dir"]).arg(data_dir));
+            serde_json::from_slice::<serde_json::Value>(&listed.stdout).unwrap()["waiting"].as_u64().unwrap()
+        };
+        let mut refused = 0;
+        for id in &sessions {
+            let (status, answer) = complete(&api, id).await;
+            assert!(status == 201 || status == 507, "{status} {answer}");
+            if status == 507 {
+                refused += 1;
+                assert_eq!(answer["errorCode"], "INSUFFICIENT_STORAGE");
+                let state = api.status(id).await;
+                assert_eq!((&state["status"], &state["missing_parts"]), (&json!("uploading"), &json!([])));
+            }
+        }
+        assert!(refused > 0, "the disk was not full");
+        assert_eq!(waiting(&data_dir), 3 - refused, "an event without its file");
+        // The server dies in this state, and comes back on the full disk.
+        server.kill();
+        let server = Server::start_with(&data_dir, &[], &settings);
+        let api = Api::new(&server.url, &key);
+        for id in &sessions {
+            let (status, answer) = complete(&api, id).await;
+            assert!(status == 201 || status == 507, "{status} {answer}");
+        }
+        std::fs::remove_file(filler).unwrap();
+        for id in &sessions {
+            let (status, record) = api.complete(id).await;
+            assert_eq!((status, &record["hash"]), (201, &json!(format!("blake3:{}", blake3::hash(&data)))));
+            assert!(api.fetch(record["url"].as_str().unwrap()).await == data);
+        }
+        assert_eq!(waiting(&data_dir), 3, "one event for each file");
+        assert_eq!(fsck(&data_dir, &[]).1["findings"], json!([]));
+    });
+}
+
 /// Takes all the room that is left, and then what the database's log had: until nothing can be written that does not free.
 async fn fill_with_log(disk: &Path, api: &Api) -> PathBuf {
     for round in 0..2000 {

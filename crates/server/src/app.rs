@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::config::{BaseUrl, Config};
 use crate::data_dir::{DataDir, DataDirError};
-use crate::db::{DatabaseLocation, Db, DbError, Durability, blobs};
+use crate::db::{DatabaseLocation, Db, DbError, Durability, TrialError, blobs, try_database};
 use crate::outgoing::{Outgoing, OutgoingUnusable};
 use crate::rate_limits::RateLimits;
 use crate::routes::health::Readiness;
@@ -86,6 +86,9 @@ pub enum StartError {
         /// Why.
         source: DbError,
     },
+    /// No database can be in the data directory.
+    #[error(transparent)]
+    NoDirectoryForDatabases(#[from] TrialError),
     /// The records are in PostgreSQL.
     #[error(
         "the records of {} were moved to PostgreSQL: set database.url; or, to go back to how they were then, rename \
@@ -165,7 +168,14 @@ impl App {
             return Err(StartError::RecordsMoved(config.storage.data_dir.clone()));
         }
         let db_failed = |source| StartError::Db { location: location.to_string(), source };
-        let db = Db::open(&location).map_err(db_failed)?;
+        let db = match Db::open(&location) {
+            // SQLite says "disk I/O error" of filesystems that lack something: a trial says more.
+            Err(error @ DbError::Engine(_)) if is_file => {
+                try_database(&config.storage.data_dir)?;
+                return Err(db_failed(error));
+            }
+            opened => opened.map_err(db_failed)?,
+        };
         let stores = open_stores(&config, &db, &mut data_dir, db_failed).await?;
         let local = match &data_dir {
             Some(data_dir) if stores.local.is_some() => {

@@ -115,14 +115,16 @@ fn beat(path: &Path, file: &File, process: &Process, stopped: &mpsc::Receiver<()
     }
 }
 
-/// Writes to the file that has been open all the time, and looks for the directory by its name.
+/// Writes to the file that has been open all the time, and looks for it by its name: where a mount was taken away an empty directory
+/// is left, and files that were open go on working.
 fn reach(path: &Path, file: &File, process: &Process, beats: u64) -> io::Result<()> {
     match write(file, process, beats) {
         // Others have filled the disk. The lock has to do until there is room.
         Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {}
         written => written?,
     }
-    path.parent().map_or(Ok(()), |directory| std::fs::metadata(directory).map(drop))
+    // Somebody may have deleted the record alone.
+    std::fs::metadata(path).or_else(|_| std::fs::metadata(path.with_file_name("lock"))).map(drop)
 }
 
 /// Another process's record in the place of this one's. One that is gone or unreadable proves nothing.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use http::HeaderMap;
 use partway_server::Config;
+use partway_server::db::{TrialError, try_database};
 use partway_server::permissions::{Exposure, exposure};
 use partway_server::storage::{BlobStore, LocalStore, S3Store, StorageError, StorageKind, filesystem};
 use serde_json::json;
@@ -96,6 +97,7 @@ pub(crate) fn doctor(args: &DoctorArgs) -> ExitCode {
 
 async fn examine(doctor: &mut Doctor, config: &Config, fix_cors: bool) {
     doctor.tell("settings", Health::Well("all are allowed".to_owned()));
+    examine_database_files(doctor, config).await;
     database::examine(doctor, config).await;
     examine_urls(doctor, config);
     match config.storage.kind {
@@ -122,6 +124,28 @@ async fn examine(doctor: &mut Doctor, config: &Config, fix_cors: bool) {
             None => {}
         },
     }
+}
+
+/// Whether SQLite can work in the data directory. Makes a database of its own there for a moment.
+async fn examine_database_files(doctor: &mut Doctor, config: &Config) {
+    let data_dir = config.storage.data_dir.clone();
+    if config.database.url.is_some() || !data_dir.is_dir() {
+        return;
+    }
+    let tried = tokio::task::spawn_blocking(move || try_database(&data_dir)).await;
+    let health = match tried {
+        Ok(Ok(())) => {
+            Health::Well("SQLite's write-ahead log and its shared memory work in the data directory".to_owned())
+        }
+        Ok(Err(error @ TrialError::Io { .. })) => ill(&error, "who may write into data_dir, or make room"),
+        Ok(Err(error @ TrialError::Full { .. })) => ill(&error, "make room"),
+        Ok(Err(error)) => ill(
+            &error,
+            "data_dir: a directory of a local filesystem (ext4, XFS, Btrfs, ZFS), or a mount without direct_io; or database.url",
+        ),
+        Err(error) => ill(&error, "tell its makers"),
+    };
+    doctor.tell("database files", health);
 }
 
 fn ill(error: &(dyn std::error::Error + 'static), change: &'static str) -> Health {

@@ -106,7 +106,11 @@ fn the_doctor_and_the_start_tell_of_a_directory_that_is_open_to_others() {
         let said = format!("{detail} {}", check["change"]);
         assert!(said.contains("chmod 700"), "{said}");
         let server = Server::start(&data_dir, &[]);
-        assert!(server.log().contains(&words.replace(" what is in", "").replace(" files into", "")), "{}", server.log());
+        assert!(
+            server.log().contains(&words.replace(" what is in", "").replace(" files into", "")),
+            "{}",
+            server.log()
+        );
     }
     open_to(0o700);
     assert_eq!(doctor(), (Some(0), None));

@@ -1,14 +1,16 @@
 //! `partway`: the server and its command-line client in one binary.
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "output.rs makes what others say harmless, and does not panic where nobody reads"
+)]
 
 mod commands;
-#[deny(clippy::print_stdout, clippy::print_stderr, reason = "output.rs prints what others say")]
 mod confirm;
 mod human;
 mod logging;
 mod output;
-#[deny(clippy::print_stdout, clippy::print_stderr, reason = "output.rs prints what others say")]
 mod progress;
-#[deny(clippy::print_stdout, clippy::print_stderr, reason = "output.rs prints what others say")]
 mod remote;
 mod resume;
 mod settings;

@@ -1,8 +1,8 @@
 //! Standard output, and what is said on standard error. Whoever reads the former may have enough before the end, as
 //! `| head` has: that ends a command, quietly.
 //!
-//! Invariant: nothing that a server, a proxy or a file name says reaches the terminal as something that it obeys. The
-//! commands that talk to a server print by these functions alone; clippy sees to it.
+//! Invariant: nothing that a server, a proxy or a file name says reaches the terminal as something that it obeys, and nothing
+//! panics where nobody reads. All commands print by these functions and those of `table.rs` alone; clippy sees to it.
 
 use std::error::Error;
 use std::fmt::Display;
@@ -10,16 +10,29 @@ use std::io::{self, ErrorKind, Write};
 
 use serde::Serialize;
 
-use crate::human;
+use crate::{Failure, human};
 
 /// Prints a line.
 pub(crate) fn line(text: impl Display) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{}", human::plain(&text.to_string()))
+    print(&human::plain(&text.to_string()))
 }
 
 /// Prints a value as one line of JSON.
 pub(crate) fn json(value: &impl Serialize) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{}", plain_json(&serde_json::to_string(value)?))
+    print(&plain_json(&serde_json::to_string(value)?))
+}
+
+/// A line is out of this process when this returns.
+fn print(line: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{line}")?;
+    stdout.flush()
+}
+
+/// The outcome of printing what nobody may miss: unlike that of a list, which its reader may have had enough of, a failure is
+/// said in any case, behind how things are now.
+pub(crate) fn needed(printed: io::Result<()>, state: impl Display) -> Result<(), Failure> {
+    printed.map_err(|error| format!("{state}: {error}").into())
 }
 
 /// JSON that means the same, with what a terminal would obey escaped. Outside of strings JSON has nothing of it.

@@ -20,5 +20,7 @@ pub(crate) fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
     // Straight to standard output it would panic when that is closed.
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "partway", &mut text);
-    Ok(io::stdout().lock().write_all(&text)?)
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(&text)?;
+    Ok(stdout.flush()?)
 }

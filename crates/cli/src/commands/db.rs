@@ -1,15 +1,18 @@
 //! `partway db migrate`
 
+use std::io;
+
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use partway_server::config::DatabaseUrl;
 use partway_server::data_dir::DataDir;
+use partway_server::db::transfer::Content;
 use partway_server::db::{DatabaseLocation, Db};
 use serde_json::json;
 
 use super::database::usable;
 use crate::settings::StoreArgs;
-use crate::{Failure, table};
+use crate::{Failure, output, table};
 
 /// What can be done with the database itself.
 #[derive(Debug, Subcommand)]
@@ -64,19 +67,26 @@ pub(crate) fn db(command: DbCommand) -> Result<(), Failure> {
     })?;
     bar.finish_and_clear();
     let kept = lock.set_database_aside()?;
-    if args.json {
+    let kept = kept.display().to_string();
+    output::needed(
+        print(&copied, &kept, args.json),
+        format_args!("the records were moved, and {kept} kept, but this could not be shown"),
+    )
+}
+
+fn print(copied: &[Content], kept: &str, as_json: bool) -> io::Result<()> {
+    if as_json {
         let tables: Vec<_> = copied
             .iter()
             .map(|content| json!({"table": content.table, "rows": content.rows, "checksum": content.checksum}))
             .collect();
-        println!("{}", json!({"tables": tables, "kept": kept.display().to_string()}));
-        return Ok(());
+        return output::json(&json!({"tables": tables, "kept": kept}));
     }
     let rows: Vec<_> = copied
         .iter()
         .map(|content| [content.table.to_owned(), content.rows.to_string(), content.checksum[..16].to_owned()])
         .collect();
     table::print(["TABLE", "ROWS", "CHECKSUM, THE SAME ON BOTH SIDES"], &rows)?;
-    println!("\nThe SQLite file is kept as {}. Start the server with `database.url`.", kept.display());
-    Ok(())
+    output::line("")?;
+    output::line(format_args!("The SQLite file is kept as {kept}. Start the server with `database.url`."))
 }

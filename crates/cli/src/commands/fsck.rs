@@ -1,5 +1,6 @@
 //! `partway fsck`
 
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -93,12 +94,17 @@ fn check(args: &FsckArgs) -> Result<Report, Failure> {
     })?;
     bar.finish_and_clear();
     drop(lock);
-    if args.json {
-        println!("{}", to_json(&report, beside_server)?);
-    } else {
-        print(&report, beside_server, args.deep);
+    let printed = match args.json {
+        true => output::json(&to_json(&report, beside_server)?),
+        false => print(&report, beside_server, args.deep),
+    };
+    // Whoever has read enough learns the rest from the exit code; a report that cannot be written is a check that failed.
+    match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(format!("the check came to its end, but its report could not be shown: {error}").into())
+        }
+        _ => Ok(report),
     }
-    Ok(report)
 }
 
 /// The storages that the settings name and the database uses.
@@ -116,30 +122,28 @@ fn to_json(report: &Report, beside_server: bool) -> Result<Value, Failure> {
     Ok(json)
 }
 
-fn print(report: &Report, beside_server: bool, is_deep: bool) {
+fn print(report: &Report, beside_server: bool, is_deep: bool) -> io::Result<()> {
     let beside = if beside_server { ", beside a running server" } else { "" };
-    println!(
+    output::line(format_args!(
         "Checked {} files, {} open sessions and {} blobs ({} of them waiting to be deleted){beside}; read {} bytes.",
         report.files, report.sessions, report.blobs, report.garbage, report.bytes_verified
-    );
+    ))?;
     if is_deep {
-        println!("All bytes of {} files were read and compared with their hashes.", report.files_verified);
+        let files = report.files_verified;
+        output::line(format_args!("All bytes of {files} files were read and compared with their hashes."))?;
     }
     if !report.files_without_hash.is_empty() {
-        println!(
+        output::line(format_args!(
             "{} files have no hash that could be compared; only their size and last byte were looked at:",
             report.files_without_hash.len()
-        );
-        for file in &report.files_without_hash {
-            println!("  {file}");
-        }
+        ))?;
+        report.files_without_hash.iter().try_for_each(|file| output::line(format_args!("  {file}")))?;
     }
     if report.findings.is_empty() {
-        match report.files_without_hash.is_empty() {
-            true => println!("Nothing is wrong."),
-            false => println!("Nothing is wrong with what was looked at."),
-        }
-        return;
+        return output::line(match report.files_without_hash.is_empty() {
+            true => "Nothing is wrong.",
+            false => "Nothing is wrong with what was looked at.",
+        });
     }
     let rows: Vec<_> = report
         .findings
@@ -156,6 +160,5 @@ fn print(report: &Report, beside_server: bool, is_deep: bool) {
             [problem, finding.subject.clone(), finding.detail.clone(), outcome.to_owned()]
         })
         .collect();
-    // The exit code says what was found, whether or not anybody reads the table.
-    let _ = table::print(["PROBLEM", "WHERE", "WHAT", "REPAIR"], &rows);
+    table::print(["PROBLEM", "WHERE", "WHAT", "REPAIR"], &rows)
 }

@@ -112,22 +112,36 @@ fn create(args: CreateArgs) -> Result<(), Failure> {
     let permissions = args.permissions()?;
     let config = args.output.store.config()?;
     let (kind, wanted) = (args.kind, args.workspace);
-    let made = write(&config, move |tx| match choose(tx, wanted.as_deref())? {
-        Ok(workspace) => Ok(Ok(match kind {
-            Kind::Private => key::create_key(tx, &workspace, KeyKind::Private)?,
-            Kind::Public => key::create_public_key(tx, &workspace, permissions)?,
-        })),
+    let drawn = write(&config, move |tx| match choose(tx, wanted.as_deref())? {
+        Ok(workspace) => {
+            let kind = match kind {
+                Kind::Private => KeyKind::Private,
+                Kind::Public => KeyKind::Public,
+            };
+            Ok(Ok(key::draw_key(tx, &workspace, kind, permissions)?))
+        }
         Err(problem) => Ok(Err(problem)),
     })??;
-    let key::NewKey { stored, key } = made;
-    if args.output.json {
+    // First it is shown, then stored: there is never a key that nobody has seen.
+    let key::NewKey { stored, key } = &drawn;
+    let printed = if args.output.json {
         let mut shown = json!({"id": stored.id.to_string(), "key": key, "kind": stored.kind.as_str(),
                                "workspace_no": stored.workspace_no});
-        show_permissions(&mut shown, &stored);
-        println!("{shown}");
+        show_permissions(&mut shown, stored);
+        output::json(&shown)
     } else {
-        println!("{key}");
-        eprintln!("This {} key of workspace {} is shown only now.", stored.kind.as_str(), stored.workspace_no);
+        output::line(key)
+    };
+    output::needed(printed, "no key was made, because it could not be shown")?;
+    let (kind, number) = (stored.kind.as_str(), stored.workspace_no.clone());
+    write(&config, move |tx| key::store_key(tx, &drawn)).map_err(|error| {
+        format!(
+            "the key that was shown opens nothing, because it could not be stored: {}",
+            partway_server::error_chain(&*error)
+        )
+    })?;
+    if !args.output.json {
+        output::say(format_args!("This {kind} key of workspace {number} is shown only now."));
     }
     Ok(())
 }
@@ -164,23 +178,26 @@ fn revoke(args: RevokeArgs) -> Result<(), Failure> {
         true => read(&config, move |tx| sessions::count_of_key(tx, key.id))?,
         false => wait_for_end_of_sessions(&config, key.id)?,
     };
+    let unsaid = format!("key {} was revoked, but this could not be shown", key.id);
     if args.output.json {
         let mut shown = shown(&key);
         shown["keeps_sessions"] = key.keeps_sessions.into();
         shown["open_sessions"] = open.into();
-        return Ok(output::json(&shown)?);
+        return output::needed(output::json(&shown), unsaid);
     }
-    output::line(format_args!("Revoked {} key {} of workspace {}.", key.kind.as_str(), key.id, key.workspace_no))?;
+    let printed =
+        output::line(format_args!("Revoked {} key {} of workspace {}.", key.kind.as_str(), key.id, key.workspace_no));
+    output::needed(printed, unsaid)?;
     match (key.keeps_sessions, open) {
-        (false, 0) => eprintln!("None of its uploads is open."),
-        (false, open) => eprintln!(
+        (false, 0) => output::say("None of its uploads is open."),
+        (false, open) => output::say(format_args!(
             "Its part URLs are refused already. {open} of its uploads are still open: a running server ends them, or the next \
              one that is started; with a bucket the store's own URLs are good until then."
-        ),
-        (true, open) => eprintln!("{open} of its uploads are open and go on, with the URLs they have."),
+        )),
+        (true, open) => output::say(format_args!("{open} of its uploads are open and go on, with the URLs they have.")),
     }
     if args.keep_sessions && !key.keeps_sessions {
-        eprintln!("--keep-sessions changes nothing: the key was revoked without it before.");
+        output::say("--keep-sessions changes nothing: the key was revoked without it before.");
     }
     Ok(())
 }

@@ -23,7 +23,9 @@ pub(crate) fn man(args: &ManArgs) -> Result<(), Failure> {
     let Some(directory) = &args.output else {
         let mut text = Vec::new();
         Man::new(Cli::command().disable_help_subcommand(true)).render(&mut text)?;
-        return Ok(io::stdout().lock().write_all(&text)?);
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(&text)?;
+        return Ok(stdout.flush()?);
     };
     std::fs::create_dir_all(directory)
         .and_then(|()| clap_mangen::generate_to(Cli::command(), directory))

@@ -122,17 +122,21 @@ fn rotate(args: &RotateArgs) -> Result<(), Failure> {
         Ok((before, secret.rotate(tx, grace)?))
     })?;
     let until = previous.map(|previous| previous.until.to_iso8601());
+    // Whoever rotates once more because of it ends the grace of the value before.
+    let unsaid = format!("{name} was rotated, and need not be again, but this could not be shown");
     if args.output.json {
         let rotated_at = rotated_at.map(Timestamp::to_iso8601);
-        return Ok(output::json(&json!({"name": name, "rotated_at": rotated_at, "previous_until": until}))?);
+        let shown = json!({"name": name, "rotated_at": rotated_at, "previous_until": until});
+        return output::needed(output::json(&shown), unsaid);
     }
-    output::line(format_args!("Rotated {name}; running servers take it up within seconds."))?;
+    let printed = output::line(format_args!("Rotated {name}; running servers take it up within seconds."));
+    output::needed(printed, unsaid)?;
     match until {
-        Some(until) => eprintln!("The value before stays good until {until}."),
-        None => eprintln!("The value before is good for nothing any more."),
+        Some(until) => output::say(format_args!("The value before stays good until {until}.")),
+        None => output::say("The value before is good for nothing any more."),
     }
     if before.is_some_and(|before| before.previous_at(Timestamp::now()).is_some()) {
-        eprintln!("The one before that, which was still good from the last rotation, is not any more.");
+        output::say("The one before that, which was still good from the last rotation, is not any more.");
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::ServeArgs;
-use crate::{Failure, logging};
+use crate::{Failure, logging, output};
 
 /// How long storage work in the background may take to end after the last request.
 const STOPPING: Duration = Duration::from_secs(2);
@@ -51,7 +51,7 @@ async fn serve_until_signal(config: Config) -> Result<(), Failure> {
     });
     let (app, first_run) = opened.await.inspect_err(|_| {
         if were_shown.load(Ordering::Relaxed) {
-            eprintln!("partway: the start failed after its keys were shown; the next start shows others, unless these open something");
+            output::say("partway: the start failed after its keys were shown; the next start shows others, unless these open something");
         }
     })?;
     let stop = CancellationToken::new();

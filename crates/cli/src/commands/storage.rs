@@ -1,5 +1,6 @@
 //! `partway storage migrate`
 
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +14,7 @@ use partway_server::storage::{LocalStore, S3Store, StorageKind, Stores};
 
 use super::database::open_existing;
 use crate::settings::StoreArgs;
-use crate::{Failure, table};
+use crate::{Failure, output, table};
 
 /// What can be done with storages.
 #[derive(Debug, Subcommand)]
@@ -53,22 +54,26 @@ pub(crate) fn storage(command: StorageCommand) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let db = open_existing(&config)?;
     let moved = runtime.block_on(migrate(&config, db, &args))?;
-    if args.json {
-        println!("{}", serde_json::to_value(&moved)?);
-    } else {
-        println!("Moved {} files, {} bytes.", moved.files, moved.bytes);
-        if moved.gone > 0 {
-            println!("{} were replaced or deleted meanwhile.", moved.gone);
-        }
-        if !moved.failed.is_empty() {
-            let rows: Vec<_> = moved.failed.iter().map(|(path, why)| [path.clone(), why.clone()]).collect();
-            table::print(["NOT MOVED", "WHY"], &rows)?;
-        }
-    }
+    output::needed(print(&moved, args.json), "what could be moved was moved, but this could not be shown")?;
     match moved.failed.len() {
         0 => Ok(()),
         failed => Err(format!("{failed} files were not moved; run the command again").into()),
     }
+}
+
+fn print(moved: &Moved, as_json: bool) -> io::Result<()> {
+    if as_json {
+        return output::json(moved);
+    }
+    output::line(format_args!("Moved {} files, {} bytes.", moved.files, moved.bytes))?;
+    if moved.gone > 0 {
+        output::line(format_args!("{} were replaced or deleted meanwhile.", moved.gone))?;
+    }
+    if moved.failed.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<_> = moved.failed.iter().map(|(path, why)| [path.clone(), why.clone()]).collect();
+    table::print(["NOT MOVED", "WHY"], &rows)
 }
 
 async fn migrate(config: &Config, db: Db, args: &MigrateArgs) -> Result<Moved, Failure> {

@@ -47,25 +47,27 @@ pub(crate) fn usage(args: &UsageArgs) -> Result<(), Failure> {
     } else {
         print(&rows)?;
     }
-    tell_of_disk(&config, args.json);
-    Ok(())
+    Ok(tell_of_disk(&config, args.json)?)
 }
 
 /// How much room the disk of local storage has. Scripts that read JSON hear of it only when it is full.
-fn tell_of_disk(config: &Config, json: bool) {
+fn tell_of_disk(config: &Config, json: bool) -> std::io::Result<()> {
     if config.storage.kind != StorageKind::Local {
-        return;
+        return Ok(());
     }
-    let Ok(disk) = LocalStore::existing(&config.storage.data_dir).disk() else { return };
+    let Ok(disk) = LocalStore::existing(&config.storage.data_dir).disk() else { return Ok(()) };
     let disk = DiskState { kept_bytes: config.storage.min_free.0, ..disk };
     let (free, kept) = (HumanBytes(disk.free_bytes), HumanBytes(disk.kept_bytes));
     if disk.is_full() {
-        eprintln!(
+        output::say(format_args!(
             "partway: the disk is full: {free} ({} bytes) are free, {kept} ({} bytes) are kept free; no upload is taken",
             disk.free_bytes, disk.kept_bytes
-        );
-    } else if !json {
-        println!("Disk: {free} are free, {kept} of them are kept free.");
+        ));
+        return Ok(());
+    }
+    match json {
+        true => Ok(()),
+        false => output::line(format_args!("Disk: {free} are free, {kept} of them are kept free.")),
     }
 }
 

@@ -34,10 +34,11 @@ impl ShownSecret {
         }
         output::line(secret)?;
         if let Some(since) = since {
-            eprintln!("It signs since {}.", since.to_iso8601());
+            output::say(format_args!("It signs since {}.", since.to_iso8601()));
         }
         if let Some(PreviousSecret { secret, until }) = previous {
-            eprintln!("Until {} every message is also signed with the secret before: {secret}", until.to_iso8601());
+            let until = until.to_iso8601();
+            output::say(format_args!("Until {until} every message is also signed with the secret before: {secret}"));
         }
         Ok(())
     }

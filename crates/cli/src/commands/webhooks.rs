@@ -124,10 +124,10 @@ fn examine(config: &Config, url: &str) -> Result<(), Failure> {
         )
         .into()),
         Reachability::NoSuchName | Reachability::Unknown => {
-            eprintln!(
+            output::say(format_args!(
                 "partway: warning: {origin} is not found by its name. It is called once the name leads to an address that is \
                  globally reachable, or that outgoing.allowed_hosts names."
-            );
+            ));
             Ok(())
         }
     }
@@ -142,21 +142,31 @@ fn add(args: AddArgs) -> Result<(), Failure> {
         false => args.events.iter().map(|event| event.kind()).collect(),
     };
     let wanted = args.workspace;
-    let made = write(&config, move |tx| match choose(tx, wanted.as_deref())? {
+    let drawn = write(&config, move |tx| match choose(tx, wanted.as_deref())? {
         Ok(workspace) => {
-            let webhook = webhook::add(tx, workspace.id, url, &kinds)?;
+            let webhook = webhook::draw(workspace.id, url, &kinds);
             let secret = Signer::open(tx)?.secret(webhook.id);
             Ok(Ok((webhook, secret)))
         }
         Err(problem) => Ok(Err(problem)),
     })??;
-    let (webhook, secret) = made;
-    if args.output.json {
-        let Webhook { id, url, events, .. } = webhook;
-        output::json(&json!({"id": id.to_string(), "url": url, "events": events, "secret": secret}))?;
+    let (webhook, secret) = drawn;
+    // First the secret is shown, then the webhook is stored: none is told anything that nobody can verify.
+    let printed = if args.output.json {
+        let Webhook { id, url, events, .. } = &webhook;
+        output::json(&json!({"id": id.to_string(), "url": url, "events": events, "secret": secret}))
     } else {
-        output::line(format_args!("{secret}"))?;
-        eprintln!("Webhook {} gets {}; the secret verifies what it is sent.", webhook.id, webhook.events.join(", "));
+        output::line(secret)
+    };
+    output::needed(printed, "no webhook was added, because its secret could not be shown")?;
+    let added =
+        format!("Webhook {} gets {}; the secret verifies what it is sent.", webhook.id, webhook.events.join(", "));
+    write(&config, move |tx| webhooks::insert(tx, &webhook)).map_err(|error| {
+        let error = partway_server::error_chain(&*error);
+        format!("the secret that was shown is good for nothing, because the webhook could not be stored: {error}")
+    })?;
+    if !args.output.json {
+        output::say(added);
     }
     Ok(())
 }
@@ -198,12 +208,12 @@ fn remove(args: &RemoveArgs) -> Result<(), Failure> {
     if !write_to_free(&args.output.store.config()?, move |tx| webhooks::delete(tx, id))? {
         return Err(unknown(id));
     }
-    if args.output.json {
-        output::json(&json!({"id": id.to_string(), "removed": true}))?;
+    let printed = if args.output.json {
+        output::json(&json!({"id": id.to_string(), "removed": true}))
     } else {
-        output::line(format_args!("Removed webhook {id}."))?;
-    }
-    Ok(())
+        output::line(format_args!("Removed webhook {id}."))
+    };
+    output::needed(printed, format_args!("webhook {id} was removed, but this could not be shown"))
 }
 
 fn unknown(id: Uuid) -> Failure {
@@ -248,10 +258,10 @@ fn dead(args: &OutputArgs) -> Result<(), Failure> {
 fn replay(args: &ReplayArgs) -> Result<(), Failure> {
     let id = args.id;
     let replayed = write(&args.output.store.config()?, move |tx| deliveries::replay(tx, id))?;
-    if args.output.json {
-        output::json(&json!({"replayed": replayed}))?;
+    let printed = if args.output.json {
+        output::json(&json!({"replayed": replayed}))
     } else {
-        output::line(format_args!("{replayed} events are sent again by the running server."))?;
-    }
-    Ok(())
+        output::line(format_args!("{replayed} events are sent again by the running server."))
+    };
+    output::needed(printed, format_args!("{replayed} events are sent again, but this could not be shown"))
 }

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use partway_server::db::usage::{self, WorkspaceLimits};
 use partway_server::db::workspaces::{self, Workspace};
-use partway_server::service::workspace::create_workspace;
+use partway_server::service::workspace::draw_workspace;
 use serde_json::json;
 
 use super::database::{read, write, write_to_free};
@@ -99,9 +99,14 @@ pub(crate) struct CreateArgs {
 pub(crate) fn workspaces(command: WorkspacesCommand) -> Result<(), Failure> {
     match command {
         WorkspacesCommand::Create(args) => {
-            let name = args.name;
-            let workspace = write(&args.output.store.config()?, move |tx| create_workspace(tx, &name))?;
-            print(&[workspace], args.output.json)?;
+            let (config, name) = (args.output.store.config()?, args.name);
+            let workspace = read(&config, move |tx| draw_workspace(tx, &name))?;
+            let printed = print(std::slice::from_ref(&workspace), args.output.json);
+            output::needed(printed, "no workspace was made, because its number could not be shown")?;
+            write(&config, move |tx| workspaces::insert(tx, &workspace)).map_err(|error| {
+                let error = partway_server::error_chain(&*error);
+                format!("the workspace that was shown is not there, because it could not be stored: {error}")
+            })?;
         }
         WorkspacesCommand::Limit(args) => limit(args)?,
         WorkspacesCommand::List(args) => print(&read(&args.store.config()?, workspaces::list)?, args.json)?,
@@ -122,11 +127,15 @@ fn limit(args: LimitArgs) -> Result<(), Failure> {
         Ok(Some(limits))
     })?;
     let limits = changed.ok_or_else(|| format!("there is no workspace {number}"))?;
+    let unsaid = format!("the limits of {number} are set, but could not be shown");
     if as_json {
-        return Ok(output::json(
-            &json!({"workspace_no": number, "storage_limit_bytes": limits.storage_bytes, "max_file_bytes": limits.max_file_bytes,
+        return output::needed(
+            output::json(
+                &json!({"workspace_no": number, "storage_limit_bytes": limits.storage_bytes, "max_file_bytes": limits.max_file_bytes,
                    "max_open_sessions": limits.max_open_sessions, "requests_per_second": limits.requests_per_second}),
-        )?);
+            ),
+            unsaid,
+        );
     }
     let shown = |limit: Option<u64>| limit.map_or_else(|| "as the settings say".to_owned(), |limit| limit.to_string());
     let rows = [
@@ -135,7 +144,7 @@ fn limit(args: LimitArgs) -> Result<(), Failure> {
         ["open sessions".to_owned(), shown(limits.max_open_sessions)],
         ["requests a second with one key".to_owned(), shown(limits.requests_per_second)],
     ];
-    Ok(table::print([&format!("LIMIT OF {number}"), "AT MOST"], &rows)?)
+    output::needed(table::print([&format!("LIMIT OF {number}"), "AT MOST"], &rows), unsaid)
 }
 
 fn print(workspaces: &[Workspace], as_json: bool) -> std::io::Result<()> {

@@ -24,6 +24,7 @@ mod serve;
 mod server;
 mod slow_readers;
 mod tls;
+mod unheard;
 mod upload;
 mod usage;
 mod webhooks;

@@ -72,6 +72,21 @@ pub fn create_public_key(tx: &Tx<'_>, workspace: &Workspace, permissions: Permis
 }
 
 fn create(tx: &Tx<'_>, workspace: &Workspace, kind: KeyKind, permissions: Permissions) -> Result<NewKey, DbError> {
+    let new = draw_key(tx, workspace, kind, permissions)?;
+    store_key(tx, &new)?;
+    Ok(new)
+}
+
+/// A key for the workspace that opens nothing until it is [stored](store_key): whoever draws one can show it before.
+///
+/// # Errors
+/// When the database fails.
+pub fn draw_key(
+    tx: &Tx<'_>,
+    workspace: &Workspace,
+    kind: KeyKind,
+    permissions: Permissions,
+) -> Result<NewKey, DbError> {
     let stored = ApiKey {
         id: Uuid::now_v7(),
         workspace_id: workspace.id,
@@ -91,8 +106,15 @@ fn create(tx: &Tx<'_>, workspace: &Workspace, kind: KeyKind, permissions: Permis
         }
         KeyKind::Public => public_key(&public_key_secret(tx)?, stored.id),
     };
-    api_keys::insert(tx, &stored, &sha256(&key))?;
     Ok(NewKey { stored, key })
+}
+
+/// Stores a key that was drawn: it opens its workspace from this transaction on.
+///
+/// # Errors
+/// When the database fails.
+pub fn store_key(tx: &Tx<'_>, new: &NewKey) -> Result<(), DbError> {
+    api_keys::insert(tx, &new.stored, &sha256(&new.key))
 }
 
 /// The secret from which public keys are derived.

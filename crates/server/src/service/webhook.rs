@@ -105,10 +105,15 @@ fn written(key: &[u8; 32]) -> String {
 /// # Errors
 /// When the database fails.
 pub fn add(tx: &Tx<'_>, workspace_id: Uuid, url: String, events: &[EventKind]) -> Result<webhooks::Webhook, DbError> {
-    let events = events.iter().map(|event| event.as_str().to_owned()).collect();
-    let webhook = webhooks::Webhook { id: Uuid::now_v7(), workspace_id, url, events, created_at: Timestamp::now() };
+    let webhook = draw(workspace_id, url, events);
     webhooks::insert(tx, &webhook)?;
     Ok(webhook)
+}
+
+/// A webhook that is told nothing until it is inserted: whoever draws one can show its secret before.
+pub fn draw(workspace_id: Uuid, url: String, events: &[EventKind]) -> webhooks::Webhook {
+    let events = events.iter().map(|event| event.as_str().to_owned()).collect();
+    webhooks::Webhook { id: Uuid::now_v7(), workspace_id, url, events, created_at: Timestamp::now() }
 }
 
 #[cfg(test)]

@@ -169,6 +169,13 @@ pub fn first_public(tx: &Tx<'_>, workspace_id: Uuid) -> Result<Option<ApiKey>, D
     )
 }
 
+/// Nobody else opens a session with a public key until this transaction ends, in whichever workspace. It comes after the locks
+/// of sessions and of workspaces: whoever has it waits for no other.
+pub fn lock_public_sessions(tx: &Tx<'_>) -> Result<(), DbError> {
+    // Their secret's row is there as long as there are such keys, and nobody changes it.
+    tx.lock("SELECT 1 FROM secrets WHERE name = 'public-keys' /*FOR NO KEY UPDATE*/", &[])
+}
+
 /// The open sessions of all public keys.
 pub fn public_sessions(tx: &Tx<'_>) -> Result<Amount, DbError> {
     let sql = "SELECT CAST(coalesce(sum(sessions_count), 0) AS BIGINT), CAST(coalesce(sum(sessions_bytes), 0) AS BIGINT) \

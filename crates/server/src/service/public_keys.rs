@@ -5,8 +5,8 @@
 //! is left alone by everything that comes with a public key. Whatever a limit refuses, the answer names the limit, and
 //! tells nothing of what others have.
 //!
-//! A key's own limits hold exactly: its workspace is locked. Those of all keys together may be exceeded by what starts in
-//! the same moment in other workspaces.
+//! They hold exactly, those of all keys together as well: sessions of public keys are opened one after the other, in all
+//! workspaces and on all nodes.
 
 use partway_api::ErrorCode;
 
@@ -45,8 +45,8 @@ fn refused(message: String) -> InvalidInput {
 }
 
 impl PublicLimits {
-    /// Whether a session for `size_bytes` may be opened with the key. `disk`: where its bytes go to one. The key's workspace
-    /// must be locked.
+    /// Whether a session for `size_bytes` may be opened with the key, until the transaction ends. `disk`: where its bytes go to
+    /// one. The key's workspace must be locked.
     pub(super) fn check_session(
         &self,
         tx: &Tx<'_>,
@@ -54,6 +54,7 @@ impl PublicLimits {
         size_bytes: u64,
         disk: Option<&DiskState>,
     ) -> Result<Result<(), InvalidInput>, DbError> {
+        api_keys::lock_public_sessions(tx)?;
         let all = api_keys::public_sessions(tx)?;
         let number = |number: i64| u64::try_from(number).unwrap_or_default();
         if number(key.sessions.count) >= self.key_sessions {

@@ -6,6 +6,7 @@ use partway_server::config::{Age, Bytes, Count, Percent};
 use partway_server::db::api_keys::Permissions;
 use partway_server::db::{Durability, usage, workspaces};
 use partway_server::service::key::create_public_key;
+use partway_server::service::workspace::create_workspace;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
@@ -370,6 +371,38 @@ async fn open_uploads_of_a_key_and_of_all_have_limits_in_number_and_bytes() {
 }
 
 /// The open sessions of the public keys, as they are counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_of_all_public_keys_hold_however_many_workspaces_start_at_once() {
+    const WORKSPACES: usize = 6;
+    let app = TestApp::start_with(|config| {
+        config.limits.public_sessions = Count(7);
+        config.limits.public_bytes = Bytes(1000);
+    })
+    .await;
+    let made = app.app().db.write(Durability::PowerLoss, |tx| {
+        let workspace = |number| create_workspace(tx, &format!("workspace {number}"));
+        let key = |number| create_public_key(tx, &workspace(number)?, Permissions::default());
+        (0..WORKSPACES).map(key).collect::<Result<Vec<_>, _>>()
+    });
+    let keys: Vec<String> = made.await.unwrap().into_iter().map(|made| made.key).collect();
+    // By number, then by bytes: of 300 each three find room.
+    for (size, allowed) in [(1, 7), (300, 3)] {
+        let starts = (0..10 * WORKSPACES).map(|number| {
+            let stranger = Stranger { app: &app, key: keys[number % WORKSPACES].clone() };
+            async move { stranger.try_start(size, json!({"file_name": format!("{size}-{number}")})).await }
+        });
+        let answers = futures_util::future::join_all(starts).await;
+        let (started, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status() == 201);
+        assert_eq!(started.len(), allowed, "of {size} bytes each");
+        for answer in refused {
+            assert_error(answer, 403, LIMITED, &["limits.public_"]).await;
+        }
+        app.sql("UPDATE sessions SET expires_at = 1");
+        app.app().uploads.expire_overdue().await.unwrap();
+        assert_eq!(app.count("sessions WHERE status = 'uploading'"), 0);
+    }
+}
+
 fn counted(app: &TestApp) -> (i64, i64) {
     let sum = |column: &str| {
         app.database.number(&format!("SELECT CAST(sum({column}) AS BIGINT) FROM api_keys WHERE kind = 'public'"))

@@ -9,6 +9,7 @@ mod garage;
 mod odd_store;
 mod pgbouncer;
 mod postgres;
+pub mod proxied;
 mod watchdog;
 
 pub use garage::Garage;

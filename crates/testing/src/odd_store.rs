@@ -1,9 +1,11 @@
 //! A store with the manners of others than Garage: a proxy in front of a real one that changes some of its answers.
 
-use std::collections::HashSet;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::collections::{HashMap, HashSet};
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
+
+use crate::proxied::{self, Request};
 
 /// Behaviour of a store that Garage does not have.
 #[derive(Debug, Clone, Copy, Default)]
@@ -15,8 +17,18 @@ pub struct Manners {
     pub says_no_such_key: bool,
     /// An upload that was completed is open and has no parts, as with s3s-fs and SeaweedFS.
     pub completed_is_open_and_empty: bool,
+    /// An upload that was completed is open and has all of its parts still.
+    pub completed_keeps_parts: bool,
     /// A completed upload cannot be completed again: 500, as Ceph RGW may say.
     pub completes_once: bool,
+    /// A part that is not as its URL was signed is taken all the same, by its name.
+    pub takes_any_length: bool,
+    /// A part that comes when its upload was completed is taken, as Swift does.
+    pub takes_late_parts: bool,
+    /// The highest number that a part may have, as Swift's setting `max_upload_part_num` says.
+    pub last_part_number: Option<u32>,
+    /// No checksums of whole objects are kept.
+    pub keeps_no_checksums: bool,
 }
 
 /// A running proxy.
@@ -32,6 +44,10 @@ struct Seen {
     completed: HashSet<(String, String)>,
     given_up: HashSet<(String, String)>,
     destroyed: HashSet<String>,
+    /// The parts that the store listed last.
+    parts: HashMap<(String, String), Vec<u8>>,
+    /// How often the uploads of the whole bucket were listed.
+    listings: usize,
 }
 
 /// One request.
@@ -59,24 +75,22 @@ impl Call {
     fn upload(&self) -> Option<(String, String)> {
         Some((self.key.clone(), self.value("uploadId")?.to_owned()))
     }
+
+    fn part_number(&self) -> Option<u32> {
+        self.value("partNumber")?.parse().ok().filter(|_| self.method == "PUT")
+    }
+
+    fn lists_uploads(&self) -> bool {
+        self.method == "GET" && self.value("uploads").is_some()
+    }
 }
 
 impl OddStore {
-    /// In front of the store at `target`. Takes at most 20,000 connections.
+    /// In front of the store at `target`.
     pub fn start(target: &str, manners: Manners) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let (target, seen) = (target.trim_start_matches("http://").to_owned(), Arc::<Mutex<Seen>>::default());
         let shared = Arc::clone(&seen);
-        std::thread::spawn(move || {
-            for client in listener.incoming().take(20_000).flatten() {
-                let (target, seen) = (target.clone(), Arc::clone(&shared));
-                std::thread::spawn(move || {
-                    // Whoever goes away in the middle has nothing more to hear.
-                    let _ = pass_on(client, &target, manners, &seen);
-                });
-            }
-        });
+        let url = proxied::serve(move |client| pass_on(client, &target, manners, &shared));
         Self { url, seen }
     }
 
@@ -89,46 +103,55 @@ impl OddStore {
     pub fn has_destroyed(&self, name: &str) -> bool {
         self.seen.lock().unwrap().destroyed.iter().any(|key| key.ends_with(name))
     }
+
+    /// How often uploads were listed: every sweep does.
+    pub fn listings(&self) -> usize {
+        self.seen.lock().unwrap().listings
+    }
 }
 
 fn pass_on(mut client: TcpStream, target: &str, manners: Manners, seen: &Mutex<Seen>) -> std::io::Result<()> {
-    let (head, body) = read_request(&mut client)?;
-    let Some(call) = head.lines().next().and_then(Call::new) else { return Ok(()) };
+    let Some(request) = Request::read(&mut client)? else { return Ok(()) };
+    let Some(call) = Call::new(request.line()) else { return Ok(()) };
     if let Some(answer) = own_answer(&call, manners, &mut seen.lock().unwrap()) {
-        return client.write_all(answer.as_bytes());
+        return client.write_all(&answer);
     }
-    // Version 1.0: the store sends no chunks, and closes behind its answer.
-    let mut lines: Vec<String> = head.trim_end().lines().map(str::to_owned).collect();
-    lines[0] = lines[0].replace("HTTP/1.1", "HTTP/1.0");
-    lines.retain(|line| !line.to_ascii_lowercase().starts_with("connection:"));
-    let mut store = TcpStream::connect(target)?;
-    store.write_all(format!("{}\r\n\r\n", lines.join("\r\n")).as_bytes())?;
-    store.write_all(&body)?;
-    let mut answer = Vec::new();
-    store.read_to_end(&mut answer)?;
+    let answer = request.send_without_chunks(target)?;
+    let answer = changed(&call, answer, manners, &mut seen.lock().unwrap());
+    client.write_all(&answer)
+}
+
+/// The store's answer as it is told.
+fn changed(call: &Call, answer: Vec<u8>, manners: Manners, seen: &mut Seen) -> Vec<u8> {
     let is_ok = answer.get(9..12) == Some(b"200");
-    let mut seen = seen.lock().unwrap();
-    if let (true, "POST", Some(upload)) = (is_ok, call.method.as_str(), call.upload()) {
-        seen.completed.insert(upload);
+    seen.listings += usize::from(call.lists_uploads());
+    if let (true, Some(upload)) = (is_ok, call.upload()) {
+        match call.method.as_str() {
+            "POST" => drop(seen.completed.insert(upload)),
+            "GET" => drop(seen.parts.insert(upload, answer.clone())),
+            _ => {}
+        }
     }
-    if manners.lists_completed && is_ok && call.method == "GET" && call.value("uploads").is_some() {
-        let text = String::from_utf8_lossy(&answer).into_owned();
+    let text = String::from_utf8_lossy(&answer);
+    if manners.lists_completed && is_ok && call.lists_uploads() {
         let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
         let prefix = call.value("prefix").unwrap_or_default().replace("%2F", "/");
         let wanted = seen.completed.iter().filter(|(key, _)| key.replace("%2F", "/").starts_with(&prefix));
         let listed: String = wanted.map(listed).collect();
-        return client.write_all(
-            xml(
-                200,
-                &body.replacen("</ListMultipartUploadsResult>", &format!("{listed}</ListMultipartUploadsResult>"), 1),
-            )
-            .as_bytes(),
-        );
+        let end = "</ListMultipartUploadsResult>";
+        return xml(200, &body.replacen(end, &format!("{listed}{end}"), 1));
     }
-    if manners.says_no_such_key && String::from_utf8_lossy(&answer).contains("NoSuchUpload") {
-        return client.write_all(error(404, "NoSuchKey").as_bytes());
+    if manners.says_no_such_key && text.contains("NoSuchUpload") {
+        return error(404, "NoSuchKey");
     }
-    client.write_all(&answer)
+    if manners.takes_any_length && answer.get(9..12) == Some(b"403") && call.part_number().is_some() {
+        return taken();
+    }
+    if manners.keeps_no_checksums && call.method == "HEAD" {
+        let lines = text.split("\r\n").filter(|line| !line.to_ascii_lowercase().starts_with("x-amz-checksum"));
+        return lines.collect::<Vec<_>>().join("\r\n").into_bytes();
+    }
+    answer
 }
 
 fn listed((key, upload_id): &(String, String)) -> String {
@@ -136,7 +159,7 @@ fn listed((key, upload_id): &(String, String)) -> String {
 }
 
 /// Its answer without asking the store, if it has one.
-fn own_answer(call: &Call, manners: Manners, seen: &mut Seen) -> Option<String> {
+fn own_answer(call: &Call, manners: Manners, seen: &mut Seen) -> Option<Vec<u8>> {
     if call.value("uploadId").is_none() && seen.destroyed.contains(&call.key) && matches!(&*call.method, "GET" | "HEAD")
     {
         return Some(error(404, "NoSuchKey"));
@@ -149,43 +172,35 @@ fn own_answer(call: &Call, manners: Manners, seen: &mut Seen) -> Option<String> 
             seen.given_up.insert(upload);
             (manners.lists_completed && is_completed).then(|| {
                 seen.destroyed.insert(call.key.clone());
-                "HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n".to_owned()
+                b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n".to_vec()
             })
         }
+        "PUT" if call.part_number() > manners.last_part_number.or(call.part_number()) => {
+            Some(error(400, "InvalidArgument"))
+        }
+        "PUT" if manners.takes_late_parts && is_completed => Some(taken()),
         "GET" if manners.completed_is_open_and_empty && is_completed => {
             Some(xml(200, "<ListPartsResult><IsTruncated>false</IsTruncated></ListPartsResult>"))
         }
+        "GET" if manners.completed_keeps_parts && is_completed => seen.parts.get(&upload).cloned(),
         "POST" if manners.completes_once && is_completed => Some(error(500, "InternalError")),
         _ => None,
     }
 }
 
-fn xml(status: u16, body: &str) -> String {
+/// A part was taken.
+fn taken() -> Vec<u8> {
+    b"HTTP/1.1 200 OK\r\netag: \"odd\"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_vec()
+}
+
+fn xml(status: u16, body: &str) -> Vec<u8> {
     let length = body.len();
     format!(
         "HTTP/1.1 {status} X\r\ncontent-type: application/xml\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
     )
+    .into_bytes()
 }
 
-fn error(status: u16, code: &str) -> String {
+fn error(status: u16, code: &str) -> Vec<u8> {
     xml(status, &format!("<Error><Code>{code}</Code><Message>as other stores say</Message></Error>"))
-}
-
-fn read_request(client: &mut TcpStream) -> std::io::Result<(String, Vec<u8>)> {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        if client.read(&mut byte)? == 0 {
-            return Ok(Default::default());
-        }
-        head.push(byte[0]);
-    }
-    let head = String::from_utf8_lossy(&head).into_owned();
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
-    });
-    let mut body = vec![0; length.unwrap_or(0)];
-    client.read_exact(&mut body)?;
-    Ok((head, body))
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use partway_testing::{Garage, Postgres};
+use partway_testing::{Garage, Manners, OddStore, Postgres};
 use serde_json::{Value, json};
 
 use crate::server::{Server, bytes, curl, fresh, partway, post, start, text};
@@ -294,6 +294,55 @@ fn the_doctor_says_what_to_change_and_changes_the_rules_for_browsers() {
         &["fsck", "--json"],
     ));
     assert_eq!((&report["blobs"], &report["findings"]), (&json!(0), &json!([])));
+}
+
+#[test]
+fn the_doctor_finds_each_odd_manner_of_a_store_and_nothing_else() {
+    let (_directory, data_dir) = fresh();
+    let settings = bucket("s3");
+    succeeded(command(&data_dir, &settings, &["doctor", "--fix-cors"]));
+    let none = Manners::default();
+    let listing = "goes on listing an upload that was completed";
+    let odd_stores = [
+        (none, None),
+        (Manners { says_no_such_key: true, completes_once: true, ..none }, None),
+        (Manners { takes_any_length: true, ..none }, Some(("part length", "warning", "longer than their URLs allow"))),
+        (
+            Manners { last_part_number: Some(1000), ..none },
+            Some(("part numbers", "problem", "answers 400 to part number 10,000")),
+        ),
+        (Manners { lists_completed: true, ..none }, Some(("completed upload", "warning", listing))),
+        (Manners { completed_is_open_and_empty: true, ..none }, Some(("completed upload", "warning", listing))),
+        (Manners { completed_keeps_parts: true, ..none }, Some(("completed upload", "warning", listing))),
+        (
+            Manners { takes_late_parts: true, ..none },
+            Some(("late part", "problem", "takes parts of an upload that was completed")),
+        ),
+        // No fault, but worth knowing.
+        (Manners { keeps_no_checksums: true, ..none }, Some(("checksum", "ok", "keeps none of whole objects"))),
+    ];
+    for (manners, finding) in odd_stores {
+        let odd = OddStore::start(&settings[1].1, manners);
+        let settings = with(&settings, "PARTWAY_STORAGE_ENDPOINT", &odd.url);
+        let json = command(&data_dir, &settings, &["doctor", "--json"]);
+        let checks: Vec<Value> = text(&json.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let is_ill = finding.is_some_and(|(_, state, _)| state == "problem");
+        assert_eq!(json.status.code(), Some(i32::from(is_ill)), "{manners:?}: {checks:?}");
+        let complaints: Vec<_> = checks.iter().filter(|check| check["state"] != "ok").collect();
+        let expected = finding.filter(|(_, state, _)| *state != "ok");
+        assert_eq!(complaints.len(), usize::from(expected.is_some()), "{manners:?}: {complaints:?}");
+        // As a person sees it.
+        let shown = text(&command(&data_dir, &settings, &["doctor"]).stdout);
+        let Some((check, state, words)) = finding else { continue };
+        let found =
+            checks.iter().find(|found| found["check"] == check).unwrap_or_else(|| panic!("{check}: {checks:?}"));
+        assert_eq!(found["state"], state, "{found}");
+        assert!(found["detail"].as_str().unwrap().contains(words), "{found}");
+        assert_eq!(found["change"].is_string(), is_ill, "{found}");
+        let line =
+            shown.lines().filter(|line| line.starts_with(&format!("{state:8} {check:16} ")) && line.contains(words));
+        assert_eq!(line.count(), 1, "{shown}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use partway_testing::{Garage, Postgres};
+use partway_testing::{Garage, Manners, OddStore, Postgres};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -351,6 +351,59 @@ async fn a_node_killed_at_any_step_loses_nothing_and_leaves_nothing() {
     assert_eq!(count(&mut database, "SELECT count(*) FROM files"), 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn completing_that_was_killed_behind_the_store_goes_on_whatever_the_store_says_of_the_upload() {
+    let (garage, postgres) = (Garage::start(1), Postgres::start());
+    let stores = [
+        Manners { says_no_such_key: true, ..Manners::default() },
+        Manners { completed_is_open_and_empty: true, lists_completed: true, ..Manners::default() },
+        Manners { completed_keeps_parts: true, lists_completed: true, completes_once: true, ..Manners::default() },
+        Manners { completes_once: true, ..Manners::default() },
+    ];
+    for manners in stores {
+        let odd = OddStore::start(&garage.endpoint(0), manners);
+        let bucket = garage.create_bucket();
+        let (_directory, data_dir) = fresh();
+        let url = postgres.create_database();
+        let settings = Settings::bucket(&garage, &bucket, &odd.url).and("PARTWAY_DATABASE_URL", &url);
+        let address = free_address();
+        let key = settings.start(&data_dir, &address).private_key();
+        for (number, step) in (1..).zip(["complete.after_store", "complete.before_commit"]) {
+            let mut dying = settings.clone().and("FAILPOINTS", &format!("{step}=kill@1")).start(&data_dir, &address);
+            let api = Api::new(&dying.url, &key);
+            let data = bytes(number, PART + 3000);
+            let started = api.start(&start_body(step, data.len()), step).await;
+            let id = started["session_id"].as_str().unwrap();
+            for (url, part) in started["parts"].as_array().unwrap().iter().zip(data.chunks(PART)) {
+                assert_eq!(api.put(url.as_str().unwrap(), part).await.unwrap().0, 200);
+            }
+            let cut_off = api.once(Method::POST, "/complete", Some(&json!({"session_id": id}))).await;
+            assert!(cut_off.is_err(), "{manners:?}, {step}: {cut_off:?}");
+            assert_eq!(dying.wait().code(), None, "it was not killed");
+
+            let _server = settings.start(&data_dir, &address);
+            let mut database = connect(&url);
+            // The dead one's claim runs out in 30 seconds, and its lease; the test need not wait for them.
+            execute(&mut database, "UPDATE sessions SET claimed_until = 0; UPDATE leases SET expires_at = 1");
+            assert_eq!(api.status(id).await["missing_parts"], json!([]), "{manners:?}, {step}");
+            let (status, record) = api.complete(id).await;
+            assert_eq!(status, 201, "{manners:?}, {step}: {record}");
+            assert_served(&api, &record, &data).await;
+            // A sweep that lists uploads again has judged all that it listed before.
+            let (before, began) = (odd.listings(), Instant::now());
+            while odd.listings() < before + 3 {
+                assert!(began.elapsed() < Duration::from_secs(60), "nothing is swept");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            let upload_id = text(&mut database, &format!("SELECT store_upload_id FROM sessions WHERE id = '{id}'"));
+            assert!(!odd.given_up().contains(&upload_id), "{manners:?}, {step}: the upload was given up");
+            assert_served(&api, &record, &data).await;
+        }
+        assert_eq!(count(&mut connect(&url), "SELECT count(*) FROM files"), 2);
+        assert_eq!(count(&mut connect(&url), "SELECT count(*) FROM sessions WHERE status <> 'completed'"), 0);
+    }
+}
+
 /// A connection that may be used inside a runtime.
 struct Database(Option<postgres::Client>);
 
@@ -380,5 +433,9 @@ fn execute(database: &mut Database, statement: &str) {
 }
 
 fn count(database: &mut Database, query: &str) -> i64 {
+    database.with(|client| client.query_one(query, &[]).unwrap().get(0))
+}
+
+fn text(database: &mut Database, query: &str) -> String {
     database.with(|client| client.query_one(query, &[]).unwrap().get(0))
 }

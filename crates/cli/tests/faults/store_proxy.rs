@@ -1,8 +1,10 @@
 //! A proxy between the server and its store that fails before or after the store has done the work.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
+
+use partway_testing::proxied::{self, Request};
 
 /// What becomes of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,21 +40,11 @@ pub struct StoreProxy {
 }
 
 impl StoreProxy {
-    /// To the store at `target` (host and port). Takes at most 20,000 connections.
+    /// To the store at `target` (host and port).
     pub fn start(target: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let (plan, failed): (Arc<Mutex<Option<Plan>>>, Arc<Mutex<usize>>) = Default::default();
         let (target, planned, counted) = (target.to_owned(), Arc::clone(&plan), Arc::clone(&failed));
-        std::thread::spawn(move || {
-            for client in listener.incoming().take(20_000).flatten() {
-                let (target, planned, counted) = (target.clone(), Arc::clone(&planned), Arc::clone(&counted));
-                std::thread::spawn(move || {
-                    // Whoever goes away in the middle has nothing more to hear.
-                    let _ = pass_on(client, &target, &planned, &counted);
-                });
-            }
-        });
+        let url = proxied::serve(move |client| pass_on(client, &target, &planned, &counted));
         Self { url, plan, failed }
     }
 
@@ -80,36 +72,14 @@ fn pass_on(
     planned: &Mutex<Option<Plan>>,
     counted: &Mutex<usize>,
 ) -> std::io::Result<()> {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        if client.read(&mut byte)? == 0 {
-            return Ok(());
-        }
-        head.push(byte[0]);
-    }
-    let head = String::from_utf8_lossy(&head).into_owned();
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
-    });
-    let mut body = vec![0; length.unwrap_or(0)];
-    client.read_exact(&mut body)?;
-    let fault = choose(&head, planned, counted);
+    let Some(request) = Request::read(&mut client)? else { return Ok(()) };
+    let fault = choose(request.line(), planned, counted);
     match fault {
         Some(StoreFault::RefuseBefore) => return refuse(&mut client),
         Some(StoreFault::CutBefore) => return Ok(()),
         _ => {}
     }
-    // One request for each connection: the end of the answer is the end of the connection.
-    let mut lines: Vec<&str> = head.trim_end().lines().collect();
-    lines.retain(|line| !line.to_ascii_lowercase().starts_with("connection:"));
-    let request = format!("{}\r\nconnection: close\r\n\r\n", lines.join("\r\n"));
-    let mut store = TcpStream::connect(target)?;
-    store.write_all(request.as_bytes())?;
-    store.write_all(&body)?;
-    let mut answer = Vec::new();
-    store.read_to_end(&mut answer)?;
+    let answer = request.send(target)?;
     match fault {
         Some(StoreFault::RefuseAfter) => refuse(&mut client),
         Some(StoreFault::CutAfter) => Ok(()),
@@ -123,8 +93,7 @@ fn pass_on(
     }
 }
 
-fn choose(head: &str, planned: &Mutex<Option<Plan>>, counted: &Mutex<usize>) -> Option<StoreFault> {
-    let line = head.lines().next()?;
+fn choose(line: &str, planned: &Mutex<Option<Plan>>, counted: &Mutex<usize>) -> Option<StoreFault> {
     let mut planned = planned.lock().unwrap();
     let plan = planned.as_mut().filter(|plan| {
         plan.times > 0

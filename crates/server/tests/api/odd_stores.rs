@@ -39,9 +39,16 @@ async fn sweep(app: &TestApp) {
 
 /// The process that completed the session ended when the store had made the object.
 async fn complete_at_store_alone(app: &TestApp, session: &Session) {
+    complete_at_store(app, session, true).await;
+}
+
+/// The same; the session's row does or does not say that it was asked for.
+async fn complete_at_store(app: &TestApp, session: &Session, is_noted: bool) {
     let blob_id: Uuid = column(app, session, "blob_id").parse().unwrap();
     let upload_id = column(app, session, "store_upload_id");
-    app.sql(&format!("UPDATE sessions SET complete_hash = '' WHERE id = '{}'", session.id()));
+    if is_noted {
+        app.sql(&format!("UPDATE sessions SET complete_hash = '' WHERE id = '{}'", session.id()));
+    }
     let parts = store(app).list_parts(blob_id, &upload_id).await.unwrap().unwrap();
     assert!(store(app).complete_upload(blob_id, &upload_id, &parts).await.unwrap());
 }
@@ -79,6 +86,8 @@ async fn completing_that_was_cut_off_behind_the_store_goes_on_whatever_the_store
         Manners { completed_is_open_and_empty: true, ..Manners::default() },
         Manners { completed_is_open_and_empty: true, completes_once: true, ..Manners::default() },
         Manners { completes_once: true, ..Manners::default() },
+        Manners { completed_keeps_parts: true, ..Manners::default() },
+        Manners { completed_keeps_parts: true, completes_once: true, ..Manners::default() },
     ] {
         let (app, _odd) = start_on(manners).await;
         let data = bytes(2, 12 * MIB);
@@ -111,21 +120,26 @@ async fn an_upload_that_has_gone_begins_anew_where_the_store_says_that_there_is_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_whole_object_is_published_when_its_session_expires_and_not_deleted() {
-    for manners in
-        [Manners::default(), Manners { completed_is_open_and_empty: true, lists_completed: true, ..Manners::default() }]
-    {
+    let stores = [
+        Manners::default(),
+        Manners { completed_is_open_and_empty: true, lists_completed: true, ..Manners::default() },
+        Manners { completed_keeps_parts: true, lists_completed: true, ..Manners::default() },
+        Manners { says_no_such_key: true, ..Manners::default() },
+    ];
+    // The row is silent after a power cut, and where an older version was completing.
+    for (manners, is_noted) in stores.into_iter().flat_map(|manners| [(manners, true), (manners, false)]) {
         let (app, odd) = start_on(manners).await;
         let data = bytes(3, 12 * MIB);
         let session = app.upload(data.len() as u64, json!({})).await;
         session.put_all(&app, &data).await;
-        complete_at_store_alone(&app, &session).await;
+        complete_at_store(&app, &session, is_noted).await;
         // One that was never asked to be completed goes, as ever.
         let open = app.upload(3, json!({"file_name": "open"})).await;
         open.put_all(&app, b"abc").await;
         app.sql("UPDATE sessions SET expires_at = 1");
         app.app().uploads.expire_overdue().await.unwrap();
         app.app().uploads.garbage_bell().notify_one();
-        assert_eq!(column(&app, &session, "status"), "completed");
+        assert_eq!(column(&app, &session, "status"), "completed", "{manners:?}, noted: {is_noted}");
         assert_eq!(column(&app, &open, "status"), "expired");
         let record: Value = session.complete(&app).await.json().await.unwrap();
         app.assert_bytes(&record, &data).await;
@@ -136,16 +150,19 @@ async fn a_whole_object_is_published_when_its_session_expires_and_not_deleted() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_is_not_what_its_client_named_is_not_published_when_its_session_expires() {
-    let (app, _odd) = start_on(Manners::default()).await;
-    let session = app.upload(3, json!({})).await;
-    session.put_all(&app, b"abc").await;
-    complete_at_store_alone(&app, &session).await;
-    // Nothing says that it is.
-    app.sql("UPDATE sessions SET complete_hash = 'crc64nvme:AAAAAAAAAAA=', expires_at = 1");
-    app.app().uploads.expire_overdue().await.unwrap();
-    app.app().uploads.garbage_bell().notify_one();
-    assert_eq!((column(&app, &session, "status").as_str(), app.count("files")), ("expired", 0));
-    app.until("it is freed", |app| app.count("garbage") == 0).await;
+    let other = "crc64nvme:AAAAAAAAAAA=";
+    // Named when it was completed, or at the start alone: then the row does not say that it was completed.
+    for (column_of_hash, is_noted) in [("complete_hash", true), ("declared_hash", true), ("declared_hash", false)] {
+        let (app, _odd) = start_on(Manners::default()).await;
+        let session = app.upload(3, json!({})).await;
+        session.put_all(&app, b"abc").await;
+        complete_at_store(&app, &session, is_noted).await;
+        app.sql(&format!("UPDATE sessions SET {column_of_hash} = '{other}', expires_at = 1"));
+        app.app().uploads.expire_overdue().await.unwrap();
+        app.app().uploads.garbage_bell().notify_one();
+        assert_eq!((column(&app, &session, "status").as_str(), app.count("files")), ("expired", 0));
+        app.until("it is freed", |app| app.count("garbage") == 0).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

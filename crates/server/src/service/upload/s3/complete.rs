@@ -90,15 +90,15 @@ impl S3Uploads {
     }
 
     /// Publishes the object that completing left when it was cut off, if there is one and it is what was asked for. True
-    /// when the session has ended. The caller has claimed it.
+    /// when the session has ended, or its object waits for room in its workspace. The caller has claimed it.
+    ///
+    /// The object alone says that completing was asked for: nothing else makes one under a blob's id. The session's row may say
+    /// nothing of it, after a power cut or where the server was of an older version; and the store may list the upload as open.
     ///
     /// # Errors
     /// When store or database fail: whether there is one is not known then.
     pub(super) async fn publish_left_object(&self, session: &Session) -> Result<bool, UploadError> {
-        if session.complete_hash.is_none() {
-            return Ok(false);
-        }
-        let InStore::Whole(object) = self.look(session).await? else { return Ok(false) };
+        let Some(object) = self.find_whole(session).await? else { return Ok(false) };
         if compare(session, &object).is_err() {
             return Ok(false);
         }

@@ -3,7 +3,7 @@
 //!
 //! `FAILPOINTS="name=action@hits;…"`: the action happens at the hits named, counted from 1 (`@3`, `@3-5`, `@3-`; without
 //! `@`, at every one). Actions: `kill` ends the process as `kill -9` does, `eio` and `enospc` are what the system then
-//! says, `pauseN` waits for N seconds.
+//! says, `pauseN` waits for N seconds, `panic` panics.
 
 #[cfg(feature = "failpoints")]
 mod armed {
@@ -27,6 +27,7 @@ mod armed {
         Kill,
         Fail(Errno),
         Pause(u64),
+        Panic,
     }
 
     static POINTS: LazyLock<HashMap<String, Point>> = LazyLock::new(|| {
@@ -42,6 +43,7 @@ mod armed {
             let action = match action {
                 "kill" => Action::Kill,
                 "eio" => Action::Fail(Errno::IO),
+                "panic" => Action::Panic,
                 "enospc" => Action::Fail(Errno::NOSPC),
                 other => Action::Pause(other.strip_prefix("pause")?.parse().ok()?),
             };
@@ -71,6 +73,7 @@ mod armed {
                 Ok(())
             }
             Action::Fail(errno) => Err(errno.into()),
+            Action::Panic => std::panic::panic_any(format!("the failpoint {name} was reached")),
             Action::Pause(seconds) => {
                 std::thread::sleep(Duration::from_secs(seconds));
                 Ok(())

@@ -33,6 +33,7 @@ pub mod service;
 pub mod storage;
 mod trust;
 mod unread_body;
+mod turn;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use governor::clock::Clock;
@@ -46,7 +46,12 @@ impl<K: std::hash::Hash + Eq + Clone> Keyed<K> {
     }
 
     fn forget(&self) {
-        let Ok(mut forgot) = self.forgot.try_lock() else { return };
+        let mut forgot = match self.forgot.try_lock() {
+            Ok(forgot) => forgot,
+            // Whoever panicked while holding it left nothing half done.
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
         if forgot.elapsed() >= FORGETTING {
             *forgot = Instant::now();
             self.limiter.retain_recent();
@@ -117,6 +122,23 @@ mod tests {
         assert!(limits.check_key(other, None).is_ok());
         // A limit of its own counts instead.
         assert!((40..=42).contains(&let_through(Some(20))));
+    }
+
+    #[test]
+    fn whoever_panicked_over_it_does_not_keep_old_keys_from_being_forgotten() {
+        let limits: Keyed<Uuid> = Keyed::new(1);
+        let poisoned = std::thread::scope(|scope| {
+            let panicking = || {
+                let mut forgot = limits.forgot.lock().unwrap();
+                *forgot = Instant::now() - FORGETTING;
+                panic!("while it is held");
+            };
+            scope.spawn(panicking).join()
+        });
+        assert!(poisoned.is_err() && limits.forgot.is_poisoned());
+        limits.forget();
+        let forgot = limits.forgot.lock().unwrap_or_else(PoisonError::into_inner);
+        assert!(forgot.elapsed() < FORGETTING, "nothing was forgotten");
     }
 
     #[test]

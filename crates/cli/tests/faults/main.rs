@@ -11,6 +11,7 @@ mod cluster;
 mod disk_errors;
 mod full_disk;
 mod fuse;
+mod jobs;
 mod kills;
 mod memory;
 mod network;

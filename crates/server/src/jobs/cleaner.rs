@@ -16,6 +16,7 @@ use crate::failpoint;
 use crate::service::file::Files;
 use crate::service::upload::{UploadError, Uploads};
 use crate::storage::Stores;
+use crate::turn::turn;
 
 /// Sessions expire to the second; freeing their bytes may take this much longer.
 const INTERVAL: Duration = Duration::from_secs(15);
@@ -68,9 +69,9 @@ impl Cleaner {
             // Wherever a round is left, the next one goes on.
             let cleaned = tokio::select! {
                 () = stop.cancelled() => break,
-                cleaned = self.clean(&mut swept) => cleaned,
+                cleaned = turn("job.cleaner", self.clean(&mut swept)) => cleaned,
             };
-            if let Err(error) = cleaned {
+            if let Some(Err(error)) = cleaned {
                 tracing::error!(error = %crate::error::chain(&error), "cleaning failed; trying again soon");
             }
             let interval = INTERVAL.min(self.sweep_interval);

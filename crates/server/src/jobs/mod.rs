@@ -1,5 +1,7 @@
 //! What goes on without a request: sessions expire, garbage is deleted, idle sessions are closed, webhooks are told; parts
 //! are verified after the machine was started anew; what commands beside the server changed is taken up.
+//!
+//! Invariant: whatever fails in a job, a panic included, is logged and tried again; no job ends before the server does.
 
 mod cleaner;
 mod lease;

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::Lease;
 use crate::db::{Db, sessions};
 use crate::service::upload::{UploadError, Uploads};
+use crate::turn::turn;
 
 /// Between two looks: one row of an index for each revoked key.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -31,12 +32,13 @@ impl Revoker {
         loop {
             let pause = tokio::select! {
                 () = stop.cancelled() => break,
-                ended = self.end_sessions() => match ended {
-                    Ok(()) => INTERVAL,
-                    Err(error) => {
+                ended = turn("job.revoker", self.end_sessions()) => match ended {
+                    Some(Ok(())) => INTERVAL,
+                    Some(Err(error)) => {
                         tracing::error!(error = %crate::error::chain(&error), "sessions of revoked keys cannot be ended; trying again soon");
                         PAUSE
                     }
+                    None => PAUSE,
                 },
             };
             tokio::select! {

@@ -12,6 +12,7 @@ use crate::db::{Db, DbError, Durability};
 use crate::service::secret::SecretName;
 use crate::service::webhook::Signer;
 use crate::storage::presign::Presigner;
+use crate::turn::turn;
 
 /// Between two looks: three rows by primary key.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -39,13 +40,13 @@ impl SecretsFollower {
     pub async fn run(self, stop: CancellationToken) {
         let mut known = Known::default();
         loop {
-            match self.look(&mut known).await {
-                Ok(()) => known.is_failing = false,
+            match turn("job.secrets", self.look(&mut known)).await {
+                Some(Ok(())) => known.is_failing = false,
                 // Said once, not every second for as long as the database is away.
-                Err(error) if !std::mem::replace(&mut known.is_failing, true) => {
+                Some(Err(error)) if !std::mem::replace(&mut known.is_failing, true) => {
                     tracing::warn!(error = %crate::error::chain(&error), "the secrets cannot be read; the known ones stay in use");
                 }
-                Err(_) => {}
+                Some(Err(_)) | None => {}
             }
             tokio::select! {
                 () = stop.cancelled() => return,

@@ -22,6 +22,7 @@ use crate::db::{Db, DbError, Durability, Timestamp, Tx, behind};
 use crate::failpoint;
 use crate::outgoing::{ForbiddenUrl, Outgoing, is_blocked, origin_of};
 use crate::service::webhook::Signer;
+use crate::turn::turn;
 
 /// Looked for at least this often: events of other nodes do not ring here.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -93,7 +94,7 @@ impl Sending {
     fn ended(&mut self, sent: Result<Uuid, tokio::task::JoinError>) {
         match sent {
             Ok(id) => drop(self.deliveries.remove(&id)),
-            // Which one it was is not known; all that are due are looked at again.
+            // Nothing panics outside of a turn. Which one it was is not known; all that are due are looked at again.
             Err(error) => {
                 tracing::error!(%error, "telling a webhook ended badly");
                 *self = Self::default();
@@ -134,12 +135,13 @@ impl Messenger {
         let messenger = Arc::new(self);
         let mut sending = Sending::default();
         loop {
-            let pause = match messenger.send_due(&mut sending).await {
-                Ok(pause) => pause,
-                Err(error) => {
+            let pause = match turn("job.webhooks", messenger.send_due(&mut sending)).await {
+                Some(Ok(pause)) => pause,
+                Some(Err(error)) => {
                     tracing::error!(error = %crate::error::chain(&error), "webhooks cannot be told; trying again soon");
                     PAUSE
                 }
+                None => PAUSE,
             };
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -172,7 +174,10 @@ impl Messenger {
             let messenger = Arc::clone(self);
             sending.tasks.spawn(async move {
                 let id = delivery.id;
-                messenger.deliver(delivery).await;
+                if turn("job.webhook", messenger.deliver(delivery.clone())).await.is_none() {
+                    // Put off like one that was refused: otherwise it would be due at once, and perhaps panic again.
+                    turn("job.webhook_note", messenger.put_off(delivery, "the server failed while it told it")).await;
+                }
                 id
             });
         }
@@ -206,20 +211,19 @@ impl Messenger {
                 failpoint::pass("webhook.after_send");
                 self.db.write_to_free(Durability::Process, move |tx| deliveries::delete(tx, id)).await
             }
-            Err(problem) => {
-                let pause = pause_seconds(&self.settings, delivery.attempts + 1);
-                let (receiver, event) = (origin_of(&delivery.url), &delivery.event);
-                tracing::warn!(delivery_id = %id, receiver, event, problem, again_in_seconds = pause, "a webhook was not told");
-                let problem: String = problem.chars().take(MAX_ERROR_CHARS).collect();
-                self.db.write(Durability::Process, move |tx| deliveries::put_off(tx, &delivery, &problem, pause)).await
-            }
+            Err(problem) => return self.put_off(delivery, &problem).await,
         };
-        failpoint::pass("webhook.after_note");
-        if let Err(error) = noted {
-            tracing::error!(delivery_id = %id, error = %crate::error::chain(&error), "what became of an event is not noted: it is sent again");
-            // Not at once: for as long as this is under way it is not.
-            tokio::time::sleep(PAUSE).await;
-        }
+        noted_or_later(id, noted).await;
+    }
+
+    /// Notes that an event was not told, and when it is tried again.
+    async fn put_off(&self, delivery: Delivery, problem: &str) {
+        let (id, pause) = (delivery.id, pause_seconds(&self.settings, delivery.attempts + 1));
+        let (receiver, event) = (origin_of(&delivery.url), &delivery.event);
+        tracing::warn!(delivery_id = %id, receiver, event, problem, again_in_seconds = pause, "a webhook was not told");
+        let problem: String = problem.chars().take(MAX_ERROR_CHARS).collect();
+        let put_off = move |tx: &Tx<'_>| deliveries::put_off(tx, &delivery, &problem, pause);
+        noted_or_later(id, self.db.write(Durability::Process, put_off).await).await;
     }
 
     async fn send(&self, delivery: &Delivery) -> Result<(), String> {
@@ -245,6 +249,15 @@ impl Messenger {
             Ok(Err(error)) if is_blocked(&error) => Err(NOT_REACHABLE.to_owned()),
             Ok(Err(error)) => Err(crate::error::chain(&error.without_url())),
         }
+    }
+}
+
+/// Waits a while where it could not be noted what became of an event: for as long as it is under way it is not sent again.
+async fn noted_or_later(id: Uuid, noted: Result<(), DbError>) {
+    failpoint::pass("webhook.after_note");
+    if let Err(error) = noted {
+        tracing::error!(delivery_id = %id, error = %crate::error::chain(&error), "what became of an event is not noted: it is sent again");
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

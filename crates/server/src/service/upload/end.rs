@@ -9,6 +9,7 @@ use crate::failpoint;
 use crate::service::event::Events;
 use crate::service::key::Identity;
 use crate::storage::StorageKind;
+use crate::turn::turn;
 
 /// Sessions ended in one round.
 const ROUND: u32 = 100;
@@ -52,7 +53,7 @@ impl Uploads {
             let Some((next, _)) = overdue.last().copied() else { return Ok(()) };
             last = next;
             for (id, storage) in overdue {
-                if let Err(error) = self.expire(id, storage).await {
+                if let Some(Err(error)) = turn("job.expire", self.expire(id, storage)).await {
                     tracing::error!(session_id = %id, error = %crate::error::chain(&error), "a session cannot be ended");
                 }
                 failpoint::pass("cleaner.after_expire");

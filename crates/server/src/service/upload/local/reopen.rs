@@ -16,6 +16,7 @@ use crate::db::sessions::{self, Session, Status};
 use crate::db::{Db, Durability, api_keys, parts};
 use crate::failpoint;
 use crate::storage::{Blob, LocalStore, StorageError, part_is_intact};
+use crate::turn::turn;
 
 /// Sessions verified at once: one that somebody waits for, beside one in the background.
 const VERIFICATIONS: usize = 2;
@@ -159,9 +160,9 @@ impl LocalUploads {
             for id in found {
                 let opened = tokio::select! {
                     () = stop.cancelled() => return Ok(()),
-                    opened = self.registry.open(id) => opened,
+                    opened = turn("job.verify", self.registry.open(id)) => opened,
                 };
-                if let Err(error) = opened {
+                if let Some(Err(error)) = opened {
                     tracing::error!(session_id = %id, error = %crate::error::chain(&error), "a session cannot be verified");
                 }
             }

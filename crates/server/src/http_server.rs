@@ -28,6 +28,7 @@ use tower::Service;
 use crate::config::HttpSettings;
 use crate::connections::Connections;
 use crate::lingering::Lingering;
+use crate::own_answers::{Answered, Answers, OwnAnswers};
 use crate::pace::PaceLimits;
 use crate::paced_stream::PacedStream;
 use crate::unread_body;
@@ -66,10 +67,12 @@ pub async fn serve<S, O>(
     let connections = TaskTracker::new();
     let abandon = CancellationToken::new();
     while let Some((stream, peer)) = accept(&listener, &stop).await {
-        let io = TokioIo::new(Lingering::new(PacedStream::new(stream, pace)));
+        let answers = Arc::<Answers>::default();
+        let stream = Lingering::new(PacedStream::new(stream, pace));
+        let io = TokioIo::new(OwnAnswers::new(stream, Arc::clone(&answers)));
         let Ok(admitted) = admission.admit(peer.ip()) else {
             if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
-                let refused = refuse(io, overloaded.clone());
+                let refused = refuse(io, answers, overloaded.clone());
                 tokio::spawn(async move {
                     let _ = tokio::time::timeout(REFUSAL_TIME, refused).await;
                     drop(permit);
@@ -80,13 +83,13 @@ pub async fn serve<S, O>(
         let (service, crowd) = (service.clone(), Arc::clone(&admission));
         let service = service_fn(move |mut request: http::Request<Incoming>| {
             request.extensions_mut().insert(PeerAddress(peer.ip()));
-            let crowd = Arc::clone(&crowd);
+            let (crowd, guard) = (Arc::clone(&crowd), answers.begin());
             // Boxed, it is gone while the answer is sent, which may take long.
             Box::pin(unread_body::answer(service.clone(), request)).map(move |mut response| {
                 if crowd.is_crowded() {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
-                Ok::<_, Infallible>(response)
+                Ok::<_, Infallible>(response.map(|body| Answered::new(body, guard)))
             })
         });
         let connection = graceful.watch(http.serve_connection(io, service));
@@ -114,12 +117,14 @@ pub async fn serve<S, O>(
 }
 
 /// Answers one request of a connection that is not served, and closes it.
-async fn refuse<S>(io: TokioIo<Lingering>, overloaded: S)
+async fn refuse<S>(io: TokioIo<OwnAnswers<Lingering>>, answers: Arc<Answers>, overloaded: S)
 where
     S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
 {
     let service = service_fn(move |request: http::Request<Incoming>| {
-        unread_body::answer(overloaded.clone(), request).map(Ok::<_, Infallible>)
+        let guard = answers.begin();
+        unread_body::answer(overloaded.clone(), request)
+            .map(|response| Ok::<_, Infallible>(response.map(|body| Answered::new(body, guard))))
     });
     let _ = http1::Builder::new().keep_alive(false).serve_connection(io, service).await;
 }

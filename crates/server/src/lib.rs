@@ -22,6 +22,7 @@ mod media;
 mod middleware;
 pub mod openapi;
 pub mod outgoing;
+mod own_answers;
 mod pace;
 mod paced_stream;
 pub mod permissions;
@@ -32,8 +33,8 @@ pub mod runtime;
 pub mod service;
 pub mod storage;
 mod trust;
-mod unread_body;
 mod turn;
+mod unread_body;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;

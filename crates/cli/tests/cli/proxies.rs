@@ -20,7 +20,7 @@ const FILE_BYTES: usize = 25_000_000;
 /// A change to the line of a configuration file that begins so, spaces aside: what it is instead.
 type Change<'c> = (&'c str, &'c str);
 
-/// What nginx is told beside deploy/nginx: where it may write, and what Debian's nginx.conf sets that matters here.
+/// What every nginx is told: where it may write, and its SITE.
 const NGINX_MAIN: &str = "
 daemon off;
 master_process off;
@@ -33,23 +33,16 @@ http {
     fastcgi_temp_path fastcgi;
     uwsgi_temp_path uwsgi;
     scgi_temp_path scgi;
+    SITE
+}
+";
+/// The files of deploy/nginx, beside what Debian's nginx.conf sets that matters here.
+const NGINX_DEPLOYED: &str = "
     gzip on;
     include partway.conf;
-}
 ";
 /// An nginx that caches all it may, as its manual shows it.
 const NGINX_CACHE: &str = "
-daemon off;
-master_process off;
-pid nginx.pid;
-error_log error.log info;
-events {}
-http {
-    client_body_temp_path body;
-    proxy_temp_path proxy;
-    fastcgi_temp_path fastcgi;
-    uwsgi_temp_path uwsgi;
-    scgi_temp_path scgi;
     access_log access.log;
     proxy_cache_path cache keys_zone=all:1m;
     server {
@@ -61,7 +54,6 @@ http {
             add_header x-cache $upstream_cache_status always;
         }
     }
-}
 ";
 /// A Varnish that is told where its backend is, and shows what came from its cache.
 const VARNISH: &str = "vcl 4.1;
@@ -98,19 +90,21 @@ impl Proxy {
             own.iter().chain(changes).copied().filter(|(line, _)| has_line(file, line)).collect()
         };
         let (site, settings) = (deployed("nginx/partway.conf"), deployed("nginx/partway-proxy.conf"));
-        write(&directory, "nginx.conf", NGINX_MAIN);
         write(&directory, "partway.conf", &changed(&site, &changes(&site)));
         write(&directory, "snippets/partway-proxy.conf", &changed(&settings, &changes(&settings)));
-        let path = directory.path();
-        let mut command = Command::new("nginx");
-        command.arg("-p").arg(path).arg("-c").arg(path.join("nginx.conf")).arg("-e").arg(path.join("error.log"));
-        Self::start(command, directory, address)
+        Self::start_nginx(directory, address, NGINX_DEPLOYED)
     }
 
     /// An nginx at `address` that caches.
     fn nginx_cache(address: &str, server: &str, _: &[Change<'_>]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        write(&directory, "nginx.conf", &NGINX_CACHE.replace("ADDRESS", address).replace("SERVER", server));
+        let site = NGINX_CACHE.replace("ADDRESS", address).replace("SERVER", server);
+        Self::start_nginx(directory, address, &site)
+    }
+
+    /// nginx at `address`, with this site.
+    pub fn start_nginx(directory: TempDir, address: &str, site: &str) -> Self {
+        write(&directory, "nginx.conf", &NGINX_MAIN.replace("SITE", site));
         let path = directory.path();
         let mut command = Command::new("nginx");
         command.arg("-p").arg(path).arg("-c").arg(path.join("nginx.conf")).arg("-e").arg(path.join("error.log"));
@@ -142,7 +136,7 @@ impl Proxy {
     }
 
     /// Starts it in the directory, and waits until it listens.
-    pub fn start(mut command: Command, directory: TempDir, address: &str) -> Self {
+    fn start(mut command: Command, directory: TempDir, address: &str) -> Self {
         let output = std::fs::File::create(directory.path().join("output")).unwrap();
         let path = format!("{}:/usr/sbin", std::env::var("PATH").unwrap());
         command.env_clear().env("PATH", path).env("HOME", directory.path()).current_dir(directory.path());
@@ -495,5 +489,25 @@ fn no_cache_in_front_tells_what_was_true_before() {
         assert!(status == 200 && !head.contains("x-cache: hit"), "{head}");
         let (status, head, _) = get(&proxied, &path, None);
         assert!(status == 200 && head.contains("x-cache: hit"), "this cache keeps nothing: {head}");
+    }
+}
+
+#[test]
+fn no_cache_in_front_keeps_the_refusal_of_a_head_that_partway_cannot_read() {
+    let proxied = proxied(Proxy::nginx_cache, "", &[]);
+    let (file, data) = proxied.file("f.bin", 7, 1000);
+    let record: Value = serde_json::from_slice(&proxied.upload(&file).stdout).unwrap();
+    let path = proxied.public(&record["url"]).strip_prefix(&proxied.server.url).unwrap();
+    // nginx passes them on as they are. A query of its own makes each a URL that the cache has not seen.
+    let many: String = (0..101).map(|number| format!("x-{number}: 1\r\n")).collect();
+    for (number, (status, headers)) in [(431, many.as_str()), (400, "x-odd: a\u{1}b\r\n")].into_iter().enumerate() {
+        let target = format!("{path}?attack={number}");
+        let mut connection = TcpStream::connect(&proxied.addresses[0]).unwrap();
+        write!(connection, "GET {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n").unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains("x-cache: MISS"), "{answer}");
+        let (head, fetched) = proxied.fetch(&json!(format!("{}{target}", proxied.server.url)), &[]);
+        assert!(head.starts_with("http/1.1 200") && fetched == data, "the refusal was kept: {head}");
     }
 }

@@ -11,18 +11,7 @@ use crate::workspace::names;
 
 /// nginx with the certificate `cert.pem` before a server.
 const NGINX: &str = "
-daemon off;
-master_process off;
-pid nginx.pid;
-error_log error.log;
-events {}
-http {
     access_log off;
-    client_body_temp_path body;
-    proxy_temp_path proxy;
-    fastcgi_temp_path fastcgi;
-    uwsgi_temp_path uwsgi;
-    scgi_temp_path scgi;
     server {
         listen ADDRESS ssl;
         ssl_certificate cert.pem;
@@ -33,7 +22,6 @@ http {
             proxy_set_header Host $http_host;
         }
     }
-}
 ";
 
 /// Makes `ca.pem`, and `cert.pem` and `key.pem` for localhost that it has issued.
@@ -59,12 +47,8 @@ fn a_certificate_that_is_not_trusted_ends_the_command_at_once_and_says_how_to_tr
     make_certificates(&proxy_directory);
     let ca = proxy_directory.path().join("ca.pem");
     let ca = std::fs::copy(&ca, directory.path().join("ca.pem")).map(|_| directory.path().join("ca.pem")).unwrap();
-    let config = NGINX.replace("ADDRESS", &address).replace("UPSTREAM", &upstream);
-    std::fs::write(proxy_directory.path().join("nginx.conf"), config).unwrap();
-    let path = proxy_directory.path().to_owned();
-    let mut nginx = Command::new("nginx");
-    nginx.arg("-p").arg(&path).arg("-c").arg(path.join("nginx.conf")).arg("-e").arg(path.join("error.log"));
-    let _proxy = Proxy::start(nginx, proxy_directory, &address);
+    let site = NGINX.replace("ADDRESS", &address).replace("UPSTREAM", &upstream);
+    let _proxy = Proxy::start_nginx(proxy_directory, &address, &site);
 
     for name in ["f", "g"] {
         std::fs::write(directory.path().join(name), "hello").unwrap();

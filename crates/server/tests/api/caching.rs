@@ -166,6 +166,27 @@ async fn of_delivery_only_contents_may_be_kept() {
     }
 }
 
+/// Heads that the HTTP library refuses by itself: a name of a header that is none, too many headers, a head that is too long, a
+/// URL that is too long.
+#[tokio::test]
+async fn a_refusal_of_a_head_that_cannot_be_read_may_not_be_kept() {
+    let app = TestApp::start().await;
+    let many: String = (0..101).map(|number| format!("x-{number}: 1\r\n")).collect();
+    let heads = [
+        (400, "GET / HTTP/1.1\r\nhost: x\r\nbad header: 1\r\n\r\n".to_owned()),
+        (400, "GET / HTTP/1.1\r\nhost: x\r\nx: a\u{1}b\r\n\r\n".to_owned()),
+        (431, format!("GET / HTTP/1.1\r\nhost: x\r\n{many}\r\n")),
+        (431, format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "a".repeat(1024 * 1024))),
+        (414, format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(70 * 1024))),
+    ];
+    for (status, head) in heads {
+        let answer = app.raw(head).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert_eq!(answer.matches("cache-control: no-store\r\n").count(), 1, "{answer}");
+        assert!(answer.ends_with("\r\n\r\n") && !answer[..answer.len() - 4].contains("\r\n\r\n"), "{answer}");
+    }
+}
+
 #[tokio::test]
 async fn a_redirect_to_the_bucket_may_not_be_kept() {
     let redirects = |config: &mut Config| config.storage.delivery = S3Delivery::Redirect;

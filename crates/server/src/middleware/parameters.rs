@@ -38,7 +38,15 @@ impl Parameters {
     /// # Errors
     /// INVALID_PARAMETER.
     pub fn page(&self) -> Result<(u32, u32), InvalidInput> {
-        Ok((self.number("page", 1, MAX_PAGE)?, self.number("limit", DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS)?))
+        self.page_of(MAX_PAGE_ROWS)
+    }
+
+    /// The same, where a page may have another number of rows.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETER.
+    pub fn page_of(&self, max_rows: u32) -> Result<(u32, u32), InvalidInput> {
+        Ok((self.number("page", 1, MAX_PAGE)?, self.number("limit", DEFAULT_PAGE_ROWS, max_rows)?))
     }
 
     /// A parameter that is looked for in the database, which has no NUL in any text.

@@ -142,8 +142,8 @@ async fn folders_come_in_pages() {
         ("page=-1", ["page", "\"-1\""]),
         ("page=10000001", ["page", "from 1 to 10000000"]),
         ("page=x&limit=3", ["page", "\"x\""]),
-        ("limit=0", ["limit", "from 1 to 100"]),
-        ("limit=101", ["limit", "from 1 to 100"]),
+        ("limit=0", ["limit", "from 1 to 1000"]),
+        ("limit=1001", ["limit", "from 1 to 1000"]),
         ("limit=1.5", ["limit", "\"1.5\""]),
     ] {
         let refused = app.call(Method::GET, &format!("/api/v1/folders?{query}"), Value::Null).await;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use partway_client::{FolderQuery, FolderSort};
+use partway_client::{Folder, FolderQuery, FolderSort};
 
 use super::NAMING;
 use crate::remote::ServerArgs;
@@ -34,6 +34,11 @@ fn sorts() -> impl TypedValueParser<Value = FolderSort> {
     PossibleValuesParser::new(FolderSort::ALL.map(FolderSort::as_str)).try_map(|text| text.parse())
 }
 
+fn row(folder: Folder) -> [String; 5] {
+    let (files, size) = (folder.total_items.to_string(), human::size(folder.total_size));
+    [folder.folder_no, files, size, human::time(&folder.created_at), folder.path]
+}
+
 /// Lists folders.
 pub(crate) async fn ls(args: &LsArgs) -> Result<ExitCode, Failure> {
     let workspace = args.server.workspace()?;
@@ -49,12 +54,12 @@ pub(crate) async fn ls(args: &LsArgs) -> Result<ExitCode, Failure> {
         page: 1,
         limit: FolderQuery::MAX_LIMIT,
     };
-    let mut folders = Vec::new();
+    let mut rows = Vec::new();
     loop {
         let list = workspace.list_folders(&query).await?;
         match args.json {
             true => list.folders.iter().try_for_each(output::json)?,
-            false => folders.extend(list.folders),
+            false => rows.extend(list.folders.into_iter().map(row)),
         }
         if !list.meta.has_next {
             break;
@@ -64,13 +69,6 @@ pub(crate) async fn ls(args: &LsArgs) -> Result<ExitCode, Failure> {
     if args.json {
         return Ok(ExitCode::SUCCESS);
     }
-    let rows: Vec<_> = folders
-        .into_iter()
-        .map(|folder| {
-            let (files, size) = (folder.total_items.to_string(), human::size(folder.total_size));
-            [folder.folder_no, files, size, human::time(&folder.created_at), folder.path]
-        })
-        .collect();
     let columns = [
         ("NUMBER", Side::Left),
         ("FILES", Side::Right),

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use partway_api::limits::MAX_FOLDER_PAGE_ROWS;
 use partway_api::{ErrorCode, FolderList, PageMeta};
 use unicode_normalization::UnicodeNormalization;
 
@@ -13,9 +14,6 @@ use crate::middleware::{Parameters, PrivateCaller};
 use crate::openapi::error_responses;
 use crate::service::folder::ListFolders;
 use crate::service::record;
-
-/// Most folders of an answer to who names neither page nor limit: published clients cannot, and are not to miss any.
-const ROWS_WITHOUT_PAGES: u32 = 1000;
 
 error_responses!(ListErrors: ANY, PRIVATE_KEY, [InvalidParameter, FolderNotFound]);
 
@@ -30,7 +28,7 @@ error_responses!(ListErrors: ANY, PRIVATE_KEY, [InvalidParameter, FolderNotFound
     tag = "folders",
     params(
         ("page" = Option<u32>, Query, nullable = false, minimum = 1, maximum = 10_000_000, description = "The page, from 1"),
-        ("limit" = Option<u32>, Query, nullable = false, minimum = 1, maximum = 100, description = "Rows on a page: 1 to 100. With `page` alone: 20; without both: 1,000"),
+        ("limit" = Option<u32>, Query, nullable = false, minimum = 1, maximum = 1000, description = "Rows on a page: 1 to 1,000. With `page` alone: 20; without both: 1,000"),
         ("parent_folder_no" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "Those directly in this folder"),
         ("search" = Option<String>, Query, nullable = false, max_length = 255, pattern = r"^[^\x00]*$", description = "Those whose name has this in it, without regard to case"),
         ("path" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "The one folder at this path, or none"),
@@ -58,8 +56,9 @@ pub async fn list_folders(
         }
     };
     let (page, limit) = match (parameters.get("page"), parameters.get("limit")) {
-        (None, None) => (1, ROWS_WITHOUT_PAGES),
-        _ => parameters.page()?,
+        // Published clients name neither, and are not to miss any.
+        (None, None) => (1, MAX_FOLDER_PAGE_ROWS),
+        _ => parameters.page_of(MAX_FOLDER_PAGE_ROWS)?,
     };
     let wanted = ListFolders {
         parent_folder_no: parameters.text("parent_folder_no")?,

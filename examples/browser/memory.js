@@ -1,5 +1,7 @@
 // What the browser remembers of an upload: its session, and a hash of each part that has arrived. By localStorage; where
 // that may not be used (cookies are blocked, the frame is sandboxed, it is full), for the life of the page.
+//
+// This file is in both examples, the same, so that each can be taken alone; a test compares the two.
 
 const PIECE_BYTES = 8 * 1024 * 1024;
 const fallback = new Map();

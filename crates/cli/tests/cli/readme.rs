@@ -1,4 +1,4 @@
-//! The README's first upload, run by a shell as it is written.
+//! The README's first upload, run by a shell as it is written; and the examples beside it.
 
 use std::process::Command;
 
@@ -14,6 +14,15 @@ fn blocks(language: &str) -> Vec<String> {
 fn block_with(language: &str, text: &str) -> String {
     let found = blocks(language).into_iter().find(|block| block.contains(text));
     found.unwrap_or_else(|| panic!("the README has no {language} block with {text:?}"))
+}
+
+#[test]
+fn the_file_that_both_browser_examples_have_is_the_same() {
+    let [plain, uppy] = ["browser", "uppy"].map(|example| {
+        let path = format!("{}/../../examples/{example}/memory.js", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+    });
+    assert!(plain == uppy, "examples/browser/memory.js and examples/uppy/memory.js differ: change both");
 }
 
 #[test]

@@ -19,7 +19,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -30,7 +30,8 @@ use crate::connections::Connections;
 use crate::lingering::Lingering;
 use crate::own_answers::{Answered, Answers, OwnAnswers};
 use crate::pace::PaceLimits;
-use crate::paced_stream::PacedStream;
+use crate::paced_stream::{MOST_UNSENT_BYTES, PacedStream};
+use crate::sockets;
 use crate::unread_body;
 
 /// Most bytes of a body that are read at once, and so most of what one connection holds. Larger buffers were no faster
@@ -46,6 +47,22 @@ const REFUSAL_TIME: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, Copy)]
 pub struct PeerAddress(pub IpAddr);
 
+/// Connections that have come and wait to be accepted, as many as the system lets there be (`net.core.somaxconn`). One more finds
+/// no place, and its client tries again after a second: thousands that come at once must not cost others that.
+const BACKLOG: u32 = i32::MAX as u32;
+
+/// Listens, for [`run`](crate::run).
+///
+/// # Errors
+/// When the address cannot be had. Outside of a runtime it panics.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A server that starts again right after it ended gets its port.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 /// Serves until `stop`, then lets running requests finish for the time that the settings allow. Connections over the bound
 /// get what `overloaded` answers.
 pub async fn serve<S, O>(
@@ -58,6 +75,10 @@ pub async fn serve<S, O>(
     S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
     O: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
 {
+    // What is accepted has it from here: a connection costs no call for it.
+    if let Err(error) = sockets::set_up(&listener, MOST_UNSENT_BYTES) {
+        tracing::warn!(%error, "connections cannot be set up; they are slower or take more of the system's memory");
+    }
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(settings.header_timeout.0).max_buf_size(READ_BUFFER_BYTES);
     let pace = PaceLimits::new(settings);
@@ -67,9 +88,10 @@ pub async fn serve<S, O>(
     let connections = TaskTracker::new();
     let abandon = CancellationToken::new();
     while let Some((stream, peer)) = accept(&listener, &stop).await {
+        let stream = PacedStream::new(stream, pace);
+        let room = stream.room();
         let answers = Arc::<Answers>::default();
-        let stream = Lingering::new(PacedStream::new(stream, pace));
-        let io = TokioIo::new(OwnAnswers::new(stream, Arc::clone(&answers)));
+        let io = TokioIo::new(OwnAnswers::new(Lingering::new(stream), Arc::clone(&answers)));
         let Ok(admitted) = admission.admit(peer.ip()) else {
             if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
                 let refused = refuse(io, answers, overloaded.clone());
@@ -83,6 +105,7 @@ pub async fn serve<S, O>(
         let (service, crowd) = (service.clone(), Arc::clone(&admission));
         let service = service_fn(move |mut request: http::Request<Incoming>| {
             request.extensions_mut().insert(PeerAddress(peer.ip()));
+            request.extensions_mut().insert(room.clone());
             let (crowd, guard) = (Arc::clone(&crowd), answers.begin());
             // Boxed, it is gone while the answer is sent, which may take long.
             Box::pin(unread_body::answer(service.clone(), request)).map(move |mut response| {
@@ -138,11 +161,7 @@ async fn accept(listener: &TcpListener, stop: &CancellationToken) -> Option<(Tcp
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                // Answers are written whole; waiting to fill a segment would only delay them.
-                let _ = stream.set_nodelay(true);
-                return Some((stream, peer));
-            }
+            Ok(accepted) => return Some(accepted),
             Err(error) if is_of_the_connection(&error) => {}
             Err(error) => {
                 tracing::error!(%error, "cannot accept connections");

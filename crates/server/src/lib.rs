@@ -30,7 +30,9 @@ mod rate_limits;
 mod router;
 mod routes;
 pub mod runtime;
+mod send_room;
 pub mod service;
+mod sockets;
 pub mod storage;
 mod trust;
 mod turn;
@@ -42,6 +44,7 @@ use tokio_util::sync::CancellationToken;
 pub use app::{App, StartError};
 pub use config::Config;
 pub use error::chain as error_chain;
+pub use http_server::listen;
 
 /// Serves `app` on `listener` until `stop`; then running requests get the time that the settings allow.
 pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) {

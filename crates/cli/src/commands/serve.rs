@@ -9,7 +9,6 @@ use std::time::Duration;
 use partway_server::config::BaseUrl;
 use partway_server::service::bootstrap::FirstRun;
 use partway_server::{App, Config, runtime};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +35,7 @@ pub(crate) fn serve(args: ServeArgs) -> Result<(), Failure> {
 
 async fn serve_until_signal(config: Config) -> Result<(), Failure> {
     let address = config.http.listen;
-    let listener = TcpListener::bind(address).await.map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    let listener = partway_server::listen(address).map_err(|error| format!("cannot listen on {address}: {error}"))?;
     let listening_on = listener.local_addr()?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::Piece;
 use super::frames::Frames;
+use crate::send_room::SendRoom;
 use crate::storage::{BlobStore, StorageError};
 
 /// A body made of pieces of text and ranges of an object. A range is asked for when the one before it is through.
@@ -18,6 +19,7 @@ pub struct ObjectBody {
     stream: Pin<Box<dyn Stream<Item = Result<Bytes, StorageError>> + Send>>,
     left_bytes: u64,
     frames: Frames,
+    room: SendRoom,
 }
 
 impl ObjectBody {
@@ -25,7 +27,12 @@ impl ObjectBody {
     ///
     /// # Errors
     /// When the store does not give the first bytes: nothing has been answered then.
-    pub async fn open(store: Arc<dyn BlobStore>, blob_id: Uuid, pieces: Vec<Piece>) -> Result<Self, StorageError> {
+    pub async fn open(
+        store: Arc<dyn BlobStore>,
+        blob_id: Uuid,
+        pieces: Vec<Piece>,
+        room: SendRoom,
+    ) -> Result<Self, StorageError> {
         let left_bytes = pieces.iter().map(Piece::length).sum();
         let mut pieces = pieces.into_iter();
         let first = match pieces.next() {
@@ -33,7 +40,7 @@ impl ObjectBody {
             None => futures_util::stream::empty().boxed(),
         };
         let rest = futures_util::stream::iter(pieces).then(move |piece| read(Arc::clone(&store), blob_id, piece));
-        Ok(Self { stream: first.chain(rest.try_flatten()).boxed(), left_bytes, frames: Frames::default() })
+        Ok(Self { stream: first.chain(rest.try_flatten()).boxed(), left_bytes, frames: Frames::default(), room })
     }
 }
 
@@ -55,6 +62,7 @@ impl Body for ObjectBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StorageError>>> {
         // While the client takes nothing, nothing is asked of the store.
         ready!(self.frames.poll_gone(cx));
+        ready!(self.room.poll_bytes(self.left_bytes));
         self.stream.as_mut().poll_next(cx).map(|next| {
             next.map(|bytes| {
                 bytes.map(|bytes| {

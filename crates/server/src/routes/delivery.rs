@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{
@@ -22,6 +22,7 @@ use crate::db::files::{self, ServedFile};
 use crate::delivery::{self, ByteRange, FileBody, ObjectBody, Piece, Precondition, RangeRequest};
 use crate::error::ApiError;
 use crate::openapi::error_responses;
+use crate::send_room::SendRoom;
 use crate::storage::{Blob, S3Store, StorageKind};
 
 /// How often a file that is being replaced is looked up.
@@ -82,6 +83,7 @@ pub async fn get_file_content(
     path: Result<Path<(String, String)>, PathRejection>,
     method: Method,
     headers: HeaderMap,
+    room: Option<Extension<SendRoom>>,
 ) -> Result<Response, ApiError> {
     let not_found = |path: &str| ApiError::new(ErrorCode::FileNotFound, format!("there is no file at {path:?}"));
     let Path((workspace_no, path)) = path.map_err(|_| not_found("a path that is not UTF-8"))?;
@@ -114,9 +116,10 @@ pub async fn get_file_content(
     let length = content.iter().map(Piece::length).sum::<u64>();
     answer.headers_mut().insert(CONTENT_LENGTH, length.into());
     if method != Method::HEAD {
+        let room = room.map_or_else(SendRoom::endless, |Extension(room)| room);
         *answer.body_mut() = match bytes {
-            FileBytes::Open(blob) => Body::new(FileBody::new(Arc::new(blob), content)),
-            FileBytes::Object(store) => Body::new(ObjectBody::open(store, file.blob.id, content).await?),
+            FileBytes::Open(blob) => Body::new(FileBody::new(Arc::new(blob), content, room)),
+            FileBytes::Object(store) => Body::new(ObjectBody::open(store, file.blob.id, content, room).await?),
         };
     }
     Ok(answer)

@@ -1,10 +1,11 @@
 //! An open blob. Positioned reads and writes only, so any number of tasks may share it.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use uuid::Uuid;
 
 use super::{StorageError, writeback};
@@ -55,6 +56,26 @@ impl Blob {
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), StorageError> {
         let read = failpoint::reach("blob.read").and_then(|()| self.file.read_exact_at(buffer, offset));
         read.map_err(|source| StorageError::new("read", self.id, source))
+    }
+
+    /// Fills `buffer` from `offset` on, as far as the bytes are in the system's memory: how many are there. Never waits for the disk.
+    ///
+    /// # Errors
+    /// Only what a test asks for: whatever the system says, the read that may wait hears as well.
+    pub fn read_cached_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, StorageError> {
+        let mut read = 0;
+        let reached = failpoint::reach("blob.read");
+        reached.map_err(|source| StorageError::new("read", self.id, source))?;
+        while read < buffer.len() {
+            let mut rest = [IoSliceMut::new(&mut buffer[read..])];
+            match preadv2(&self.file, &mut rest, offset + read as u64, ReadWriteFlags::NOWAIT) {
+                Ok(bytes @ 1..) => read += bytes,
+                Err(Errno::INTR) => {}
+                // The end, the edge of what is there, or a system that does not know the flag: the read that may wait tells.
+                Ok(0) | Err(_) => break,
+            }
+        }
+        Ok(read)
     }
 
     /// Starts to write `range` to the disk, so that a later [`sync`](Self::sync) has less to do. May block.

@@ -33,6 +33,8 @@ const SCAN_LIMIT: Duration = Duration::from_secs(10);
 /// Between two looks at the clock and at whether somebody still waits, in steps of SQLite's machine: some 0.1 ms, and too
 /// seldom to be felt.
 const SCAN_STEPS: i32 = 4096;
+/// Added to the niceness of threads that scan: where the processor is short they get a third of what others get.
+const SCAN_NICENESS: i32 = 5;
 /// Most writes in one transaction: bounds how long the first of them waits for the last.
 const MAX_BATCH: usize = 256;
 /// How long another process (a `partway keys` command) may hold the write lock before a write fails.
@@ -155,7 +157,10 @@ impl Sqlite {
         for _ in 0..SCAN_READERS {
             let mut reader = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
             let queue = Arc::clone(&scans.0);
-            spawn("db-scanner", path, move || queue.serve(|scan| run_scan(&mut reader, scan, SCAN_LIMIT)))?;
+            spawn("db-scanner", path, move || {
+                give_way();
+                queue.serve(|scan| run_scan(&mut reader, scan, SCAN_LIMIT));
+            })?;
         }
         let (write_sender, write_receiver) = mpsc::channel();
         let log = Log::of(path);
@@ -278,6 +283,13 @@ fn run_reads(connection: &Connection, jobs: &Mutex<mpsc::Receiver<Read>>) {
         let Ok(job) = job else { return };
         // A panicking query drops its sender, so its request hears of it; the thread goes on.
         let _ = catch_unwind(AssertUnwindSafe(|| job(connection)));
+    }
+}
+
+/// Lets the threads that answer requests have the processor first: scans keep it busy, for milliseconds at a time.
+fn give_way() {
+    if let Err(error) = rustix::process::nice(SCAN_NICENESS) {
+        tracing::debug!(%error, "scans have the same priority as everything else");
     }
 }
 

@@ -3,8 +3,11 @@
 //! Plain threads and blocking sockets, so that the generator itself costs as little as it can: it shares the
 //! machine with the server it measures. Traffic goes to loopback addresses only.
 
+mod abandoned;
 mod completion;
+mod downloads;
 mod http;
+mod idle;
 mod lists;
 mod partway;
 mod payload;
@@ -40,6 +43,12 @@ enum Command {
     Start(start::StartArgs),
     /// Lists of a million files, and folders with many of them: rows of a table.
     Lists(lists::ListsArgs),
+    /// Searches whose clients go away, and another workspace's requests beside them: rows of a table.
+    Abandoned(abandoned::AbandonedArgs),
+    /// Connections that do nothing: a row of a table.
+    Idle(idle::IdleArgs),
+    /// Files that many take at once: a row of a table.
+    Downloads(downloads::DownloadsArgs),
     /// Makes one table of the JSON lines on standard input.
     Table(report::TableArgs),
 }
@@ -77,6 +86,9 @@ fn main() -> ExitCode {
         Command::Completion(args) => completion::completion(&args),
         Command::Start(args) => start::start(&args),
         Command::Lists(args) => lists::lists(&args),
+        Command::Abandoned(args) => abandoned::abandoned(&args),
+        Command::Idle(args) => idle::idle(&args),
+        Command::Downloads(args) => downloads::downloads(&args),
         Command::Table(args) => report::table(&args),
     };
     match outcome {

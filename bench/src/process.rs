@@ -18,6 +18,11 @@ fn ticks_of(pid: u32) -> Option<u64> {
     fields.get(11..15)?.iter().map(|field| field.parse::<u64>().ok()).sum()
 }
 
+/// Resident memory in KiB.
+pub(crate) fn resident_kib(pid: u32) -> Option<u64> {
+    status_kib(pid, "VmRSS:")
+}
+
 /// Starts a new peak: without it, what came before the run would count.
 pub(crate) fn reset_peak(pids: &[u32]) {
     for pid in pids {
@@ -27,13 +32,13 @@ pub(crate) fn reset_peak(pids: &[u32]) {
 
 /// Peak resident memory in MiB, added up over the processes.
 pub(crate) fn peak_mib(pids: &[u32]) -> f64 {
-    let kib: u64 = pids.iter().filter_map(|pid| peak_kib(*pid)).sum();
+    let kib: u64 = pids.iter().filter_map(|pid| status_kib(*pid, "VmHWM:")).sum();
     kib as f64 / 1024.0
 }
 
-fn peak_kib(pid: u32) -> Option<u64> {
+fn status_kib(pid: u32, field: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     line.split_whitespace().next()?.parse().ok()
 }
 

@@ -45,7 +45,7 @@ pub(crate) struct FilesArgs {
 }
 
 /// Runs `work` once per item, on as many connections as there are; the first failure ends it.
-fn on_connections(
+pub(crate) fn on_connections(
     server: &ServerArgs,
     items: u64,
     payload: &Payload,

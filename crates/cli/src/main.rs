@@ -5,6 +5,7 @@
     reason = "output.rs makes what others say harmless, and does not panic where nobody reads"
 )]
 
+mod allocator;
 mod commands;
 mod confirm;
 mod human;
@@ -19,6 +20,9 @@ mod table;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+#[global_allocator]
+static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 /// A self-hosted server for large uploads, and its client.
 #[derive(Debug, Parser)]

@@ -11,12 +11,17 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr::{self, NonNull};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 const BLOCK_BYTES: usize = 8 * 1024;
 /// Alignment that every block has: that of the smallest pages there are.
 const BLOCK_ALIGNMENT: usize = 4096;
 /// Free blocks that are kept, 8 MiB: connections come and go without asking the system. What is over goes back to it.
 const MOST_FREE: usize = 1024;
+
+/// Between two looks at what the system's allocator has and nobody uses, and how much of that is given back.
+const TRIM_INTERVAL: Duration = Duration::from_secs(10);
+const MOST_UNUSED_BYTES: usize = 16 << 20;
 
 /// The allocator.
 pub struct Allocator;
@@ -133,6 +138,32 @@ unsafe impl GlobalAlloc for Allocator {
         }
     }
 }
+
+/// Gives memory that nobody uses back to the system, for as long as it is polled: a crowd that came at once would leave what all of
+/// its requests took together, because the system's allocator returns by itself only what is at the end of a heap.
+pub async fn keep_trimmed() {
+    let mut looks = tokio::time::interval(TRIM_INTERVAL);
+    loop {
+        looks.tick().await;
+        // It fails only when the runtime ends.
+        let _ = tokio::task::spawn_blocking(trim).await;
+    }
+}
+
+#[cfg(target_env = "gnu")]
+#[expect(unsafe_code, reason = "mallinfo(3) and malloc_trim(3)")]
+fn trim() {
+    // SAFETY: both may be called at any time from any thread.
+    unsafe {
+        if libc::mallinfo2().fordblks > MOST_UNUSED_BYTES {
+            libc::malloc_trim(0);
+        }
+    }
+}
+
+/// Other C libraries have nothing like it.
+#[cfg(not(target_env = "gnu"))]
+fn trim() {}
 
 #[cfg(test)]
 mod tests {

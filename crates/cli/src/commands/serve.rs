@@ -12,6 +12,7 @@ use partway_server::{App, Config, runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::allocator;
 use crate::settings::ServeArgs;
 use crate::{Failure, logging, output};
 
@@ -71,7 +72,9 @@ async fn serve_until_signal(config: Config) -> Result<(), Failure> {
         tracing::info!("stopping: no new requests, running ones may finish");
         stopping.cancel();
     });
+    let trimming = tokio::spawn(allocator::keep_trimmed());
     partway_server::run(app, listener, stop).await;
+    trimming.abort();
     tracing::info!("stopped");
     Ok(())
 }

@@ -8,6 +8,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::failpoint;
 use crate::trust::boot_id;
 
 /// Time between two heartbeats.
@@ -67,8 +69,13 @@ impl DirectoryOwner {
         file.sync_all()?;
         let (stop, stopped) = mpsc::channel();
         let (beating, at) = (process.clone(), path.clone());
-        let heartbeats =
-            std::thread::Builder::new().name("owner".to_owned()).spawn(move || beat(&at, &file, &beating, &stopped))?;
+        let beat_on = move || {
+            // Without heartbeats another server would take the directory from one that serves it.
+            while catch_unwind(AssertUnwindSafe(|| beat(&at, &file, &beating, &stopped))).is_err() {
+                tracing::error!("the heartbeat panicked, and goes on");
+            }
+        };
+        let heartbeats = std::thread::Builder::new().name("owner".to_owned()).spawn(beat_on)?;
         Ok(Self { path, process, stop: Some(stop), heartbeats: Some(heartbeats) })
     }
 }
@@ -96,6 +103,7 @@ fn beat(path: &Path, file: &File, process: &Process, stopped: &mpsc::Receiver<()
             Err(RecvTimeoutError::Timeout) => {}
             Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
         }
+        failpoint::pass("owner.beat");
         if let Some(other) = other_owner(path, process) {
             tracing::error!(owner = %other, directory = %path.display(), "another server took the data directory; this one ends at once");
             std::process::exit(1);

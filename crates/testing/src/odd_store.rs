@@ -48,6 +48,8 @@ struct Seen {
     parts: HashMap<(String, String), Vec<u8>>,
     /// How often the uploads of the whole bucket were listed.
     listings: usize,
+    /// Connections that were closed without an answer, while it is away.
+    away: Option<usize>,
 }
 
 /// One request.
@@ -104,6 +106,16 @@ impl OddStore {
         self.seen.lock().unwrap().destroyed.iter().any(|key| key.ends_with(name))
     }
 
+    /// Closes every connection without an answer from now on.
+    pub fn go_away(&self) {
+        self.seen.lock().unwrap().away = Some(0);
+    }
+
+    /// Answers again. How many connections it closed while it was away.
+    pub fn come_back(&self) -> usize {
+        self.seen.lock().unwrap().away.take().unwrap_or_default()
+    }
+
     /// How often uploads were listed: every sweep does.
     pub fn listings(&self) -> usize {
         self.seen.lock().unwrap().listings
@@ -111,6 +123,10 @@ impl OddStore {
 }
 
 fn pass_on(mut client: TcpStream, target: &str, manners: Manners, seen: &Mutex<Seen>) -> std::io::Result<()> {
+    if let Some(closed) = &mut seen.lock().unwrap().away {
+        *closed += 1;
+        return Ok(());
+    }
     let Some(request) = Request::read(&mut client)? else { return Ok(()) };
     let Some(call) = Call::new(request.line()) else { return Ok(()) };
     if let Some(answer) = own_answer(&call, manners, &mut seen.lock().unwrap()) {

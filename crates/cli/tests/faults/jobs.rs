@@ -50,7 +50,7 @@ async fn every_job_goes_on_when_a_turn_of_it_panicked() {
     // As after another boot of the machine.
     database.execute("UPDATE sessions SET trusted_boot_id = 'another'", []).unwrap();
 
-    let failpoints = PANICS.map(|(job, hits)| format!("{job}=panic@{hits}")).join(";");
+    let failpoints = PANICS.map(|(job, hits)| format!("{job}=panic@{hits}")).join(";") + ";owner.beat=panic@1";
     let environment = [
         ("FAILPOINTS", failpoints.as_str()),
         ("PARTWAY_STORAGE_SWEEP_SECONDS", "1"),
@@ -112,6 +112,11 @@ async fn every_job_goes_on_when_a_turn_of_it_panicked() {
         let said = |line: &str| line.contains("a job panicked") && line.contains(job);
         assert!(log.lines().any(said), "{job} did not panic: {log}");
     }
+    // The heartbeat by which the data directory has an owner.
+    assert!(log.contains("the heartbeat panicked"), "{log}");
+    let beat = || std::fs::read(data_dir.join("owner")).unwrap();
+    let before = beat();
+    until("the next heartbeat", async || beat() != before).await;
     // It answers 200.
     api.fetch(&format!("{}/readyz", server.url)).await;
 }

@@ -149,6 +149,25 @@ async fn a_whole_object_is_published_when_its_session_expires_and_not_deleted() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_expire_while_the_store_is_away_end_when_it_is_back_and_are_not_all_tried_before() {
+    let (app, odd) = start_on(Manners::default()).await;
+    for number in 0..20 {
+        app.upload(3, json!({"file_name": number.to_string()})).await;
+    }
+    odd.go_away();
+    app.sql("UPDATE sessions SET expires_at = 1");
+    app.app().uploads.expire_overdue().await.unwrap();
+    assert_eq!(app.count("sessions WHERE status = 'uploading'"), 20, "it is not known whether they have an object");
+    // Each of three is looked at four times; the cleaner comes by itself, too, every fifteen seconds.
+    let closed = odd.come_back();
+    assert!((12..=36).contains(&closed), "{closed} calls of a store that is away");
+    app.app().uploads.expire_overdue().await.unwrap();
+    assert_eq!(app.count("sessions WHERE status = 'expired'"), 20);
+    app.app().uploads.garbage_bell().notify_one();
+    app.until("they are freed", |app| app.count("garbage") == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_is_not_what_its_client_named_is_not_published_when_its_session_expires() {
     let other = "crc64nvme:AAAAAAAAAAA=";
     // Named when it was completed, or at the start alone: then the row does not say that it was completed.

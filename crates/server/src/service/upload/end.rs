@@ -13,6 +13,8 @@ use crate::turn::turn;
 
 /// Sessions ended in one round.
 const ROUND: u32 = 100;
+/// So many sessions one after the other that cannot be ended because a store does not answer: it is away for the others, too.
+const MAX_FAILURES: u32 = 3;
 
 impl Uploads {
     /// Gives a session up: requests that are sending its parts are ended, and its bytes are freed soon. A session that
@@ -42,19 +44,27 @@ impl Uploads {
     }
 
     /// Ends all sessions that are overdue; their blobs become garbage. One that cannot be ended is logged and does not
-    /// keep the others.
+    /// keep the others; while a store is away, those of it wait for the next time.
     ///
     /// # Errors
     /// When the overdue sessions cannot be listed.
     pub async fn expire_overdue(&self) -> Result<(), UploadError> {
-        let mut last = Uuid::nil();
+        let (mut last, mut failures) = (Uuid::nil(), 0);
         loop {
             let overdue = self.records.db.read(move |tx| sessions::list_overdue(tx, last, ROUND)).await?;
             let Some((next, _)) = overdue.last().copied() else { return Ok(()) };
             last = next;
             for (id, storage) in overdue {
-                if let Some(Err(error)) = turn("job.expire", self.expire(id, storage)).await {
-                    tracing::error!(session_id = %id, error = %crate::error::chain(&error), "a session cannot be ended");
+                if storage == StorageKind::S3 && failures == MAX_FAILURES {
+                    continue;
+                }
+                match turn("job.expire", self.expire(id, storage)).await {
+                    Some(Err(error)) => {
+                        tracing::error!(session_id = %id, error = %crate::error::chain(&error), "a session cannot be ended");
+                        failures += u32::from(matches!(&error, UploadError::Storage(error) if error.may_pass()));
+                    }
+                    Some(Ok(())) if storage == StorageKind::S3 => failures = 0,
+                    Some(Ok(())) | None => {}
                 }
                 failpoint::pass("cleaner.after_expire");
             }

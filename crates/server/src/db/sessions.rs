@@ -402,9 +402,9 @@ pub fn extend(tx: &Tx<'_>, id: Uuid, expires_at: Timestamp) -> Result<bool, DbEr
 /// Completes the session with the answer that repeating the request will give. False if it was not uploading.
 pub fn complete(tx: &Tx<'_>, session: &Session, file: &File) -> Result<bool, DbError> {
     let changed = tx.execute(
-        "UPDATE sessions SET status = 'completed', completed_file = ?2, ended_at = ?3, tags = '[]', metadata = NULL, \
-         custom_id = NULL, webhook_url = NULL WHERE id = ?1 AND status = 'uploading'",
-        &[&session.id.to_string(), &columns::to_json(TABLE, file)?, &Timestamp::now()],
+        "UPDATE sessions SET status = 'completed', completed_file = ?2, ended_at = ?3, store_upload_id = ?4, tags = '[]', \
+         metadata = NULL, custom_id = NULL, webhook_url = NULL WHERE id = ?1 AND status = 'uploading'",
+        &[&session.id.to_string(), &columns::to_json(TABLE, file)?, &Timestamp::now(), &session.store_upload_id],
     )?;
     uncount(tx, session, changed)
 }

@@ -65,6 +65,11 @@ impl Place {
         &self.key
     }
 
+    /// Whether a file would be replaced that was put or changed there since `then`.
+    pub(super) fn replaces_newer_than(&self, then: Timestamp) -> bool {
+        self.replaced.as_ref().is_some_and(|there| there.created_at >= then || there.updated_at >= then)
+    }
+
     /// The place of a file, for an upload that was begun with this key; or why the key may not put one there. Nothing is
     /// changed. The workspace must be locked where a file is to be published.
     pub(super) fn find(

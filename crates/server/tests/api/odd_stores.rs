@@ -1,12 +1,13 @@
 //! Stores that behave otherwise than Garage: no file is lost by what they list, and completing that was cut off between the
 //! store and the record ends well.
 
-use partway_server::storage::S3Store;
+use partway_server::storage::{BlobStore, S3Store};
 use partway_testing::{Manners, OddStore};
+use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::app::{MIB, Session, TestApp, bytes};
+use crate::app::{MIB, Session, TestApp, assert_error, bytes};
 use crate::services::{Services, endpoint, garage};
 use crate::storage::headers;
 
@@ -182,6 +183,61 @@ async fn an_object_that_is_not_what_its_client_named_is_not_published_when_its_s
         assert_eq!((column(&app, &session, "status").as_str(), app.count("files")), ("expired", 0));
         app.until("it is freed", |app| app.count("garbage") == 0).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_completing_left_never_takes_the_place_of_a_newer_file() {
+    let (app, _odd) = start_on(Manners::default()).await;
+    for is_renamed in [false, true] {
+        let older = app.whole(b"newer", &[("file_name", "other.bin")]).await;
+        let session = app.upload(3, json!({"file_name": "n.bin"})).await;
+        session.put_all(&app, b"old").await;
+        complete_at_store_alone(&app, &session).await;
+        // Its client heard nothing, and put the file there in another way.
+        if is_renamed {
+            let path = format!("/api/v1/files/{}/rename", older["file_no"].as_str().unwrap());
+            assert_eq!(app.call(Method::PATCH, &path, json!({"name": "n.bin"})).await.status(), 200);
+        } else {
+            app.whole(b"newer", &[("file_name", "n.bin")]).await;
+        }
+        app.sql(&format!("UPDATE sessions SET expires_at = 1 WHERE id = '{}'", session.id()));
+        app.app().uploads.expire_overdue().await.unwrap();
+        app.app().uploads.garbage_bell().notify_one();
+        assert_eq!(column(&app, &session, "status"), "expired");
+        let there = app.look("/api/v1/files?file_path=n.bin").await["files"][0].clone();
+        let served = app.get(there["url"].as_str().unwrap()).await;
+        assert_eq!(served.bytes().await.unwrap(), b"newer"[..]);
+        let path = format!("/api/v1/files/{}", there["file_no"].as_str().unwrap());
+        assert_eq!(app.call(Method::DELETE, &path, Value::Null).await.status(), 204);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_for_which_there_is_no_room_ends_when_it_expires() {
+    let (app, _odd) = start_on(Manners::default()).await;
+    let session = app.upload(3, json!({})).await;
+    session.put_all(&app, b"abc").await;
+    complete_at_store_alone(&app, &session).await;
+    app.sql("UPDATE workspaces SET storage_limit_bytes = 2");
+    app.sql("UPDATE sessions SET expires_at = 1");
+    app.app().uploads.expire_overdue().await.unwrap();
+    app.app().uploads.garbage_bell().notify_one();
+    assert_eq!((column(&app, &session, "status").as_str(), app.count("files")), ("expired", 0));
+    app.until("it is freed", |app| app.count("garbage") == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn completing_that_is_refused_makes_no_object_and_may_be_repeated() {
+    let (app, _odd) = start_on(Manners::default()).await;
+    let session = app.upload(3, json!({})).await;
+    session.put_all(&app, b"abc").await;
+    app.sql("UPDATE workspaces SET storage_limit_bytes = 2");
+    assert_error(session.complete(&app).await, 403, "STORAGE_LIMIT_EXCEEDED", &[]).await;
+    let blob_id: Uuid = column(&app, &session, "blob_id").parse().unwrap();
+    assert_eq!(store(&app).find_blob(blob_id).await.unwrap(), None);
+    app.sql("UPDATE workspaces SET storage_limit_bytes = NULL");
+    let record: Value = session.complete(&app).await.json().await.unwrap();
+    app.assert_bytes(&record, b"abc").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -270,3 +270,23 @@ async fn values_that_no_version_writes_are_errors() {
     }
     assert_eq!(session.abort(&app).await.status(), 204);
 }
+
+#[tokio::test]
+async fn what_a_revoked_key_sent_in_parts_is_not_published_whoever_completes_it() {
+    let app = TestApp::start().await;
+    let (id, key) = app.new_key(KeyKind::Private).await;
+    let data = bytes(1, 3);
+    let session = app.upload_with(&key, data.len() as u64).await;
+    session.put_all(&app, &data).await;
+    app.revoke(&id, false).await;
+    // The job that ends its sessions may or may not have come first.
+    let refused = session.complete(&app).await;
+    assert!([403, 410].contains(&refused.status().as_u16()), "{}", refused.status());
+    assert_eq!(app.count("files"), 0);
+    let (id, key) = app.new_key(KeyKind::Private).await;
+    let session = app.upload_with(&key, data.len() as u64).await;
+    session.put_all(&app, &data).await;
+    app.revoke(&id, true).await;
+    let record: Value = session.complete(&app).await.json().await.unwrap();
+    app.assert_bytes(&record, &data).await;
+}

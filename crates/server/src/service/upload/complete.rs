@@ -9,11 +9,12 @@ use super::{UploadError, Uploads, to_its_end};
 use crate::db::files::File;
 use crate::db::sessions::{self, Session, Status};
 use crate::db::usage::{self, Amount, Usage};
-use crate::db::{DbError, Durability, Tx, parts, workspaces};
-use crate::input::{FileHash, HashKind, InvalidInput, MediaType};
+use crate::db::{DbError, Durability, Tx, api_keys, parts, workspaces};
+use crate::input::{FileHash, HashKind, MediaType};
 use crate::media::FileType;
 use crate::service::file::keep_seconds;
 use crate::service::key::Identity;
+use crate::service::public_keys::PublicLimits;
 use crate::service::publish::{FileDraft, Place, publish_file, replaced_bytes};
 use crate::storage::StorageKind;
 
@@ -170,38 +171,79 @@ pub(super) fn draft(
     }
 }
 
+/// Why a session is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Occasion {
+    /// Its client completes it.
+    Complete,
+    /// It expires, and completing it was cut off before anybody heard of the file.
+    Expiry,
+}
+
 /// What came of publishing.
 pub(super) enum Published {
     /// The file is visible from now on.
     Now(Box<File>),
     /// The session had ended before, here or on another node.
     Ended(Box<Session>),
-    /// The file that was to be replaced, and whose bytes were counted as free, is not at its path any more.
-    NoRoom(Room),
     /// The session began anew with another blob, on another node.
     Changed,
-    /// Its key may put no file at its path; nothing has changed.
-    Refused(InvalidInput),
+    /// The file may not be at its path now; nothing has changed.
+    Refused(UploadError),
+    /// It expires, and at its path is a file that was put or changed there after the upload began.
+    Outdated,
 }
 
 /// Whether the workspace's files would grow beyond its limit. A session has its room since it was started, less the file that it
 /// was to replace: one that was renamed or has shrunk meanwhile frees less. Sessions that others have open do not count: they look
 /// for themselves.
-fn too_little_room(tx: &Tx<'_>, draft: &FileDraft, storage_limit: Option<u64>) -> Result<Option<Room>, DbError> {
-    let Some(usage) = usage::find(tx, draft.workspace_id)? else { return Ok(None) };
-    let replaced_bytes = replaced_bytes(tx, draft.workspace_id, &draft.folder, &draft.name)?;
+fn too_little_room(tx: &Tx<'_>, session: &Session, storage_limit: Option<u64>) -> Result<Option<Room>, DbError> {
+    let Some(usage) = usage::find(tx, session.workspace_id)? else { return Ok(None) };
+    let replaced_bytes = replaced_bytes(tx, session.workspace_id, &session.folder, &session.file_name)?;
     let files_alone = Usage { sessions: Amount::default(), ..usage };
     let room = room_left(&files_alone, storage_limit, replaced_bytes);
-    Ok(room.filter(|room| draft.size_bytes > replaced_bytes && draft.size_bytes > room.left_bytes()))
+    Ok(room.filter(|room| session.size_bytes > replaced_bytes && session.size_bytes > room.left_bytes()))
 }
 
 impl Records {
-    /// Makes the session's file visible and completes the session, in one transaction, unless it has ended.
-    pub(super) async fn publish(&self, session_id: Uuid, draft: FileDraft) -> Result<Published, UploadError> {
+    /// The place of the session's file, or why it may not be there now: the key was revoked or may not take the path, or the
+    /// workspace has no room. Nothing is changed.
+    fn find_place(
+        tx: &Tx<'_>,
+        session: &Session,
+        public: &PublicLimits,
+        storage_limit: Option<u64>,
+    ) -> Result<Result<Place, UploadError>, DbError> {
+        if api_keys::is_ended(tx, session.api_key_id)? {
+            return Ok(Err(UploadError::KeyRevoked));
+        }
+        let place = match Place::find(tx, public, session.api_key_id, &session.folder, &session.file_name)? {
+            Ok(place) => place,
+            Err(refused) => return Ok(Err(refused.into())),
+        };
+        Ok(match too_little_room(tx, session, storage_limit)? {
+            Some(_) if place.key().is_public() => Err(UploadError::workspace_full().into()),
+            Some(room) => Err(UploadError::NoRoomInWorkspace(room)),
+            None => Ok(place),
+        })
+    }
+
+    /// Makes the session's file visible and completes the session, in one transaction, unless it has ended. `session` is as
+    /// it was when its bytes were looked at.
+    ///
+    /// # Errors
+    /// Those of [`Records::find_place`]: the session stays as it is, since the file there may be moved, or room made.
+    pub(super) async fn publish(
+        &self,
+        session: &Session,
+        occasion: Occasion,
+        draft: FileDraft,
+    ) -> Result<Published, UploadError> {
         let (grace_seconds, storage_limit, events) = (self.grace_seconds, self.storage_limit, self.events.clone());
-        let public = self.public;
+        let (public, session_id) = (self.public, session.id);
+        let made_by = session.store_upload_id.clone();
         let published = self.db.write(Durability::PowerLoss, move |tx| {
-            let Some(session) = sessions::find_locked(tx, session_id)? else { return Ok(None) };
+            let Some(mut session) = sessions::find_locked(tx, session_id)? else { return Ok(None) };
             if session.status != Status::Uploading {
                 return Ok(Some(Published::Ended(Box::new(session))));
             }
@@ -209,18 +251,16 @@ impl Records {
                 return Ok(Some(Published::Changed));
             }
             workspaces::lock(tx, session.workspace_id)?;
-            let place = match Place::find(tx, &public, draft.api_key_id, &draft.folder, &draft.name)? {
+            let place = match Self::find_place(tx, &session, &public, storage_limit)? {
                 Ok(place) => place,
-                // The session stays as it is: the file there may be moved, or the session aborted.
                 Err(refused) => return Ok(Some(Published::Refused(refused))),
             };
-            if let Some(room) = too_little_room(tx, &draft, storage_limit)? {
-                return Ok(Some(match place.key().is_public() {
-                    true => Published::Refused(UploadError::workspace_full()),
-                    false => Published::NoRoom(room),
-                }));
+            if occasion == Occasion::Expiry && place.replaces_newer_than(session.created_at) {
+                return Ok(Some(Published::Outdated));
             }
             let file = publish_file(tx, &events, draft, place, |storage| keep_seconds(grace_seconds, storage))?;
+            // Another one may have been opened meanwhile: the sweep has to know which of them became the file.
+            session.store_upload_id = made_by.clone();
             sessions::complete(tx, &session, &file)?;
             if session.storage == StorageKind::Local {
                 parts::forget_later(tx, session_id)?;
@@ -229,17 +269,19 @@ impl Records {
         });
         let published = published.await?.ok_or_else(|| UploadError::SessionNotFound(session_id.to_string()))?;
         if let Published::Refused(refused) = published {
-            return Err(refused.into());
+            return Err(refused);
         }
         self.events.ring();
         Ok(published)
     }
 
-    /// Whether the session's path may be taken, before that takes any work: publishing looks again.
+    /// Whether the session's file may be at its path, before that takes any work: publishing looks again.
+    ///
+    /// # Errors
+    /// Those of [`Records::find_place`].
     pub(super) async fn check_place(&self, session: &Session) -> Result<(), UploadError> {
-        let (public, api_key_id) = (self.public, session.api_key_id);
-        let (folder, name) = (session.folder.clone(), session.file_name.clone());
-        let place = self.db.read(move |tx| Place::find(tx, &public, api_key_id, &folder, &name));
-        Ok(place.await?.map(drop)?)
+        let (public, storage_limit, session) = (self.public, self.storage_limit, session.clone());
+        let place = self.db.read(move |tx| Self::find_place(tx, &session, &public, storage_limit));
+        place.await?.map(drop)
     }
 }

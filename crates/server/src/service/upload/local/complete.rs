@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::complete::{Published, check_hash, completed_file, draft, file_type};
+use super::super::complete::{Occasion, Published, check_hash, completed_file, draft, file_type};
 use super::live::LiveSession;
 use super::{LocalUploads, UploadError, blocking};
 use crate::db::files::File;
@@ -44,12 +44,11 @@ impl LocalUploads {
         failpoint::pass("complete.after_sync");
         let draft = self.describe(&live, received).await?;
         failpoint::pass("complete.before_commit");
-        let file = match self.records.publish(session_id, draft).await? {
+        let file = match self.records.publish(&live.session, Occasion::Complete, draft).await? {
             Published::Now(file) => *file,
-            // Sessions of local storage never begin anew.
-            Published::NoRoom(room) => return Err(UploadError::NoRoomInWorkspace(room)),
-            Published::Changed => return Err(UploadError::Ending(session_id)),
-            Published::Refused(refused) => return Err(refused.into()),
+            Published::Refused(refused) => return Err(refused),
+            // Sessions of local storage never begin anew, and are not published when they expire.
+            Published::Changed | Published::Outdated => return Err(UploadError::Ending(session_id)),
             Published::Ended(session) => {
                 // Its end was not told to this process: the answer of the commit was lost.
                 self.registry.remove(session_id);

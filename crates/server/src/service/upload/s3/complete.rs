@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use uuid::Uuid;
 
-use super::super::complete::{Published, check_hash, completed_file, draft, file_type};
+use super::super::complete::{Occasion, Published, check_hash, completed_file, draft, file_type};
 use super::claim::Claimed;
 use super::parts::InStore;
 use super::{S3Uploads, UploadError, plan_of};
@@ -75,11 +75,10 @@ impl S3Uploads {
             // The object may well be right: completing without the hash publishes it.
             Err(error) => return Err(error),
         }
-        match self.publish_object(&session, object).await? {
+        match self.publish_object(&session, Occasion::Complete, object).await? {
             Published::Now(file) => Ok(*file),
-            Published::NoRoom(room) => Err(UploadError::NoRoomInWorkspace(room)),
-            Published::Changed => Err(UploadError::Ending(session.id)),
-            Published::Refused(refused) => Err(refused.into()),
+            Published::Refused(refused) => Err(refused),
+            Published::Changed | Published::Outdated => Err(UploadError::Ending(session.id)),
             Published::Ended(ended) => {
                 if ended.status != Status::Completed {
                     self.discard(&ended).await?;
@@ -89,8 +88,8 @@ impl S3Uploads {
         }
     }
 
-    /// Publishes the object that completing left when it was cut off, if there is one and it is what was asked for. True
-    /// when the session has ended, or its object waits for room in its workspace. The caller has claimed it.
+    /// Publishes the object that completing left when it was cut off, if there is one, it is what was asked for, it has room, and
+    /// nothing was put at its path since the upload began. True when the session has ended. The caller has claimed it.
     ///
     /// The object alone says that completing was asked for: nothing else makes one under a blob's id. The session's row may say
     /// nothing of it, after a power cut or where the server was of an older version; and the store may list the upload as open.
@@ -102,8 +101,8 @@ impl S3Uploads {
         if compare(session, &object).is_err() {
             return Ok(false);
         }
-        match self.publish_object(session, object).await {
-            Ok(published) => Ok(!matches!(published, Published::Changed)),
+        match self.publish_object(session, Occasion::Expiry, object).await {
+            Ok(published) => Ok(matches!(published, Published::Now(_) | Published::Ended(_))),
             Err(error @ (UploadError::Db(_) | UploadError::Storage(_))) => Err(error),
             // The records do not let it be a file.
             Err(error) => {
@@ -114,13 +113,18 @@ impl S3Uploads {
     }
 
     /// Makes the store's object the session's file, unless the session has ended.
-    async fn publish_object(&self, session: &Session, object: StoredBlob) -> Result<Published, UploadError> {
+    async fn publish_object(
+        &self,
+        session: &Session,
+        occasion: Occasion,
+        object: StoredBlob,
+    ) -> Result<Published, UploadError> {
         let file_type = file_type(session, &self.head(session.blob_id, session.size_bytes).await);
         let dimensions = self.dimensions(session.blob_id, session.size_bytes, &file_type.mime_type).await;
         let mut draft = draft(session, file_type, hash_of(&object), dimensions);
         draft.entity_tag = object.entity_tag;
         failpoint::pass("complete.before_commit");
-        let published = self.records.publish(session.id, draft).await?;
+        let published = self.records.publish(session, occasion, draft).await?;
         failpoint::pass("complete.after_commit");
         Ok(published)
     }

@@ -1,55 +1,24 @@
-//! The head of the OpenAPI document; the routes add themselves.
+//! The OpenAPI document. The product serves the one in docs/; only with the feature `openapi`, which tests have, is it generated
+//! from the code.
+//!
+//! Invariant: both are the same. A test compares them, and the routes with the operations of the document.
 
-use std::collections::BTreeMap;
+#[cfg(feature = "openapi")]
+mod generated;
 
-use partway_api::{ErrorBody, ErrorCode};
-use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder, Type};
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, RefOr, Response, ResponseBuilder};
-use utoipa::{Modify, OpenApi};
+#[cfg(feature = "openapi")]
+pub use generated::document;
+#[cfg(feature = "openapi")]
+pub(crate) use generated::{ANY, JSON, KEY, PRIVATE_KEY, responses_by_status};
 
-use crate::routes::delivery;
+/// Method and path of each route that the document describes, but for delivery.
+pub use crate::router::DOCUMENTED as ROUTES;
 
-#[derive(OpenApi)]
-#[openapi(
-    info(title = "Partway", description = "A self-hosted server for large uploads", license(name = "Apache-2.0 OR MIT")),
-    paths(delivery::get_file_content),
-    components(schemas(ErrorBody)),
-    modifiers(&Security),
-    tags(
-        (name = "multipart", description = "Uploads in parts"),
-        (name = "uploads", description = "Uploads of whole files"),
-        (name = "files", description = "Files of the workspace"),
-        (name = "folders", description = "Folders of the workspace"),
-        (name = "delivery", description = "Serving files"),
-        (name = "service", description = "The server itself"),
-    )
-)]
-pub(crate) struct ApiDocument;
-
-struct Security;
-
-impl Modify for Security {
-    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let components = document.components.get_or_insert_default();
-        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
-        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
-        let header = ApiKey::Header(ApiKeyValue::new("x-api-key"));
-        components.add_security_scheme("api_key", SecurityScheme::ApiKey(header));
-    }
-}
-
-/// What any request of the API may be answered.
-pub(crate) const ANY: &[ErrorCode] = &[ErrorCode::RateLimited, ErrorCode::Internal, ErrorCode::ServiceUnavailable];
-/// What a route that needs a key may answer besides.
-pub(crate) const KEY: &[ErrorCode] = &[ErrorCode::Unauthorized];
-/// What a route that needs a private key may answer besides.
-pub(crate) const PRIVATE_KEY: &[ErrorCode] = &[ErrorCode::Unauthorized, ErrorCode::Forbidden];
-/// What a route that takes JSON may answer besides.
-pub(crate) const JSON: &[ErrorCode] =
-    &[ErrorCode::InvalidJson, ErrorCode::RequestTimeout, ErrorCode::PayloadTooLarge, ErrorCode::UnsupportedMediaType];
+/// docs/openapi.json, as it is answered.
+pub(crate) const TEXT: &str = include_str!("../../../docs/openapi.json");
 
 /// `error_responses!(Name: GROUP, GROUP, [Code, Code])`: a type that stands for these errors among the responses of a route.
+#[cfg(feature = "openapi")]
 macro_rules! error_responses {
     ($name:ident: $($group:ident,)* [$($code:ident),* $(,)?]) => {
         pub(super) enum $name {}
@@ -62,45 +31,9 @@ macro_rules! error_responses {
         }
     };
 }
+/// Nothing: no document is generated.
+#[cfg(not(feature = "openapi"))]
+macro_rules! error_responses {
+    ($name:ident: $($group:ident,)* [$($code:ident),* $(,)?]) => {};
+}
 pub(crate) use error_responses;
-
-/// One response for each status of these codes, which says which of them it may have.
-pub(crate) fn responses_by_status(groups: &[&[ErrorCode]]) -> BTreeMap<String, RefOr<Response>> {
-    let mut by_status = BTreeMap::<u16, Vec<ErrorCode>>::new();
-    for code in groups.iter().copied().flatten() {
-        by_status.entry(code.status()).or_default().push(*code);
-    }
-    by_status.into_iter().map(|(status, codes)| (status.to_string(), error_response(status, &codes).into())).collect()
-}
-
-fn error_response(status: u16, codes: &[ErrorCode]) -> Response {
-    let description: Vec<_> = codes.iter().map(|code| format!("`{code}`: {}", code.meaning())).collect();
-    let code = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(codes.iter().map(|code| code.as_str())));
-    let body = AllOfBuilder::new()
-        .item(Ref::from_schema_name("ErrorBody"))
-        .item(ObjectBuilder::new().property("errorCode", code));
-    let text = || ObjectBuilder::new().schema_type(Type::String);
-    let header =
-        |schema: ObjectBuilder, about: &str| HeaderBuilder::new().schema(Some(schema)).description(Some(about)).build();
-    let seconds = || ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
-    let id = text().pattern(Some("^[0-9a-f]{32}$"));
-    let response = ResponseBuilder::new()
-        .description(description.join("\n\n"))
-        .header("x-request-id", header(id, "The id under which the server's log has this request"))
-        .content("application/json", ContentBuilder::new().schema(Some(body)).build());
-    let response = match status {
-        401 => response.header("WWW-Authenticate", header(text().enum_values(Some(["Bearer"])), "How a key is sent")),
-        409 => {
-            let never = text().enum_values(Some(["false"]));
-            response.header("x-should-retry", header(never, "Tells the published SDKs that trying again is of no use"))
-        }
-        429 | 503 => response.header("Retry-After", header(seconds(), "Seconds after which to come again")),
-        _ => response,
-    };
-    response.build()
-}
-
-/// The whole document, as `/openapi.json` answers it.
-pub fn document() -> utoipa::openapi::OpenApi {
-    crate::router::documented().split_for_parts().1
-}

@@ -1,30 +1,64 @@
 //! The table of contents: every route of the server.
 
 use axum::Router;
-use axum::extract::{Extension, Request};
+use axum::extract::Request;
 use axum::response::Response;
-use axum::routing::{any, get};
+use axum::routing::{any, delete, get, patch, post, put};
 use partway_api::ErrorCode;
 use tower::Service;
-use utoipa::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::error::ApiError;
 use crate::middleware;
-use crate::openapi::ApiDocument;
-use crate::routes::openapi_document::OpenApiJson;
 use crate::routes::{delivery, files, folders, health, multipart, openapi_document, uploads};
+
+/// `documented! { method "/path" handler; … }`: the routes that the OpenAPI document describes, once for all who need them.
+macro_rules! documented {
+    ($($method:ident $path:literal $($handler:ident)::+;)*) => {
+        /// Method and path of each.
+        pub const DOCUMENTED: &[(&str, &str)] = &[$((stringify!($method), $path)),*];
+
+        fn documented() -> Router<App> {
+            Router::new()$(.route($path, $method($($handler)::+)))*
+        }
+
+        /// What they say of themselves to the document.
+        #[cfg(feature = "openapi")]
+        #[derive(utoipa::OpenApi)]
+        #[openapi(paths($($($handler)::+),*))]
+        pub(crate) struct Routes;
+    };
+}
+
+documented! {
+    post "/api/v1/multipart/start" multipart::start::start_multipart;
+    put "/api/v1/multipart/{session_id}/parts/{part_index}" multipart::part::put_part;
+    post "/api/v1/multipart/complete" multipart::complete::complete_multipart;
+    get "/api/v1/multipart" multipart::list::list_multipart;
+    get "/api/v1/multipart/{session_id}" multipart::status::get_multipart;
+    delete "/api/v1/multipart/{session_id}" multipart::abort::abort_multipart;
+    post "/api/v1/multipart/{session_id}/parts" multipart::resign::resign_multipart;
+    post "/api/v1/uploads" uploads::direct::create_upload;
+    post "/api/v1/uploads/remote" uploads::remote::create_remote_upload;
+    get "/api/v1/files" files::list::list_files;
+    get "/api/v1/files/{file_no}" files::get::get_file;
+    patch "/api/v1/files/{file_no}" files::update::update_file;
+    delete "/api/v1/files/{file_no}" files::delete::delete_file;
+    patch "/api/v1/files/{file_no}/rename" files::rename::rename_file;
+    get "/api/v1/folders" folders::list::list_folders;
+    post "/api/v1/folders" folders::create::create_folder;
+    post "/api/v1/folders/rename/{folder_no}" folders::rename::rename_folder;
+    delete "/api/v1/folders/{folder_no}" folders::delete::delete_folder;
+    get "/healthz" health::get_health;
+    get "/readyz" health::get_readiness;
+}
 
 /// All routes, with what every request passes before them.
 pub fn router(
     app: &App,
 ) -> impl Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send> + Clone + Send + 'static
 {
-    let (routes, document) = documented().split_for_parts();
-    let json = serde_json::to_vec(&document).unwrap_or_default();
-    let routes = routes
+    let routes = documented()
         .route("/openapi.json", get(openapi_document::get_openapi))
         // The document has a path with one parameter where the route takes the rest of the path.
         .route("/{workspace_no}/{*path}", get(delivery::get_file_content))
@@ -32,30 +66,8 @@ pub fn router(
         .route("/api/{*rest}", any(no_such_route))
         .fallback(no_such_route)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(Extension(OpenApiJson(json.into())))
         .with_state(app.clone());
     middleware::wrap(routes, app)
-}
-
-/// The routes that the OpenAPI document describes.
-pub(crate) fn documented() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(ApiDocument::openapi())
-        .routes(routes!(multipart::start::start_multipart))
-        .routes(routes!(multipart::part::put_part))
-        .routes(routes!(multipart::complete::complete_multipart))
-        .routes(routes!(multipart::list::list_multipart))
-        .routes(routes!(multipart::status::get_multipart, multipart::abort::abort_multipart))
-        .routes(routes!(multipart::resign::resign_multipart))
-        .routes(routes!(uploads::direct::create_upload))
-        .routes(routes!(uploads::remote::create_remote_upload))
-        .routes(routes!(files::list::list_files))
-        .routes(routes!(files::get::get_file, files::update::update_file, files::delete::delete_file))
-        .routes(routes!(files::rename::rename_file))
-        .routes(routes!(folders::list::list_folders, folders::create::create_folder))
-        .routes(routes!(folders::rename::rename_folder))
-        .routes(routes!(folders::delete::delete_folder))
-        .routes(routes!(health::get_health))
-        .routes(routes!(health::get_readiness))
 }
 
 /// The answer for connections over the bound: that the process is alive, and otherwise to come again.

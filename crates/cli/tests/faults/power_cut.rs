@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use partway_api::PartPlan;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::json;
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use partway_testing::Garage;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};

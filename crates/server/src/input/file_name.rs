@@ -2,7 +2,7 @@
 
 use partway_api::ErrorCode;
 use partway_api::limits::MAX_NAME_BYTES;
-use rand::Rng;
+use rand::RngExt;
 use rand::distr::Alphanumeric;
 use unicode_normalization::UnicodeNormalization;
 

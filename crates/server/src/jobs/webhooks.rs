@@ -239,7 +239,7 @@ impl Messenger {
             .header("content-type", "application/json")
             .header("webhook-id", message_id)
             .header("webhook-timestamp", timestamp)
-            .header("webhook-signature", signature.map_err(|error| error.to_string())?)
+            .header("webhook-signature", signature)
             .body(delivery.payload.clone());
         let sent = tokio::time::timeout(self.settings.timeout.0, request.send());
         match sent.await {

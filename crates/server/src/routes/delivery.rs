@@ -13,7 +13,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use partway_api::ErrorCode;
-use rand::Rng;
+use rand::RngExt;
 use rand::distr::Alphanumeric;
 
 use crate::app::App;
@@ -34,7 +34,7 @@ error_responses!(DeliveryErrors: [FileNotFound, RangeNotSatisfiable, Internal, S
 ///
 /// Public. Answers ranges, one or several, and conditional requests. A file of an S3 store is answered by a redirect to
 /// the store, unless the settings say otherwise.
-#[utoipa::path(
+#[cfg_attr(feature = "openapi", utoipa::path(
     get,
     path = "/{workspace_no}/{path}",
     operation_id = "get_file_content",
@@ -77,7 +77,7 @@ error_responses!(DeliveryErrors: [FileNotFound, RangeNotSatisfiable, Internal, S
         (status = 412, description = "It is not what the request's condition says"),
         DeliveryErrors,
     )
-)]
+))]
 pub async fn get_file_content(
     State(app): State<App>,
     path: Result<Path<(String, String)>, PathRejection>,

@@ -26,18 +26,20 @@ const LIFETIME: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The answer of a server that is well.
-#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Health {
     /// `ok`
     status: &'static str,
     /// There while the disk is full: files are served and can be deleted, and no upload is taken.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     full_disk: Option<FullDisk>,
 }
 
 /// How full a full disk is.
-#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FullDisk {
     /// Bytes that are free.
     free_bytes: u64,
@@ -54,7 +56,7 @@ impl From<DiskState> for FullDisk {
 const OK: Json<Health> = Json(Health { status: "ok", full_disk: None });
 
 /// Whether the process answers
-#[utoipa::path(get, path = "/healthz", operation_id = "get_health", tag = "service", responses((status = 200, description = "It does", body = Health)))]
+#[cfg_attr(feature = "openapi", utoipa::path(get, path = "/healthz", operation_id = "get_health", tag = "service", responses((status = 200, description = "It does", body = Health))))]
 pub async fn get_health() -> Json<Health> {
     OK
 }
@@ -64,7 +66,7 @@ error_responses!(ReadinessErrors: [ServiceUnavailable, Internal]);
 /// Whether database and storage answer
 ///
 /// A full disk is told with status 200: files are still served and deleted, and a node that is taken away for it could do neither.
-#[utoipa::path(
+#[cfg_attr(feature = "openapi", utoipa::path(
     get,
     path = "/readyz",
     operation_id = "get_readiness",
@@ -73,7 +75,7 @@ error_responses!(ReadinessErrors: [ServiceUnavailable, Internal]);
         (status = 200, description = "They do", body = Health),
         ReadinessErrors,
     )
-)]
+))]
 pub async fn get_readiness(State(app): State<App>) -> Result<Json<Health>, ApiError> {
     let check = app.readiness.latest(&app);
     match tokio::time::timeout(PATIENCE, check).await {

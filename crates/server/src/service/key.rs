@@ -5,7 +5,7 @@
 //! secret of the database: it can be told again although it is not stored.
 
 use hmac::Mac;
-use rand::Rng;
+use rand::RngExt;
 use rand::distr::Alphanumeric;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;

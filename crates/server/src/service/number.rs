@@ -1,6 +1,6 @@
 //! Public numbers of workspaces, files and folders: 10 random characters.
 
-use rand::Rng;
+use rand::RngExt;
 
 use crate::db::DbError;
 

@@ -18,7 +18,7 @@ error_responses!(DeleteErrors: ANY, PRIVATE_KEY, [InvalidParameter, FileNotFound
 /// Delete a file
 ///
 /// Who is reading it reads it to its end.
-#[utoipa::path(
+#[cfg_attr(feature = "openapi", utoipa::path(
     delete,
     path = "/api/v1/files/{file_no}",
     operation_id = "delete_file",
@@ -33,7 +33,7 @@ error_responses!(DeleteErrors: ANY, PRIVATE_KEY, [InvalidParameter, FileNotFound
         (status = 200, description = "With `dry_run`: what would be", body = DeleteFilePreview),
         DeleteErrors,
     )
-)]
+))]
 pub async fn delete_file(
     State(app): State<App>,
     PrivateCaller(identity): PrivateCaller,

@@ -14,7 +14,7 @@ use crate::routes::PathId;
 error_responses!(GetErrors: ANY, PRIVATE_KEY, [FileNotFound]);
 
 /// Look at a file
-#[utoipa::path(
+#[cfg_attr(feature = "openapi", utoipa::path(
     get,
     path = "/api/v1/files/{file_no}",
     operation_id = "get_file",
@@ -25,7 +25,7 @@ error_responses!(GetErrors: ANY, PRIVATE_KEY, [FileNotFound]);
         (status = 200, description = "The file", body = FileResponse),
         GetErrors,
     )
-)]
+))]
 pub async fn get_file(
     State(app): State<App>,
     PrivateCaller(identity): PrivateCaller,

@@ -29,7 +29,7 @@ error_responses!(ListErrors: ANY, PRIVATE_KEY, [InvalidTags, InvalidParameter, F
 /// List files
 ///
 /// All files of the workspace that pass every filter given.
-#[utoipa::path(
+#[cfg_attr(feature = "openapi", utoipa::path(
     get,
     path = "/api/v1/files",
     operation_id = "list_files",
@@ -53,7 +53,7 @@ error_responses!(ListErrors: ANY, PRIVATE_KEY, [InvalidTags, InvalidParameter, F
         (status = 200, description = "A page of files", body = FileList),
         ListErrors,
     )
-)]
+))]
 pub async fn list_files(
     State(app): State<App>,
     PrivateCaller(identity): PrivateCaller,

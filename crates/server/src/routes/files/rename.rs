@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use partway_api::{ErrorCode, FileResponse, RenameFileRequest};
+use partway_api::{ErrorCode, FileResponse};
 
 use super::response;
 use crate::app::App;
@@ -15,13 +15,13 @@ use crate::routes::PathId;
 error_responses!(RenameErrors: ANY, PRIVATE_KEY, JSON, [FileNameRequired, InvalidFileName, InvalidFolder, FileNotFound, FileExists, InsufficientStorage]);
 
 /// Rename a file, or move it
-#[utoipa::path(
+#[cfg_attr(feature = "openapi", utoipa::path(
     patch,
     path = "/api/v1/files/{file_no}/rename",
     operation_id = "rename_file",
     tag = "files",
     params(("file_no" = String, Path, pattern = "^[0-9a-hj-km-np-tv-z]{10}$", description = "Number of the file")),
-    request_body = RenameFileRequest,
+    request_body = partway_api::RenameFileRequest,
     security(("bearer" = []), ("api_key" = [])),
     responses(
         (
@@ -37,7 +37,7 @@ error_responses!(RenameErrors: ANY, PRIVATE_KEY, JSON, [FileNameRequired, Invali
         ),
         RenameErrors,
     )
-)]
+))]
 pub async fn rename_file(
     State(app): State<App>,
     PrivateCaller(identity): PrivateCaller,

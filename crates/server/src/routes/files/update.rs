@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use partway_api::{ErrorCode, FileResponse, UpdateFileRequest};
+use partway_api::{ErrorCode, FileResponse};
 use serde_json::Value;
 
 use super::response;
@@ -17,13 +17,13 @@ use crate::service::file::FileChange;
 error_responses!(UpdateErrors: ANY, PRIVATE_KEY, JSON, [InvalidTags, InvalidMetadata, FileNotFound, InsufficientStorage]);
 
 /// Change a file's tags and metadata
-#[utoipa::path(
+#[cfg_attr(feature = "openapi", utoipa::path(
     patch,
     path = "/api/v1/files/{file_no}",
     operation_id = "update_file",
     tag = "files",
     params(("file_no" = String, Path, pattern = "^[0-9a-hj-km-np-tv-z]{10}$", description = "Number of the file")),
-    request_body = UpdateFileRequest,
+    request_body = partway_api::UpdateFileRequest,
     security(("bearer" = []), ("api_key" = [])),
     responses(
         (
@@ -39,7 +39,7 @@ error_responses!(UpdateErrors: ANY, PRIVATE_KEY, JSON, [InvalidTags, InvalidMeta
         ),
         UpdateErrors,
     )
-)]
+))]
 pub async fn update_file(
     State(app): State<App>,
     PrivateCaller(identity): PrivateCaller,

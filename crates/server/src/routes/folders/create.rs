@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
-use partway_api::{CreateFolderRequest, ErrorCode, Folder};
+use partway_api::{ErrorCode, Folder};
 
 use crate::app::App;
 use crate::error::ApiError;
@@ -15,12 +15,12 @@ use crate::service::record;
 error_responses!(CreateErrors: ANY, PRIVATE_KEY, JSON, [InvalidFolder, FolderNotFound, FolderExists, InsufficientStorage]);
 
 /// Make a folder
-#[utoipa::path(
+#[cfg_attr(feature = "openapi", utoipa::path(
     post,
     path = "/api/v1/folders",
     operation_id = "create_folder",
     tag = "folders",
-    request_body = CreateFolderRequest,
+    request_body = partway_api::CreateFolderRequest,
     security(("bearer" = []), ("api_key" = [])),
     responses(
         (
@@ -39,7 +39,7 @@ error_responses!(CreateErrors: ANY, PRIVATE_KEY, JSON, [InvalidFolder, FolderNot
         ),
         CreateErrors,
     )
-)]
+))]
 pub async fn create_folder(
     State(app): State<App>,
     PrivateCaller(identity): PrivateCaller,

@@ -19,7 +19,7 @@ error_responses!(DeleteErrors: ANY, PRIVATE_KEY, [InvalidParameter, FolderNotFou
 /// Delete a folder with everything below it
 ///
 /// However much that is, nobody sees any of it any more when this answers.
-#[utoipa::path(
+#[cfg_attr(feature = "openapi", utoipa::path(
     delete,
     path = "/api/v1/folders/{folder_no}",
     operation_id = "delete_folder",
@@ -34,7 +34,7 @@ error_responses!(DeleteErrors: ANY, PRIVATE_KEY, [InvalidParameter, FolderNotFou
         (status = 200, description = "With `dry_run`: what would be", body = DeleteFolderPreview),
         DeleteErrors,
     )
-)]
+))]
 pub async fn delete_folder(
     State(app): State<App>,
     PrivateCaller(identity): PrivateCaller,

@@ -21,7 +21,7 @@ error_responses!(ListErrors: ANY, PRIVATE_KEY, [InvalidParameter, FolderNotFound
 ///
 /// Those directly in one folder, or at the workspace's root; with `search` or `path` alone, those of the whole workspace.
 /// Without `page` and `limit`, the page has up to 1,000 folders.
-#[utoipa::path(
+#[cfg_attr(feature = "openapi", utoipa::path(
     get,
     path = "/api/v1/folders",
     operation_id = "list_folders",
@@ -39,7 +39,7 @@ error_responses!(ListErrors: ANY, PRIVATE_KEY, [InvalidParameter, FolderNotFound
         (status = 200, description = "A page of folders", body = FolderList),
         ListErrors,
     )
-)]
+))]
 pub async fn list_folders(
     State(app): State<App>,
     PrivateCaller(identity): PrivateCaller,

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use partway_api::{ErrorCode, Folder, RenameFolderRequest};
+use partway_api::{ErrorCode, Folder};
 
 use crate::app::App;
 use crate::error::ApiError;
@@ -17,13 +17,13 @@ error_responses!(RenameErrors: ANY, PRIVATE_KEY, JSON, [InvalidFolder, FolderNot
 /// Rename a folder
 ///
 /// The paths and URLs of everything below it follow, however much there is.
-#[utoipa::path(
+#[cfg_attr(feature = "openapi", utoipa::path(
     post,
     path = "/api/v1/folders/rename/{folder_no}",
     operation_id = "rename_folder",
     tag = "folders",
     params(("folder_no" = String, Path, pattern = "^[0-9a-hj-km-np-tv-z]{10}$", description = "Number of the folder")),
-    request_body = RenameFolderRequest,
+    request_body = partway_api::RenameFolderRequest,
     security(("bearer" = []), ("api_key" = [])),
     responses(
         (
@@ -42,7 +42,7 @@ error_responses!(RenameErrors: ANY, PRIVATE_KEY, JSON, [InvalidFolder, FolderNot
         ),
         RenameErrors,
     )
-)]
+))]
 pub async fn rename_folder(
     State(app): State<App>,
     PrivateCaller(identity): PrivateCaller,

@@ -15,7 +15,7 @@ error_responses!(AbortErrors: ANY, KEY, [Forbidden, SessionNotFound, SessionExpi
 ///
 /// Requests that are sending parts are ended, and the bytes are freed. Repeating it changes nothing. Long after its end a session is
 /// forgotten, and its id answers 410.
-#[utoipa::path(
+#[cfg_attr(feature = "openapi", utoipa::path(
     delete,
     path = "/api/v1/multipart/{session_id}",
     operation_id = "abort_multipart",
@@ -26,7 +26,7 @@ error_responses!(AbortErrors: ANY, KEY, [Forbidden, SessionNotFound, SessionExpi
         (status = 204, description = "The session is aborted, or has expired"),
         AbortErrors,
     )
-)]
+))]
 pub async fn abort_multipart(
     State(app): State<App>,
     Caller(identity): Caller,

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
-use partway_api::{CompleteRequest, FileRecord};
+use partway_api::FileRecord;
 
 use crate::app::App;
 use crate::error::ApiError;
@@ -19,12 +19,12 @@ error_responses!(CompleteErrors: ANY, KEY, JSON, [InvalidParameter, UuidMismatch
 /// Once it answers 201, the bytes and the record are durable. Repeating it gives the same record, as long as ended sessions are remembered
 /// (`limits.forget_sessions_seconds`). An upload that was started
 /// with a public key never replaces a file that was not made with it: 409, and the session stays as it is.
-#[utoipa::path(
+#[cfg_attr(feature = "openapi", utoipa::path(
     post,
     path = "/api/v1/multipart/complete",
     operation_id = "complete_multipart",
     tag = "multipart",
-    request_body = CompleteRequest,
+    request_body = partway_api::CompleteRequest,
     security(("bearer" = []), ("api_key" = [])),
     responses(
         (
@@ -40,7 +40,7 @@ error_responses!(CompleteErrors: ANY, KEY, JSON, [InvalidParameter, UuidMismatch
         ),
         CompleteErrors,
     )
-)]
+))]
 pub async fn complete_multipart(
     State(app): State<App>,
     Caller(identity): Caller,

@@ -16,7 +16,7 @@ use crate::storage::StorageKind;
 error_responses!(ListErrors: ANY, PRIVATE_KEY, [InvalidParameter]);
 
 /// List upload sessions
-#[utoipa::path(
+#[cfg_attr(feature = "openapi", utoipa::path(
     get,
     path = "/api/v1/multipart",
     operation_id = "list_multipart",
@@ -31,7 +31,7 @@ error_responses!(ListErrors: ANY, PRIVATE_KEY, [InvalidParameter]);
         (status = 200, description = "The sessions, newest first", body = SessionList),
         ListErrors,
     )
-)]
+))]
 pub async fn list_multipart(
     State(app): State<App>,
     PrivateCaller(identity): PrivateCaller,

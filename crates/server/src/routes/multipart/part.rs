@@ -46,7 +46,7 @@ error_responses!(PartErrors: ANY, [
 /// Send a part
 ///
 /// Use the URL exactly as start answered it; it needs no key. Sending a part again replaces it.
-#[utoipa::path(
+#[cfg_attr(feature = "openapi", utoipa::path(
     put,
     path = "/api/v1/multipart/{session_id}/parts/{part_index}",
     operation_id = "put_part",
@@ -65,7 +65,7 @@ error_responses!(PartErrors: ANY, [
         (status = 200, description = "The part is there", headers(("ETag" = String, description = "Tag of the part"))),
         PartErrors,
     )
-)]
+))]
 pub async fn put_part(
     State(app): State<App>,
     path: Result<Path<(Uuid, u32)>, PathRejection>,

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use partway_api::{PartUrl, ResignRequest, ResignResponse};
+use partway_api::{PartUrl, ResignResponse};
 
 use super::part_url;
 use crate::app::App;
@@ -17,19 +17,19 @@ error_responses!(ResignErrors: ANY, KEY, JSON, [InvalidParameter, InvalidTtl, Fo
 /// Get new URLs for parts
 ///
 /// For the parts named, or all that are missing. The session lives on at least until the URLs expire.
-#[utoipa::path(
+#[cfg_attr(feature = "openapi", utoipa::path(
     post,
     path = "/api/v1/multipart/{session_id}/parts",
     operation_id = "resign_multipart",
     tag = "multipart",
     params(("session_id" = String, Path, format = "uuid", description = "The session")),
-    request_body = ResignRequest,
+    request_body = partway_api::ResignRequest,
     security(("bearer" = []), ("api_key" = [])),
     responses(
         (status = 200, description = "The URLs", body = ResignResponse),
         ResignErrors,
     )
-)]
+))]
 pub async fn resign_multipart(
     State(app): State<App>,
     Caller(identity): Caller,

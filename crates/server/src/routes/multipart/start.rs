@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use http::{HeaderMap, StatusCode};
 use partway_api::limits::MIN_PART_SIZE_BYTES;
-use partway_api::{Policy, StartRequest, StartResponse};
+use partway_api::{Policy, StartResponse};
 
 use super::part_url;
 use crate::app::App;
@@ -22,13 +22,13 @@ error_responses!(StartErrors: ANY, KEY, JSON, [FileNameRequired, InvalidFileName
 ///
 /// Answers a session, a part size, and one presigned URL per part. PUT each part to its URL, in any order and at
 /// once, then complete.
-#[utoipa::path(
+#[cfg_attr(feature = "openapi", utoipa::path(
     post,
     path = "/api/v1/multipart/start",
     operation_id = "start_multipart",
     tag = "multipart",
     params(("Idempotency-Key" = Option<String>, Header, nullable = false, pattern = "^[!-~]{1,255}$", description = "The same key with the same body answers the same session for 24 hours")),
-    request_body = StartRequest,
+    request_body = partway_api::StartRequest,
     security(("bearer" = []), ("api_key" = [])),
     responses(
         (
@@ -44,7 +44,7 @@ error_responses!(StartErrors: ANY, KEY, JSON, [FileNameRequired, InvalidFileName
         ),
         StartErrors,
     )
-)]
+))]
 pub async fn start_multipart(
     State(app): State<App>,
     Caller(identity): Caller,

@@ -17,7 +17,7 @@ error_responses!(StatusErrors: ANY, KEY, [Forbidden, SessionNotFound, SessionExp
 /// Look at an upload
 ///
 /// Says which parts are there and which are missing.
-#[utoipa::path(
+#[cfg_attr(feature = "openapi", utoipa::path(
     get,
     path = "/api/v1/multipart/{session_id}",
     operation_id = "get_multipart",
@@ -28,7 +28,7 @@ error_responses!(StatusErrors: ANY, KEY, [Forbidden, SessionNotFound, SessionExp
         (status = 200, description = "The session", body = SessionResponse),
         StatusErrors,
     )
-)]
+))]
 pub async fn get_multipart(
     State(app): State<App>,
     Caller(identity): Caller,

@@ -25,6 +25,7 @@ use crate::service::upload::{Expected, MOST_IN_ONE_REQUEST, Source, UploadError}
 const MAX_AROUND_BYTES: u64 = (MAX_FORM_FIELDS * 2 * MAX_FORM_FIELD_BYTES) as u64;
 
 /// The form of a direct upload.
+#[cfg(feature = "openapi")]
 #[derive(utoipa::ToSchema)]
 #[expect(dead_code, reason = "for the document")]
 pub struct UploadForm {
@@ -75,7 +76,7 @@ error_responses!(UploadErrors: ANY, KEY, [FileRequired, FileNameRequired, Invali
 /// For files up to `limits.max_direct_bytes`. The form's fields may come in any order; the file is streamed to storage.
 /// Once it answers 201, the bytes and the record are durable. A public key replaces only files that were made with it; a form
 /// that says `file_name` and `folder` before its file is refused before the file is read, so a `random_prefix` belongs there, too.
-#[utoipa::path(
+#[cfg_attr(feature = "openapi", utoipa::path(
     post,
     path = "/api/v1/uploads",
     operation_id = "create_upload",
@@ -96,7 +97,7 @@ error_responses!(UploadErrors: ANY, KEY, [FileRequired, FileNameRequired, Invali
         ),
         UploadErrors,
     )
-)]
+))]
 pub async fn create_upload(
     State(app): State<App>,
     Caller(identity): Caller,

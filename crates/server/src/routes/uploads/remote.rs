@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
-use partway_api::{ErrorCode, FileRecord, RemoteUploadRequest};
+use partway_api::{ErrorCode, FileRecord};
 
 use crate::app::App;
 use crate::error::ApiError;
@@ -18,12 +18,12 @@ error_responses!(RemoteErrors: ANY, PRIVATE_KEY, JSON, [InvalidRemoteUrl, Remote
 ///
 /// Answers when the file is there. Only http and https URLs of globally reachable hosts are fetched, at every one of at
 /// most five redirects. Once begun it goes on to its end, also when the client does not wait for it.
-#[utoipa::path(
+#[cfg_attr(feature = "openapi", utoipa::path(
     post,
     path = "/api/v1/uploads/remote",
     operation_id = "create_remote_upload",
     tag = "uploads",
-    request_body = RemoteUploadRequest,
+    request_body = partway_api::RemoteUploadRequest,
     security(("bearer" = []), ("api_key" = [])),
     responses(
         (
@@ -39,7 +39,7 @@ error_responses!(RemoteErrors: ANY, PRIVATE_KEY, JSON, [InvalidRemoteUrl, Remote
         ),
         RemoteErrors,
     )
-)]
+))]
 pub async fn create_remote_upload(
     State(app): State<App>,
     PrivateCaller(identity): PrivateCaller,

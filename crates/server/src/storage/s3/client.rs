@@ -57,10 +57,10 @@ impl S3Store {
         headers: &'q [(&'q str, &'q str)],
         seconds: u64,
         is_public: bool,
-    ) -> Result<url::Url, StorageError> {
+    ) -> url::Url {
         let bucket = if is_public { &self.public_bucket } else { &self.bucket };
         let url = match key {
-            Some(key) => bucket.object_url(key).map_err(|error| StorageError::store("sign", error.to_string()))?,
+            Some(key) => bucket.object_url(key),
             None => bucket.base_url().clone(),
         };
         let method = match *method {
@@ -73,7 +73,7 @@ impl S3Store {
         let (key, secret) = (self.credentials.key(), self.credentials.secret());
         let (query, headers) = (query.iter().copied(), headers.iter().copied());
         let now = jiff::Timestamp::now();
-        Ok(sign(&now, method, url, key, secret, None, bucket.region(), seconds, query, headers))
+        sign(&now, method, url, key, secret, None, bucket.region(), seconds, query, headers)
     }
 
     /// Sends a call until the store answers it with anything but a failure of its own.
@@ -98,7 +98,7 @@ impl S3Store {
     }
 
     async fn send(&self, call: &Call<'_>) -> Result<Response, StorageError> {
-        let url = self.presign(&call.method, call.key, call.query, call.headers, SIGNED, false)?;
+        let url = self.presign(&call.method, call.key, call.query, call.headers, SIGNED, false);
         let mut request = self.http.request(call.method.clone(), url);
         for (name, value) in call.headers {
             request = request.header(*name, *value);

@@ -71,7 +71,7 @@ impl S3Store {
             let (number, length) = ((index + 1).to_string(), size_bytes.to_string());
             let query = [("partNumber", number.as_str()), ("uploadId", upload_id)];
             let headers = [("content-length", length.as_str())];
-            Ok(self.presign(&Method::PUT, Some(&key), &query, &headers, seconds, true)?.into())
+            Ok(self.presign(&Method::PUT, Some(&key), &query, &headers, seconds, true).into())
         };
         parts.iter().map(url).collect()
     }

@@ -431,12 +431,13 @@ async fn a_server_that_is_away_is_waited_for() {
     let retry = RetryPolicy { first_pause: Duration::from_millis(50), ..RetryPolicy::default() };
     let download = Download::of(&url).hash(hash(&data)).retry(retry);
     let (outcome, ()) = tokio::join!(place.get(&download), async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        while !place.told.lock().unwrap().iter().any(|event| event.contains("Unreachable")) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         TestServer::start_on(TcpListener::bind(address).unwrap(), data.clone());
     });
     outcome.unwrap();
     place.assert_has(&data);
-    assert!(place.told().contains("Unreachable"));
 }
 
 #[tokio::test]

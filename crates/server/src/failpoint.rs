@@ -3,12 +3,14 @@
 //!
 //! `FAILPOINTS="name=action@hits;…"`: the action happens at the hits named, counted from 1 (`@3`, `@3-5`, `@3-`; without
 //! `@`, at every one). Actions: `kill` ends the process as `kill -9` does, `eio` and `enospc` are what the system then
-//! says, `pauseN` waits for N seconds, `panic` panics.
+//! says, `pauseN` waits for N seconds, `panic` panics, `hold:PATH` waits until there is something at the path; `held` in the
+//! place of its extension says that it waits.
 
 #[cfg(feature = "failpoints")]
 mod armed {
     use std::collections::HashMap;
     use std::io;
+    use std::path::{Path, PathBuf};
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::sync::{LazyLock, OnceLock};
     use std::time::Duration;
@@ -28,6 +30,7 @@ mod armed {
         Fail(Errno),
         Pause(u64),
         Panic,
+        Hold(&'static Path),
     }
 
     static POINTS: LazyLock<HashMap<String, Point>> = LazyLock::new(|| {
@@ -45,7 +48,10 @@ mod armed {
                 "eio" => Action::Fail(Errno::IO),
                 "panic" => Action::Panic,
                 "enospc" => Action::Fail(Errno::NOSPC),
-                other => Action::Pause(other.strip_prefix("pause")?.parse().ok()?),
+                other => match other.strip_prefix("hold:") {
+                    Some(path) => Action::Hold(Box::leak(PathBuf::from(path).into_boxed_path())),
+                    None => Action::Pause(other.strip_prefix("pause")?.parse().ok()?),
+                },
             };
             let (first, last) = hits.split_once('-').unwrap_or((hits, hits));
             let last = if last.is_empty() { u64::MAX } else { last.parse().ok()? };
@@ -76,6 +82,13 @@ mod armed {
             Action::Panic => std::panic::panic_any(format!("the failpoint {name} was reached")),
             Action::Pause(seconds) => {
                 std::thread::sleep(Duration::from_secs(seconds));
+                Ok(())
+            }
+            Action::Hold(path) => {
+                std::fs::write(path.with_extension("held"), "")?;
+                while !path.exists() {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
                 Ok(())
             }
         }

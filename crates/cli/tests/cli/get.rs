@@ -166,13 +166,13 @@ impl Setup {
 }
 
 fn wait_for(what: &str, mut ready: impl FnMut() -> bool) {
-    for _ in 0..3000 {
+    for _ in 0..6000 {
         if ready() {
             return;
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    panic!("{what} did not come in thirty seconds");
+    panic!("{what} did not come in a minute");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -146,9 +146,24 @@ fn cut_connections_are_mended() {
     assert_eq!(record["hash"], format!("blake3:{}", blake3::hash(&data)));
 }
 
-/// Begins to upload a sparse file of this size; what the upload says comes from the pipe.
-fn begin_upload_of_zeros(server: &Server, file: &Path, size: u64) -> (Child, ChildStderr) {
-    std::fs::File::create(file).unwrap().set_len(size).unwrap();
+/// A server that holds the second part it gets until there is something at the path.
+fn start_holding(data_dir: &Path) -> (Server, PathBuf) {
+    let gate = data_dir.with_extension("gate");
+    let failpoint = format!("part.after_write=hold:{}@2", gate.display());
+    (Server::start_with(data_dir, &[], &[("FAILPOINTS", &failpoint)]), gate)
+}
+
+fn until_held(gate: &Path) {
+    let began = std::time::Instant::now();
+    while !gate.with_extension("held").exists() {
+        assert!(began.elapsed().as_secs() < 60, "no second part came in a minute");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Begins to upload a sparse file of several parts; what the upload says comes from the pipe.
+fn begin_upload_of_zeros(server: &Server, file: &Path) -> (Child, ChildStderr) {
+    std::fs::File::create(file).unwrap().set_len(50_000_000).unwrap();
     let mut uploading = partway()
         .arg("upload")
         .arg(file)
@@ -163,15 +178,15 @@ fn begin_upload_of_zeros(server: &Server, file: &Path, size: u64) -> (Child, Chi
 #[test]
 fn ctrl_c_leaves_the_session_and_says_how_to_go_on() {
     let (directory, data_dir) = fresh();
-    let server = Server::start(&data_dir, &[]);
+    let (server, gate) = start_holding(&data_dir);
     let file = directory.path().join("f.bin");
-    let (mut uploading, mut errors) = begin_upload_of_zeros(&server, &file, 8_000_000_000);
+    let (mut uploading, mut errors) = begin_upload_of_zeros(&server, &file);
     // A first line comes once the session is there.
     let mut shown = vec![0; 4096];
     let read = errors.read(&mut shown).unwrap();
     let begin = text(&shown[..read]);
     let session = begin.trim_end().rsplit(' ').next().unwrap().to_owned();
-    std::thread::sleep(Duration::from_millis(200));
+    until_held(&gate);
     assert!(std::process::Command::new("kill").args(["-INT", &uploading.id().to_string()]).status().unwrap().success());
     assert_eq!(uploading.wait().unwrap().code(), Some(130));
     let mut rest = String::new();
@@ -182,12 +197,12 @@ fn ctrl_c_leaves_the_session_and_says_how_to_go_on() {
 #[test]
 fn a_file_that_changes_meanwhile_is_not_completed() {
     let (directory, data_dir) = fresh();
-    let server = Server::start(&data_dir, &[]);
+    let (server, gate) = start_holding(&data_dir);
     let file = directory.path().join("f.bin");
-    let (mut uploading, mut errors) = begin_upload_of_zeros(&server, &file, 2_000_000_000);
-    let mut shown = [0; 1];
-    errors.read_exact(&mut shown).unwrap();
+    let (mut uploading, mut errors) = begin_upload_of_zeros(&server, &file);
+    until_held(&gate);
     std::fs::OpenOptions::new().append(true).open(&file).unwrap().write_all(b"more").unwrap();
+    std::fs::write(&gate, "").unwrap();
     let mut rest = String::new();
     errors.read_to_string(&mut rest).unwrap();
     assert_eq!(uploading.wait().unwrap().code(), Some(1), "{rest}");

@@ -77,7 +77,7 @@ fn the_reason_why_a_webhook_is_not_told_is_listed_and_its_secret_is_in_no_log() 
     let (url, key) = (format!("{}/api/v1/uploads", server.url), format!("x-api-key: {}", server.private_key()));
     assert_eq!(curl(&[&[url.as_str(), "-H", &key][..], &form].concat()).0, 201);
     let mut listed = Vec::new();
-    for _ in 0..200 {
+    for _ in 0..600 {
         listed = json(&data_dir, &["list"]);
         if listed.iter().all(|webhook| webhook["last_error"].is_string()) {
             break;

@@ -1,7 +1,8 @@
 //! Connections that are cut, reset, stalled, slowed down, or that lose the answer; servers that go away. The client is
 //! `partway upload`.
 
-use std::path::Path;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
@@ -107,10 +108,50 @@ fn wait_for(what: &str, mut ready: impl FnMut() -> bool) {
     }
 }
 
-/// A server that takes two seconds for the part behind the first `parts`: time to interrupt its client.
-fn start_pausing(data_dir: &Path, arguments: &[&str], parts: usize) -> Server {
-    let failpoint = format!("part.after_write=pause2@{}", parts + 1);
-    Server::start_with(data_dir, arguments, &[("FAILPOINTS", &failpoint)])
+/// A server that holds the part behind the first `parts` until it is let go: time to interrupt its client.
+struct Holding {
+    server: Server,
+    gate: PathBuf,
+    parts: usize,
+}
+
+impl Holding {
+    fn start(data_dir: &Path, arguments: &[&str], parts: usize) -> Self {
+        let gate = data_dir.with_extension("gate");
+        let failpoint = format!("part.after_write=hold:{}@{}", gate.display(), parts + 1);
+        let server = Server::start_with(data_dir, arguments, &[("FAILPOINTS", &failpoint)]);
+        Self { server, gate, parts }
+    }
+
+    fn let_go(&self) {
+        std::fs::write(&self.gate, "").unwrap();
+    }
+
+    /// Begins an upload and waits until a part is held, with those before it recorded. Which session it is.
+    fn begin(&self, key: &str, file: &Path) -> (Uploading, String) {
+        let mut command = upload_command(file, &self.server.url, key, &["--concurrency", "1"]);
+        let child = Uploading(Some(command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()));
+        wait_for("the part to hold", || self.gate.with_extension("held").exists());
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let api = Api::new(&self.server.url, key);
+        let list = runtime.block_on(api.once(reqwest::Method::GET, "?status=uploading", None)).unwrap().1;
+        let session = &list["sessions"][0];
+        assert_eq!(session["parts_uploaded"], self.parts);
+        (child, session["session_id"].as_str().unwrap().to_owned())
+    }
+
+    /// Begins an upload, kills its client while a part is held, and says which session it leaves. The part on whose way the client
+    /// died is there as well, then.
+    fn interrupt(&self, key: &str, file: &Path) -> String {
+        let (child, id) = self.begin(key, file);
+        drop(child);
+        self.let_go();
+        let (runtime, api) = (tokio::runtime::Runtime::new().unwrap(), Api::new(&self.server.url, key));
+        wait_for("the part that was held", || {
+            runtime.block_on(api.status(&id))["uploaded_parts"].as_array().unwrap().len() > self.parts
+        });
+        id
+    }
 }
 
 /// A client under way. Dropping it ends it.
@@ -119,6 +160,17 @@ struct Uploading(Option<Child>);
 impl Uploading {
     fn id(&self) -> u32 {
         self.0.as_ref().unwrap().id()
+    }
+
+    /// Reads what it says until these words have come.
+    fn until_it_says(&mut self, words: &str) -> String {
+        let errors = self.0.as_mut().unwrap().stderr.as_mut().unwrap();
+        let (mut said, mut byte) = (Vec::new(), [0]);
+        while !text(&said).contains(words) {
+            assert_eq!(errors.read(&mut byte).unwrap(), 1, "{}", text(&said));
+            said.extend(byte);
+        }
+        text(&said)
     }
 
     fn wait_with_output(mut self) -> Output {
@@ -135,29 +187,6 @@ impl Drop for Uploading {
     }
 }
 
-/// Begins an upload and waits until so many of its parts are there. Which session it is.
-fn begin(server: &Server, key: &str, file: &Path, parts: usize) -> (Uploading, String) {
-    let mut command = upload_command(file, &server.url, key, &["--concurrency", "1"]);
-    let child = Uploading(Some(command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()));
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let api = Api::new(&server.url, key);
-    let mut id = String::new();
-    wait_for("parts of the upload", || {
-        let list = runtime.block_on(api.once(reqwest::Method::GET, "?status=uploading", None)).unwrap().1;
-        let session = &list["sessions"][0];
-        id = session["session_id"].as_str().unwrap_or_default().to_owned();
-        session["parts_uploaded"].as_u64().is_some_and(|there| there >= parts as u64)
-    });
-    (child, id)
-}
-
-/// Begins an upload, kills its client when so many of its parts are there, and says which session it leaves.
-fn interrupt(server: &Server, key: &str, file: &Path, parts: usize) -> String {
-    let (child, id) = begin(server, key, file, parts);
-    drop(child);
-    id
-}
-
 fn puts(server: &Server) -> usize {
     server.log().lines().filter(|line| line.contains("method=PUT") && line.contains("status=200")).count()
 }
@@ -165,25 +194,24 @@ fn puts(server: &Server) -> usize {
 #[test]
 fn a_client_that_was_killed_goes_on_where_it_stopped_by_the_same_command() {
     let (directory, data_dir) = fresh();
-    let server = start_pausing(&data_dir, &[], 5);
+    let holding = Holding::start(&data_dir, &[], 5);
+    let server = &holding.server;
     let key = server.private_key();
     let file = directory.path().join("f.bin");
     let data = bytes(1, 100_000_000);
     std::fs::write(&file, &data).unwrap();
-    let id = interrupt(&server, &key, &file, 5);
-    // The part on whose way the client died is still recorded, once its two seconds are over.
-    std::thread::sleep(Duration::from_millis(2500));
+    let id = holding.interrupt(&key, &file);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let state = runtime.block_on(Api::new(&server.url, &key).status(&id));
     let (there, missing) =
         (state["uploaded_parts"].as_array().unwrap().len(), state["missing_parts"].as_array().unwrap().len());
-    assert!(there >= 5 && missing > 0, "{state}");
-    let before = puts(&server);
+    assert!(there == 6 && missing > 0, "{state}");
+    let before = puts(server);
     let output = upload_command(&file, &server.url, &key, &[]).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     let record: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&record["hash"], &record["id"]), (&json!(format!("blake3:{}", blake3::hash(&data))), &state["uuid"]));
-    assert_eq!(puts(&server) - before, missing, "parts that were there were sent again");
+    assert_eq!(puts(server) - before, missing, "parts that were there were sent again");
     // It is finished: the same command uploads anew.
     let output = upload_command(&file, &server.url, &key, &[]).output().unwrap();
     assert_ne!(serde_json::from_slice::<Value>(&output.stdout).unwrap()["id"], record["id"]);
@@ -192,12 +220,13 @@ fn a_client_that_was_killed_goes_on_where_it_stopped_by_the_same_command() {
 #[test]
 fn any_process_goes_on_knowing_only_the_session() {
     let (directory, data_dir) = fresh();
-    let server = start_pausing(&data_dir, &[], 2);
+    let holding = Holding::start(&data_dir, &[], 2);
+    let server = &holding.server;
     let key = server.private_key();
     let (file, elsewhere) = (directory.path().join("f.bin"), directory.path().join("elsewhere"));
     let data = bytes(1, 60_000_000);
     std::fs::write(&file, &data).unwrap();
-    let id = interrupt(&server, &key, &file, 2);
+    let id = holding.interrupt(&key, &file);
     std::fs::rename(&file, &elsewhere).unwrap();
     let mut command = upload_command(&elsewhere, &server.url, &key, &["--resume", &id]);
     let output = command.env("HOME", directory.path().join("other-home")).output().unwrap();
@@ -224,11 +253,12 @@ fn any_process_goes_on_knowing_only_the_session() {
 #[test]
 fn parts_of_another_file_are_found_by_the_hash_of_the_whole_and_sent_again() {
     let (directory, data_dir) = fresh();
-    let server = start_pausing(&data_dir, &[], 2);
+    let holding = Holding::start(&data_dir, &[], 2);
+    let server = &holding.server;
     let key = server.private_key();
     let file = directory.path().join("f.bin");
     std::fs::write(&file, bytes(1, 60_000_000)).unwrap();
-    let id = interrupt(&server, &key, &file, 2);
+    let id = holding.interrupt(&key, &file);
     let other = bytes(2, 60_000_000);
     std::fs::write(&file, &other).unwrap();
     let output = upload_command(&file, &server.url, &key, &["--resume", &id]).output().unwrap();
@@ -241,11 +271,12 @@ fn parts_of_another_file_are_found_by_the_hash_of_the_whole_and_sent_again() {
 #[test]
 fn a_changed_file_starts_anew_and_its_old_session_is_given_up() {
     let (directory, data_dir) = fresh();
-    let server = start_pausing(&data_dir, &[], 1);
+    let holding = Holding::start(&data_dir, &[], 1);
+    let server = &holding.server;
     let key = server.private_key();
     let file = directory.path().join("f.bin");
     std::fs::write(&file, bytes(1, 100_000_000)).unwrap();
-    let id = interrupt(&server, &key, &file, 1);
+    let id = holding.interrupt(&key, &file);
     let changed = bytes(2, 40_000_000);
     std::fs::write(&file, &changed).unwrap();
     let output = upload_command(&file, &server.url, &key, &[]).output().unwrap();
@@ -259,11 +290,12 @@ fn a_changed_file_starts_anew_and_its_old_session_is_given_up() {
 #[test]
 fn two_at_once_send_one_file_once() {
     let (directory, data_dir) = fresh();
-    let server = start_pausing(&data_dir, &[], 1);
+    let holding = Holding::start(&data_dir, &[], 1);
+    let server = &holding.server;
     let key = server.private_key();
     let file = directory.path().join("f.bin");
     std::fs::write(&file, bytes(1, 60_000_000)).unwrap();
-    let (child, _) = begin(&server, &key, &file, 1);
+    let (child, _) = holding.begin(&key, &file);
     let second = upload_command(&file, &server.url, &key, &[]).output().unwrap();
     assert_eq!(second.status.code(), Some(1));
     let message = text(&second.stderr);
@@ -271,6 +303,7 @@ fn two_at_once_send_one_file_once() {
         message.contains("another partway upload is sending this file") && message.contains(&child.id().to_string()),
         "{message}"
     );
+    holding.let_go();
     assert!(child.wait_with_output().status.success());
 }
 
@@ -279,18 +312,17 @@ fn a_server_that_is_away_for_a_while_is_waited_for_and_one_that_stays_away_is_no
     let (directory, data_dir) = fresh();
     let address = free_address();
     let arguments = ["--listen", address.as_str()];
-    let mut server = start_pausing(&data_dir, &arguments, 2);
-    let (url, key) = (server.url.clone(), server.private_key());
+    let mut holding = Holding::start(&data_dir, &arguments, 2);
+    let (url, key) = (holding.server.url.clone(), holding.server.private_key());
     let file = directory.path().join("f.bin");
     let data = bytes(1, 100_000_000);
     std::fs::write(&file, &data).unwrap();
-    let (child, _) = begin(&server, &key, &file, 2);
-    server.kill();
-    std::thread::sleep(Duration::from_secs(3));
+    let (mut child, _) = holding.begin(&key, &file);
+    holding.server.kill();
+    let said = child.until_it_says("trying again");
     let mut server = Server::start(&data_dir, &arguments);
     let output = child.wait_with_output();
-    let errors = text(&output.stderr);
-    assert!(output.status.success() && errors.contains("trying again"), "{errors}");
+    assert!(output.status.success(), "{said}{}", text(&output.stderr));
     let record: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(record["hash"], format!("blake3:{}", blake3::hash(&data)));
     server.kill();
@@ -303,14 +335,14 @@ fn a_server_that_is_away_for_a_while_is_waited_for_and_one_that_stays_away_is_no
 #[test]
 fn an_expired_session_is_started_anew_by_the_same_command() {
     let (directory, data_dir) = fresh();
-    let mut server = start_pausing(&data_dir, &[], 1);
-    let key = server.private_key();
+    let mut holding = Holding::start(&data_dir, &[], 1);
+    let key = holding.server.private_key();
     let file = directory.path().join("f.bin");
     let data = bytes(1, 100_000_000);
     std::fs::write(&file, &data).unwrap();
-    let address = server.url.strip_prefix("http://").unwrap().to_owned();
-    interrupt(&server, &key, &file, 1);
-    server.kill();
+    let address = holding.server.url.strip_prefix("http://").unwrap().to_owned();
+    holding.interrupt(&key, &file);
+    holding.server.kill();
     let database = rusqlite::Connection::open(data_dir.join("partway.db")).unwrap();
     database.execute("UPDATE sessions SET expires_at = 1", []).unwrap();
     drop(database);
@@ -326,12 +358,13 @@ fn an_expired_session_is_started_anew_by_the_same_command() {
 fn a_file_that_changed_after_it_was_completed_unheard_is_uploaded_anew() {
     use std::os::unix::fs::FileExt;
     let (directory, data_dir) = fresh();
-    let server = start_pausing(&data_dir, &[], 1);
+    let holding = Holding::start(&data_dir, &[], 1);
+    let server = &holding.server;
     let key = server.private_key();
     let file = directory.path().join("f.bin");
     let mut data = bytes(1, 100_000_000);
     std::fs::write(&file, &data).unwrap();
-    let id = interrupt(&server, &key, &file, 1);
+    let id = holding.interrupt(&key, &file);
     // Another process finishes it.
     let mut command = upload_command(&file, &server.url, &key, &["--resume", &id]);
     assert!(command.env("HOME", directory.path().join("other-home")).output().unwrap().status.success());

@@ -417,14 +417,14 @@ async fn every_end_of_a_session_is_counted_for_its_key() {
     app.upload(1000, json!({})).await;
     assert_eq!(counted(&app), (0, 0));
     let (completed, aborted) = (stranger.start(5, json!({"file_name": "a"})).await, stranger.start(7, json!({})).await);
-    stranger.start(11, json!({"ttl_seconds": 1})).await;
+    let overdue = stranger.start(11, json!({"ttl_seconds": 1})).await;
     assert_eq!(counted(&app), (3, 23));
     completed.put_all(&app, b"12345").await;
     assert_eq!(stranger.complete(&completed).await.status(), 201);
     assert_eq!(counted(&app), (2, 18));
     aborted.abort(&app).await;
     assert_eq!(counted(&app), (1, 11));
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    overdue.until_expired().await;
     app.app().uploads.expire_overdue().await.unwrap();
     assert_eq!(counted(&app), (0, 0));
     assert_eq!(app.database.number("SELECT CAST(sum(sessions_count) AS BIGINT) FROM api_keys"), 1);

@@ -27,6 +27,13 @@ pub enum DbError {
     /// The database server answers, and takes no writes: it is a standby, or was made read-only.
     #[error("the database takes no writes")]
     ReadOnly(#[source] Cause),
+    /// The database server answers, and refuses this program, or has not its tables: somebody changed the role, the database or
+    /// what is in it.
+    #[error(
+        "the database refuses the connection, or lacks a table: user, password or name of the database in database.url are \
+         not or no longer right, or it was restored or dropped"
+    )]
+    Refused(#[source] Cause),
     /// The role may not do what the program needs.
     #[error(
         "the role of database.url lacks a right: its tables have to be its own, in a schema in which it may create"
@@ -111,6 +118,7 @@ impl DbError {
             Self::Commit(text) => Self::Commit(text.clone()),
             Self::ReadOnly(source) => Self::ReadOnly(source.to_string().into()),
             Self::Forbidden(source) => Self::Forbidden(source.to_string().into()),
+            Self::Refused(source) => Self::Refused(source.to_string().into()),
             Self::Unsuitable(text) => Self::Unsuitable(text.clone()),
             Self::Stopped => Self::Stopped,
             Self::Panicked => Self::Panicked,
@@ -138,6 +146,7 @@ impl DbError {
         | Self::Unavailable(cause)
         | Self::ReadOnly(cause)
         | Self::Forbidden(cause)
+        | Self::Refused(cause)
         | Self::Engine(cause)) = self
         else {
             return None;
@@ -164,6 +173,10 @@ impl From<rusqlite::Error> for DbError {
 /// stopping or starting; 53, it has no connection or memory left; 25P, it gave up a transaction that had stopped; 26 and
 /// 42P05, a connection that lost what was prepared on it; 58, its disk failed.
 const PASSING: [&str; 7] = ["08", "57P", "53", "25P", "26", "42P05", "58"];
+
+/// SQLSTATEs, and classes of them, of a database that somebody changed under the program and may change back: 28, password or
+/// role; 3D, the database is gone; 3F and 42P01, its schema or a table is; 55000, it takes no connections.
+const CHANGED: [&str; 5] = ["28", "3D", "3F", "42P01", "55000"];
 
 impl From<postgres::Error> for DbError {
     fn from(error: postgres::Error) -> Self {
@@ -194,7 +207,11 @@ impl From<postgres::Error> for DbError {
         if locked.contains(state) {
             return Self::Locked(error.into());
         }
-        match PASSING.iter().any(|class| state.code().starts_with(class)) {
+        let is_one_of = |classes: &[&str]| classes.iter().any(|class| state.code().starts_with(class));
+        if is_one_of(&CHANGED) {
+            return Self::Refused(error.into());
+        }
+        match is_one_of(&PASSING) {
             true => Self::Unavailable(error.into()),
             false => Self::Engine(error.into()),
         }

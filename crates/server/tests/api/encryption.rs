@@ -5,17 +5,22 @@ use partway_testing::Postgres;
 
 use crate::services::Database;
 
-#[tokio::test]
-async fn encryption_that_the_server_offers_is_used_and_one_that_is_asked_for_is_verified() {
-    let server = Postgres::start();
-    let url = server.create_database();
-    let database = Database::Postgres(url.clone());
+/// Has a server encrypt its connections from now on, with a certificate that nobody has signed.
+pub fn encrypt(database: &Database) {
     database.execute(
         "COPY (SELECT 1) TO PROGRAM 'openssl req -new -x509 -days 2 -nodes -subj /CN=localhost -out server.crt \
          -keyout server.key 2>/dev/null && chmod 600 server.key'",
     );
     database.execute("ALTER SYSTEM SET ssl = on");
     database.execute("SELECT pg_reload_conf()");
+}
+
+#[tokio::test]
+async fn encryption_that_the_server_offers_is_used_and_one_that_is_asked_for_is_verified() {
+    let server = Postgres::start();
+    let url = server.create_database();
+    let database = Database::Postgres(url.clone());
+    encrypt(&database);
     let open = |url: String| {
         let location = DatabaseLocation::Postgres { url, max_connections: 2 };
         tokio::task::spawn_blocking(move || Db::open(&location))

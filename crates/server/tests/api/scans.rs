@@ -1,8 +1,12 @@
 //! Lists and searches of one workspace keep nobody else waiting.
 
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
+use partway_server::config::DatabaseUrl;
 use partway_server::db::api_keys::KeyKind;
+use partway_testing::Postgres;
 use reqwest::Method;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
@@ -10,7 +14,8 @@ use tokio::net::TcpStream;
 
 use crate::app::{TestApp, assert_error};
 use crate::auth::new_key;
-use crate::services::Services;
+use crate::encryption::encrypt;
+use crate::services::{Database, Services};
 
 /// Finds nothing in any name.
 const SEARCH: &str = "/api/v1/files?search=nowhere";
@@ -60,7 +65,7 @@ async fn search(app: &TestApp, key: &str) -> Duration {
 
 #[tokio::test]
 async fn searches_of_one_workspace_abandoned_or_waited_for_keep_no_other_waiting() {
-    let app = TestApp::start_on(Services { postgres: false, s3: false }, |_| {}).await;
+    let app = TestApp::start_local().await;
     let crowded = crowded_workspace(&app, 100_000).await;
     let record = app.whole(b"ours", &[("file_name", "ours")]).await;
     search(&app, &crowded).await;
@@ -91,19 +96,148 @@ async fn searches_of_one_workspace_abandoned_or_waited_for_keep_no_other_waiting
     empty_workspace(&app);
 }
 
+/// Keeps scans of a workspace on all the readers that it may have, until what is returned is dropped.
+async fn occupy(app: &TestApp, workspace_id: uuid::Uuid) -> Vec<mpsc::Sender<()>> {
+    // Of three readers of SQLite, and of half of eight connections.
+    let readers = if app.app().db.is_shared() { 3 } else { 2 };
+    let mut held = Vec::new();
+    for _ in 0..readers {
+        let (hold, until_dropped) = mpsc::channel();
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let db = app.app().db.clone();
+        tokio::spawn(async move {
+            let scan = db.scan(workspace_id, move |_| {
+                begun.send(()).unwrap();
+                let _ = until_dropped.recv();
+                Ok(())
+            });
+            scan.await
+        });
+        has_begun.await.unwrap();
+        held.push(hold);
+    }
+    held
+}
+
 #[tokio::test]
 async fn a_workspace_with_too_many_searches_that_wait_is_told_so() {
-    let app = TestApp::start_on(Services { postgres: false, s3: false }, |_| {}).await;
-    let crowded = crowded_workspace(&app, 100_000).await;
-    let asked = (0..200).map(|_| app.request_with(&crowded, Method::GET, SEARCH).send());
-    let answers = futures_util::future::join_all(asked).await;
+    let app = TestApp::start_local().await;
+    let workspace_id: uuid::Uuid = app.text("SELECT id FROM workspaces").parse().unwrap();
+    let other = new_key(&app, KeyKind::Private, true).await;
+    let held = occupy(&app, workspace_id).await;
+    let asked: Vec<_> = (0..200).map(|_| tokio::spawn(app.request(Method::GET, SEARCH).send())).collect();
+    // All but those that may wait are refused while nothing is served.
+    app.until("the others are refused", |_| asked.iter().filter(|answer| answer.is_finished()).count() == 200 - 64)
+        .await;
+    search(&app, &other).await;
+    drop(held);
+    let answers = join_all(asked).await;
     let (served, refused): (Vec<_>, Vec<_>) =
-        answers.into_iter().map(Result::unwrap).partition(|answer| answer.status() == 200);
-    assert!(served.len() >= 64, "{}", served.len());
-    assert!(!refused.is_empty());
+        answers.into_iter().map(|answer| answer.unwrap().unwrap()).partition(|answer| answer.status() == 200);
+    assert_eq!((served.len(), refused.len()), (64, 200 - 64));
     for answer in refused {
         assert!(answer.headers().contains_key("retry-after"));
         assert_error(answer, 503, "SERVICE_UNAVAILABLE", &["too many lists and searches of this workspace"]).await;
     }
-    empty_workspace(&app);
+}
+
+const ON_POSTGRES: Services = Services { postgres: true, s3: false };
+const FOLDERS: &str = "/api/v1/folders";
+
+/// Whatever lists folders takes a minute from now on. Jobs of the server, which read otherwise, do not.
+fn slow_down(app: &TestApp) {
+    app.sql("ALTER TABLE folders RENAME TO real_folders");
+    app.sql(
+        "CREATE FUNCTION slow_folders() RETURNS SETOF real_folders LANGUAGE plpgsql \
+         AS 'BEGIN \
+             IF current_setting(''transaction_isolation'') = ''repeatable read'' THEN PERFORM pg_sleep(60); END IF; \
+             RETURN QUERY SELECT * FROM real_folders; \
+         END'",
+    );
+    app.sql("CREATE VIEW folders AS SELECT * FROM slow_folders()");
+}
+
+fn speed_up(app: &TestApp) {
+    app.sql("DROP VIEW folders");
+    app.sql("DROP FUNCTION slow_folders");
+    app.sql("ALTER TABLE real_folders RENAME TO folders");
+}
+
+/// Statements on this database that sleep.
+fn sleeping(app: &TestApp) -> i64 {
+    app.count("pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()")
+}
+
+async fn ask(app: &TestApp, path: &str) -> TcpStream {
+    let mut connection = TcpStream::connect(app.address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nx-api-key: {}\r\n\r\n", app.private_key);
+    connection.write_all(request.as_bytes()).await.unwrap();
+    connection
+}
+
+#[tokio::test]
+async fn lists_that_hang_in_postgresql_keep_no_look_up_and_no_other_workspace_waiting() {
+    let app = TestApp::start_on(ON_POSTGRES, |_| {}).await;
+    let session = app.upload(1, serde_json::json!({})).await;
+    let other = new_key(&app, KeyKind::Private, true).await;
+    slow_down(&app);
+    let mut waiting = Vec::new();
+    for _ in 0..60 {
+        waiting.push(ask(&app, FOLDERS).await);
+    }
+    app.until("the lists hang", |app| sleeping(app) == 3).await;
+    let began = Instant::now();
+    for _ in 0..20 {
+        let path = format!("/api/v1/multipart/{}", session.id());
+        assert_eq!(app.request(Method::GET, &path).send().await.unwrap().status(), 200);
+        let listed = app.request_with(&other, Method::GET, "/api/v1/multipart").send().await.unwrap();
+        assert_eq!(listed.status(), 200);
+    }
+    // Whatever waits for one of them waits for its limit.
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(sleeping(&app), 3, "no workspace has more than all but one of half of the connections");
+    drop(waiting);
+    app.until("the lists have ended", |app| sleeping(app) == 0).await;
+    speed_up(&app);
+    assert_eq!(app.look(FOLDERS).await["folders"], serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn a_list_in_postgresql_whose_client_goes_away_is_cancelled_on_the_server_encrypted_or_not() {
+    for is_encrypted in [false, true] {
+        let server = Postgres::start();
+        let url = server.create_database();
+        if is_encrypted {
+            encrypt(&Database::Postgres(url.clone()));
+        }
+        let mut app = TestApp::start_on(ON_POSTGRES, |config| {
+            config.database.url = Some(DatabaseUrl(url.clone()));
+        })
+        .await;
+        app.database = Database::Postgres(url);
+        let of_us = "pg_stat_ssl s JOIN pg_stat_activity a USING (pid) WHERE a.application_name = 'partway' AND s.ssl";
+        assert_eq!(app.count(of_us) > 0, is_encrypted);
+        slow_down(&app);
+        let client = ask(&app, FOLDERS).await;
+        app.until("the list hangs", |app| sleeping(app) == 1).await;
+        let began = Instant::now();
+        drop(client);
+        app.until("the list is cancelled", |app| sleeping(app) == 0).await;
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        speed_up(&app);
+        assert_eq!(app.look(FOLDERS).await["folders"], serde_json::json!([]));
+    }
+}
+
+#[tokio::test]
+async fn a_list_in_postgresql_that_takes_too_long_is_ended_and_its_client_told() {
+    let app = TestApp::start_on(ON_POSTGRES, |_| {}).await;
+    slow_down(&app);
+    let began = Instant::now();
+    let answer = app.request(Method::GET, FOLDERS).send().await.unwrap();
+    assert!(began.elapsed() >= Duration::from_secs(10), "{:?}", began.elapsed());
+    assert_error(answer, 503, "SERVICE_UNAVAILABLE", &["took too long"]).await;
+    app.until("it has ended on the server", |app| sleeping(app) == 0).await;
+    speed_up(&app);
+    assert_eq!(app.look(FOLDERS).await["folders"], serde_json::json!([]));
 }

@@ -63,6 +63,7 @@ fn of_error(error: &DbError) -> Health {
     let change = match error {
         DbError::ReadOnly(_) => READ_ONLY,
         DbError::Forbidden(_) => RIGHTS,
+        DbError::Refused(_) => "database.url: user, password and name of the database; or the server's pg_hba.conf",
         DbError::Unsuitable(_) => "database.url, or what it leads to",
         DbError::TooNew { .. } => "the program: a newer version has used this database",
         _ => UNREACHABLE,

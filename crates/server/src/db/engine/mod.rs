@@ -5,8 +5,10 @@
 //! error has changed nothing, except for one whose commit was sent to PostgreSQL and never answered.
 
 mod encryption;
+mod job_queue;
 mod postgres;
 mod scan_queue;
+mod scan_watch;
 mod server_state;
 mod sqlite;
 
@@ -173,7 +175,7 @@ impl Db {
     }
 
     /// A list or search for a request of a workspace, all of whose statements see the database as it was at one moment.
-    /// In SQLite workspaces take turns, and a scan whose caller stops waiting is ended; no scan keeps a look-up waiting.
+    /// Workspaces take turns, and a scan whose caller stops waiting is ended; no scan keeps a look-up waiting.
     ///
     /// # Errors
     /// The error that `query` returned; [`DbError::TooLong`], and [`DbError::Busy`] when the workspace has too many that wait.
@@ -184,7 +186,7 @@ impl Db {
     {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.scan(workspace_id, query).await,
-            Engine::Postgres(postgres) => postgres.read_snapshot(query).await,
+            Engine::Postgres(postgres) => postgres.scan(workspace_id, query).await,
         }
     }
 

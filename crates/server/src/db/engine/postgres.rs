@@ -6,24 +6,30 @@
 //!
 //! Invariants: a transaction's isolation is the one that is said here, never the role's or the database's. A connection
 //! that was told that its server takes no writes, or is going, is not used again, nor are those that were made before.
-//! Work waits for no connection that cannot be made while others can serve it.
+//!
+//! Lists and searches take turns by workspace on at most half of the connections (`job_queue.rs`). They end on the server
+//! when nobody waits for them and after [`SCAN_LIMIT`] (`scan_watch.rs`). A look-up whose request has gone is not run.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use postgres::types::{FromSql, IsNull, ToSql, Type};
 use postgres::{Client, Config, Statement};
 use tokio::sync::oneshot;
 use tokio_postgres_rustls::MakeRustlsConnect;
+use uuid::Uuid;
 
 use super::super::server_url::ServerUrl;
 use super::super::value::{Parameter, Value};
 use super::super::{DbError, Tx, dialect, migrate};
 use super::encryption::encryption;
-use super::server_state::ServerState;
+use super::job_queue::{Answer, Job, MAX_WAIT, PostgresScan, Queue, Task};
+use super::scan_queue::{RequestGuard, SCAN_LIMIT, Scan};
+use super::scan_watch::{LookGuard, ScanLimit, ScanWatch};
+use super::server_state::{ServerState, WRITABLE};
 
 /// A server that takes longer to connect to is away.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,14 +39,17 @@ const SILENT: Duration = Duration::from_secs(10);
 const DEAD_AFTER: Duration = Duration::from_secs(15);
 /// After a connection failed, nobody tries again for this long.
 const PAUSE: Duration = Duration::from_millis(250);
-/// A query that waits longer for a connection is told that the database is away: the server cannot keep up.
-const MAX_WAIT: Duration = Duration::from_secs(10);
 /// Longer than waiting for a connection and the longest statement together.
 const MAX_ANSWER: Duration = Duration::from_secs(80);
 /// A connection that rested this long is asked whether it is still there before it is used.
 const RESTED: Duration = Duration::from_millis(500);
-/// While the server takes no writes, connections are made anew this often, to find the one that does.
+/// While the server takes no writes, connections are made anew this often, to find the one that does. As often is tried whether
+/// a role or password that was refused is right again.
 const RENEWED: Duration = Duration::from_secs(1);
+/// Between two lines in the log on a right that is missing.
+const REMINDED: Duration = Duration::from_secs(600);
+/// Most such lines in that time: a few for each table.
+const MAX_REFUSALS: usize = 64;
 /// What each connection is set to. Locks are held for milliseconds; a node that went silent in the middle of a
 /// transaction must not hold them for ever. The isolation is that of reads outside of transactions.
 const SETTINGS: &str = "SET lock_timeout = '10s'; SET statement_timeout = '60s'; \
@@ -61,99 +70,15 @@ pub struct Postgres {
 }
 
 /// Ends the threads when the last who could ask is gone.
-struct Asking(Arc<Queue>);
+struct Asking {
+    queue: Arc<Queue>,
+    watch: Arc<ScanWatch>,
+}
 
 impl Drop for Asking {
     fn drop(&mut self) {
-        self.0.lock().closed = true;
-        self.0.asked.notify_all();
-        self.0.wanted.notify_all();
-    }
-}
-
-struct Job {
-    asked_at: Instant,
-    run: Box<Work>,
-}
-
-/// What a thread does with its connection, or with the news that there is none.
-type Work = dyn FnOnce(Result<&mut PostgresConnection, DbError>) + Send;
-
-/// The jobs that wait, and the threads that wait for one.
-#[derive(Default)]
-struct Queue {
-    state: Mutex<QueueState>,
-    /// Wakes a thread that has a connection.
-    asked: Condvar,
-    /// Wakes a thread that has none.
-    wanted: Condvar,
-}
-
-#[derive(Default)]
-struct QueueState {
-    jobs: VecDeque<Job>,
-    /// Threads that wait with a connection.
-    idle: usize,
-    /// Threads that have a connection.
-    connected: usize,
-    closed: bool,
-}
-
-impl Queue {
-    fn lock(&self) -> MutexGuard<'_, QueueState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn push(&self, job: Job) {
-        self.lock().jobs.push_back(job);
-        self.wake();
-    }
-
-    /// For a thread whose connection was lost before it could do the job.
-    fn put_back(&self, job: Job) {
-        self.lock().jobs.push_front(job);
-        self.wake();
-    }
-
-    fn wake(&self) {
-        self.asked.notify_one();
-        self.wanted.notify_one();
-    }
-
-    /// The next job for a thread that has a connection; `None` when there will be no more.
-    fn next(&self) -> Option<Job> {
-        let mut state = self.lock();
-        state.idle += 1;
-        while state.jobs.is_empty() && !state.closed {
-            state = self.asked.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        state.idle -= 1;
-        state.jobs.pop_front()
-    }
-
-    /// Waits until there is more to do than those who have a connection can begin with. False when there will be no more.
-    fn wait_until_wanted(&self) -> bool {
-        let mut state = self.lock();
-        while state.jobs.len() <= state.idle {
-            if state.closed {
-                return false;
-            }
-            state = self.wanted.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        true
-    }
-
-    /// Tells those who wait that there is no connection: all of them where nobody has one, or those who waited for too
-    /// long. Those whose turn will come are left to the others.
-    fn tell(&self, error: &DbError, is_away: bool) {
-        let mut state = self.lock();
-        let all = is_away || state.connected == 0;
-        let is_told = |job: &Job| all || job.asked_at.elapsed() > MAX_WAIT;
-        let (told, kept): (VecDeque<Job>, VecDeque<Job>) =
-            std::mem::take(&mut state.jobs).into_iter().partition(is_told);
-        state.jobs = kept;
-        drop(state);
-        told.into_iter().for_each(|job| (job.run)(Err(error.share())));
+        self.queue.close();
+        self.watch.close();
     }
 }
 
@@ -163,6 +88,46 @@ struct Health {
     /// How often a connection was found broken. Connections made before the last time are not trusted.
     breaks: AtomicU64,
     failed: Mutex<Option<Failed>>,
+    told: Mutex<Told>,
+}
+
+/// What the log has been told: each state of the server once, however many ask.
+#[derive(Default)]
+struct Told {
+    /// Why no connection can be made.
+    failure: Option<String>,
+    /// Why statements are refused, and when each reason was told.
+    refusals: HashMap<String, Instant>,
+}
+
+impl Health {
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell_failure(&self, error: &DbError) {
+        let error = crate::error_chain(error);
+        let mut told = self.told();
+        if told.failure.as_ref() != Some(&error) {
+            tracing::warn!(error, "cannot connect to the database; trying again while somebody asks");
+            told.failure = Some(error);
+        }
+    }
+
+    fn tell_connected(&self) {
+        if self.told().failure.take().is_some() {
+            tracing::info!("connected to the database again");
+        }
+    }
+
+    fn tell_refusal(&self, error: String) {
+        let mut told = self.told();
+        told.refusals.retain(|_, told_at| told_at.elapsed() < REMINDED);
+        if !told.refusals.contains_key(&error) && told.refusals.len() < MAX_REFUSALS {
+            tracing::warn!(error, "the database refuses statements; requests that need them are answered 503");
+            told.refusals.insert(error, Instant::now());
+        }
+    }
 }
 
 /// Why the last connection could not be made.
@@ -182,18 +147,22 @@ impl Postgres {
         if let Some(problem) = ServerState::look(&server, &encryption, max_connections)?.refusal(migrate) {
             return Err(problem);
         }
-        let queue = Arc::new(Queue::default());
-        let postgres = Self { asking: Arc::new(Asking(Arc::clone(&queue))) };
+        let queue = Arc::new(Queue::new(max_connections.max(1) as usize));
+        let watch = Arc::new(ScanWatch::default());
+        // Made before the threads, so that they end if one of them cannot be started.
+        let postgres = Self { asking: Arc::new(Asking { queue: Arc::clone(&queue), watch: Arc::clone(&watch) }) };
         let health = Arc::new(Health::default());
+        let no_thread = |source| DbError::Io { path: server.to_string(), source };
         for _ in 0..max_connections.max(1) {
             let connector =
                 Connector { config: server.config.clone(), encryption: encryption.clone(), max_connections };
-            let worker = Worker { connector, queue: Arc::clone(&queue), health: Arc::clone(&health), connection: None };
-            std::thread::Builder::new()
-                .name("db-postgres".to_owned())
-                .spawn(move || worker.run())
-                .map_err(|source| DbError::Io { path: server.to_string(), source })?;
+            let (queue, watch, health) = (Arc::clone(&queue), Arc::clone(&watch), Arc::clone(&health));
+            let worker = Worker { connector, queue, watch, health, connection: None };
+            let thread = std::thread::Builder::new().name("db-postgres".to_owned());
+            thread.spawn(move || worker.run()).map_err(no_thread)?;
         }
+        let thread = std::thread::Builder::new().name("db-scan-watch".to_owned());
+        thread.spawn(move || watch.serve(&encryption)).map_err(no_thread)?;
         let (answer, settled) = mpsc::channel();
         postgres.send(move |connection| {
             let _ = answer.send(connection.and_then(|connection| settle_schema(connection, migrate)));
@@ -203,7 +172,7 @@ impl Postgres {
     }
 
     fn send(&self, run: impl FnOnce(Result<&mut PostgresConnection, DbError>) + Send + 'static) {
-        self.asking.0.push(Job { asked_at: Instant::now(), run: Box::new(run) });
+        self.asking.queue.push(Job { asked_at: Instant::now(), run: Box::new(run) });
     }
 
     pub(super) async fn write<T, F>(&self, query: F) -> Result<T, DbError>
@@ -214,12 +183,25 @@ impl Postgres {
         self.run(move |connection| connection.transaction(WRITE, query)).await
     }
 
-    pub(super) async fn read_snapshot<T, F>(&self, query: F) -> Result<T, DbError>
+    /// Runs a list or search of a workspace, all of whose statements see the database as it was at one moment, when it is
+    /// the workspace's turn. When the caller stops waiting the scan is dropped, or cancelled on the server.
+    ///
+    /// # Errors
+    /// The error that `query` returned, [`DbError::TooLong`] or [`DbError::Busy`].
+    pub(super) async fn scan<T, F>(&self, workspace_id: Uuid, query: F) -> Result<T, DbError>
     where
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
     {
-        self.run(move |connection| connection.transaction(SNAPSHOT, query)).await
+        let (sender, receiver) = oneshot::channel();
+        // Dropped in this order.
+        let (_looks, request) = (LookGuard(Arc::clone(&self.asking.watch)), RequestGuard::default());
+        let run = Box::new(move |connection: Result<&mut PostgresConnection, DbError>| -> Answer {
+            let outcome = connection.and_then(|connection| connection.scan(query));
+            Box::new(move || drop(sender.send(outcome)))
+        });
+        self.asking.queue.push_scan(Scan { workspace_id, abandoned: Arc::clone(&request.0), run })?;
+        in_time(receiver).await
     }
 
     pub(super) async fn read<T, F>(&self, query: F) -> Result<T, DbError>
@@ -227,7 +209,14 @@ impl Postgres {
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
     {
-        self.run(move |connection| query(&Tx::postgres(connection))).await
+        let (sender, receiver) = oneshot::channel();
+        self.send(move |connection| {
+            // Nobody waits for it any more: clients that go away must not keep the others waiting.
+            if !sender.is_closed() {
+                let _ = sender.send(connection.and_then(|connection| query(&Tx::postgres(connection))));
+            }
+        });
+        in_time(receiver).await
     }
 
     /// Fails when the server takes no writes.
@@ -239,11 +228,7 @@ impl Postgres {
         &self,
         work: impl FnOnce(&mut PostgresConnection) -> Result<T, DbError> + Send + 'static,
     ) -> Result<T, DbError> {
-        // A server that took the query and says nothing more.
-        match tokio::time::timeout(MAX_ANSWER, self.ask(work)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(DbError::Unavailable("no answer came in time".into())),
-        }
+        in_time(self.ask(work)).await
     }
 
     /// The same for work that takes as long as it takes.
@@ -252,19 +237,27 @@ impl Postgres {
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
     {
-        self.ask(move |connection| connection.transaction(WRITE, query)).await
+        self.ask(move |connection| connection.transaction(WRITE, query)).await.unwrap_or(Err(DbError::Panicked))
     }
 
-    async fn ask<T: Send + 'static>(
+    fn ask<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut PostgresConnection) -> Result<T, DbError> + Send + 'static,
-    ) -> Result<T, DbError> {
+    ) -> oneshot::Receiver<Result<T, DbError>> {
         let (sender, receiver) = oneshot::channel();
         self.send(move |connection| {
             let _ = sender.send(connection.and_then(work));
         });
+        receiver
+    }
+}
+
+/// The answer to a query, unless the server took it and says nothing more.
+async fn in_time<T>(receiver: oneshot::Receiver<Result<T, DbError>>) -> Result<T, DbError> {
+    match tokio::time::timeout(MAX_ANSWER, receiver).await {
         // A query that panicked dropped its sender.
-        receiver.await.unwrap_or(Err(DbError::Panicked))
+        Ok(answer) => answer.unwrap_or(Err(DbError::Panicked)),
+        Err(_) => Err(DbError::Unavailable("no answer came in time".into())),
     }
 }
 
@@ -344,6 +337,7 @@ pub(super) fn within<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> 
 struct Worker {
     connector: Connector,
     queue: Arc<Queue>,
+    watch: Arc<ScanWatch>,
     health: Arc<Health>,
     connection: Option<PostgresConnection>,
 }
@@ -352,8 +346,8 @@ impl Worker {
     fn run(mut self) {
         loop {
             if self.connection.is_some() {
-                let Some(job) = self.queue.next() else { return };
-                self.serve(job);
+                let Some(task) = self.queue.next() else { return };
+                self.serve(task);
             } else if !self.queue.wait_until_wanted() {
                 return;
             } else if let Err(wait) = self.connect() {
@@ -362,24 +356,38 @@ impl Worker {
         }
     }
 
-    fn serve(&mut self, job: Job) {
-        if job.asked_at.elapsed() > MAX_WAIT {
-            return (job.run)(Err(DbError::Unavailable("no connection became free in time".into())));
-        }
+    fn serve(&mut self, task: Task) {
+        let task = match task {
+            Task::Job(job) if job.asked_at.elapsed() > MAX_WAIT => {
+                return (job.run)(Err(DbError::Unavailable("no connection became free in time".into())));
+            }
+            task => task,
+        };
         if !self.is_usable() {
-            self.queue.put_back(job);
+            self.queue.put_back(task);
             return self.disconnect();
         }
-        let Some(connection) = &mut self.connection else { return self.queue.put_back(job) };
-        // A panicking query drops its sender, so its request hears of it.
-        let panicked = catch_unwind(AssertUnwindSafe(|| (job.run)(Ok(connection)))).is_err();
+        let Some(connection) = &mut self.connection else { return self.queue.put_back(task) };
+        let goes_on = match task {
+            // A panicking query drops its sender, so its request hears of it.
+            Task::Job(job) => catch_unwind(AssertUnwindSafe(|| (job.run)(Ok(connection)))).is_ok(),
+            Task::Scan(scan) => {
+                let workspace_id = scan.workspace_id;
+                let goes_on = run_scan(connection, &self.watch, scan);
+                self.queue.scan_ended(workspace_id);
+                goes_on
+            }
+        };
         connection.used_at = Instant::now();
-        if panicked {
-            // Whatever it left open ends with the connection; the others are not to blame.
-            self.disconnect();
-        } else if connection.is_lost || connection.client.is_closed() {
+        if let Some(refusal) = connection.refusal.take() {
+            self.health.tell_refusal(refusal);
+        }
+        if connection.is_lost || connection.client.is_closed() {
             let breaks = connection.breaks;
             let _ = self.health.breaks.compare_exchange(breaks, breaks + 1, Ordering::Relaxed, Ordering::Relaxed);
+            self.disconnect();
+        } else if !goes_on {
+            // Whatever it left open ends with the connection; the others are not to blame.
             self.disconnect();
         }
     }
@@ -394,7 +402,7 @@ impl Worker {
 
     fn disconnect(&mut self) {
         if self.connection.take().is_some() {
-            self.queue.lock().connected -= 1;
+            self.queue.disconnected();
         }
     }
 
@@ -415,19 +423,26 @@ impl Worker {
         match self.connector.connect(breaks) {
             Ok(connection) => {
                 *self.lock_failed() = None;
+                self.health.tell_connected();
                 self.connection = Some(connection);
-                self.queue.lock().connected += 1;
+                self.queue.connected();
                 Ok(())
             }
             Err(error) => {
                 // A server that has no connection left has those that it gave.
-                let is_away =
-                    !matches!(error.sql_state(), Some(state) if state.starts_with("53")) && !is_silence(&error);
-                tracing::warn!(error = crate::error_chain(&error), "cannot connect to the database");
-                let told = error.share();
-                *self.lock_failed() = Some(Failed { until: Instant::now() + PAUSE, error, is_away });
+                // A password that was changed, too, leaves the connections that are there.
+                let is_refused = matches!(error, DbError::Refused(_) | DbError::Forbidden(_));
+                let is_away = !is_refused
+                    && !matches!(error.sql_state(), Some(state) if state.starts_with("53"))
+                    && !is_silence(&error);
+                if !is_away {
+                    self.queue.had_none_left();
+                }
+                self.health.tell_failure(&error);
+                let (told, pause) = (error.share(), if is_refused { RENEWED } else { PAUSE });
+                *self.lock_failed() = Some(Failed { until: Instant::now() + pause, error, is_away });
                 self.queue.tell(&told, is_away);
-                Err(PAUSE)
+                Err(pause)
             }
         }
     }
@@ -442,6 +457,22 @@ fn is_silence(error: &DbError) -> bool {
     matches!(error, DbError::Unavailable(cause) if !cause.is::<postgres::Error>())
 }
 
+/// Runs a scan for as long as its request waits for it, and no longer than [`SCAN_LIMIT`]. False when the connection is of no
+/// more use.
+fn run_scan(connection: &mut PostgresConnection, watch: &ScanWatch, scan: PostgresScan) -> bool {
+    let limit = ScanLimit { until: Instant::now() + SCAN_LIMIT, abandoned: scan.abandoned };
+    let number = watch.begin(limit.clone(), connection.client.cancel_token());
+    connection.limit = Some(limit);
+    // A panicking query drops its sender, so its request hears of it.
+    let answer = catch_unwind(AssertUnwindSafe(|| (scan.run)(Ok(connection))));
+    connection.limit = None;
+    let was_cancelled = !watch.end(number);
+    let Ok(answer) = answer else { return false };
+    // Its request goes when it has the answer, which is not to be taken for one that has gone before.
+    answer();
+    !was_cancelled
+}
+
 /// A connection, and the statements that were prepared on it.
 pub struct PostgresConnection {
     client: Client,
@@ -451,6 +482,10 @@ pub struct PostgresConnection {
     used_at: Instant,
     /// Whether its server said that it is going, or takes no writes.
     is_lost: bool,
+    /// While a scan is run: no statement begins after it.
+    limit: Option<ScanLimit>,
+    /// A right or a table that a statement lacked, for the log.
+    refusal: Option<String>,
 }
 
 impl PostgresConnection {
@@ -458,7 +493,17 @@ impl PostgresConnection {
         let mut client = config.connect(encryption)?;
         client.batch_execute(SETTINGS)?;
         let now = Instant::now();
-        Ok(Self { client, statements: HashMap::new(), breaks, opened_at: now, used_at: now, is_lost: false })
+        let (opened_at, used_at) = (now, now);
+        Ok(Self {
+            client,
+            statements: HashMap::new(),
+            breaks,
+            opened_at,
+            used_at,
+            is_lost: false,
+            limit: None,
+            refusal: None,
+        })
     }
 
     /// Runs `query` between `begin` and COMMIT.
@@ -478,6 +523,16 @@ impl PostgresConnection {
         }
     }
 
+    /// Runs `query` on one moment of the database, each statement for as long as a scan may take.
+    fn scan<T>(&mut self, query: impl FnOnce(&Tx<'_>) -> Result<T, DbError>) -> Result<T, DbError> {
+        let begin = format!("{SNAPSHOT}; SET LOCAL statement_timeout = {}", SCAN_LIMIT.as_millis());
+        self.transaction(&begin, query).map_err(|error| match error.sql_state() {
+            // Only its limit cancels it.
+            Some("57014") => DbError::TooLong,
+            _ => error,
+        })
+    }
+
     /// The state of a connection after an error.
     fn noted(&mut self, error: postgres::Error) -> DbError {
         let error = DbError::from(error);
@@ -490,16 +545,22 @@ impl PostgresConnection {
         // One that was made just now would be no different if it were made anew.
         let is_read_only = matches!(error, DbError::ReadOnly(_)) && self.opened_at.elapsed() >= RENEWED;
         self.is_lost |= is_going || is_read_only;
+        if matches!(error, DbError::Forbidden(_) | DbError::Refused(_)) {
+            self.refusal = Some(crate::error_chain(error));
+        }
     }
 
     fn check_writable(&mut self) -> Result<(), DbError> {
-        let sql = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'";
-        let rows = self.query(sql, &[])?;
+        let rows = self.query(&WRITABLE, &[])?;
         let is = |column: usize| rows.first().and_then(|row| row.try_get(column).ok()).unwrap_or(false);
-        let error = match (is(0), is(1)) {
-            (true, _) => DbError::ReadOnly("it is a standby".into()),
-            (false, true) => DbError::ReadOnly("default_transaction_read_only is on".into()),
-            (false, false) => return Ok(()),
+        let unusable: Option<String> = rows.first().and_then(|row| row.try_get(2).ok()).flatten();
+        let error = match (is(0), is(1), unusable) {
+            (true, _, _) => DbError::ReadOnly("it is a standby".into()),
+            (false, true, _) => DbError::ReadOnly("default_transaction_read_only is on".into()),
+            (false, false, Some(tables)) => {
+                DbError::Forbidden(format!("these are missing, or may not be read and written: {tables}").into())
+            }
+            (false, false, None) => return Ok(()),
         };
         self.note(&error);
         Err(error)
@@ -511,6 +572,10 @@ impl PostgresConnection {
     }
 
     fn prepare(&mut self, sql: &'static str) -> Result<Statement, DbError> {
+        // A cancel request that comes between two statements ends neither.
+        if self.limit.as_ref().is_some_and(ScanLimit::is_over) {
+            return Err(DbError::TooLong);
+        }
         if let Some(statement) = self.statements.get(sql) {
             return Ok(statement.clone());
         }

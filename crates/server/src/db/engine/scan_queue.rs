@@ -1,32 +1,30 @@
-//! Scans of SQLite (lists and searches) that wait for a reader, in turns by workspace.
+//! Scans (lists and searches) that wait for a reader, in turns by workspace, for both engines.
 //!
-//! Invariants: workspaces take turns, however many scans each of them has, and none has all readers. No workspace has
-//! more than [`MAX_WAITING_OF_ONE`] scans that wait. A scan whose request has gone is never begun.
+//! Invariants: workspaces take turns, however many scans each of them has, and none has all readers where there are several.
+//! No workspace has more than [`MAX_WAITING_OF_ONE`] scans that wait. A scan whose request has gone is never begun.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::super::DbError;
 
-/// Readers that scan. One workspace has at most all but one of them at a time, so that another's scan begins at once
-/// whatever the first is asking.
-pub const SCAN_READERS: usize = 3;
-const MAX_RUNNING_OF_ONE: usize = SCAN_READERS - 1;
+/// Longest scan. One through a million names takes about a second; who waits longer has mostly gone, and others wait too.
+pub const SCAN_LIMIT: Duration = Duration::from_secs(10);
 /// A list takes milliseconds: more than these wait only where something is wrong, and are better told to come later than
 /// kept for minutes.
 const MAX_WAITING_OF_ONE: usize = 64;
 /// With so many in all, each workspace may have one that waits.
 const MAX_WAITING: usize = 1024;
 
-/// A scan, and who it is for.
-pub struct Scan {
+/// A scan, and who it is for. `R` is how the engine runs it.
+pub struct Scan<R> {
     pub workspace_id: Uuid,
     pub abandoned: Arc<Abandoned>,
-    pub run: Box<dyn FnOnce(&Connection) + Send>,
+    pub run: R,
 }
 
 /// Whether the request that a scan is for has gone.
@@ -49,28 +47,24 @@ impl Drop for RequestGuard {
     }
 }
 
-/// Scans that wait for the readers.
-#[derive(Default)]
-pub struct ScanQueue {
-    state: Mutex<State>,
+/// Scans that wait for readers that do nothing else.
+pub struct ScanQueue<R> {
+    state: Mutex<State<R>>,
     asked: Condvar,
 }
 
-#[derive(Default)]
-struct State {
-    /// Those of each workspace that has any, in the order in which they came.
-    waiting: HashMap<Uuid, VecDeque<Scan>>,
-    /// These workspaces, the one whose turn it is first.
-    turns: VecDeque<Uuid>,
-    /// Scans that wait, in all.
-    waiting_in_all: usize,
-    /// How many scans of a workspace are being run.
-    running: HashMap<Uuid, usize>,
+struct State<R> {
+    turns: Turns<R>,
     closed: bool,
 }
 
-impl ScanQueue {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl<R> ScanQueue<R> {
+    /// For so many readers.
+    pub fn new(readers: usize) -> Self {
+        Self { state: Mutex::new(State { turns: Turns::new(readers), closed: false }), asked: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<R>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -78,25 +72,25 @@ impl ScanQueue {
     ///
     /// # Errors
     /// [`DbError::Busy`] when the workspace has too many.
-    pub fn push(&self, scan: Scan) -> Result<(), DbError> {
-        self.lock().push(scan)?;
+    pub fn push(&self, scan: Scan<R>) -> Result<(), DbError> {
+        self.lock().turns.push(scan)?;
         self.asked.notify_one();
         Ok(())
     }
 
     /// Runs scans one after the other until there will be no more. `run` must not panic.
-    pub fn serve(&self, mut run: impl FnMut(Scan)) {
+    pub fn serve(&self, mut run: impl FnMut(Scan<R>)) {
         while let Some(scan) = self.next() {
             let workspace_id = scan.workspace_id;
             run(scan);
-            self.lock().ended(workspace_id);
+            self.lock().turns.ended(workspace_id);
         }
     }
 
-    fn next(&self) -> Option<Scan> {
+    fn next(&self) -> Option<Scan<R>> {
         let mut state = self.lock();
         while !state.closed {
-            if let Some(scan) = state.take() {
+            if let Some(scan) = state.turns.take() {
                 return Some(scan);
             }
             state = self.asked.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -111,8 +105,44 @@ impl ScanQueue {
     }
 }
 
-impl State {
-    fn push(&mut self, scan: Scan) -> Result<(), DbError> {
+/// Scans that wait, and how many are being run.
+pub struct Turns<R> {
+    /// How many may be run at a time.
+    readers: usize,
+    /// Those of each workspace that has any, in the order in which they came.
+    waiting: HashMap<Uuid, VecDeque<Scan<R>>>,
+    /// These workspaces, the one whose turn it is first.
+    turns: VecDeque<Uuid>,
+    /// Scans that wait, in all.
+    waiting_in_all: usize,
+    /// How many scans of a workspace are being run.
+    running: HashMap<Uuid, usize>,
+    running_in_all: usize,
+}
+
+impl<R> Turns<R> {
+    /// For so many readers.
+    pub fn new(readers: usize) -> Self {
+        Self {
+            readers,
+            waiting: HashMap::new(),
+            turns: VecDeque::new(),
+            waiting_in_all: 0,
+            running: HashMap::new(),
+            running_in_all: 0,
+        }
+    }
+
+    /// Changes how many may be run at a time. Those that are more are not ended.
+    pub fn set_readers(&mut self, readers: usize) {
+        self.readers = readers;
+    }
+
+    /// Puts a scan behind the others of its workspace.
+    ///
+    /// # Errors
+    /// [`DbError::Busy`] when the workspace has too many.
+    pub fn push(&mut self, scan: Scan<R>) -> Result<(), DbError> {
         if self.is_full_for(scan.workspace_id) {
             self.drop_abandoned();
             if self.is_full_for(scan.workspace_id) {
@@ -144,22 +174,65 @@ impl State {
         self.waiting_in_all = waiting.values().map(VecDeque::len).sum();
     }
 
-    /// The scan whose turn it is, of the workspaces that may have one more running.
-    fn take(&mut self) -> Option<Scan> {
-        loop {
-            let may_run = |id: &Uuid| self.running.get(id).is_none_or(|running| *running < MAX_RUNNING_OF_ONE);
-            let turn = self.turns.iter().position(may_run)?;
+    /// Scans of one workspace that may be run at a time: all but one reader, so that another's scan begins at once whatever
+    /// the first is asking.
+    fn max_running_of_one(&self) -> usize {
+        self.readers.saturating_sub(1).max(1)
+    }
+
+    /// How many more scans of a workspace may be begun.
+    fn free_for(&self, workspace_id: &Uuid) -> usize {
+        self.max_running_of_one().saturating_sub(self.running.get(workspace_id).copied().unwrap_or_default())
+    }
+
+    /// How many of those that wait could be begun now.
+    pub fn ready(&self) -> usize {
+        let free = self.readers.saturating_sub(self.running_in_all);
+        let mut ready = 0;
+        for workspace_id in &self.turns {
+            if ready >= free {
+                return free;
+            }
+            ready += self.waiting.get(workspace_id).map_or(0, VecDeque::len).min(self.free_for(workspace_id));
+        }
+        ready.min(free)
+    }
+
+    /// The scan whose turn it is, of the workspaces that may have one more running. Whoever takes it tells when it has
+    /// [`ended`](Self::ended).
+    pub fn take(&mut self) -> Option<Scan<R>> {
+        while self.running_in_all < self.readers {
+            let turn = self.turns.iter().position(|workspace_id| self.free_for(workspace_id) > 0)?;
             let workspace_id = self.turns.remove(turn)?;
             let scan = self.pop(workspace_id)?;
             if !scan.abandoned.is_set() {
                 *self.running.entry(workspace_id).or_default() += 1;
+                self.running_in_all += 1;
                 return Some(scan);
             }
         }
+        None
+    }
+
+    /// Puts a scan that was taken and could not be begun where it was.
+    pub fn put_back(&mut self, scan: Scan<R>) {
+        let workspace_id = scan.workspace_id;
+        self.ended(workspace_id);
+        self.turns.retain(|turn| *turn != workspace_id);
+        self.turns.push_front(workspace_id);
+        self.waiting.entry(workspace_id).or_default().push_front(scan);
+        self.waiting_in_all += 1;
+    }
+
+    /// All that wait, which then do no longer.
+    pub fn drain(&mut self) -> Vec<Scan<R>> {
+        self.turns.clear();
+        self.waiting_in_all = 0;
+        self.waiting.drain().flat_map(|(_, scans)| scans).collect()
     }
 
     /// The first scan of a workspace, whose next turn is behind the others'.
-    fn pop(&mut self, workspace_id: Uuid) -> Option<Scan> {
+    fn pop(&mut self, workspace_id: Uuid) -> Option<Scan<R>> {
         let scans = self.waiting.get_mut(&workspace_id)?;
         let scan = scans.pop_front()?;
         self.waiting_in_all -= 1;
@@ -171,7 +244,9 @@ impl State {
         Some(scan)
     }
 
-    fn ended(&mut self, workspace_id: Uuid) {
+    /// A scan that was taken is over.
+    pub fn ended(&mut self, workspace_id: Uuid) {
+        self.running_in_all = self.running_in_all.saturating_sub(1);
         if let Some(running) = self.running.get_mut(&workspace_id) {
             *running -= 1;
             if *running == 0 {
@@ -185,13 +260,15 @@ impl State {
 mod tests {
     use super::*;
 
-    fn scan(workspace: u128, guard: &RequestGuard) -> Scan {
+    const READERS: usize = 3;
+
+    fn scan(workspace: u128, guard: &RequestGuard) -> Scan<()> {
         let abandoned = Arc::clone(&guard.0);
-        Scan { workspace_id: Uuid::from_u128(workspace), abandoned, run: Box::new(|_| {}) }
+        Scan { workspace_id: Uuid::from_u128(workspace), abandoned, run: () }
     }
 
     /// Takes what may run, and ends it at once, until nothing is left.
-    fn order(state: &mut State) -> Vec<u128> {
+    fn order(state: &mut Turns<()>) -> Vec<u128> {
         let mut order = Vec::new();
         while let Some(scan) = state.take() {
             state.ended(scan.workspace_id);
@@ -202,7 +279,7 @@ mod tests {
 
     #[test]
     fn workspaces_take_turns() {
-        let (mut state, here) = (State::default(), RequestGuard::default());
+        let (mut state, here) = (Turns::new(READERS), RequestGuard::default());
         for workspace in [1, 1, 1, 1, 2, 3, 2] {
             state.push(scan(workspace, &here)).unwrap();
         }
@@ -211,12 +288,12 @@ mod tests {
 
     #[test]
     fn no_workspace_has_all_readers() {
-        let (mut state, here) = (State::default(), RequestGuard::default());
+        let (mut state, here) = (Turns::new(READERS), RequestGuard::default());
         for _ in 0..10 {
             state.push(scan(1, &here)).unwrap();
         }
         let taken = std::iter::from_fn(|| state.take()).count();
-        assert_eq!(taken, SCAN_READERS - 1);
+        assert_eq!(taken, READERS - 1);
         state.push(scan(2, &here)).unwrap();
         assert_eq!(state.take().unwrap().workspace_id.as_u128(), 2);
         state.ended(Uuid::from_u128(1));
@@ -225,8 +302,35 @@ mod tests {
     }
 
     #[test]
+    fn what_is_ready_can_be_taken_and_goes_back_to_its_place() {
+        let (mut state, here) = (Turns::new(READERS), RequestGuard::default());
+        for workspace in [1, 1, 1, 2, 2] {
+            state.push(scan(workspace, &here)).unwrap();
+        }
+        assert_eq!(state.ready(), READERS);
+        let first = state.take().unwrap();
+        assert_eq!((first.workspace_id.as_u128(), state.ready()), (1, READERS - 1));
+        state.put_back(first);
+        assert_eq!((state.ready(), state.waiting_in_all, state.running_in_all), (READERS, 5, 0));
+        let taken: Vec<_> = std::iter::from_fn(|| state.take()).map(|scan| scan.workspace_id.as_u128()).collect();
+        assert_eq!((taken, state.ready()), (vec![1, 2, 1], 0));
+        state.ended(Uuid::from_u128(2));
+        assert_eq!(state.ready(), 1, "the first has as many as it may");
+        assert_eq!((state.drain().len(), state.ready(), state.waiting_in_all), (2, 0, 0));
+    }
+
+    #[test]
+    fn one_reader_serves_everybody() {
+        let (mut state, here) = (Turns::new(1), RequestGuard::default());
+        for workspace in [1, 1, 2] {
+            state.push(scan(workspace, &here)).unwrap();
+        }
+        assert_eq!(order(&mut state), [1, 2, 1]);
+    }
+
+    #[test]
     fn scans_whose_requests_have_gone_are_dropped_and_take_no_place() {
-        let (mut state, here, gone) = (State::default(), RequestGuard::default(), RequestGuard::default());
+        let (mut state, here, gone) = (Turns::new(READERS), RequestGuard::default(), RequestGuard::default());
         let abandoned = Arc::clone(&gone.0);
         for _ in 0..MAX_WAITING_OF_ONE {
             state.push(scan(1, &gone)).unwrap();
@@ -242,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_takes_one_of_each_workspace_more() {
-        let (mut state, here) = (State::default(), RequestGuard::default());
+        let (mut state, here) = (Turns::new(READERS), RequestGuard::default());
         for number in 0..MAX_WAITING {
             state.push(scan((number / MAX_WAITING_OF_ONE) as u128, &here)).unwrap();
         }

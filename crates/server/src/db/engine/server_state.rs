@@ -2,6 +2,7 @@
 //!
 //! Invariant: looking changes nothing, neither in the database nor in a session that a pool may give to somebody else.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use postgres::{Client, Config, SimpleQueryMessage};
@@ -25,11 +26,27 @@ const LOOK: &str = "SELECT current_setting('server_encoding'), pg_is_in_recovery
     (SELECT count(*) FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'schema_version'), \
     (SELECT string_agg(tablename, ', ' ORDER BY tablename) FROM pg_tables WHERE schemaname = current_schema() \
         AND tablename IN (TABLES) AND NOT pg_has_role(tableowner, 'USAGE')), \
-    (SELECT string_agg(tablename, ', ' ORDER BY tablename) FROM pg_tables WHERE schemaname = current_schema() \
-        AND tablename IN (TABLES) AND NOT (has_table_privilege(schemaname || '.' || quote_ident(tablename), 'SELECT') \
-        AND has_table_privilege(schemaname || '.' || quote_ident(tablename), 'INSERT') \
-        AND has_table_privilege(schemaname || '.' || quote_ident(tablename), 'UPDATE') \
-        AND has_table_privilege(schemaname || '.' || quote_ident(tablename), 'DELETE')))";
+    (SELECT string_agg(name, ', ' ORDER BY name) FROM unnest(ARRAY[TABLES]) AS name \
+        WHERE to_regclass(name) IS NOT NULL AND NOT (USABLE))";
+
+/// Whether writes would fail: standby, read-only, and the tables that are missing or that the role may not use.
+pub(super) static WRITABLE: LazyLock<String> = LazyLock::new(|| {
+    with_tables(
+        "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on', \
+         (SELECT string_agg(name, ', ' ORDER BY name) FROM unnest(ARRAY[TABLES]) AS name \
+             WHERE to_regclass(name) IS NULL OR NOT (USABLE))",
+    )
+});
+
+/// Whether the role may read and write the table `name`.
+const USABLE: &str = "has_table_privilege(to_regclass(name), 'SELECT') AND has_table_privilege(to_regclass(name), 'INSERT') \
+    AND has_table_privilege(to_regclass(name), 'UPDATE') AND has_table_privilege(to_regclass(name), 'DELETE')";
+
+/// A statement with the program's tables in it.
+fn with_tables(sql: &str) -> String {
+    let tables: Vec<String> = transfer::TABLES.iter().map(|table| format!("'{}'", table.name)).collect();
+    sql.replace("TABLES", &tables.join(", ")).replace("USABLE", USABLE)
+}
 
 /// A server as it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,8 +152,7 @@ const POOLED: &str = "a pool in front of the database (PgBouncer, or one of a ho
 
 fn look(config: &Config, encryption: &MakeRustlsConnect) -> Result<ServerState, DbError> {
     let mut first = config.connect(encryption.clone())?;
-    let tables: Vec<String> = transfer::TABLES.iter().map(|table| format!("'{}'", table.name)).collect();
-    let found = row(&mut first, &LOOK.replace("TABLES", &tables.join(", ")))?;
+    let found = row(&mut first, &with_tables(LOOK))?;
     let text = |column: usize| found.get(column).cloned().flatten();
     let is = |column: usize, wanted: &str| text(column).as_deref() == Some(wanted);
     let mut second = config.connect(encryption.clone())?;

@@ -23,13 +23,13 @@ use uuid::Uuid;
 use super::super::value::Value;
 use super::super::{DbError, Tx, migrate};
 use super::Durability;
-use super::scan_queue::{Abandoned, RequestGuard, SCAN_READERS, Scan, ScanQueue};
+use super::scan_queue::{Abandoned, RequestGuard, SCAN_LIMIT, Scan, ScanQueue};
 use crate::permissions::private_file;
 
 /// Connections for look-ups, which take microseconds: a few keep one that waits for the disk from delaying the others.
 const LOOKUP_READERS: usize = 3;
-/// Longest scan. One through a million names takes about a second; who waits longer has mostly gone, and others wait too.
-const SCAN_LIMIT: Duration = Duration::from_secs(10);
+/// Connections for scans. One workspace has at most two of them at a time.
+const SCAN_READERS: usize = 3;
 /// Between two looks at the clock and at whether somebody still waits, in steps of SQLite's machine: some 0.1 ms, and too
 /// seldom to be felt.
 const SCAN_STEPS: i32 = 4096;
@@ -59,7 +59,7 @@ pub struct Sqlite {
 }
 
 /// Ends the readers that scan when the last who could ask is gone.
-struct Scans(Arc<ScanQueue>);
+struct Scans(Arc<ScanQueue<Read>>);
 
 impl Drop for Scans {
     fn drop(&mut self) {
@@ -153,7 +153,7 @@ impl Sqlite {
             spawn("db-reader", path, move || run_reads(&reader, &jobs))?;
         }
         // Made before the threads, so that they end if one of them cannot be started.
-        let scans = Arc::new(Scans(Arc::default()));
+        let scans = Arc::new(Scans(Arc::new(ScanQueue::new(SCAN_READERS))));
         for _ in 0..SCAN_READERS {
             let mut reader = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
             let queue = Arc::clone(&scans.0);
@@ -217,7 +217,7 @@ impl Sqlite {
     {
         let request = RequestGuard::default();
         let (sender, receiver) = oneshot::channel();
-        let run = Box::new(move |connection: &Connection| {
+        let run: Read = Box::new(move |connection| {
             let _ = sender.send(in_snapshot(connection, query));
         });
         self.scans.0.push(Scan { workspace_id, abandoned: Arc::clone(&request.0), run })?;
@@ -294,7 +294,7 @@ fn give_way() {
 }
 
 /// Runs a scan for as long as its request waits for it, and no longer than `limit`.
-fn run_scan(connection: &mut Connection, scan: Scan, limit: Duration) {
+fn run_scan(connection: &mut Connection, scan: Scan<Read>, limit: Duration) {
     let Scan { abandoned, run, .. } = scan;
     if let Err(error) = watch(connection, abandoned, Instant::now() + limit) {
         tracing::error!(%error, "a list or search cannot be given a limit");
@@ -549,8 +549,8 @@ mod tests {
         let mut reader = connect(&directory.path().join("partway.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
         let mut run = |query: fn(&Tx<'_>) -> Result<Option<i64>, DbError>, limit| {
             let (sender, receiver) = mpsc::channel();
-            let work = move |connection: &Connection| sender.send(in_snapshot(connection, query)).unwrap();
-            let scan = Scan { workspace_id: Uuid::nil(), abandoned: Arc::default(), run: Box::new(work) };
+            let work: Read = Box::new(move |connection| sender.send(in_snapshot(connection, query)).unwrap());
+            let scan = Scan { workspace_id: Uuid::nil(), abandoned: Arc::default(), run: work };
             run_scan(&mut reader, scan, limit);
             receiver.recv().unwrap()
         };

@@ -331,9 +331,10 @@ pub(crate) fn db_code(error: &DbError) -> ErrorCode {
         | DbError::Busy
         | DbError::Unavailable(_)
         | DbError::ReadOnly(_)
+        | DbError::Refused(_)
+        | DbError::Forbidden(_)
         | DbError::Stopped => ErrorCode::ServiceUnavailable,
         DbError::NotEmpty
-        | DbError::Forbidden(_)
         | DbError::Unsuitable(_)
         | DbError::Panicked
         | DbError::Corrupt { .. }

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use partway_api::{PartUrl, ResignResponse};
 
-use super::part_url;
+use super::part_urls;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::input::ResignParts;
@@ -39,9 +39,10 @@ pub async fn resign_multipart(
     let ResignParts { parts, ttl_seconds } = ResignParts::read(&body)?;
     let resigned = app.uploads.resign(&identity, &session_id, parts, ttl_seconds).await?;
     let (id, plan, expires_at) = (resigned.session_id, resigned.plan, resigned.expires_at);
-    let urls = resigned.store_urls.unwrap_or_else(|| {
-        resigned.parts.iter().map(|index| part_url(&app.urls, id, &plan, *index, expires_at)).collect()
-    });
+    let urls = match resigned.store_urls {
+        Some(urls) => urls,
+        None => part_urls(&app.urls, id, plan, resigned.parts.clone(), expires_at).await?,
+    };
     let parts = resigned.parts.into_iter().zip(urls).map(|(index, url)| PartUrl { index, url }).collect();
     Ok(Json(ResignResponse { part_size: plan.part_size_bytes(), parts, expire_at: expires_at.unix_seconds() }))
 }

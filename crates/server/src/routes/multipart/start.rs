@@ -6,7 +6,7 @@ use http::{HeaderMap, StatusCode};
 use partway_api::limits::MIN_PART_SIZE_BYTES;
 use partway_api::{Policy, StartResponse};
 
-use super::part_url;
+use super::part_urls;
 use crate::app::App;
 use crate::db::api_keys::KeyKind;
 use crate::error::ApiError;
@@ -59,14 +59,21 @@ pub async fn start_multipart(
         if identity.kind == KeyKind::Public { Some(identity.api_key_id) } else { started.public_key_id };
     let shown_key = public_key_id.map(|id| public_key(&app.secrets.public_keys, id)).unwrap_or_default();
     let hash_kind = app.uploads.hash_kind(started.session.storage).await;
-    Ok((StatusCode::CREATED, Json(response(&app, started, shown_key, hash_kind))))
+    Ok((StatusCode::CREATED, Json(response(&app, started, shown_key, hash_kind).await?)))
 }
 
-fn response(app: &App, started: Started, public_key: String, hash_kind: Option<HashKind>) -> StartResponse {
+async fn response(
+    app: &App,
+    started: Started,
+    public_key: String,
+    hash_kind: Option<HashKind>,
+) -> Result<StartResponse, ApiError> {
     let Started { session, plan, store_urls, .. } = started;
-    let url = |part_index| part_url(&app.urls, session.id, &plan, part_index, session.expires_at);
-    let parts = store_urls.unwrap_or_else(|| (0..plan.parts()).map(url).collect());
-    StartResponse {
+    let parts = match store_urls {
+        Some(urls) => urls,
+        None => part_urls(&app.urls, session.id, plan, (0..plan.parts()).collect(), session.expires_at).await?,
+    };
+    Ok(StartResponse {
         session_id: session.id.to_string(),
         part_size: plan.part_size_bytes(),
         parts,
@@ -82,5 +89,5 @@ fn response(app: &App, started: Started, public_key: String, hash_kind: Option<H
             size: session.size_bytes,
             format: session.mime_type,
         },
-    }
+    })
 }

@@ -20,6 +20,7 @@ use crate::service::folder::Folders;
 use crate::service::upload::{LocalParts, Uploads};
 use crate::service::urls::Urls;
 use crate::service::webhook::Signer;
+use crate::single_node::{self, NotAlone};
 use crate::storage::presign::Presigner;
 use crate::storage::{DiskState, LocalStore, S3Store, StorageError, StorageKind, Stores, WriteGate, filesystem};
 use crate::trust::{self, TrustError};
@@ -116,6 +117,13 @@ pub enum StartError {
          has only its own disk; allowed: storage.kind = \"s3\", or storage.single_node = true when this node is the only one"
     )]
     LocalStorageIsNotShared,
+    /// Another node has local storage with the same database.
+    #[error(
+        "another server with storage.single_node = true and files on its own disk uses the database {0}; allowed: one. Stop it, \
+         or give this one another database; if its machine has died, start this one again {seconds} s after that",
+        seconds = single_node::SECONDS
+    )]
+    NotSingle(String),
     /// Bytes are where the settings do not say.
     #[error(
         "the database has files, open uploads or bytes still to be deleted in {0} storage, which the settings do not have; \
@@ -177,6 +185,14 @@ impl App {
             opened => opened.map_err(db_failed)?,
         };
         let stores = open_stores(&config, &db, &mut data_dir, db_failed).await?;
+        let node = Uuid::new_v4();
+        if let Some(data_dir) = data_dir.as_ref().filter(|_| db.is_shared() && stores.local.is_some()) {
+            single_node::take(&db, data_dir.path(), node).await.map_err(|error| match error {
+                NotAlone::Taken => StartError::NotSingle(location.to_string()),
+                NotAlone::Db(source) => db_failed(source),
+                NotAlone::Io(source) => DataDirError::Unusable { path: data_dir.path().to_owned(), source }.into(),
+            })?;
+        }
         let local = match &data_dir {
             Some(data_dir) if stores.local.is_some() => {
                 let trust = trust::settle(&db, data_dir).await.map_err(|error| match error {
@@ -204,7 +220,6 @@ impl App {
         let files = Files::new(db.clone(), events.clone(), uploads.garbage_bell(), grace_seconds);
         let folders = Folders::new(db.clone(), uploads.garbage_bell());
         let rate_limits = RateLimits::new(&config.limits);
-        let node = Uuid::new_v4();
         let inner = Inner {
             config,
             node,

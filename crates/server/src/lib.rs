@@ -32,6 +32,7 @@ mod routes;
 pub mod runtime;
 mod send_room;
 pub mod service;
+mod single_node;
 mod sockets;
 pub mod storage;
 mod trust;
@@ -75,6 +76,10 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) {
     let (presigner, signer) = (app.urls.presigner().clone(), app.signer.clone());
     let follower = jobs::SecretsFollower { db: app.db.clone(), presigner, signer };
     let following = tokio::spawn(follower.run(stop_jobs.clone()));
+    let is_single = app.db.is_shared() && app.stores.local.is_some();
+    // Until the last job has ended.
+    let stop_holding = CancellationToken::new();
+    let holding = is_single.then(|| tokio::spawn(single_node::hold(app.db.clone(), app.node, stop_holding.clone())));
     http_server::serve(listener, router::router(&app), router::overloaded(), &app.config.http, stop).await;
     stop_jobs.cancel();
     for ended in [cleaning.await, telling.await, verifying.await, revoking.await, following.await] {
@@ -86,5 +91,9 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) {
         && let Err(error) = trust::settle(&app.db, data_dir).await
     {
         tracing::warn!(error = %error::chain(&error), "the next start will verify the parts of open sessions");
+    }
+    stop_holding.cancel();
+    if let Some(Err(error)) = futures_util::future::OptionFuture::from(holding).await {
+        tracing::error!(%error, "a job ended badly");
     }
 }

@@ -17,6 +17,15 @@ pub fn take(tx: &Tx<'_>, name: &str, holder: Uuid, seconds: u64) -> Result<bool,
     Ok(changed == 1)
 }
 
+/// Gives the lease of a holder that has ended to another, if it has it.
+pub fn hand_over(tx: &Tx<'_>, name: &str, from: Uuid, to: Uuid) -> Result<(), DbError> {
+    tx.execute(
+        "UPDATE leases SET holder = ?3 WHERE name = ?1 AND holder = ?2",
+        &[&name, &from.to_string(), &to.to_string()],
+    )?;
+    Ok(())
+}
+
 /// Gives the lease up, so that another node need not wait until it runs out.
 pub fn give_up(tx: &Tx<'_>, name: &str, holder: Uuid) -> Result<(), DbError> {
     tx.execute("DELETE FROM leases WHERE name = ?1 AND holder = ?2", &[&name, &holder.to_string()])?;

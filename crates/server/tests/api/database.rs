@@ -147,6 +147,72 @@ async fn a_server_that_was_demoted_is_left_and_the_promoted_one_found() {
     assert!(statuses.iter().all(|status| *status == 201), "{statuses:?}");
 }
 
+/// A server that asks the role `app` for a password and lets everybody else in; a database of that role, and its URL with the
+/// password and as the superuser.
+fn with_role() -> (Postgres, String, String) {
+    let server = Postgres::start();
+    let superuser = server.create_database();
+    let (_, name) = superuser.rsplit_once('/').unwrap();
+    server.sql("CREATE ROLE app LOGIN PASSWORD 'hunter2'");
+    server.sql(&format!("ALTER DATABASE {name} OWNER TO app"));
+    Database::Postgres(superuser.clone()).execute(
+        "COPY (VALUES ('host all app 127.0.0.1/32 scram-sha-256'), ('host all all 127.0.0.1/32 trust')) \
+         TO PROGRAM 'cat > pg_hba.conf'",
+    );
+    server.sql("SELECT pg_reload_conf()");
+    let url = superuser.replace("partway@", "app:hunter2@");
+    (server, url, superuser)
+}
+
+#[tokio::test]
+async fn a_role_password_database_or_right_that_is_taken_away_while_the_server_runs_is_a_503_and_comes_back() {
+    let (server, url, superuser) = with_role();
+    let mut app = TestApp::start_on(ON_POSTGRES, |config| config.database.url = Some(DatabaseUrl(url.clone()))).await;
+    app.database = Database::Postgres(superuser.clone());
+    let (_, name) = superuser.rsplit_once('/').unwrap();
+    let kick = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'";
+    until(&app, "it takes uploads", (201, 200)).await;
+    let close = format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false");
+    let open = format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true");
+    let (rename, back) =
+        (format!("ALTER DATABASE {name} RENAME TO gone"), format!("ALTER DATABASE gone RENAME TO {name}"));
+    let revoke = format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC, app");
+    let grant = format!("GRANT ALL ON DATABASE {name} TO PUBLIC, app");
+    for (what, faults, mending) in [
+        ("the password", vec!["ALTER ROLE app PASSWORD 'other'", kick], vec!["ALTER ROLE app PASSWORD 'hunter2'"]),
+        ("the role", vec!["ALTER ROLE app NOLOGIN", kick], vec!["ALTER ROLE app LOGIN"]),
+        ("the database", vec![&*close, kick], vec![&*open]),
+        ("the name", vec![&*close, kick, &*rename], vec![&*back, &*open]),
+        ("the right to connect", vec![&*revoke, kick], vec![&*grant]),
+    ] {
+        faults.iter().for_each(|statement| server.sql(statement));
+        until(&app, &format!("{what} is missed"), (503, 503)).await;
+        mending.iter().for_each(|statement| server.sql(statement));
+        until(&app, &format!("{what} is back"), (201, 200)).await;
+    }
+    for (fault, mending) in [
+        ("REVOKE INSERT ON sessions FROM app", "GRANT INSERT ON sessions TO app"),
+        ("ALTER TABLE sessions RENAME TO hidden", "ALTER TABLE hidden RENAME TO sessions"),
+        ("ALTER SCHEMA public RENAME TO hidden", "ALTER SCHEMA hidden RENAME TO public"),
+    ] {
+        app.sql(fault);
+        until(&app, fault, (503, 503)).await;
+        app.sql(mending);
+        until(&app, mending, (201, 200)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_password_that_was_changed_leaves_the_connections_that_are_there() {
+    let (server, url, superuser) = with_role();
+    let mut app = TestApp::start_on(ON_POSTGRES, |config| config.database.url = Some(DatabaseUrl(url))).await;
+    app.database = Database::Postgres(superuser);
+    assert_eq!(writes_and_ready(&app).await, (201, 200));
+    server.sql("ALTER ROLE app PASSWORD 'other'");
+    let statuses = starts(&app, 100).await;
+    assert!(statuses.iter().all(|status| *status == 201), "{statuses:?}");
+}
+
 #[tokio::test]
 async fn a_pool_by_session_works_however_small_and_one_by_transaction_or_statement_is_refused_in_words() {
     for mode in ["transaction", "statement"] {
@@ -175,6 +241,44 @@ async fn a_pool_by_session_works_however_small_and_one_by_transaction_or_stateme
     let pool = PgBouncer::start(postgres(), "session", 1);
     let refused = open(pool.url(&postgres().create_database())).await.err().unwrap();
     assert!(refused.contains("has none left") && refused.contains("database.max_connections (4)"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_second_server_with_its_own_disk_is_refused_until_the_first_has_gone() {
+    let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut first = partway_server::Config::with_data_dir(ours.path());
+    first.storage.reserve = false;
+    let database = ON_POSTGRES.configure(&mut first, ours.path());
+    let mut second = first.clone();
+    second.storage.data_dir = theirs.path().to_owned();
+    let open = async |config: &partway_server::Config| {
+        let opened = partway_server::App::open(config.clone(), "127.0.0.1:1".parse().unwrap()).await;
+        opened.map(|(app, _)| app).map_err(|error| partway_server::error_chain(&error))
+    };
+    let is_refused = |opened: Result<partway_server::App, String>| {
+        let refused = opened.err().unwrap();
+        assert!(refused.contains("storage.single_node = true") && refused.contains("30 s"), "{refused}");
+    };
+    let leases = || database.number("SELECT count(*) FROM leases WHERE name = 'single node'");
+
+    let serving = open(&first).await.unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let running = tokio::spawn(partway_server::run(serving, listener, stop.clone()));
+    is_refused(open(&second).await);
+    stop.cancel();
+    running.await.unwrap();
+    assert_eq!(leases(), 0, "an orderly stop gives it up");
+
+    // A process that ends without a word leaves its lease behind: it keeps others out until it runs out, and nobody who starts
+    // again on the same directory.
+    drop(open(&second).await.unwrap());
+    assert_eq!(leases(), 1);
+    is_refused(open(&first).await);
+    drop(open(&second).await.unwrap());
+    database.execute("UPDATE leases SET expires_at = 0 WHERE name = 'single node'");
+    drop(open(&first).await.unwrap());
+    is_refused(open(&second).await);
 }
 
 #[tokio::test]

@@ -1,0 +1,93 @@
+//! Keeps a second server with files on its own disk off a PostgreSQL database: each would take the other's files for lost, and
+//! free bytes that only the other has.
+//!
+//! Invariants: one process holds the lease [`NAME`] while it serves local storage with a shared database. A server that starts
+//! again on the same data directory, whose lock it has, takes over from its former process at once; one on another directory
+//! has to wait until the lease was given up or ran out. A process that finds the lease taken by another ends at once.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::db::{Db, DbError, Durability, leases};
+use crate::permissions::private_file;
+
+/// The lease.
+const NAME: &str = "single node";
+/// How long after its last sign of life a server keeps others out.
+pub(crate) const SECONDS: u64 = 30;
+/// Between two signs of life. Two may fail.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// Why local storage could not be served.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotAlone {
+    /// Another server does.
+    #[error("another server holds the lease")]
+    Taken,
+    /// The database failed.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// The data directory failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Takes the database for the server of `data_dir`, whose lock the caller has.
+pub(crate) async fn take(db: &Db, data_dir: &Path, node: Uuid) -> Result<(), NotAlone> {
+    let file = file_in(data_dir);
+    let former = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok());
+    let taken = db.write(Durability::PowerLoss, move |tx| {
+        if let Some(former) = former {
+            leases::hand_over(tx, NAME, former, node)?;
+        }
+        leases::take(tx, NAME, node, SECONDS)
+    });
+    if !taken.await? {
+        return Err(NotAlone::Taken);
+    }
+    // A crash in between has the next start wait for the lease.
+    Ok(write(&file, node)?)
+}
+
+fn file_in(data_dir: &Path) -> PathBuf {
+    data_dir.join("node")
+}
+
+/// Whole or not at all.
+fn write(file: &Path, node: Uuid) -> io::Result<()> {
+    let new = file.with_extension("new");
+    let mut writing = private_file().write(true).create(true).truncate(true).open(&new)?;
+    writeln!(writing, "{node}")?;
+    writing.sync_all()?;
+    std::fs::rename(new, file)
+}
+
+/// Renews the lease until `stop`, and gives it up then.
+pub(crate) async fn hold(db: Db, node: Uuid, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = tokio::time::sleep(INTERVAL) => {}
+        }
+        match db.write(Durability::Process, move |tx| leases::take(tx, NAME, node, SECONDS)).await {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::error!(
+                    "another server with storage.single_node has taken the database, as after a copy of this one's data \
+                     directory; this one ends at once"
+                );
+                std::process::exit(1);
+            }
+            // Requests fail as well, and say why.
+            Err(error) => tracing::debug!(error = crate::error_chain(&error), "the lease could not be renewed"),
+        }
+    }
+    if let Err(error) = db.write(Durability::Process, move |tx| leases::give_up(tx, NAME, node)).await {
+        let error = crate::error_chain(&error);
+        tracing::warn!(error, "a server on another data directory can start in {SECONDS} s");
+    }
+}

@@ -19,6 +19,7 @@ mod folders;
 mod forgetting;
 mod fsck;
 mod generated_docs;
+mod held_connection;
 mod idempotency;
 mod integrity;
 mod limits;

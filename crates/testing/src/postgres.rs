@@ -122,8 +122,12 @@ impl Postgres {
 
     /// Runs a statement, in a database that is there from the beginning.
     pub fn sql(&self, statement: &str) {
-        let url = self.url("postgres");
-        self.run("psql", |command| command.args(["--no-psqlrc", "--quiet", "--dbname", &url, "--command", statement]));
+        self.sql_in(&self.url("postgres"), statement);
+    }
+
+    /// Runs a statement in a database.
+    pub fn sql_in(&self, url: &str, statement: &str) {
+        self.run("psql", |command| command.args(["--no-psqlrc", "--quiet", "--dbname", url, "--command", statement]));
     }
 
     fn run(&self, name: &str, arguments: impl FnOnce(&mut Command) -> &mut Command) {

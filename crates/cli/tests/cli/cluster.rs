@@ -357,7 +357,9 @@ fn secrets_come_from_files_and_are_never_shown() {
     let output = command(&data_dir, &with(&settings, "PARTWAY_DATABASE_URL", "mysql://u:hidden@h/d"), &["doctor"]);
     let said = text(&output.stderr);
     assert!(
-        said.contains("database.url is not shown") && said.contains("postgres://") && !said.contains("hidden"),
+        said.contains("database.url (from PARTWAY_DATABASE_URL) is not a URL such as")
+            && said.contains("postgres://")
+            && !said.contains("hidden"),
         "{said}"
     );
     let missing = command(&data_dir, &vec![("PARTWAY_STORAGE_KIND", "s3".to_owned())], &["doctor"]);

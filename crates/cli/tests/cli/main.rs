@@ -4,6 +4,7 @@
 mod backup;
 mod cluster;
 mod crash;
+mod databases;
 mod exposure;
 mod fake;
 mod files;

@@ -96,6 +96,10 @@ impl<T: Setting> Setting for Option<T> {
     fn parse(text: &str) -> Option<Self> {
         if text.is_empty() { Some(None) } else { T::parse(text).map(Some) }
     }
+
+    fn problem(text: &str) -> Option<String> {
+        T::problem(text)
+    }
 }
 
 impl Setting for SocketAddr {

@@ -9,9 +9,9 @@ use std::time::Duration;
 use partway_server::config::DatabaseUrl;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::app::{MIB, TestApp};
+use crate::app::{MIB, Session, TestApp};
 use crate::services::Services;
 
 /// Passes bytes between the server and PostgreSQL, and holds the first connection on which something is sent.
@@ -22,8 +22,8 @@ struct Holding {
 }
 
 struct State {
-    /// What is looked for in a message to the database. Nothing is held while it is empty.
-    needle: Mutex<String>,
+    /// What is looked for in a message to the database, and whether in writes alone. Nothing is held while it is empty.
+    needle: Mutex<(String, bool)>,
     is_let_go: Mutex<bool>,
     let_go: Condvar,
     events: mpsc::Sender<Event>,
@@ -59,9 +59,9 @@ impl Holding {
         Self { address, state, events }
     }
 
-    /// Holds the next connection on which this is sent within a write.
-    fn hold(&self, needle: &str) {
-        *self.state.needle.lock().unwrap() = needle.to_owned();
+    /// Holds the next connection on which this is sent, within a write or anywhere.
+    fn hold(&self, needle: &str, in_writes_alone: bool) {
+        *self.state.needle.lock().unwrap() = (needle.to_owned(), in_writes_alone);
     }
 
     /// The next event. It has a minute, which a loaded machine may need.
@@ -78,9 +78,12 @@ impl Holding {
 }
 
 impl State {
-    fn is_to_be_held(&self, message: &[u8]) -> bool {
-        let mut needle = self.needle.lock().unwrap();
-        let is_found = !needle.is_empty() && message.windows(needle.len()).any(|found| found == needle.as_bytes());
+    fn is_to_be_held(&self, message: &[u8], is_writing: bool) -> bool {
+        let mut looked_for = self.needle.lock().unwrap();
+        let (needle, in_writes_alone) = &mut *looked_for;
+        let is_found = (is_writing || !*in_writes_alone)
+            && !needle.is_empty()
+            && message.windows(needle.len()).any(|found| found == needle.as_bytes());
         if is_found {
             needle.clear();
         }
@@ -94,7 +97,7 @@ impl State {
             let has = |text: &str| message.windows(text.len()).any(|found| found == text.as_bytes());
             let is_end = has("COMMIT") || has("ROLLBACK");
             is_writing = has("BEGIN ISOLATION LEVEL READ COMMITTED") || is_writing && !is_end;
-            if !is_held && is_writing && self.is_to_be_held(message) {
+            if !is_held && self.is_to_be_held(message, is_writing) {
                 is_held = true;
                 self.events.send(Event::Held).unwrap();
                 let held = self.is_let_go.lock().unwrap();
@@ -123,10 +126,10 @@ impl State {
     }
 }
 
-#[tokio::test]
-async fn a_late_job_of_a_request_that_has_gone_takes_nothing_from_the_one_that_came_after_it() {
+/// A server that reaches its database through this.
+async fn start() -> (TestApp, Holding) {
     let mut holding = None;
-    let mut app = TestApp::start_on(Services { postgres: true, s3: false }, |config| {
+    let app = TestApp::start_on(Services { postgres: true, s3: false }, |config| {
         let url = config.database.url.clone().unwrap().0;
         let (_, rest) = url.split_once('@').unwrap();
         let (address, name) = rest.split_once('/').unwrap();
@@ -134,17 +137,48 @@ async fn a_late_job_of_a_request_that_has_gone_takes_nothing_from_the_one_that_c
         config.database.url = Some(DatabaseUrl(format!("postgres://partway@{through}/{name}")));
     })
     .await;
-    let holding = holding.unwrap();
+    (app, holding.unwrap())
+}
+
+/// A request for the first part of a session that has sent its head and not all of its body.
+async fn begin_part(app: &TestApp, session: &Session) -> tokio::net::TcpStream {
+    let mut connection = tokio::net::TcpStream::connect(app.address).await.unwrap();
+    let head = format!("PUT {} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {MIB}\r\n\r\n", session.part_path(0));
+    connection.write_all(head.as_bytes()).await.unwrap();
+    connection.write_all(&[1; 1000]).await.unwrap();
+    connection
+}
+
+#[tokio::test]
+async fn a_request_that_was_held_up_takes_nothing_from_the_one_that_came_after_it() {
+    let (app, holding) = start().await;
+    let second = vec![2; MIB as usize];
+    let session = app.upload(MIB, json!({})).await;
+    // Whether its key is good is asked first.
+    holding.hold(session.id(), false);
+    let mut first = begin_part(&app, &session).await;
+    let (event, holding) = holding.event().await;
+    assert_eq!(event, Event::Held);
+    assert_eq!(app.put(session.part_url(0), &second).await.status(), 200);
+    holding.let_go();
+    let mut answer = vec![0; 12];
+    first.read_exact(&mut answer).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 400");
+    assert_eq!(app.count("parts"), 1);
+    let record: Value = session.complete(&app).await.json().await.unwrap();
+    app.assert_bytes(&record, &second).await;
+}
+
+#[tokio::test]
+async fn a_late_job_of_a_request_that_has_gone_takes_nothing_from_the_one_that_came_after_it() {
+    let (mut app, holding) = start().await;
     let (first, second) = (vec![1; MIB as usize], vec![2; MIB as usize]);
     let session = app.upload(MIB, json!({})).await;
     assert_eq!(app.put(session.part_url(0), &first).await.status(), 200);
 
     // Before the part's bytes are overwritten its record goes, by a job whose connection stands still.
-    holding.hold(session.id());
-    let mut cut = tokio::net::TcpStream::connect(app.address).await.unwrap();
-    let head = format!("PUT {} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {MIB}\r\n\r\n", session.part_path(0));
-    cut.write_all(head.as_bytes()).await.unwrap();
-    cut.write_all(&first[..1000]).await.unwrap();
+    holding.hold(session.id(), true);
+    let cut = begin_part(&app, &session).await;
     let (event, holding) = holding.event().await;
     assert_eq!(event, Event::Held);
     drop(cut);

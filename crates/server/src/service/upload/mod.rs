@@ -59,7 +59,7 @@ use crate::outgoing::{Outgoing, Reachability};
 use crate::service::event::Events;
 use crate::service::key::Identity;
 use crate::storage::{DiskState, PartDigests, StorageError, StorageKind, Stores, WriteGate};
-use local::LocalUploads;
+use local::{Arrival, LocalUploads};
 pub use passing::Turn;
 use passing::{Passing, UnderWay};
 use room::Records;
@@ -235,8 +235,10 @@ impl Uploads {
         digests: PartDigests,
         body: impl Stream<Item = Result<Bytes, BodyError>>,
     ) -> Result<String, UploadError> {
+        // Before anything is waited for: a request that is held up must not take the turn of one that came after it.
+        let arrival = Arrival::now();
         self.check_key_of(session_id).await?;
-        self.local()?.receive_part(session_id, part_index, digests, body).await
+        self.local()?.receive_part(session_id, part_index, arrival, digests, body).await
     }
 
     /// Closes sessions of local storage that rest.

@@ -1,7 +1,8 @@
 //! A session while it takes parts: its open blob, which parts are there, and who is sending which.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use partway_api::PartPlan;
@@ -66,6 +67,21 @@ struct Part {
     subtrees: Option<Box<[u8]>>,
     /// Whether the database may have a record, which must go before the bytes are touched.
     maybe_recorded: bool,
+    /// The latest request that took its turn.
+    latest: Option<Arrival>,
+}
+
+/// When a request for a part came, among all of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in super::super) struct Arrival(NonZeroU64);
+
+impl Arrival {
+    /// Later than all before.
+    pub(in super::super) fn now() -> Self {
+        static ARRIVED: AtomicU64 = AtomicU64::new(1);
+        let number = ARRIVED.fetch_add(1, Ordering::Relaxed);
+        Self(NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN))
+    }
 }
 
 /// One part's turn: who holds the lock may write; who came last may cancel.
@@ -109,7 +125,7 @@ impl LiveSession {
         let mut parts = vec![Part::default(); plan.parts() as usize];
         for (index, subtrees) in recorded {
             if let Some(part) = parts.get_mut(index as usize) {
-                *part = Part { subtrees: Some(subtrees.into()), maybe_recorded: true };
+                *part = Part { subtrees: Some(subtrees.into()), maybe_recorded: true, latest: None };
             }
         }
         let expires_at = session.expires_at;
@@ -131,13 +147,20 @@ impl LiveSession {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the turn of a part. An earlier request for it is told to end, and is waited for.
-    pub(super) async fn take_turn(&self, part_index: u32) -> Result<PartLease, UploadError> {
+    /// Takes the turn of a part. An earlier request for it is told to end, and is waited for; one that came earlier and was held
+    /// up until now is refused, because what the later one sent counts.
+    pub(super) async fn take_turn(&self, part_index: u32, arrival: Arrival) -> Result<PartLease, UploadError> {
         let superseded = CancellationToken::new();
         let lock = {
             let mut table = self.table();
             if let Phase::Ended(status) = table.phase {
                 return Err(UploadError::ended(self.session.id, status));
+            }
+            if let Some(part) = table.parts.get_mut(part_index as usize) {
+                if part.latest.is_some_and(|latest| latest > arrival) {
+                    return Err(UploadError::Superseded(part_index));
+                }
+                part.latest = Some(arrival);
             }
             if table.turns.len() > IDLE_TURNS {
                 // Locks are only cloned under this table's lock, so a count of one cannot grow meanwhile.

@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use uuid::Uuid;
 
-pub(super) use live::LiveSession;
+pub(super) use live::{Arrival, LiveSession};
 pub use receive::BodyError;
 pub(super) use whole::Announced;
 

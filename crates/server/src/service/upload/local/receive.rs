@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use uuid::Uuid;
 
-use super::live::{BegunPart, LiveSession};
+use super::live::{Arrival, BegunPart, LiveSession};
 use super::{Found, LocalUploads, UploadError, blocking, to_its_end};
 use crate::db::sessions::Status;
 use crate::db::{Durability, parts, sessions};
@@ -55,6 +55,7 @@ impl LocalUploads {
         &self,
         session_id: Uuid,
         part_index: u32,
+        arrival: Arrival,
         digests: PartDigests,
         body: impl Stream<Item = Result<Bytes, BodyError>>,
     ) -> Result<String, UploadError> {
@@ -63,7 +64,7 @@ impl LocalUploads {
             Some(Found::Ended(session)) => return Err(UploadError::ended(session_id, session.status)),
             Some(Found::InStore(_)) | None => return Err(UploadError::SessionNotFound(session_id.to_string())),
         };
-        let lease = live.take_turn(part_index).await?;
+        let lease = live.take_turn(part_index, arrival).await?;
         tokio::select! {
             biased;
             () = lease.superseded.cancelled() => Err(live.cancelled(part_index)),

@@ -96,6 +96,8 @@ fn the_doctor_tells_roles_that_may_not_enough() {
     let (guest, guests) = with_role(&url, "");
     assert_found(&guests, "problem", &["may not read and write all tables", "api_keys", "sessions"]);
     postgres().sql_in(&url, &format!("GRANT ALL ON ALL TABLES IN SCHEMA public TO {guest}"));
+    assert_found(&guests, "problem", &["may not create tables in the schema public"]);
+    postgres().sql_in(&url, &format!("GRANT CREATE ON SCHEMA public TO {guest}"));
     assert_found(&guests, "warning", &["tables belong to another role", "files"]);
     postgres().sql_in(&url, &format!("REVOKE DELETE ON garbage FROM {guest}"));
     assert_found(&guests, "problem", &["may not read and write all tables: garbage"]);

@@ -226,6 +226,9 @@ async fn a_list_in_postgresql_whose_client_goes_away_is_cancelled_on_the_server_
         assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
         speed_up(&app);
         assert_eq!(app.look(FOLDERS).await["folders"], serde_json::json!([]));
+        // Before its database and its directory go.
+        app.stop.cancel();
+        app.running.take().unwrap().await.unwrap();
     }
 }
 

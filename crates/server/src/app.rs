@@ -217,8 +217,9 @@ impl App {
         let events = Events::new(Arc::clone(&urls));
         let uploads = Uploads::new(db.clone(), &stores, local, events.clone(), outgoing.clone(), &config);
         let grace_seconds = config.storage.url_lifetime.0.as_secs();
-        let files = Files::new(db.clone(), events.clone(), uploads.garbage_bell(), grace_seconds);
-        let folders = Folders::new(db.clone(), uploads.garbage_bell());
+        let most_folders = config.limits.workspace_folders.0;
+        let files = Files::new(db.clone(), events.clone(), uploads.garbage_bell(), grace_seconds, most_folders);
+        let folders = Folders::new(db.clone(), uploads.garbage_bell(), most_folders);
         let rate_limits = RateLimits::new(&config.limits);
         let inner = Inner {
             config,

@@ -58,6 +58,7 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) {
         files: app.files.clone(),
         sweep_interval: app.config.storage.sweep_interval.0,
         forget_sessions: app.config.limits.forget_sessions.0,
+        event_bounds: jobs::EventBounds::new(&app.config.webhooks),
     };
     let stop_jobs = CancellationToken::new();
     let cleaning = tokio::spawn(cleaner.run(stop_jobs.clone()));

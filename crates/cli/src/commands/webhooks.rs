@@ -22,7 +22,8 @@ use crate::{Failure, output, table};
 pub(crate) enum WebhooksCommand {
     /// Have events of a workspace sent to a URL. Prints the secret that signs them.
     Add(AddArgs),
-    /// List all webhooks, how many events wait for each, and why they do.
+    /// List all webhooks: how many events wait for each and why they do, were given up, and were forgotten because too many of these
+    /// were kept.
     List(OutputArgs),
     /// Remove a webhook, and what it was still to be sent.
     Remove(RemoveArgs),
@@ -172,35 +173,39 @@ fn add(args: AddArgs) -> Result<(), Failure> {
 }
 
 fn list(args: &OutputArgs) -> Result<(), Failure> {
-    let (webhooks, states) =
-        read(&args.store.config()?, |tx| Ok((webhooks::list_all(tx)?, deliveries::states_by_webhook(tx)?)))?;
+    let (webhooks, states, forgotten_of_uploads) = read(&args.store.config()?, |tx| {
+        Ok((webhooks::list_all(tx)?, deliveries::states_by_webhook(tx)?, deliveries::forgotten_of_uploads(tx)?))
+    })?;
     let state_of =
         |id| states.iter().find(|state| state.webhook_id == id).cloned().unwrap_or_else(|| WebhookState::quiet(id));
     if args.json {
-        for Webhook { id, workspace_id, url, events, created_at } in &webhooks {
+        for Webhook { id, workspace_id, url, events, created_at, events_forgotten } in &webhooks {
             let WebhookState { waiting, dead, last_error, .. } = state_of(Some(*id));
             output::json(
                 &json!({"id": id.to_string(), "workspace_id": workspace_id.to_string(), "url": url, "events": events,
-                       "created_at": created_at.to_iso8601(), "waiting": waiting, "dead": dead, "last_error": last_error}),
+                       "created_at": created_at.to_iso8601(), "waiting": waiting, "dead": dead,
+                       "forgotten": events_forgotten, "last_error": last_error}),
             )?;
         }
         return Ok(());
     }
-    let row = |id: String, url: String, events: String, state: WebhookState| {
+    let row = |id: String, url: String, events: String, state: WebhookState, forgotten: u64| {
         let error = state.last_error.unwrap_or_else(|| "-".to_owned());
-        [id, url, events, state.waiting.to_string(), state.dead.to_string(), error]
+        [id, url, events, state.waiting.to_string(), state.dead.to_string(), forgotten.to_string(), error]
     };
     let mut rows: Vec<_> = webhooks
         .iter()
         .map(|webhook| {
-            row(webhook.id.to_string(), webhook.url.clone(), webhook.events.join(","), state_of(Some(webhook.id)))
+            let state = state_of(Some(webhook.id));
+            let (id, events) = (webhook.id.to_string(), webhook.events.join(","));
+            row(id, webhook.url.clone(), events, state, webhook.events_forgotten)
         })
         .collect();
     let of_uploads = state_of(None);
-    if of_uploads.waiting + of_uploads.dead > 0 {
-        rows.push(row("-".into(), "(named by uploads)".into(), "-".into(), of_uploads));
+    if of_uploads.waiting + of_uploads.dead + forgotten_of_uploads > 0 {
+        rows.push(row("-".into(), "(named by uploads)".into(), "-".into(), of_uploads, forgotten_of_uploads));
     }
-    Ok(table::print(["ID", "URL", "EVENTS", "WAITING", "DEAD", "LAST ERROR"], &rows)?)
+    Ok(table::print(["ID", "URL", "EVENTS", "WAITING", "DEAD", "FORGOTTEN", "LAST ERROR"], &rows)?)
 }
 
 fn remove(args: &RemoveArgs) -> Result<(), Failure> {

@@ -72,7 +72,8 @@ fn the_reason_why_a_webhook_is_not_told_is_listed_and_its_secret_is_in_no_log() 
     };
     add("http://127.0.0.1:1/hook/sesame?token=sesame");
     add("http://nowhere.example/hook/sesame?token=sesame");
-    assert_eq!(json(&data_dir, &["list"])[0]["last_error"], Value::Null);
+    let fresh = json(&data_dir, &["list"]);
+    assert_eq!((&fresh[0]["last_error"], &fresh[0]["forgotten"]), (&Value::Null, &Value::from(0)));
     let form = ["-F", "file=@Cargo.toml", "-F", "file_name=a.toml"];
     let (url, key) = (format!("{}/api/v1/uploads", server.url), format!("x-api-key: {}", server.private_key()));
     assert_eq!(curl(&[&[url.as_str(), "-H", &key][..], &form].concat()).0, 201);
@@ -87,7 +88,7 @@ fn the_reason_why_a_webhook_is_not_told_is_listed_and_its_secret_is_in_no_log() 
     let errors: Vec<_> = listed.iter().map(|webhook| webhook["last_error"].as_str().unwrap_or_default()).collect();
     assert!(errors[0].contains("refused") && !errors[1].is_empty(), "{errors:?}");
     let shown = text(&webhooks(&data_dir, &["list"]).stdout);
-    assert!(shown.contains("LAST ERROR") && shown.contains("refused"), "{shown}");
+    assert!(shown.contains("FORGOTTEN  LAST ERROR") && shown.contains("refused"), "{shown}");
     let log = server.log();
     assert!(log.contains("http://127.0.0.1:1") && log.contains("http://nowhere.example"), "{log}");
     assert!(!log.contains("sesame") && !errors.concat().contains("sesame"), "{log}");

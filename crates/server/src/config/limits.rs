@@ -18,6 +18,8 @@ section! {
         workspace_storage: Option<Bytes> = "limits.workspace_storage_bytes", "";
         #[doc = "Most open upload sessions of a workspace. Empty: no limit."]
         open_sessions: Option<Count> = "limits.open_sessions", "";
+        #[doc = "Most folders of a workspace, whoever makes them (default 1000000: their records take less than 1 GB)."]
+        workspace_folders: Count = "limits.workspace_folders", "1000000";
         #[doc = "Most requests in a second with one API key; twice as many at once are let through. Sending parts of a session never counts. Each node counts its own. Empty: no limit."]
         requests_per_key: Option<Count> = "limits.requests_per_key_per_second", "";
         #[doc = "Most requests in a second from one address (of IPv6: one /64), with a key or without; twice as many at once are let through. Sending parts and fetching files never counts. Each node counts its own. Empty: no limit."]
@@ -58,6 +60,7 @@ impl LimitSettings {
             keep_free_percent: u64::from(self.public_keep_free.0),
             session_age_seconds: self.public_session_age.0,
             key_folders: self.public_key_folders.0,
+            workspace_folders: self.workspace_folders.0,
         }
     }
 

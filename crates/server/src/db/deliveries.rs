@@ -1,10 +1,12 @@
 //! The outbox: events that somebody is still to be told of.
 //!
-//! Invariant: a row comes in the transaction of what it tells of, and goes only when its receiver has confirmed it. Rows of
-//! one subject for one receiver are due one after the other, in the order of their sequence.
+//! Invariant: a row comes in the transaction of what it tells of, and goes only when its receiver has confirmed it, or when it was
+//! given up and so many younger ones, or so much time, have come after it. Rows of one subject for one receiver are due one after the
+//! other, in the order of their sequence.
 
 use uuid::Uuid;
 
+use super::sql::Sql;
 use super::value::Row;
 use super::{DbError, Timestamp, Tx, columns};
 
@@ -176,7 +178,8 @@ pub fn put_off(tx: &Tx<'_>, delivery: &Delivery, error: &str, pause_seconds: Opt
         )?;
     }
     tx.execute(
-        "UPDATE deliveries SET attempts = attempts + 1, last_error = ?2, next_attempt_at = ?3, dead_at = ?4 WHERE id = ?1",
+        "UPDATE deliveries SET attempts = attempts + 1, last_error = ?2, next_attempt_at = ?3, dead_at = ?4 \
+         WHERE id = ?1 AND dead_at IS NULL",
         &[
             &id.to_string(),
             &error,
@@ -185,6 +188,110 @@ pub fn put_off(tx: &Tx<'_>, delivery: &Delivery, error: &str, pause_seconds: Opt
         ],
     )?;
     Ok(())
+}
+
+/// Whom events wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ReceiverId {
+    /// The workspace.
+    pub workspace_id: Uuid,
+    /// One of its webhooks; none for URLs that came with uploads.
+    pub webhook_id: Option<Uuid>,
+    /// The key of these uploads.
+    pub api_key_id: Option<Uuid>,
+}
+
+/// Receivers for which more than `most` events wait, and how many do. Reads an index of all that wait.
+pub fn list_crowded(tx: &Tx<'_>, most: u64) -> Result<Vec<(ReceiverId, u64)>, DbError> {
+    tx.all(
+        "SELECT workspace_id, webhook_id, api_key_id, count(*) FROM deliveries WHERE dead_at IS NULL \
+         GROUP BY workspace_id, webhook_id, api_key_id HAVING count(*) > ?1",
+        &[&columns::size_to_sql(most)],
+        |row| {
+            let id = |column| row.get::<Option<String>>(column)?.map(|_| columns::uuid(TABLE, row, column)).transpose();
+            let receiver =
+                ReceiverId { workspace_id: columns::uuid(TABLE, row, 0)?, webhook_id: id(1)?, api_key_id: id(2)? };
+            Ok((receiver, columns::size(TABLE, row, 3)?))
+        },
+    )
+}
+
+/// Gives up at most `limit` of the events that wait for a receiver behind its youngest `most`. How many these are.
+pub fn give_up_behind(
+    tx: &Tx<'_>,
+    receiver: ReceiverId,
+    most: u64,
+    limit: u32,
+    reason: &str,
+) -> Result<usize, DbError> {
+    let ReceiverId { workspace_id, webhook_id, api_key_id } = receiver;
+    let mut sql = Sql::default();
+    sql.push("UPDATE deliveries SET dead_at = ?, last_error = coalesce(last_error, ?)", &[&tx.now()?, &reason]).push(
+        " WHERE id IN (SELECT id FROM deliveries WHERE dead_at IS NULL AND workspace_id = ?",
+        &[&workspace_id.to_string()],
+    );
+    match webhook_id {
+        Some(id) => sql.push(" AND webhook_id = ?", &[&id.to_string()]),
+        None => sql.push(" AND webhook_id IS NULL", &[]),
+    };
+    match api_key_id {
+        Some(id) => sql.push(" AND api_key_id = ?", &[&id.to_string()]),
+        None => sql.push(" AND api_key_id IS NULL", &[]),
+    };
+    sql.push(" ORDER BY sequence DESC, id DESC LIMIT ? OFFSET ?)", &[&limit, &columns::size_to_sql(most)]);
+    let (text, values) = sql.finish();
+    tx.execute(text, &values)
+}
+
+/// Workspaces that keep more than `most` of the events that were given up.
+pub fn list_with_many_dead(tx: &Tx<'_>, most: u64) -> Result<Vec<Uuid>, DbError> {
+    tx.all(
+        "SELECT workspace_id FROM deliveries WHERE dead_at IS NOT NULL GROUP BY workspace_id HAVING count(*) > ?1",
+        &[&columns::size_to_sql(most)],
+        |row| columns::uuid(TABLE, row, 0),
+    )
+}
+
+/// The ids of the events that a workspace has given up, behind the youngest of them: `?1` is the workspace, `?2` how many there may be,
+/// `?3` how many are taken at once.
+macro_rules! dead_behind {
+    ($columns:literal) => {
+        concat!(
+            "(SELECT ",
+            $columns,
+            " FROM deliveries WHERE dead_at IS NOT NULL AND workspace_id = ?1 \
+             ORDER BY sequence DESC, id DESC LIMIT ?3 OFFSET ?2)"
+        )
+    };
+}
+
+/// Forgets at most `limit` of the events that a workspace has given up, behind the youngest `most` of these, and counts them where they
+/// were to go. How many these are. The workspace must be locked.
+pub fn forget_dead_behind(tx: &Tx<'_>, workspace_id: Uuid, most: u64, limit: u32) -> Result<usize, DbError> {
+    let (id, most) = (workspace_id.to_string(), columns::size_to_sql(most));
+    tx.execute(
+        concat!(
+            "UPDATE webhooks SET events_forgotten = events_forgotten + (SELECT count(*) FROM ",
+            dead_behind!("webhook_id"),
+            " d WHERE d.webhook_id = webhooks.id) WHERE workspace_id = ?1"
+        ),
+        &[&id, &most, &limit],
+    )?;
+    tx.execute(
+        concat!(
+            "UPDATE workspaces SET events_forgotten = events_forgotten + (SELECT count(*) FROM ",
+            dead_behind!("webhook_id"),
+            " d WHERE d.webhook_id IS NULL) WHERE id = ?1"
+        ),
+        &[&id, &most, &limit],
+    )?;
+    tx.execute(concat!("DELETE FROM deliveries WHERE id IN ", dead_behind!("id")), &[&id, &most, &limit])
+}
+
+/// Events for URLs that came with uploads that were forgotten untold, of all workspaces.
+pub fn forgotten_of_uploads(tx: &Tx<'_>) -> Result<u64, DbError> {
+    let sql = "SELECT CAST(coalesce(sum(events_forgotten), 0) AS BIGINT) FROM workspaces";
+    Ok(tx.optional(sql, &[], |row| columns::size("workspaces", row, 0))?.unwrap_or_default())
 }
 
 /// Whether anything was given up before then.

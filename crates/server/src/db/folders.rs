@@ -277,7 +277,14 @@ pub fn insert(tx: &Tx<'_>, folder: &FolderRef, new: &NewFolder<'_>, now: Timesta
             &new.public_key_id.map(|id| id.to_string()),
         ],
     )?;
-    Ok(())
+    super::usage::change_folders(tx, new.workspace_id, 1)
+}
+
+/// How many folders a workspace has, as they are counted: without its root and those that were deleted.
+pub fn count_of_workspace(tx: &Tx<'_>, workspace_id: Uuid) -> Result<u64, DbError> {
+    let sql = "SELECT folders_count FROM workspaces WHERE id = ?1";
+    let counted = tx.optional(sql, &[&workspace_id.to_string()], |row| row.get::<i64>(0))?;
+    Ok(u64::try_from(counted.unwrap_or_default()).unwrap_or_default())
 }
 
 /// How many folders uploads with a public key made that are still there; no more than `most` are counted.
@@ -335,7 +342,7 @@ pub fn rename(tx: &Tx<'_>, folder: &Folder, name: &str, path: &str, now: Timesta
 /// Deletes a folder with everything below it: nobody sees any of it from now on, and the cleaner takes the files away. The
 /// workspace must be locked.
 pub fn delete(tx: &Tx<'_>, folder: &Folder, now: Timestamp) -> Result<(), DbError> {
-    tx.execute(
+    let deleted = tx.execute(
         "UPDATE folders SET path = '//' || id || '/' || path, parent_id = NULL, deleted_at = ?5 \
          WHERE workspace_id = ?1 AND (id = ?2 OR (path > ?3 AND path < ?4))",
         &[
@@ -346,6 +353,7 @@ pub fn delete(tx: &Tx<'_>, folder: &Folder, now: Timestamp) -> Result<(), DbErro
             &now,
         ],
     )?;
+    super::usage::change_folders(tx, folder.workspace_id, -i64::try_from(deleted).unwrap_or(i64::MAX))?;
     super::usage::take_files(tx, folder.workspace_id, folder.total_files, folder.total_bytes)
 }
 

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
+use crate::data_dir::DataDir;
 use crate::permissions::private_file;
 
 /// Enough for the log of some thousand small transactions.
@@ -31,8 +32,10 @@ impl DatabaseReserve {
     /// Fills the file, unless it is full.
     ///
     /// # Errors
-    /// When there is no room.
+    /// When there is no room; and when no database is beside it: what is left of a directory whose filesystem was taken away is none to
+    /// write to.
     pub fn fill(&self) -> io::Result<()> {
+        std::fs::metadata(DataDir::database_in(self.path.parent().unwrap_or(&self.path)))?;
         let file = private_file().write(true).create(true).truncate(false).open(&self.path)?;
         if file.metadata()?.len() >= BYTES {
             return Ok(());
@@ -91,6 +94,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let reserve = DatabaseReserve::new(directory.path());
         assert!(!reserve.give_up().unwrap());
+        assert_eq!(reserve.fill().unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+        File::create(DataDir::database_in(directory.path())).unwrap();
         for _ in 0..2 {
             reserve.fill().unwrap();
             reserve.fill().unwrap();

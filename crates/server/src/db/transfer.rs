@@ -37,8 +37,8 @@ macro_rules! table {
 
 /// All tables, those that others refer to first.
 pub const TABLES: [Table; 15] = [
-    table!("workspaces", ("id"; "workspace_no", "name", "created_at", "files_count", "files_bytes", "sessions_count", "sessions_bytes", "storage_limit_bytes", "max_file_bytes", "max_open_sessions", "requests_per_second", "event_sequence"),
-        "id > ?1", "?2", "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13"),
+    table!("workspaces", ("id"; "workspace_no", "name", "created_at", "files_count", "files_bytes", "sessions_count", "sessions_bytes", "storage_limit_bytes", "max_file_bytes", "max_open_sessions", "requests_per_second", "event_sequence", "folders_count", "events_forgotten"),
+        "id > ?1", "?2", "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15"),
     table!("api_keys", ("id"; "workspace_id", "kind", "key_sha256", "created_at", "revoked_at", "may_replace", "may_name_webhooks", "random_prefix", "sessions_count", "sessions_bytes", "keeps_sessions"),
         "id > ?1", "?2", "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12"),
     table!("secrets", ("name"; "value", "previous_value", "rotated_at", "previous_until"), "name > ?1", "?2", "?1, ?2, ?3, ?4, ?5"),
@@ -58,7 +58,7 @@ pub const TABLES: [Table; 15] = [
         "blob_id > ?1", "?2", "?1, ?2, ?3, ?4, ?5, ?6, ?7"),
     table!("idempotency_keys", ("api_key_id", "idempotency_key"; "request_sha256", "session_id", "created_at"),
         "(api_key_id, idempotency_key) > (?1, ?2)", "?3", "?1, ?2, ?3, ?4, ?5"),
-    table!("webhooks", ("id"; "workspace_id", "url", "events", "created_at"), "id > ?1", "?2", "?1, ?2, ?3, ?4, ?5"),
+    table!("webhooks", ("id"; "workspace_id", "url", "events", "created_at", "events_forgotten"), "id > ?1", "?2", "?1, ?2, ?3, ?4, ?5, ?6"),
     table!("deliveries", ("id"; "event_id", "workspace_id", "webhook_id", "url", "event", "subject_id", "sequence", "payload", "created_at", "attempts", "next_attempt_at", "dead_at", "last_error", "api_key_id"),
         "id > ?1", "?2", "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15"),
     table!("leases", ("name"; "holder", "expires_at"), "name > ?1", "?2", "?1, ?2, ?3"),

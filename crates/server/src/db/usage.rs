@@ -112,6 +112,18 @@ pub(super) fn change_key(tx: &Tx<'_>, api_key_id: Uuid, sign: i64, size_bytes: u
     Ok(())
 }
 
+/// Adds so many folders, or takes them away. Only `folders` calls it.
+pub(super) fn change_folders(tx: &Tx<'_>, workspace_id: Uuid, difference: i64) -> Result<(), DbError> {
+    let sql = "UPDATE workspaces SET folders_count = folders_count + ?2 WHERE id = ?1";
+    tx.execute(sql, &[&workspace_id.to_string(), &difference]).map(drop)
+}
+
+macro_rules! folders_of_workspace {
+    () => {
+        "(SELECT count(*) FROM folders f WHERE f.workspace_id = workspaces.id AND f.parent_id IS NOT NULL)"
+    };
+}
+
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -188,6 +200,10 @@ pub fn recount(tx: &Tx<'_>, workspace_id: Uuid) -> Result<(), DbError> {
         &[&workspace_id.to_string()],
     )?;
     tx.execute(
+        concat!("UPDATE workspaces SET folders_count = ", folders_of_workspace!(), " WHERE id = ?1"),
+        &[&workspace_id.to_string()],
+    )?;
+    tx.execute(
         concat!(
             "UPDATE api_keys SET \
              sessions_count = (SELECT count(*) ",
@@ -215,6 +231,12 @@ pub fn miscounted_keys(tx: &Tx<'_>, workspace_id: Uuid) -> Result<u64, DbError> 
         |row| columns::size("api_keys", row, 0),
     )?;
     Ok(counted.unwrap_or_default())
+}
+
+/// Whether the folders of a workspace are as many as are counted.
+pub fn counts_its_folders(tx: &Tx<'_>, workspace_id: Uuid) -> Result<bool, DbError> {
+    let sql = concat!("SELECT 1 FROM workspaces WHERE id = ?1 AND folders_count = ", folders_of_workspace!());
+    tx.exists(sql, &[&workspace_id.to_string()])
 }
 
 /// The folders of a workspace whose counters are not what is in them.

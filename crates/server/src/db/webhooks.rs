@@ -20,11 +20,13 @@ pub struct Webhook {
     pub events: Vec<String>,
     /// When it was made.
     pub created_at: Timestamp,
+    /// Events that were forgotten untold, because the workspace keeps only so many.
+    pub events_forgotten: u64,
 }
 
 macro_rules! select {
     ($rest:literal) => {
-        concat!("SELECT id, workspace_id, url, events, created_at FROM webhooks ", $rest)
+        concat!("SELECT id, workspace_id, url, events, created_at, events_forgotten FROM webhooks ", $rest)
     };
 }
 
@@ -35,6 +37,7 @@ fn from_row(row: &Row<'_>) -> Result<Webhook, DbError> {
         url: row.get(2)?,
         events: columns::json(TABLE, row, 3)?,
         created_at: row.get(4)?,
+        events_forgotten: columns::size(TABLE, row, 5)?,
     })
 }
 

@@ -10,8 +10,8 @@ use partway_api::limits::IDEMPOTENCY_SECONDS;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::Lease;
-use crate::db::{Db, DbError, Durability, Timestamp, Tx, deliveries, garbage, idempotency, parts, sessions};
+use super::{EventBounds, Lease};
+use crate::db::{Db, DbError, Durability, Timestamp, Tx, garbage, idempotency, parts, sessions};
 use crate::failpoint;
 use crate::service::file::Files;
 use crate::service::upload::{UploadError, Uploads};
@@ -31,8 +31,6 @@ const ROWS_STEP: u32 = 1000;
 
 /// Steps of taking the files of deleted folders away, before everything else is looked at again.
 const PURGE_STEPS: u32 = 50;
-/// Events that were given up are kept for so long.
-const DEAD_LETTER_SECONDS: u64 = 90 * 24 * 60 * 60;
 
 /// The cleaner of one server.
 pub struct Cleaner {
@@ -50,6 +48,8 @@ pub struct Cleaner {
     pub sweep_interval: Duration,
     /// How long ended sessions are remembered.
     pub forget_sessions: Duration,
+    /// How many events are kept.
+    pub event_bounds: EventBounds,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +62,7 @@ enum CleanerError {
 
 impl Cleaner {
     /// Runs until `stop`. What fails is logged and tried again in the next round.
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(mut self, stop: CancellationToken) {
         let bell = self.uploads.garbage_bell();
         let mut swept = None;
         loop {
@@ -87,7 +87,7 @@ impl Cleaner {
         self.lease.give_up().await;
     }
 
-    async fn clean(&self, swept: &mut Option<Instant>) -> Result<(), CleanerError> {
+    async fn clean(&mut self, swept: &mut Option<Instant>) -> Result<(), CleanerError> {
         self.uploads.close_idle();
         if !self.lease.take().await? {
             return Ok(());
@@ -108,7 +108,7 @@ impl Cleaner {
                 self.uploads.expire_overdue().await?;
             }
         }
-        self.forget_dead_letters().await?;
+        self.event_bounds.keep(&self.db).await?;
         self.delete_garbage().await?;
         self.forget_ended_parts().await?;
         self.forget_idempotency_keys().await?;
@@ -126,15 +126,6 @@ impl Cleaner {
         while self.db.read(parts::any_ended).await? {
             self.db.write_to_free(Durability::Process, |tx| parts::forget_ended(tx, ROWS_STEP)).await?;
             failpoint::pass("cleaner.after_forget_parts");
-        }
-        Ok(())
-    }
-
-    async fn forget_dead_letters(&self) -> Result<(), CleanerError> {
-        let until = Timestamp::now().minus_seconds(DEAD_LETTER_SECONDS);
-        while self.db.read(move |tx| deliveries::any_dead_before(tx, until)).await? {
-            let forget = move |tx: &Tx<'_>| deliveries::forget_dead_before(tx, until, ROWS_STEP);
-            self.db.write_to_free(Durability::Process, forget).await?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! Invariant: whatever fails in a job, a panic included, is logged and tried again; no job ends before the server does.
 
 mod cleaner;
+mod event_bounds;
 mod lease;
 mod revoked;
 mod secrets;
@@ -11,6 +12,7 @@ mod verifier;
 mod webhooks;
 
 pub use cleaner::Cleaner;
+pub use event_bounds::EventBounds;
 pub use lease::Lease;
 pub use revoked::Revoker;
 pub use secrets::SecretsFollower;

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::error::WorkspaceError;
 use super::event::Events;
-use super::folder::{FolderMaker, ensure_folder};
+use super::folder::{FolderMaker, check_new_folders, ensure_folder};
 use super::key::Identity;
 use super::publish::discard_blob;
 use crate::db::file_list::{self, FileFilter, FileOrder, FilePage};
@@ -29,6 +29,8 @@ pub struct Files {
     garbage_bell: Arc<Notify>,
     /// How long a bucket keeps what was deleted, in seconds.
     grace_seconds: u64,
+    /// Most folders of a workspace.
+    most_folders: u32,
 }
 
 /// Which files are listed.
@@ -55,9 +57,9 @@ pub struct FileChange {
 }
 
 impl Files {
-    /// Of one database.
-    pub fn new(db: Db, events: Events, garbage_bell: Arc<Notify>, grace_seconds: u64) -> Self {
-        Self { db, events, garbage_bell, grace_seconds }
+    /// Of one database, at most `most_folders` in a workspace.
+    pub fn new(db: Db, events: Events, garbage_bell: Arc<Notify>, grace_seconds: u64, most_folders: u32) -> Self {
+        Self { db, events, garbage_bell, grace_seconds, most_folders }
     }
 
     /// One page of files, counted from 1.
@@ -155,7 +157,7 @@ impl Files {
         name: Option<FileName>,
         folder: Option<FolderPath>,
     ) -> Result<File, WorkspaceError> {
-        let api_key_id = identity.api_key_id;
+        let (api_key_id, most_folders) = (identity.api_key_id, self.most_folders);
         self.change(identity, file_no, move |tx, file| {
             let name = match name.map(|name| name.with_extension_of(&file.name)).transpose() {
                 Ok(name) => name.map_or_else(|| file.name.clone(), |name| name.as_str().to_owned()),
@@ -174,6 +176,9 @@ impl Files {
                 && files::find_in(tx, folder_id, &name)?.is_some()
             {
                 return Ok(Err(WorkspaceError::FileExists(new_path)));
+            }
+            if let Err(refused) = check_new_folders(tx, file.workspace_id, "folder", &path, most_folders)? {
+                return Ok(Err(refused.into()));
             }
             let maker = FolderMaker::unlimited(file.workspace_id);
             let folder_id = ensure_folder(tx, maker, &path)?.map_or(root, |folder| folder.id);

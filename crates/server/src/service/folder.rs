@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use partway_api::ErrorCode;
 use partway_api::limits::{MAX_FOLDER_BYTES, MAX_FOLDER_LEVELS};
 use uuid::Uuid;
 
@@ -11,7 +12,7 @@ use super::number::free_number;
 use crate::db::api_keys::ApiKey;
 use crate::db::folders::{self, Folder, FolderFilter, FolderOrder, FolderPage, FolderRef, NewFolder};
 use crate::db::{Db, DbError, Durability, Timestamp, Tx, files, workspaces};
-use crate::input::FolderName;
+use crate::input::{FolderName, InvalidInput, shown};
 
 /// Whose folders are made.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +50,39 @@ pub(super) fn ensure_folder(tx: &Tx<'_>, maker: FolderMaker, path: &str) -> Resu
     insert_folder(tx, maker, parent_id, name, path).map(Some)
 }
 
+/// How many folders of `path` are not there.
+pub(super) fn count_missing(tx: &Tx<'_>, workspace_id: Uuid, path: &str) -> Result<u64, DbError> {
+    let (mut missing, mut rest) = (0, path);
+    while !rest.is_empty() && folders::find_by_path(tx, workspace_id, rest)?.is_none() {
+        missing += 1;
+        rest = files::split(rest).0;
+    }
+    Ok(missing)
+}
+
+/// Whether the folders that `path` misses may be made in a workspace that may have `most`. `field` names the path's place in the
+/// request. The workspace must be locked where they are to be made.
+pub(super) fn check_new_folders(
+    tx: &Tx<'_>,
+    workspace_id: Uuid,
+    field: &str,
+    path: &str,
+    most: u32,
+) -> Result<Result<(), InvalidInput>, DbError> {
+    let missing = count_missing(tx, workspace_id, path)?;
+    let there = folders::count_of_workspace(tx, workspace_id)?;
+    if missing == 0 || there.saturating_add(missing) <= u64::from(most) {
+        return Ok(Ok(()));
+    }
+    let left = u64::from(most).saturating_sub(there);
+    let was = format!("{}, of which {missing} are not there", shown(path));
+    let allowed = format!(
+        "folders that are there, and {left} new ones, what is left of the {most} that a workspace may have \
+         (limits.workspace_folders)"
+    );
+    Ok(Err(InvalidInput::new(ErrorCode::StorageLimitExceeded, field, was, allowed)))
+}
+
 fn insert_folder(
     tx: &Tx<'_>,
     maker: FolderMaker,
@@ -80,6 +114,8 @@ pub struct Folders {
     db: Db,
     /// Rings when there is garbage.
     garbage_bell: Arc<tokio::sync::Notify>,
+    /// Most of them in a workspace.
+    most: u32,
 }
 
 /// What a folder has below it.
@@ -92,9 +128,9 @@ pub struct Subtree {
 }
 
 impl Folders {
-    /// Of one database.
-    pub fn new(db: Db, garbage_bell: Arc<tokio::sync::Notify>) -> Self {
-        Self { db, garbage_bell }
+    /// Of one database, at most `most` in a workspace.
+    pub fn new(db: Db, garbage_bell: Arc<tokio::sync::Notify>, most: u32) -> Self {
+        Self { db, garbage_bell, most }
     }
 
     /// One page of folders, counted from 1.
@@ -130,14 +166,15 @@ impl Folders {
     /// Makes a folder.
     ///
     /// # Errors
-    /// [`WorkspaceError::FolderExists`], [`WorkspaceError::FolderNotFound`] for the one it is to be in.
+    /// [`WorkspaceError::FolderExists`], [`WorkspaceError::FolderNotFound`] for the one it is to be in, and when the workspace has
+    /// as many as it may.
     pub async fn create(
         &self,
         identity: &Identity,
         name: FolderName,
         parent_folder_no: Option<String>,
     ) -> Result<Folder, WorkspaceError> {
-        let workspace_id = identity.workspace_id;
+        let (workspace_id, most) = (identity.workspace_id, self.most);
         let made = self.db.write(Durability::PowerLoss, move |tx| {
             workspaces::lock(tx, workspace_id)?;
             let (parent_id, parent_path) = match parent_folder_no {
@@ -153,6 +190,9 @@ impl Folders {
             }
             if folders::find_by_path(tx, workspace_id, &path)?.is_some() {
                 return Ok(Err(WorkspaceError::FolderExists(path)));
+            }
+            if let Err(refused) = check_new_folders(tx, workspace_id, "name", &path, most)? {
+                return Ok(Err(refused.into()));
             }
             let maker = FolderMaker::unlimited(workspace_id);
             let made = insert_folder(tx, maker, parent_id, name.as_str(), &path)?;

@@ -411,9 +411,10 @@ impl Fsck {
     async fn check_counters(&self, usage: Usage, report: &mut Report) -> Result<(), FsckError> {
         let id = usage.workspace_id;
         let looked = self.db.read(move |tx| {
-            Ok((usage::add_up(tx, id)?, usage::miscounted_folders(tx, id)?, usage::miscounted_keys(tx, id)?))
+            let (folders, keys) = (usage::miscounted_folders(tx, id)?, usage::miscounted_keys(tx, id)?);
+            Ok((usage::add_up(tx, id)?, folders, keys, usage::counts_its_folders(tx, id)?))
         });
-        if looked.await? == ((usage.files, usage.sessions), 0, 0) {
+        if looked.await? == ((usage.files, usage.sessions), 0, 0, true) {
             return Ok(());
         }
         // Once more, with nothing in between.
@@ -423,15 +424,17 @@ impl Fsck {
             let counted = usage::find(tx, id)?.map(|usage| (usage.files, usage.sessions));
             let (real, folders) = (usage::add_up(tx, id)?, usage::miscounted_folders(tx, id)?);
             let keys = usage::miscounted_keys(tx, id)?;
-            let differ = counted.filter(|counted| *counted != real || folders + keys > 0);
+            let counts_folders = usage::counts_its_folders(tx, id)?;
+            let differ = counted.filter(|counted| *counted != real || folders + keys > 0 || !counts_folders);
             if repair && differ.is_some() {
                 usage::recount(tx, id)?;
             }
-            Ok(differ.map(|counted| (counted, real, folders, keys)))
+            Ok(differ.map(|counted| (counted, real, folders, keys, counts_folders)))
         });
-        if let Some(((files, sessions), (real_files, real_sessions), folders, keys)) = compared.await? {
+        if let Some(((files, sessions), (real_files, real_sessions), folders, keys, counts_folders)) = compared.await? {
+            let number = if counts_folders { "" } else { "; and the number of folders is another one" };
             let detail = format!(
-                "counted {} files of {} bytes and {} sessions of {}; there are {} of {} and {} of {}; {folders} folders and {keys} keys are miscounted",
+                "counted {} files of {} bytes and {} sessions of {}; there are {} of {} and {} of {}; {folders} folders and {keys} keys are miscounted{number}",
                 files.count,
                 files.bytes,
                 sessions.count,

@@ -10,9 +10,10 @@
 
 use partway_api::ErrorCode;
 
+use super::folder::{check_new_folders, count_missing};
 use super::key::Identity;
 use crate::db::api_keys::{self, ApiKey};
-use crate::db::{DbError, Timestamp, Tx, files, folders};
+use crate::db::{DbError, Timestamp, Tx, folders};
 use crate::input::{InvalidInput, WebhookUrl, shown};
 use crate::storage::DiskState;
 
@@ -37,6 +38,8 @@ pub struct PublicLimits {
     pub session_age_seconds: u64,
     /// Most folders that were made by uploads with one key and are still there.
     pub key_folders: u32,
+    /// Most folders of a workspace, whoever makes them.
+    pub workspace_folders: u32,
 }
 
 /// Refuses what public keys may not have so much of.
@@ -123,14 +126,15 @@ impl PublicLimits {
         key: &ApiKey,
         path: &str,
     ) -> Result<Result<(), InvalidInput>, DbError> {
+        if let Err(refused) = check_new_folders(tx, key.workspace_id, "folder", path, self.workspace_folders)? {
+            // A stranger hears nothing of how many others have made.
+            let told = "the workspace has no room left for new folders; its owner can make some, or raise its limit";
+            return Ok(Err(if key.is_public() { self::refused(told.to_owned()) } else { refused }));
+        }
         if !key.is_public() {
             return Ok(Ok(()));
         }
-        let (mut missing, mut rest) = (0, path);
-        while !rest.is_empty() && folders::find_by_path(tx, key.workspace_id, rest)?.is_none() {
-            missing += 1;
-            rest = files::split(rest).0;
-        }
+        let missing = count_missing(tx, key.workspace_id, path)?;
         let made = folders::count_made_with(tx, key.id, self.key_folders)?;
         if made.saturating_add(missing) <= u64::from(self.key_folders) {
             return Ok(Ok(()));

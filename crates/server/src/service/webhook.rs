@@ -117,7 +117,14 @@ pub fn add(tx: &Tx<'_>, workspace_id: Uuid, url: String, events: &[EventKind]) -
 /// A webhook that is told nothing until it is inserted: whoever draws one can show its secret before.
 pub fn draw(workspace_id: Uuid, url: String, events: &[EventKind]) -> webhooks::Webhook {
     let events = events.iter().map(|event| event.as_str().to_owned()).collect();
-    webhooks::Webhook { id: Uuid::now_v7(), workspace_id, url, events, created_at: Timestamp::now() }
+    webhooks::Webhook {
+        id: Uuid::now_v7(),
+        workspace_id,
+        url,
+        events,
+        created_at: Timestamp::now(),
+        events_forgotten: 0,
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use partway_server::config::Count;
 use partway_server::db::{Durability, Timestamp, folders};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -418,4 +419,42 @@ async fn fill(app: &TestApp, files: usize) {
         });
         inserted.await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_workspace_has_so_many_folders_and_no_more_whoever_makes_them() {
+    let app = TestApp::start_with(|config| config.limits.workspace_folders = Count(3)).await;
+    let a = app.folder(json!({"name": "a"})).await;
+    app.whole(b"x", &[("file_name", "f"), ("folder", "a/b")]).await;
+    let named = ["2 are not there", "1 new ones", "3 that a workspace may have", "limits.workspace_folders"];
+    let refused = async |response: reqwest::Response, field: &str| {
+        let named: Vec<_> = named.into_iter().chain([field]).collect();
+        assert_error(response, 403, "STORAGE_LIMIT_EXCEEDED", &named).await;
+    };
+    let start = |folder: &str| json!({"file_name": "g", "size": 1, "format": "bin", "folder": folder});
+    // In parts, in one request, and by a move.
+    refused(app.call(Method::POST, "/api/v1/multipart/start", start("c/d")).await, "`folder`").await;
+    refused(app.send_whole(b"x".to_vec(), &[("file_name", "g"), ("folder", "c/d")]).await, "`folder`").await;
+    let file = app.look("/api/v1/files?file_path=a/b/f").await["files"][0]["file_no"].as_str().unwrap().to_owned();
+    let rename = format!("/api/v1/files/{file}/rename");
+    refused(app.call(Method::PATCH, &rename, json!({"folder": "c/d"})).await, "`folder`").await;
+    assert_eq!(app.count("folders WHERE path <> ''"), 2, "what is refused makes no folder");
+    // The last one, and one more by its name.
+    let c = app.folder(json!({"name": "c"})).await;
+    let one_more = app.call(Method::POST, "/api/v1/folders", json!({"name": "d"})).await;
+    assert_error(one_more, 403, "STORAGE_LIMIT_EXCEEDED", &["`name`", "0 new ones", "limits.workspace_folders"]).await;
+    // Strangers hear no number of what others have.
+    let request = app.http.post(app.url("/api/v1/multipart/start")).bearer_auth(&app.public_key);
+    let told = request.json(&start("d")).send().await.unwrap();
+    assert_eq!(told.status(), 403);
+    let told = told.text().await.unwrap();
+    assert!(told.contains("no room left for new folders") && !told.contains("limits."), "{told}");
+    // Those that are there may be used and renamed, and those that are deleted make room at once.
+    app.whole(b"x", &[("file_name", "g"), ("folder", "a/b")]).await;
+    assert_eq!(app.rename_folder(number(&c), "cc").await.status(), 200);
+    assert_eq!(app.delete_folder(number(&a), "").await.status(), 204);
+    app.whole(b"x", &[("file_name", "g"), ("folder", "x/y")]).await;
+    assert_eq!(app.count("workspaces WHERE folders_count = 3"), 1);
+    app.until("deleted folders are gone", |app| app.count("folders") == 4).await;
+    assert_eq!(app.count("workspaces WHERE folders_count = 3"), 1);
 }

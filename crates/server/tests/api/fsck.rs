@@ -145,8 +145,10 @@ async fn a_session_whose_blob_is_gone_is_found_only_if_it_had_parts() {
 async fn counters_are_counted_anew() {
     let app = TestApp::start_local().await;
     app.upload_whole(&bytes(1, 100), json!({})).await;
-    app.sql("UPDATE workspaces SET files_bytes = 7, sessions_count = -3");
-    assert_eq!(problems(&check(&app, false, false, false).await), [(Problem::Counters, Outcome::Repairable)]);
-    assert_eq!(problems(&check(&app, false, true, false).await), [(Problem::Counters, Outcome::Repaired)]);
-    assert_eq!(check(&app, false, false, false).await.findings, []);
+    for wrong in ["files_bytes = 7, sessions_count = -3", "folders_count = folders_count + 1"] {
+        app.sql(&format!("UPDATE workspaces SET {wrong}"));
+        assert_eq!(problems(&check(&app, false, false, false).await), [(Problem::Counters, Outcome::Repairable)]);
+        assert_eq!(problems(&check(&app, false, true, false).await), [(Problem::Counters, Outcome::Repaired)]);
+        assert_eq!(check(&app, false, false, false).await.findings, []);
+    }
 }

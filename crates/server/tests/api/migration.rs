@@ -9,11 +9,12 @@ use uuid::Uuid;
 
 use crate::services::{Database, Services};
 
-const VERSIONS: [&str; 4] = [
+const VERSIONS: [&str; 5] = [
     include_str!("../../src/db/migrations/0001_first.sql"),
     include_str!("../../src/db/migrations/0002_sessions_as_resources.sql"),
     include_str!("../../src/db/migrations/0003_several_nodes.sql"),
     include_str!("../../src/db/migrations/0004_whole_workspace.sql"),
+    include_str!("../../src/db/migrations/0005_trust.sql"),
 ];
 
 /// Short names of ids: `{w}` is the workspace, `{k1}` a key, `{s1}` a session and so on.
@@ -112,11 +113,16 @@ fn id(name: &str) -> Uuid {
 
 /// A database of `version` with data in it.
 fn make(database: &Database, version: usize) {
-    let mut sql: String = VERSIONS[..version].concat();
-    if matches!(database, Database::Postgres(_)) {
-        // As these versions were translated.
-        sql = sql.replace(" WITHOUT ROWID", "").replace(" BLOB", " BYTEA").replace(" TEXT", " TEXT COLLATE \"C\"");
-    }
+    // As these versions were translated.
+    let translated = |sql: String| match database {
+        Database::Sqlite(_) => sql,
+        Database::Postgres(_) => {
+            sql.replace(" WITHOUT ROWID", "").replace(" BLOB", " BYTEA").replace(" TEXT", " TEXT COLLATE \"C\"")
+        }
+    };
+    // The rows are those of version 4 at the latest: its successors fill their columns by SQL alone.
+    let sql = translated(VERSIONS[..version.min(4)].concat());
+    let later = translated(VERSIONS[version.min(4)..version].concat());
     let mut content = format!("{KEYS}{}{SESSIONS}", if version < 4 { FILES } else { FILES_OF_FOLDERS });
     if version >= 2 {
         content.push_str(COUNTED);
@@ -137,12 +143,14 @@ fn make(database: &Database, version: usize) {
             "CREATE TABLE schema_version (version BIGINT NOT NULL); INSERT INTO schema_version VALUES ({version})"
         ),
     };
-    database.execute_all(&format!("{sql}{content}{noted}"));
+    database.execute_all(&format!("{sql}{content}{later}{noted}"));
 }
 
 #[tokio::test]
 async fn a_database_of_every_earlier_version_becomes_one_of_this_version() {
-    for (version, postgres) in [(1, false), (2, false), (3, false), (3, true), (4, false), (4, true)] {
+    for (version, postgres) in
+        [(1, false), (2, false), (3, false), (3, true), (4, false), (4, true), (5, false), (5, true)]
+    {
         let directory = tempfile::tempdir().unwrap();
         let mut config = Config::with_data_dir(directory.path());
         config.storage.reserve = false;
@@ -214,7 +222,7 @@ async fn assert_sessions(db: &Db) {
     assert_eq!(ended.status, sessions::Status::Aborted);
 }
 
-/// The rows that no query above looks at, and what version 5 fills.
+/// The rows that no query above looks at, and what versions 5 and 6 fill.
 fn assert_kept(database: &Database, version: usize) {
     let one = |condition: &str| {
         let condition = IDS
@@ -223,6 +231,7 @@ fn assert_kept(database: &Database, version: usize) {
         let count = database.number(&format!("SELECT count(*) FROM {condition}"));
         assert_eq!(count, 1, "from version {version}: {condition}");
     };
+    one("workspaces WHERE id = '{w}' AND folders_count = 2 AND events_forgotten = 0");
     one("parts WHERE session_id = '{s2}' AND part_index = 3 AND length(subtrees) = 2");
     one("ended_sessions WHERE session_id = '{s4}'");
     one("garbage WHERE size_bytes = 11 AND storage = 'local' AND not_before = 0");
@@ -242,7 +251,7 @@ fn assert_kept(database: &Database, version: usize) {
         one("installation WHERE name = 'mine' AND value = 'kept'");
     }
     if version >= 4 {
-        one("webhooks WHERE id = '{h}'");
+        one("webhooks WHERE id = '{h}' AND events_forgotten = 0");
         one("deliveries WHERE webhook_id = '{h}' AND attempts = 9 AND dead_at = 6 AND api_key_id IS NULL");
     }
 }

@@ -309,6 +309,7 @@ async fn the_receiver_that_a_stranger_names_learns_nothing_of_the_file_that_was_
                     url: "http://127.0.0.1:1/two".into(),
                     events: every,
                     created_at: partway_server::db::Timestamp::now(),
+                    events_forgotten: 0,
                 },
             )
         })

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::response::IntoResponse;
 use http::StatusCode;
 use partway_server::Config;
+use partway_server::config::Count;
 use partway_server::db::api_keys::KeyKind;
 use partway_server::db::{Durability, deliveries, webhooks};
 use partway_server::service::event::EventKind;
@@ -444,4 +445,122 @@ async fn a_webhook_that_would_never_be_told_is_refused_when_an_upload_names_it()
 async fn a_webhook_is_taken_while_no_name_server_answers() {
     let app = TestApp::start_with(|config| config.outgoing.name_servers.0 = vec!["127.0.0.1:1".parse().unwrap()]).await;
     app.upload(3, json!({"webhook_url": "http://hooks.example/hook"})).await;
+}
+
+/// A receiver that does not answer, `waiting` and `dead` events at most, and a server that looks for them when it is told to.
+async fn bounded(waiting: u32, dead: u32) -> (TestApp, Peer, Uuid) {
+    let app = TestApp::start_with(|config| {
+        impatient(config);
+        config.webhooks.first_pause.0 = Duration::from_secs(3600);
+        config.webhooks.waiting_events = Count(waiting);
+        config.webhooks.dead_events = Count(dead);
+    })
+    .await;
+    let peer = Peer::start(|_| StatusCode::SERVICE_UNAVAILABLE.into_response()).await;
+    let id = app.subscribe(peer.url("/hook"), &[EventKind::FileCreated]).await;
+    (app, peer, id)
+}
+
+impl TestApp {
+    /// Waits until the cleaner has brought it about.
+    async fn until_bounded(&self, what: &str, ready: impl Fn(&TestApp) -> bool) {
+        for _ in 0..600 {
+            if ready(self) {
+                return;
+            }
+            self.app().uploads.garbage_bell().notify_one();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("not within a minute: {what}");
+    }
+}
+
+/// Names of the files whose events pass a condition, in the order in which they happened.
+fn told_of(app: &TestApp, condition: &str) -> Vec<String> {
+    let number = app.count(&format!("deliveries WHERE {condition}"));
+    let name = |index| {
+        let query =
+            format!("SELECT payload FROM deliveries WHERE {condition} ORDER BY sequence LIMIT 1 OFFSET {index}");
+        let payload: Value = serde_json::from_str(&app.text(&query)).unwrap();
+        payload["data"]["name"].as_str().unwrap().to_owned()
+    };
+    (0..number).map(name).collect()
+}
+
+#[tokio::test]
+async fn the_oldest_of_too_many_events_that_wait_are_given_up_and_can_be_replayed() {
+    let (app, peer, _) = bounded(3, 100).await;
+    for name in ["a", "b", "c", "d", "e"] {
+        app.whole(b"x", &[("file_name", name)]).await;
+    }
+    app.until_bounded("two are given up", |app| app.count("deliveries WHERE dead_at IS NOT NULL") == 2).await;
+    assert_eq!(told_of(&app, "dead_at IS NULL"), ["c", "d", "e"]);
+    assert_eq!(told_of(&app, "dead_at IS NOT NULL AND last_error IS NOT NULL"), ["a", "b"]);
+    // The receiver comes back: it is told what waited, and once it is replayed the rest.
+    let seen = peer.asked().len();
+    peer.answers(|_| StatusCode::OK.into_response());
+    let send_now = |app: &TestApp| {
+        app.sql("UPDATE deliveries SET next_attempt_at = 1 WHERE dead_at IS NULL");
+        app.app().events.bell().notify_one();
+    };
+    send_now(&app);
+    app.until("what waited is told", |app| app.count("deliveries WHERE dead_at IS NULL") == 0).await;
+    app.app().db.write(Durability::Process, |tx| deliveries::replay(tx, None)).await.unwrap();
+    send_now(&app);
+    app.until("the rest is told", |app| app.count("deliveries") == 0).await;
+    let told = peer.asked().split_off(seen);
+    let mut told: Vec<_> = told.iter().map(|asked| event(asked).1["name"].as_str().unwrap().to_owned()).collect();
+    told.sort();
+    assert_eq!(told, ["a", "b", "c", "d", "e"]);
+    // The bound holds for each receiver: another one has its own.
+    peer.answers(|_| StatusCode::SERVICE_UNAVAILABLE.into_response());
+    let other = Peer::start(|_| StatusCode::SERVICE_UNAVAILABLE.into_response()).await;
+    app.whole(b"x", &[("file_name", "f")]).await;
+    for name in ["g", "h", "i", "j"] {
+        app.whole(b"x", &[("file_name", name), ("webhook_url", &other.url("/"))]).await;
+    }
+    let given_up =
+        |app: &TestApp, of: &str| app.count(&format!("deliveries WHERE dead_at IS NOT NULL AND webhook_id {of}"));
+    app.until_bounded("of both", |app| given_up(app, "IS NULL") == 1 && given_up(app, "IS NOT NULL") == 2).await;
+    assert_eq!(told_of(&app, "dead_at IS NULL AND webhook_id IS NULL"), ["h", "i", "j"]);
+    assert_eq!(told_of(&app, "dead_at IS NULL AND webhook_id IS NOT NULL"), ["h", "i", "j"]);
+}
+
+#[tokio::test]
+async fn a_workspace_keeps_so_many_of_the_events_that_were_given_up_and_counts_the_others() {
+    let (app, _peer, id) = bounded(1, 2).await;
+    let other = Peer::start(|_| StatusCode::SERVICE_UNAVAILABLE.into_response()).await;
+    for (name, url) in [("a", None), ("b", Some(other.url("/"))), ("c", Some(other.url("/"))), ("d", None), ("e", None)]
+    {
+        let mut fields = vec![("file_name", name)];
+        fields.extend(url.as_deref().map(|url| ("webhook_url", url)));
+        app.whole(b"x", &fields).await;
+    }
+    // Given up are a, b, c, d of the webhook and b of the upload's URL; the two youngest of these stay.
+    app.until_bounded("two are left", |app| app.count("deliveries") == 4).await;
+    assert_eq!(told_of(&app, "dead_at IS NOT NULL"), ["c", "d"]);
+    assert_eq!(told_of(&app, "dead_at IS NULL AND webhook_id IS NOT NULL"), ["e"]);
+    assert_eq!(told_of(&app, "dead_at IS NULL AND webhook_id IS NULL"), ["c"]);
+    let (webhook, of_uploads) = app
+        .app()
+        .db
+        .read(move |tx| Ok((webhooks::find(tx, id)?.unwrap(), deliveries::forgotten_of_uploads(tx)?)))
+        .await
+        .unwrap();
+    assert_eq!((webhook.events_forgotten, of_uploads), (2, 1));
+}
+
+#[tokio::test]
+async fn an_event_that_is_given_up_while_it_is_being_sent_stays_given_up() {
+    let (app, _peer, _) = bounded(100, 100).await;
+    app.whole(b"x", &[("file_name", "f")]).await;
+    app.until("it was tried", |app| app.count("deliveries WHERE attempts = 1") == 1).await;
+    let id: Uuid = app.text("SELECT id FROM deliveries").parse().unwrap();
+    app.sql("UPDATE deliveries SET dead_at = created_at, attempts = 0");
+    let noted = app.app().db.write(Durability::Process, move |tx| {
+        let delivery = deliveries::list_dead(tx)?.into_iter().find(|delivery| delivery.id == id).unwrap();
+        deliveries::put_off(tx, &delivery, "late", Some(5))
+    });
+    noted.await.unwrap();
+    assert_eq!(app.count("deliveries WHERE dead_at IS NOT NULL AND attempts = 0"), 1);
 }

@@ -12,7 +12,7 @@ use crate::middleware::{ApiJson, PrivateCaller};
 use crate::openapi::error_responses;
 use crate::routes::PathId;
 
-error_responses!(RenameErrors: ANY, PRIVATE_KEY, JSON, [FileNameRequired, InvalidFileName, InvalidFolder, FileNotFound, FileExists, InsufficientStorage]);
+error_responses!(RenameErrors: ANY, PRIVATE_KEY, JSON, [FileNameRequired, InvalidFileName, InvalidFolder, FileNotFound, FileExists, StorageLimitExceeded, InsufficientStorage]);
 
 /// Rename a file, or move it
 #[cfg_attr(feature = "openapi", utoipa::path(

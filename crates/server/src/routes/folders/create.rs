@@ -12,7 +12,7 @@ use crate::middleware::{ApiJson, PrivateCaller};
 use crate::openapi::error_responses;
 use crate::service::record;
 
-error_responses!(CreateErrors: ANY, PRIVATE_KEY, JSON, [InvalidFolder, FolderNotFound, FolderExists, InsufficientStorage]);
+error_responses!(CreateErrors: ANY, PRIVATE_KEY, JSON, [InvalidFolder, FolderNotFound, FolderExists, StorageLimitExceeded, InsufficientStorage]);
 
 /// Make a folder
 #[cfg_attr(feature = "openapi", utoipa::path(

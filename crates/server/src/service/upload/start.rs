@@ -82,7 +82,8 @@ impl Uploads {
             session.trusted_boot_id = local.trust().to_owned();
         }
         let public = identity.is_public().then_some(PublicStart { limits: self.records.public, disk });
-        let new = NewSession { session, plan, idempotency, limits: self.limits, public };
+        let (limits, places) = (self.limits, self.records.public);
+        let new = NewSession { session, plan, idempotency, limits, places, public };
         let uploads = self.clone();
         to_its_end(async move { uploads.start_session(new).await }).await
     }
@@ -135,6 +136,8 @@ pub(super) struct NewSession {
     pub(super) idempotency: Option<Idempotency>,
     /// Those of the settings.
     pub(super) limits: WorkspaceLimits,
+    /// Where files may go.
+    pub(super) places: PublicLimits,
     /// Where it is started with a public key.
     pub(super) public: Option<PublicStart>,
 }
@@ -177,7 +180,7 @@ impl NewSession {
     }
 
     fn insert(&self, tx: &Tx<'_>) -> Result<Stored, DbError> {
-        let Self { session, idempotency, limits, public, .. } = self;
+        let Self { session, idempotency, limits, places, public, .. } = self;
         workspaces::lock(tx, session.workspace_id)?;
         if let Some(Idempotency { key, request_sha256 }) = idempotency {
             let since = Timestamp::now().minus_seconds(IDEMPOTENCY_SECONDS);
@@ -191,9 +194,11 @@ impl NewSession {
                 }
             }
         }
-        if let Some(public) = public
-            && let Some(refused) = public.refuses(tx, session)?
-        {
+        let refused = match public {
+            Some(public) => public.refuses(tx, session)?,
+            None => Place::find(tx, places, session.api_key_id, &session.folder, &session.file_name)?.err(),
+        };
+        if let Some(refused) = refused {
             return Ok(Stored::Refused(refused.into()));
         }
         if let Some(usage) = usage::find(tx, session.workspace_id)? {

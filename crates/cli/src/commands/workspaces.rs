@@ -26,7 +26,7 @@ pub(crate) enum WorkspacesCommand {
 pub(crate) struct LimitArgs {
     /// Number of the workspace.
     workspace: String,
-    /// How much it may hold, files and open sessions together: bytes, also with KiB, MiB, GiB or TiB behind them; `default`
+    /// How much it may hold, files and open sessions together (those of public keys count for public keys alone): bytes, also with KiB, MiB, GiB or TiB behind them; `default`
     /// for what the settings say. The same goes for the others.
     #[arg(value_name = "SIZE", value_parser = parse_size)]
     limit: Option<Limit>,

@@ -12,11 +12,11 @@ section! {
         max_file_size: Bytes = "limits.max_file_bytes", "5497558138880";
         #[doc = "Largest file that may be sent in one request, in bytes (default 5 GiB). Larger ones go in parts."]
         max_direct: Bytes = "limits.max_direct_bytes", "5368709120";
-        #[doc = "Most files that come in one request at once; one workspace gets a quarter of them. One more waits ten seconds for its turn and is then told 503. Each node counts its own."]
+        #[doc = "Most files that come in one request at once; the private keys of one workspace get a quarter of them, its public keys an eighth, and all public keys half. Each may come for as long as a session may live (`ttl_seconds`: 7 days, with a public key `limits.public_session_age_seconds`). One more waits ten seconds for its turn and is then told 503. Each node counts its own."]
         direct_uploads: Count = "limits.direct_uploads", "256";
-        #[doc = "Most bytes that a workspace may hold, files and open sessions together, unless it has a limit of its own (`partway workspaces limit`). Empty: no limit."]
+        #[doc = "Most bytes that a workspace may hold, files and open sessions together, unless it has a limit of its own (`partway workspaces limit`). Open sessions of public keys count for public keys alone. Empty: no limit."]
         workspace_storage: Option<Bytes> = "limits.workspace_storage_bytes", "";
-        #[doc = "Most open upload sessions of a workspace. Empty: no limit."]
+        #[doc = "Most open upload sessions of a workspace; those of public keys count for public keys alone. Empty: no limit."]
         open_sessions: Option<Count> = "limits.open_sessions", "";
         #[doc = "Most folders of a workspace, whoever makes them (default 1000000: their records take less than 1 GB)."]
         workspace_folders: Count = "limits.workspace_folders", "1000000";
@@ -40,7 +40,7 @@ section! {
         public_disk_share: Percent = "limits.public_disk_percent", "50";
         #[doc = "How much of the disk uploads with public keys leave free, in percent of its size (default 5, as much as filesystems keep for their owner): also what strangers complete cannot fill it. Local storage only."]
         public_keep_free: Percent = "limits.public_keep_free_percent", "5";
-        #[doc = "How old an upload session of a public key may become, however often its URLs are signed anew, in seconds (default one day: 50 GiB over a line of 5 Mbit/s). A private key may let it live longer."]
+        #[doc = "How old an upload session of a public key may become, however often its URLs are signed anew, in seconds (default one day: 50 GiB over a line of 5 Mbit/s). A file in one request may take as long. A private key may let a session live longer."]
         public_session_age: Age = "limits.public_session_age_seconds", "86400";
         #[doc = "Most folders that uploads with one public key may make; those that were deleted do not count (default 10000: their records take some MB, and lists of folders stay fast)."]
         public_key_folders: Count = "limits.public_key_folders", "10000";

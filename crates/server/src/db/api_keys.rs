@@ -9,7 +9,7 @@ use super::{DbError, Timestamp, Tx, columns};
 const TABLE: &str = "api_keys";
 
 /// What a key may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KeyKind {
     /// Everything in its workspace. `sk_…`
     Private,

@@ -39,6 +39,8 @@ pub struct Usage {
     pub files: Amount,
     /// Its open sessions, each with the full size of its file.
     pub sessions: Amount,
+    /// Those of them that were started with public keys.
+    pub public_sessions: Amount,
     /// Limits of its own.
     pub limits: WorkspaceLimits,
 }
@@ -69,10 +71,38 @@ impl WorkspaceLimits {
     }
 }
 
+/// The open sessions that take room from somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counting {
+    /// None of them.
+    None,
+    /// Those of private keys.
+    Private,
+    /// All of them.
+    All,
+}
+
 impl Usage {
-    /// What counts towards the limit, in bytes.
-    pub fn counted_bytes(&self) -> u64 {
-        u64::try_from(self.files.bytes.saturating_add(self.sessions.bytes)).unwrap_or(0)
+    /// The open sessions that are `counting`.
+    fn counted(&self, counting: Counting) -> Amount {
+        let (all, public) = (self.sessions, self.public_sessions);
+        match counting {
+            Counting::None => Amount::default(),
+            Counting::Private => {
+                Amount { count: all.count.saturating_sub(public.count), bytes: all.bytes.saturating_sub(public.bytes) }
+            }
+            Counting::All => all,
+        }
+    }
+
+    /// What counts towards the limit of bytes: files, and the open sessions that are `counting`.
+    pub fn counted_bytes(&self, counting: Counting) -> u64 {
+        u64::try_from(self.files.bytes.saturating_add(self.counted(counting).bytes)).unwrap_or(0)
+    }
+
+    /// How many open sessions are `counting`.
+    pub fn counted_sessions(&self, counting: Counting) -> u64 {
+        u64::try_from(self.counted(counting).count).unwrap_or(0)
     }
 }
 
@@ -124,11 +154,22 @@ macro_rules! folders_of_workspace {
     };
 }
 
+macro_rules! public_keys_of_workspace {
+    () => {
+        "FROM api_keys k WHERE k.workspace_id = workspaces.id AND k.kind = 'public'"
+    };
+}
+
 macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, workspace_no, name, files_count, files_bytes, sessions_count, sessions_bytes, storage_limit_bytes, \
-             max_file_bytes, max_open_sessions, requests_per_second FROM workspaces ",
+             max_file_bytes, max_open_sessions, requests_per_second, \
+             (SELECT CAST(coalesce(sum(k.sessions_count), 0) AS BIGINT) ",
+            public_keys_of_workspace!(),
+            "), (SELECT CAST(coalesce(sum(k.sessions_bytes), 0) AS BIGINT) ",
+            public_keys_of_workspace!(),
+            ") FROM workspaces ",
             $rest
         )
     };
@@ -142,6 +183,7 @@ fn from_row(row: &Row<'_>) -> Result<Usage, DbError> {
         files: Amount::from_row(row, 3)?,
         sessions: Amount::from_row(row, 5)?,
         limits: WorkspaceLimits::from_row(row, 7)?,
+        public_sessions: Amount::from_row(row, 11)?,
     })
 }
 

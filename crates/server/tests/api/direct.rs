@@ -40,11 +40,11 @@ impl TestApp {
 }
 
 /// One field of a form.
-fn field(name: &str, value: &str) -> String {
+pub fn field(name: &str, value: &str) -> String {
     format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
 }
 
-fn file_field(data: &str) -> String {
+pub fn file_field(data: &str) -> String {
     format!(
         "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"x\"\r\nContent-Type: text/plain\r\n\r\n{data}\r\n"
     )
@@ -344,14 +344,9 @@ async fn the_workspaces_limit_counts_while_the_file_comes_and_when_it_is_there()
     app.until("only two files are left", |app| app.count("garbage") == 0 && app.has_blobs(2)).await;
 }
 
-#[tokio::test]
-async fn bytes_that_are_under_way_count_towards_the_limit_of_their_workspace() {
-    let app = TestApp::start_local_with(|config| {
-        config.limits.workspace_storage = Some(partway_server::config::Bytes(1_000_000));
-    })
-    .await;
-    // One that has sent 800 kB and goes on.
-    let (address, key) = (app.address, app.private_key.clone());
+/// A file of 900 kB of which 800 kB have come, and which goes on.
+async fn eight_hundred_kilobytes_of(app: &TestApp, key: &str) -> std::net::TcpStream {
+    let (address, key) = (app.address, key.to_owned());
     let slow = std::thread::spawn(move || {
         let mut stream = std::net::TcpStream::connect(address).unwrap();
         let head = format!(
@@ -369,8 +364,32 @@ async fn bytes_that_are_under_way_count_towards_the_limit_of_their_workspace() {
         size.is_some_and(|size| size >= 800_000)
     })
     .await;
+    stream
+}
+
+#[tokio::test]
+async fn bytes_that_are_under_way_count_towards_the_limit_of_their_workspace() {
+    let app = TestApp::start_local_with(|config| {
+        config.limits.workspace_storage = Some(partway_server::config::Bytes(1_000_000));
+    })
+    .await;
+    let stream = eight_hundred_kilobytes_of(&app, &app.private_key).await;
     let refused = app.send_whole(vec![1; 300_000], &[("file_name", "b")]).await;
     assert_error(refused, 403, "STORAGE_LIMIT_EXCEEDED", &["does not fit"]).await;
+    drop(stream);
+}
+
+#[tokio::test]
+async fn bytes_that_are_under_way_with_a_public_key_take_no_room_from_private_ones() {
+    let app = TestApp::start_local_with(|config| {
+        config.limits.workspace_storage = Some(partway_server::config::Bytes(1_000_000));
+    })
+    .await;
+    let stream = eight_hundred_kilobytes_of(&app, &app.public_key).await;
+    let form = Form::new().text("file_name", "p").part("file", Part::bytes(vec![1; 300_000]));
+    let refused = app.request_with(&app.public_key, reqwest::Method::POST, "/api/v1/uploads").multipart(form);
+    assert_error(refused.send().await.unwrap(), 403, "STORAGE_LIMIT_EXCEEDED", &["no room left"]).await;
+    app.whole(&vec![1; 1_000_000], &[("file_name", "all of it")]).await;
     drop(stream);
 }
 

@@ -5,14 +5,16 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use partway_server::Config;
-use partway_server::config::{Count, Seconds};
+use partway_server::config::{Age, Count, Seconds};
 use partway_server::db::api_keys::KeyKind;
+use partway_server::storage::StorageKind;
 use reqwest::Method;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::app::{MIB, TestApp, assert_error, bytes};
 use crate::auth::new_key;
+use crate::direct::{field, file_field};
 
 fn seconds(number: u64) -> Seconds {
     Seconds(Duration::from_secs(number))
@@ -176,4 +178,124 @@ async fn files_in_one_request_take_turns_and_one_workspace_does_not_take_all() {
     assert_error(waits.await, 503, "SERVICE_UNAVAILABLE", &[]).await;
     drop(held);
     app.whole(b"1", &[("file_name", "waits")]).await;
+}
+
+/// A direct upload that is announced with `key`: how its answer begins, which says "100" once it has its turn.
+async fn announce(app: &TestApp, key: &str) -> (tokio::net::TcpStream, String) {
+    let mut stream = tokio::net::TcpStream::connect(app.address).await.unwrap();
+    let head = format!(
+        "POST /api/v1/uploads HTTP/1.1\r\nHost: x\r\nx-api-key: {key}\r\nContent-Length: 9000\r\n\
+         Expect: 100-continue\r\nContent-Type: multipart/form-data; boundary=b\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let begin = begin_of_answer(&mut stream).await;
+    (stream, begin)
+}
+
+async fn begin_of_answer(stream: &mut tokio::net::TcpStream) -> String {
+    let mut begin = [0; 12];
+    stream.read_exact(&mut begin).await.unwrap();
+    String::from_utf8_lossy(&begin).into_owned()
+}
+
+#[tokio::test]
+async fn public_keys_hold_no_turn_that_a_private_key_needs() {
+    let app = TestApp::start_with(|config| {
+        config.limits.direct_uploads = Count(8);
+        config.http.stall_timeout = seconds(600);
+    })
+    .await;
+    // Each workspace has one turn for its strangers, and strangers have four in all.
+    let mut held = Vec::new();
+    let first = app.public_key.clone();
+    let mut strangers = vec![first.clone()];
+    for _ in 0..4 {
+        strangers.push(new_key(&app, KeyKind::Public, true).await);
+    }
+    let last = strangers.pop().unwrap();
+    for key in &strangers {
+        let (stream, begin) = announce(&app, key).await;
+        assert_eq!(begin, "HTTP/1.1 100");
+        held.push(stream);
+    }
+    let (second, beyond) = tokio::join!(announce(&app, &first), announce(&app, &last));
+    assert_eq!((second.1.as_str(), beyond.1.as_str()), ("HTTP/1.1 503", "HTTP/1.1 503"));
+    for _ in 0..2 {
+        let (stream, begin) = announce(&app, &app.private_key).await;
+        assert_eq!(begin, "HTTP/1.1 100");
+        held.push(stream);
+    }
+}
+
+#[tokio::test]
+async fn files_that_strangers_bring_slowly_keep_no_private_key_waiting() {
+    let app = TestApp::start_with(|config| {
+        // Of a bucket's 64 streams a workspace has 16; as many turns where there is none.
+        config.limits.direct_uploads = Count(if config.storage.kind == StorageKind::Local { 64 } else { 256 });
+        config.http.stall_timeout = seconds(600);
+    })
+    .await;
+    let begin = [field("file_name", "slow"), file_field(&"x".repeat(1000))].concat();
+    let head = format!(
+        "POST /api/v1/uploads HTTP/1.1\r\nHost: x\r\nx-api-key: {}\r\nContent-Length: 9000\r\n\
+         Content-Type: multipart/form-data; boundary=b\r\n\r\n{begin}",
+        app.public_key
+    );
+    let mut waiting = Vec::new();
+    for _ in 0..17 {
+        let mut stream = tokio::net::TcpStream::connect(app.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        waiting.push(Box::pin(async move {
+            let begin = begin_of_answer(&mut stream).await;
+            (stream, begin)
+        }));
+    }
+    // One that is sent away shows that the others hold all that strangers have.
+    let ((_stream, begin), _, held) = futures_util::future::select_all(waiting).await;
+    assert_eq!(begin, "HTTP/1.1 503");
+    app.whole(b"1", &[("file_name", "owner's")]).await;
+    drop(held);
+}
+
+#[tokio::test]
+async fn an_upload_in_one_request_ends_after_the_time_of_a_session() {
+    let app = TestApp::start_with(|config| {
+        config.limits.public_session_age = Age(3);
+        config.http.stall_timeout = seconds(600);
+    })
+    .await;
+    let (slow, end) = ([field("file_name", "slow"), file_field("x")].concat(), "\r\n--b--\r\n");
+    // The end of the file is not told yet.
+    let slow = slow.trim_end();
+    let begin = async |key: &str, length: usize| {
+        let mut stream = tokio::net::TcpStream::connect(app.address).await.unwrap();
+        let head = format!(
+            "POST /api/v1/uploads HTTP/1.1\r\nHost: x\r\nx-api-key: {key}\r\nContent-Length: {length}\r\n\
+             Connection: close\r\nContent-Type: multipart/form-data; boundary=b\r\n\r\n{slow}"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream
+    };
+    let mut own = begin(&app.private_key, slow.len() + end.len()).await;
+    app.until("it is under way", |app| app.count("garbage") == 1).await;
+    let (mut answers, mut body) = begin(&app.public_key, 1_000_000).await.into_split();
+    let drips = tokio::spawn(async move {
+        while body.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let mut answer = vec![0; 4096];
+    let read = answers.read(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("\"REQUEST_TIMEOUT\""), "{answer}");
+    assert!(
+        answer.contains("longer than 3 seconds") && answer.contains("limits.public_session_age_seconds"),
+        "{answer}"
+    );
+    drips.abort();
+    // Its bytes are given back at once; those of the private key go on.
+    app.until("only one is under way", |app| app.count("garbage") == 1).await;
+    own.write_all(end.as_bytes()).await.unwrap();
+    assert_eq!(begin_of_answer(&mut own).await, "HTTP/1.1 201");
+    app.until("only one file is left", |app| app.count("garbage") == 0 && app.has_blobs(1)).await;
 }

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 
+use partway_server::Config;
 use partway_server::config::{Age, Bytes, Count, Percent};
 use partway_server::db::api_keys::Permissions;
 use partway_server::db::{Durability, usage, workspaces};
@@ -597,6 +598,93 @@ async fn a_full_workspace_does_not_say_how_full_it_is() {
     app.upload(1, json!({})).await;
     let body = assert_error(stranger.try_start(1, json!({})).await, 403, LIMITED, &["open sessions"]).await;
     assert!(!body["message"].as_str().unwrap().contains(char::is_numeric), "{body}");
+}
+
+/// A workspace of 1,000 bytes and three open sessions, of which a stranger has taken all without sending a byte.
+async fn taken_whole(configure: impl FnOnce(&mut Config)) -> (TestApp, Vec<Session>) {
+    let app = TestApp::start_with(|config| {
+        config.limits.workspace_storage = Some(Bytes(1000));
+        config.limits.open_sessions = Some(Count(3));
+        configure(config);
+    })
+    .await;
+    let stranger = Stranger::of(&app);
+    let mut theirs = Vec::new();
+    for (number, size) in [300, 300, 400].into_iter().enumerate() {
+        theirs.push(stranger.start(size, json!({"file_name": format!("theirs-{number}")})).await);
+    }
+    assert_error(stranger.try_start(1, json!({})).await, 403, LIMITED, &["no room left"]).await;
+    (app, theirs)
+}
+
+#[tokio::test]
+async fn open_uploads_of_strangers_take_no_room_of_a_workspace_from_private_keys() {
+    let (app, theirs) = taken_whole(|_| {}).await;
+    let stranger = Stranger::of(&app);
+    let whole = app.whole(&bytes(1, 400), &[("file_name", "whole")]).await;
+    let mut own = Vec::new();
+    for number in 0..3 {
+        own.push(app.upload(200, json!({"file_name": format!("own-{number}")})).await);
+    }
+    // To the byte, and as if nobody else were there.
+    let start = async |size: u64| app.post(START, &json!({"file_name": "more", "size": size, "format": "bin"})).await;
+    assert_error(start(1).await, 403, LIMITED, &["`size` is 1;", "at most 0 bytes", "1000"]).await;
+    assert_eq!(own.pop().unwrap().abort(&app).await.status(), 204);
+    assert_error(start(201).await, 403, LIMITED, &["`size` is 201;", "at most 200 bytes"]).await;
+    own.push(app.upload(200, json!({"file_name": "own-3"})).await);
+    // Their files have the room that this leaves, and wait for it.
+    theirs[0].put_all(&app, &bytes(2, 300)).await;
+    assert_error(stranger.complete(&theirs[0]).await, 403, LIMITED, &["no room left"]).await;
+    assert_eq!(theirs[0].status(&app).await["status"], "uploading");
+    for session in &own {
+        session.put_all(&app, &bytes(3, 200)).await;
+        assert_eq!(session.complete(&app).await.status(), 201);
+    }
+    assert_error(stranger.complete(&theirs[0]).await, 403, LIMITED, &["no room left"]).await;
+    let path = format!("/api/v1/files/{}", whole["file_no"].as_str().unwrap());
+    assert_eq!(app.request(Method::DELETE, &path).send().await.unwrap().status(), 204);
+    assert_eq!(stranger.complete(&theirs[0]).await.status(), 201);
+    // With their file the workspace has 900 bytes.
+    assert_error(start(101).await, 403, LIMITED, &["at most 100 bytes"]).await;
+    assert_eq!(start(100).await.status(), 201);
+}
+
+#[tokio::test]
+async fn open_uploads_of_strangers_take_no_place_among_the_sessions_of_private_keys() {
+    let (app, theirs) = taken_whole(|_| {}).await;
+    for number in 0..3 {
+        app.upload(1, json!({"file_name": format!("own-{number}")})).await;
+    }
+    let more = app.post(START, &json!({"file_name": "more", "size": 1, "format": "bin"})).await;
+    assert_error(more, 403, LIMITED, &["3 open sessions"]).await;
+    // A stranger gets a place when there is one beside those of all.
+    for session in &theirs {
+        assert_eq!(session.abort(&app).await.status(), 204);
+    }
+    let body = assert_error(Stranger::of(&app).try_start(1, json!({})).await, 403, LIMITED, &["open sessions"]).await;
+    assert!(!body["message"].as_str().unwrap().contains(char::is_numeric), "{body}");
+}
+
+#[tokio::test]
+async fn every_end_of_a_strangers_session_is_counted_for_its_workspace() {
+    let (app, theirs) = taken_whole(|config| config.limits.public_session_age = Age(100)).await;
+    let counted = async || {
+        let usage = app.app().db.read(usage::list).await.unwrap().remove(0);
+        (usage.sessions, usage.public_sessions)
+    };
+    let amount = |count, bytes| usage::Amount { count, bytes };
+    app.upload(10, json!({})).await;
+    assert_eq!(counted().await, (amount(4, 1010), amount(3, 1000)));
+    theirs[0].put_all(&app, &bytes(1, 300)).await;
+    assert_eq!(Stranger::of(&app).complete(&theirs[0]).await.status(), 201);
+    assert_eq!(counted().await, (amount(3, 710), amount(2, 700)));
+    assert_eq!(theirs[1].abort(&app).await.status(), 204);
+    assert_eq!(counted().await, (amount(2, 410), amount(1, 400)));
+    app.sql("UPDATE sessions SET expires_at = 1 WHERE status = 'uploading' AND size_bytes = 400");
+    app.app().uploads.expire_overdue().await.unwrap();
+    assert_eq!(counted().await, (amount(1, 10), amount(0, 0)));
+    let report = check(&app, false, false, false).await;
+    assert_eq!(report.findings, []);
 }
 
 #[tokio::test]

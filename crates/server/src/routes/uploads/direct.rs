@@ -114,7 +114,8 @@ async fn store(app: &App, identity: &Identity, request: Request) -> Result<File,
         return Err(UploadError::FileTooLarge(max_file).into());
     }
     let _turn = app.uploads.begin_direct(identity).await?;
-    let mut form = Form::open(request, PaceLimits::new(&app.config.http))?;
+    let longest = app.uploads.longest_time(identity);
+    let mut form = Form::open(request, PaceLimits::new(&app.config.http), longest)?;
     let file = form
         .next_file()
         .await?

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::BodyDataStream;
 use axum::extract::Request;
@@ -21,7 +22,7 @@ use serde_json::{Map, Value};
 use tokio::time::{Instant, Sleep};
 
 use crate::error::ApiError;
-use crate::input::{InvalidInput, JsonBody, Tags, UploadFields, shown};
+use crate::input::{InvalidInput, JsonBody, Tags, TtlLimit, UploadFields, shown};
 use crate::pace::{Pace, PaceLimits};
 use crate::service::upload::UploadError;
 
@@ -45,11 +46,11 @@ pub(super) struct Form {
 }
 
 impl Form {
-    /// Opens the form of a request whose body must keep its pace.
+    /// Opens the form of a request whose body must keep its pace, and have come within `longest` from now on.
     ///
     /// # Errors
     /// When it is no form.
-    pub(super) fn open(request: Request, pace: PaceLimits) -> Result<Self, ApiError> {
+    pub(super) fn open(request: Request, pace: PaceLimits, longest: TtlLimit) -> Result<Self, ApiError> {
         let given = request.headers().get(CONTENT_TYPE);
         let given = given.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
         let is_form = given.as_deref().and_then(|text| text.parse::<mime::Mime>().ok());
@@ -72,6 +73,8 @@ impl Form {
             pace: Pace::new(pace),
             waits_since: None,
             stalled: Box::pin(tokio::time::sleep(pace.stall_timeout)),
+            longest,
+            over: Box::pin(tokio::time::sleep(Duration::from_secs(longest.seconds))),
         };
         Ok(Self { parts: Multipart::new(body, boundary), allowance, fields: Map::new(), count: 0, has_file: false })
     }
@@ -204,6 +207,9 @@ struct Pieces {
     /// Since when the client is waited for, unless it is this side that has bytes to work on.
     waits_since: Option<Instant>,
     stalled: Pin<Box<Sleep>>,
+    /// How long all of it may take, and when that is over.
+    longest: TtlLimit,
+    over: Pin<Box<Sleep>>,
 }
 
 impl Stream for Pieces {
@@ -214,6 +220,9 @@ impl Stream for Pieces {
             // Who asks again at once has not yet looked at what came.
             cx.waker().wake_by_ref();
             return Poll::Pending;
+        }
+        if self.over.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Some(Err(UploadError::TookTooLong(self.longest).into())));
         }
         let limits = self.pace.limits();
         match self.body.poll_next_unpin(cx) {

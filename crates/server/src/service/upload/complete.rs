@@ -8,7 +8,7 @@ use super::status::Found;
 use super::{UploadError, Uploads, to_its_end};
 use crate::db::files::File;
 use crate::db::sessions::{self, Session, Status};
-use crate::db::usage::{self, Amount, Usage};
+use crate::db::usage::{self, Counting};
 use crate::db::{DbError, Durability, Tx, api_keys, parts, workspaces};
 use crate::input::{FileHash, HashKind, MediaType};
 use crate::media::FileType;
@@ -194,14 +194,19 @@ pub(super) enum Published {
     Outdated,
 }
 
-/// Whether the workspace's files would grow beyond its limit. A session has its room since it was started, less the file that it
-/// was to replace: one that was renamed or has shrunk meanwhile frees less. Sessions that others have open do not count: they look
-/// for themselves.
-fn too_little_room(tx: &Tx<'_>, session: &Session, storage_limit: Option<u64>) -> Result<Option<Room>, DbError> {
+/// Whether the workspace's files would grow beyond its limit. A session of a private key has its room since it was started, less the
+/// file that it was to replace: one that was renamed or has shrunk meanwhile frees less. Sessions that others have open do not count:
+/// they look for themselves. One of a public key has only the room that the open sessions of private keys leave.
+fn too_little_room(
+    tx: &Tx<'_>,
+    session: &Session,
+    is_public: bool,
+    storage_limit: Option<u64>,
+) -> Result<Option<Room>, DbError> {
     let Some(usage) = usage::find(tx, session.workspace_id)? else { return Ok(None) };
     let replaced_bytes = replaced_bytes(tx, session.workspace_id, &session.folder, &session.file_name)?;
-    let files_alone = Usage { sessions: Amount::default(), ..usage };
-    let room = room_left(&files_alone, storage_limit, replaced_bytes);
+    let counting = if is_public { Counting::Private } else { Counting::None };
+    let room = room_left(&usage, counting, storage_limit, replaced_bytes);
     Ok(room.filter(|room| session.size_bytes > replaced_bytes && session.size_bytes > room.left_bytes()))
 }
 
@@ -221,8 +226,9 @@ impl Records {
             Ok(place) => place,
             Err(refused) => return Ok(Err(refused.into())),
         };
-        Ok(match too_little_room(tx, session, storage_limit)? {
-            Some(_) if place.key().is_public() => Err(UploadError::workspace_full().into()),
+        let is_public = place.key().is_public();
+        Ok(match too_little_room(tx, session, is_public, storage_limit)? {
+            Some(_) if is_public => Err(UploadError::workspace_full().into()),
             Some(room) => Err(UploadError::NoRoomInWorkspace(room)),
             None => Ok(place),
         })

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::start::Room;
 use crate::db::DbError;
 use crate::db::sessions::Status;
-use crate::input::{HashKind, InvalidInput, SizeLimit};
+use crate::input::{HashKind, InvalidInput, SizeLimit, TtlLimit};
 use crate::mac::to_hex;
 use crate::outgoing::FetchError;
 use crate::pace::PaceLimits;
@@ -63,7 +63,7 @@ pub enum UploadError {
     /// The workspace has no room left.
     #[error(
         "`size` is {size_bytes}; allowed: at most {} bytes, what is left of the workspace's limit of {limit_bytes} \
-         ({counted_bytes} are in files and open sessions)",
+         ({counted_bytes} are in files and open sessions of private keys)",
         limit_bytes.saturating_sub(*counted_bytes)
     )]
     StorageLimitExceeded {
@@ -77,13 +77,14 @@ pub enum UploadError {
     /// The workspace has no room left for a file whose size is known when it has come.
     #[error(
         "the file does not fit into the workspace; allowed: at most {} bytes, what is left of its limit of {} ({} are in \
-         files and open sessions)",
+         files and open sessions of private keys)",
         .0.left_bytes(), .0.limit_bytes, .0.counted_bytes
     )]
     NoRoomInWorkspace(Room),
     /// The workspace has many sessions.
     #[error(
-        "the workspace has {open} open sessions; allowed: at most {limit}; complete or abort some, or let them expire"
+        "the workspace has {open} open sessions of private keys; allowed: at most {limit}; complete or abort some, or let \
+         them expire"
     )]
     TooManySessions {
         /// How many it has.
@@ -210,6 +211,9 @@ pub enum UploadError {
         /// Within which time.
         within: Duration,
     },
+    /// It took so long in all that others wait for the place.
+    #[error("the upload took longer than {} seconds, the longest allowed{}; slow lines send parts", .0.seconds, .0.whose)]
+    TookTooLong(TtlLimit),
     /// The connection broke, or the body was malformed.
     #[error("the body broke off: {0}")]
     BodyBroken(String),
@@ -283,7 +287,7 @@ impl UploadError {
             Self::NoSuchPart { .. } | Self::HashKind { .. } | Self::HashNotKept { .. } => ErrorCode::InvalidParameter,
             Self::HashMismatch { .. } | Self::DigestMismatch { .. } => ErrorCode::ChecksumMismatch,
             Self::PartTooShort { .. } | Self::PartTooLong { .. } | Self::BodyBroken(_) => ErrorCode::PartSizeMismatch,
-            Self::Stalled(_) | Self::TooSlow { .. } => ErrorCode::RequestTimeout,
+            Self::Stalled(_) | Self::TooSlow { .. } | Self::TookTooLong(_) => ErrorCode::RequestTimeout,
             Self::SyncFailed(_) => ErrorCode::Internal,
             // Not a code that SDKs retry: the retry would end the request that took this one's place.
             Self::Superseded(_) => ErrorCode::InvalidParameter,

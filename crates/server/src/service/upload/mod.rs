@@ -150,16 +150,20 @@ impl Uploads {
 
     /// Permissions of the caller's key.
     pub fn rules(&self, identity: &Identity) -> StartRules {
-        let age_seconds = self.records.public.session_age_seconds;
         StartRules {
             max_file: self.max_file(identity),
-            ttl: if identity.is_public() && age_seconds < MAX_TTL_SECONDS {
-                TtlLimit { seconds: age_seconds, whose: " with a public key (limits.public_session_age_seconds)" }
-            } else {
-                TtlLimit { seconds: MAX_TTL_SECONDS, whose: "" }
-            },
+            ttl: self.longest_time(identity),
             random_prefix: identity.permissions.random_prefix,
         }
+    }
+
+    /// For how long the caller may upload one file, in a session or in one request.
+    pub fn longest_time(&self, identity: &Identity) -> TtlLimit {
+        let age_seconds = self.records.public.session_age_seconds;
+        if identity.is_public() && age_seconds < MAX_TTL_SECONDS {
+            return TtlLimit { seconds: age_seconds, whose: " with a public key (limits.public_session_age_seconds)" };
+        }
+        TtlLimit { seconds: MAX_TTL_SECONDS, whose: "" }
     }
 
     /// How full the disk is that the bytes of the caller's uploads go to, where that matters: strangers may not fill it.
@@ -170,12 +174,13 @@ impl Uploads {
         self.local()?.disk().await.map(Some)
     }
 
-    /// Waits for its turn before a file comes in one request: each holds a descriptor and a row for as long as it comes.
+    /// Waits for its turn before a file comes in one request: each holds a descriptor and a row for as long as it comes, which is
+    /// [`Self::longest_time`] at most.
     ///
     /// # Errors
     /// [`UploadError::Busy`] when there is none for a while.
     pub async fn begin_direct(&self, identity: &Identity) -> Result<Turn, UploadError> {
-        self.directs.enter(identity.workspace_id).await
+        self.directs.enter(identity.workspace_id, identity.kind).await
     }
 
     fn local(&self) -> Result<&LocalUploads, StorageError> {

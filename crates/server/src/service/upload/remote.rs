@@ -36,7 +36,7 @@ impl Uploads {
         fields.check_before_bytes()?;
         self.check_webhook(fields.webhook_url.as_ref()).await?;
         // Who waits for its turn and goes away has not begun.
-        let turn = self.fetches.enter(identity.workspace_id).await?;
+        let turn = self.fetches.enter(identity.workspace_id, identity.kind).await?;
         let (uploads, identity) = (self.clone(), identity.clone());
         to_its_end(async move {
             let _turn = turn;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::complete::check_hash;
 use super::local::Announced;
 use super::passing::Entry;
-use super::start::{Room, room_left};
+use super::start::{Room, counted_at_start, room_left};
 use super::{UploadError, Uploads, to_its_end};
 use crate::db::files::{self, File};
 use crate::db::{Durability, api_keys, usage, workspaces};
@@ -121,11 +121,12 @@ impl Uploads {
             .db
             .read(move |tx| Ok((usage::find(tx, workspace_id)?, files::largest_bytes(tx, workspace_id)?)));
         let (usage, replaced_bytes) = read.await?;
-        let room = usage.and_then(|usage| room_left(&usage, self.limits.storage_bytes, replaced_bytes));
+        let counting = counted_at_start(identity.is_public());
+        let room = usage.and_then(|usage| room_left(&usage, counting, self.limits.storage_bytes, replaced_bytes));
         let most = Most::of(expected.max_file, room, identity.is_public(), self.primary)?;
         self.check_strangers_disk(identity, expected.about_bytes.unwrap_or_default()).await?;
-        let mut under_way = self.under_way.enter(workspace_id);
-        most.check(expected.at_least_bytes.unwrap_or_default(), under_way.of_workspace())?;
+        let mut under_way = self.under_way.enter(workspace_id, identity.kind);
+        most.check(expected.at_least_bytes.unwrap_or_default(), under_way.of_others())?;
         let blob = BlobRef { storage: self.primary, id: Uuid::now_v7() };
         let bell = Arc::clone(&self.garbage_bell);
         let unfinished = UnfinishedBlob::begin(&self.records.db, blob, Some(workspace_id), bell).await?;
@@ -160,7 +161,7 @@ impl Uploads {
                 }
                 StorageKind::S3 => {
                     let headers = &expected.headers;
-                    self.s3()?.receive_whole(workspace_id, blob.id, headers, counted).await.map(|()| None)
+                    self.s3()?.receive_whole(identity, blob.id, headers, counted).await.map(|()| None)
                 }
             }
         };
@@ -293,7 +294,8 @@ impl Uploads {
             // Others may have taken the room meanwhile.
             let replaced_bytes = replaced_bytes(tx, draft.workspace_id, &draft.folder, &draft.name)?;
             let room = usage::find(tx, draft.workspace_id)?;
-            let room = room.and_then(|usage| room_left(&usage, settings_limit, replaced_bytes));
+            let counting = counted_at_start(is_public);
+            let room = room.and_then(|usage| room_left(&usage, counting, settings_limit, replaced_bytes));
             if let Some(room) = room.filter(|room| draft.size_bytes > room.left_bytes()) {
                 return Ok(Err(no_room(room, is_public)));
             }
@@ -358,7 +360,7 @@ impl Most {
         }
     }
 
-    /// Whether a file may have so many bytes, while others of its workspace that are under way have `of_others`.
+    /// Whether a file may have so many bytes, while others under way that take room from it have `of_others`.
     fn check(&self, size_bytes: u64, of_others: u64) -> Result<(), UploadError> {
         if size_bytes > self.max_file.bytes {
             return Err(UploadError::FileTooLarge(self.max_file));

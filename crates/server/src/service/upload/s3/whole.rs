@@ -7,6 +7,7 @@ use futures_util::{Stream, StreamExt};
 use uuid::Uuid;
 
 use super::{S3Uploads, UploadError};
+use crate::service::key::Identity;
 use crate::storage::{BlobHeaders, BlobStore, StorageError};
 
 /// So much must come in so long: whoever is slower than 14 KiB/s would keep others from their turn.
@@ -20,12 +21,12 @@ impl S3Uploads {
     /// [`UploadError::Busy`] while many others do: each holds two parts in memory.
     pub(in super::super) async fn receive_whole(
         &self,
-        workspace_id: Uuid,
+        identity: &Identity,
         blob_id: Uuid,
         headers: &BlobHeaders,
         body: impl Stream<Item = Result<Bytes, UploadError>>,
     ) -> Result<(), UploadError> {
-        let _turn = self.streams.enter(workspace_id).await?;
+        let _turn = self.streams.enter(identity.workspace_id, identity.kind).await?;
         let mut stretch = (Instant::now(), 0);
         let body = body.map(|bytes| {
             let bytes = bytes?;

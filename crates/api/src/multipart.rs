@@ -123,6 +123,12 @@ pub struct CompleteRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::FileHash>))]
     pub hash: Option<String>,
+    /// Where the parts go to an S3 store: the SHA-256, in hexadecimal digits, of the ETags that the PUTs of all parts
+    /// answered, in order, each without its quotes and with a line feed behind it. If the file would not be made, or was not
+    /// made, of exactly these parts, it is refused: CHECKSUM_MISMATCH.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[0-9A-Fa-f]{64}$"))]
+    pub etags_sha256: Option<String>,
 }
 
 /// How far an upload session is: answer to `GET /api/v1/multipart/{session_id}`.
@@ -151,6 +157,11 @@ pub struct SessionResponse {
     pub uploaded_parts: Vec<u32>,
     /// Indices of the parts that are not, ascending.
     pub missing_parts: Vec<u32>,
+    /// Where the parts go to an S3 store and the session is uploading: the ETag of each of `uploaded_parts`, in their
+    /// order and without quotes, which is the one that its PUT answered unless somebody else has sent the part since. Empty
+    /// when the store has made its object of all parts already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_etags: Option<Vec<String>>,
     /// Bytes of the parts that are there.
     pub bytes_uploaded: u64,
     /// When the session was started.

@@ -46,9 +46,10 @@ impl Progress {
             Event::Compared { others, .. } => {
                 self.bar.set_message("");
                 let parts = human::count(others.len() as u64, "part");
+                let these = if others.len() == 1 { "it is" } else { "they are" };
                 self.say(&format!(
-                    "{parts} on the server not known to be of this file as it is now, and its store compares no hash; \
-                     sending again"
+                    "{parts} on the server may be of another version of the file, and the store compares no \
+                     hashes; {these} sent again"
                 ));
             }
             Event::Started { session_id, parts_total, parts_there, size_bytes, bytes_there } => {

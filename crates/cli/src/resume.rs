@@ -4,7 +4,7 @@
 //! destination. It is written before the server is asked for anything, with the key under which starting may be
 //! repeated; so whenever a process ends, the next one finds the same session. A lock beside each file keeps two
 //! processes from sending one file at once. Where the server compares no hash of the whole, a third file names the hash of
-//! each part that has arrived, a line for each.
+//! each part that has arrived and the ETag that the store answered, a line for each.
 //!
 //! Invariant: a hash is noted only when what it is of has arrived, and of a part that is to be sent again it is taken away
 //! before: a part whose hash is that of the file is the file's.
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use etcetera::BaseStrategy;
-use partway_client::{PartHash, local_files};
+use partway_client::{SentPart, local_files};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -82,7 +82,7 @@ pub(crate) struct Remembered {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ResumeError {
     /// Another process sends the same file to the same place.
-    #[error("another partway upload is sending this file{}", pid.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
+    #[error("another partway upload is sending this file, or goes on with this session{}", pid.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
     Busy {
         /// Which process, if it said so.
         pid: Option<u32>,
@@ -169,11 +169,20 @@ impl Remembered {
         Ok(Self { memory, slot, is_recalled, outdated_session })
     }
 
-    /// The notes of the upload with this session, unless another process works on it.
-    pub(crate) fn of_session(directory: &Path, session_id: &str) -> Option<Self> {
+    /// The notes of the upload with this session, if there are any.
+    pub(crate) fn of_session(directory: &Path, session_id: &str) -> Result<Option<Self>, ResumeError> {
         let is_its = |memory: &Memory| memory.session_id.as_deref() == Some(session_id);
-        let (memory, slot) = take_over(directory, "", &is_its)?;
-        Some(Self { memory, slot, is_recalled: false, outdated_session: None })
+        for name in slot_names(directory) {
+            if !Slot::read_at(directory, &name).as_ref().is_some_and(is_its) {
+                continue;
+            }
+            let slot = Slot::lock(directory, &name)?;
+            // Whoever had it may have finished it, or taken it elsewhere.
+            if let Some(memory) = slot.read().filter(is_its) {
+                return Ok(Some(Self { memory, slot, is_recalled: false, outdated_session: None }));
+            }
+        }
+        Ok(None)
     }
 
     /// The session to go on with.
@@ -196,14 +205,14 @@ impl Remembered {
         self.is_recalled
     }
 
-    /// The hashes of the parts that have arrived, as far as they are noted.
-    pub(crate) fn sent_parts(&self) -> HashMap<u32, PartHash> {
+    /// The parts that have arrived, as far as they are noted.
+    pub(crate) fn sent_parts(&self) -> HashMap<u32, SentPart> {
         self.slot.read_parts()
     }
 
-    /// A part with this hash has arrived.
-    pub(crate) fn note_part(&mut self, index: u32, hash: &PartHash) -> Result<(), ResumeError> {
-        self.slot.add_part(index, hash)
+    /// A part has arrived.
+    pub(crate) fn note_part(&mut self, index: u32, part: &SentPart) -> Result<(), ResumeError> {
+        self.slot.add_part(index, part)
     }
 
     /// Takes away what is noted of all parts but these, in ascending order: the others are going to be sent again.
@@ -278,11 +287,17 @@ fn samples(size_bytes: u64) -> Vec<Range<u64>> {
         .collect()
 }
 
+/// The names of all that is remembered.
+fn slot_names(directory: &Path) -> impl Iterator<Item = String> {
+    let entries = fs::read_dir(directory).into_iter().flatten();
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.filter_map(|name| name.strip_suffix(".json").map(str::to_owned))
+}
+
 /// The memory of an upload that fits, and its slot, to be forgotten once the memory is written elsewhere. Old ones are
 /// forgotten on the way. Only what is to be taken is locked: nobody else must find it busy for nothing.
 fn take_over(directory: &Path, own: &str, fits: &dyn Fn(&Memory) -> bool) -> Option<(Memory, Slot)> {
-    let names = fs::read_dir(directory).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    for name in names.filter_map(|name| name.strip_suffix(".json").map(str::to_owned)).filter(|name| name != own) {
+    for name in slot_names(directory).filter(|name| name != own) {
         let seen = Slot::read_at(directory, &name);
         let fits_now = |memory: &Option<Memory>| memory.as_ref().is_some_and(fits);
         if !fits_now(&seen) && !Slot::is_old(directory, &name) {
@@ -309,13 +324,16 @@ struct Slot {
     parts: Option<File>,
 }
 
-fn part_line(index: u32, hash: &PartHash) -> String {
-    format!("{index} {}\n", blake3::Hash::from_bytes(*hash).to_hex())
+/// The last word shows that the line was not cut.
+fn part_line(index: u32, part: &SentPart) -> String {
+    format!("{index} {} {} .\n", blake3::Hash::from_bytes(part.hash).to_hex(), part.etag)
 }
 
-fn parse_part(line: &str) -> Option<(u32, PartHash)> {
-    let (index, hash) = line.split_once(' ')?;
-    Some((index.parse().ok()?, blake3::Hash::from_hex(hash).ok()?.into()))
+fn parse_part(line: &str) -> Option<(u32, SentPart)> {
+    let (index, rest) = line.strip_suffix(" .")?.split_once(' ')?;
+    let (hash, etag) = rest.split_once(' ')?;
+    let part = SentPart { hash: blake3::Hash::from_hex(hash).ok()?.into(), etag: etag.to_owned() };
+    Some((index.parse().ok()?, part))
 }
 
 impl Slot {
@@ -380,16 +398,16 @@ impl Slot {
     }
 
     /// The notes of parts. A line that was cut, or says nothing, counts for nothing: its part is sent again.
-    fn read_parts(&self) -> HashMap<u32, PartHash> {
+    fn read_parts(&self) -> HashMap<u32, SentPart> {
         let text = local_files::read(&self.path("parts")).unwrap_or_default();
         String::from_utf8_lossy(&text).lines().filter_map(parse_part).collect()
     }
 
     /// Notes these parts and no others.
-    fn write_parts(&mut self, parts: &HashMap<u32, PartHash>) -> Result<(), ResumeError> {
+    fn write_parts(&mut self, parts: &HashMap<u32, SentPart>) -> Result<(), ResumeError> {
         let (path, new) = (self.path("parts"), self.path("parts.new"));
         self.parts = None;
-        let text: String = parts.iter().map(|(index, hash)| part_line(*index, hash)).collect();
+        let text: String = parts.iter().map(|(index, part)| part_line(*index, part)).collect();
         let outcome = match parts.is_empty() {
             true => local_files::remove(&path),
             false => local_files::replace(&path, &new, text.as_bytes()),
@@ -398,7 +416,7 @@ impl Slot {
     }
 
     /// Notes one more.
-    fn add_part(&mut self, index: u32, hash: &PartHash) -> Result<(), ResumeError> {
+    fn add_part(&mut self, index: u32, part: &SentPart) -> Result<(), ResumeError> {
         let path = self.path("parts");
         let mut add = || {
             let file = match &mut self.parts {
@@ -406,7 +424,7 @@ impl Slot {
                 none => none.insert(local_files::open_private(&path)?),
             };
             file.seek(SeekFrom::End(0))?;
-            file.write_all(part_line(index, hash).as_bytes())
+            file.write_all(part_line(index, part).as_bytes())
         };
         let outcome = add();
         outcome.map_err(|source| ResumeError::State { path, source })
@@ -449,6 +467,10 @@ mod tests {
             custom_id: None,
             random_prefix: false,
         }
+    }
+
+    fn part(byte: u8) -> SentPart {
+        SentPart { hash: [byte; 32], etag: format!("{byte} \u{e4}-") }
     }
 
     struct Files {
@@ -523,9 +545,9 @@ mod tests {
         let path = files.write("a", b"x");
         files.interrupted(&path, "s1");
         let state = files.directory.path().join("state");
-        assert!(Remembered::of_session(&state, "s2").is_none());
+        assert!(Remembered::of_session(&state, "s2").unwrap().is_none());
         assert_eq!(files.open(&path).unwrap().session_id(), Some("s1"));
-        Remembered::of_session(&state, "s1").unwrap().forget();
+        Remembered::of_session(&state, "s1").unwrap().unwrap().forget();
         assert_eq!(files.open(&path).unwrap().session_id(), None);
     }
 
@@ -541,7 +563,7 @@ mod tests {
         let mut upload = files.open(&path).unwrap();
         upload.set_session("s1").unwrap();
         for index in [0, 5, 7] {
-            upload.note_part(index, &[index as u8; 32]).unwrap();
+            upload.note_part(index, &part(index as u8)).unwrap();
         }
         drop(upload);
         // A line that a full disk cut spoils itself and what was written behind it, and nothing else.
@@ -553,13 +575,13 @@ mod tests {
         fs::write(&parts, &text[..text.len() - 10]).unwrap();
         let mut upload = files.open(&path).unwrap();
         assert_eq!(noted(&upload), [0, 5]);
-        upload.note_part(8, &[8; 32]).unwrap();
-        upload.note_part(9, &[9; 32]).unwrap();
+        upload.note_part(8, &part(8)).unwrap();
+        upload.note_part(9, &part(9)).unwrap();
         assert_eq!(noted(&upload), [0, 5, 9]);
-        assert_eq!(upload.sent_parts()[&5], [5; 32]);
+        assert_eq!(upload.sent_parts()[&5], part(5));
         upload.keep_parts(&[5, 9]).unwrap();
-        upload.note_part(0, &[1; 32]).unwrap();
-        assert_eq!((noted(&upload), upload.sent_parts()[&0]), (vec![0, 5, 9], [1; 32]));
+        upload.note_part(0, &part(1)).unwrap();
+        assert_eq!((noted(&upload), &upload.sent_parts()[&0]), (vec![0, 5, 9], &part(1)));
         drop(upload);
         // They go along when the file is moved, and go when the session does.
         let moved = files.directory.path().join("b");
@@ -568,10 +590,10 @@ mod tests {
         assert_eq!(noted(&upload), [0, 5, 9]);
         upload.set_session("s2").unwrap();
         assert!(noted(&upload).is_empty());
-        upload.note_part(3, &[3; 32]).unwrap();
+        upload.note_part(3, &part(3)).unwrap();
         upload.begin_anew().unwrap();
         assert!(noted(&upload).is_empty());
-        upload.note_part(3, &[3; 32]).unwrap();
+        upload.note_part(3, &part(3)).unwrap();
         drop(upload);
         files.write("b", &[8; 3_000_000]);
         touch(&moved);
@@ -588,7 +610,7 @@ mod tests {
         let path = files.write("a", b"x");
         let mut upload = files.open(&path).unwrap();
         upload.set_session("s1").unwrap();
-        upload.note_part(0, &[0; 32]).unwrap();
+        upload.note_part(0, &part(0)).unwrap();
         drop(upload);
         let state = files.directory.path().join("state");
         for entry in fs::read_dir(&state).unwrap().map(Result::unwrap) {
@@ -620,6 +642,8 @@ mod tests {
         let mut first = files.open(&path).unwrap();
         first.set_session("s1").unwrap();
         assert!(matches!(files.open(&path), Err(ResumeError::Busy { pid: Some(pid) }) if pid == std::process::id()));
+        let state = files.directory.path().join("state");
+        assert!(matches!(Remembered::of_session(&state, "s1"), Err(ResumeError::Busy { pid: Some(_) })));
         // The same content elsewhere is an upload of its own while the first is under way.
         assert_eq!(files.open(&copy).unwrap().session_id(), None);
         drop(first);

@@ -149,8 +149,14 @@ impl Client {
         json(self.call(Method::POST, &["uploads"]).multipart(form)).await
     }
 
-    /// Sends a range of a file to a part URL, with the SHA-256 that its bytes must have on the other side.
-    pub(crate) async fn put_part(&self, url: &str, body: PartBody, sha256: Option<&[u8; 32]>) -> Result<(), Error> {
+    /// Sends a range of a file to a part URL, with the SHA-256 that its bytes must have on the other side. Answers the part's
+    /// ETag, without quotes.
+    pub(crate) async fn put_part(
+        &self,
+        url: &str,
+        body: PartBody,
+        sha256: Option<&[u8; 32]>,
+    ) -> Result<String, Error> {
         let part_bytes = body.left_bytes();
         let body = reqwest::Body::wrap(body);
         let mut request = self.http.put(url).header(CONTENT_TYPE, "application/octet-stream").body(body);
@@ -160,11 +166,11 @@ impl Client {
         }
         let answer = checked(request.send().await?).await.map_err(|error| error.of_part(part_bytes))?;
         // Some proxies answer 200 by themselves when a body breaks off; whoever has stored a part names it.
-        if !answer.headers().contains_key(ETAG) {
+        let Some(etag) = answer.headers().get(ETAG) else {
             let status = answer.status().as_u16();
             return Err(Error::Connection(format!("{status} without an ETag: not the server's answer to a part")));
-        }
-        Ok(())
+        };
+        Ok(String::from_utf8_lossy(etag.as_bytes()).trim_matches('"').to_owned())
     }
 
     /// A GET of a public URL, which is no call of the API: the key is not sent.

@@ -51,5 +51,5 @@ pub use partway_api::{
     RenameFileRequest, RenameFolderRequest, UpdateFileRequest,
 };
 pub use retry::RetryPolicy;
-pub use upload::{Event, PartHash, Upload};
+pub use upload::{Event, PartHash, SentPart, Upload};
 pub use workspace::Workspace;

@@ -2,18 +2,20 @@
 //!
 //! Invariant: a file is complete only with parts that are this file's. Where the server compares the hash of the whole, that
 //! says so; where it compares none, as where parts go to an S3 store, a part of an earlier run counts only if the hash of
-//! what was sent then is that of what the file has there now. Others are sent again.
+//! what was sent then is that of what the file has there now, and the store still has what was sent then, by its ETag.
+//! Others are sent again. The file is completed only of the parts that have the ETags of this client's PUTs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use partway_api::{CompleteRequest, ErrorCode, FileRecord, PartPlan, ResignRequest, StartRequest};
+use partway_api::{CompleteRequest, ErrorCode, FileRecord, PartPlan, ResignRequest, SessionResponse, StartRequest};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -79,8 +81,8 @@ pub enum Event<'e> {
     PartSent {
         /// Its index.
         index: u32,
-        /// The BLAKE3 of the bytes that were sent, for [`Upload::sent_parts`].
-        hash: &'e PartHash,
+        /// What was sent, for [`Upload::sent_parts`].
+        part: &'e SentPart,
     },
     /// More bytes are on their way.
     Sent {
@@ -103,6 +105,15 @@ pub enum Event<'e> {
 /// The BLAKE3 of a part's bytes.
 pub type PartHash = [u8; 32];
 
+/// A part as it was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentPart {
+    /// The BLAKE3 of its bytes.
+    pub hash: PartHash,
+    /// The ETag that the store answered, without quotes.
+    pub etag: String,
+}
+
 /// A file to be uploaded, and how.
 #[derive(Debug, Clone)]
 pub struct Upload {
@@ -119,7 +130,7 @@ pub struct Upload {
     stall_timeout: Duration,
     slowest_rate: u64,
     session_id: Option<String>,
-    sent_parts: HashMap<u32, PartHash>,
+    sent_parts: HashMap<u32, SentPart>,
     idempotency_key: Option<String>,
 }
 
@@ -233,7 +244,7 @@ impl Upload {
 
     /// Notes of the parts that earlier runs have sent, from [`Event::PartSent`].
     #[must_use]
-    pub fn sent_parts(mut self, sent_parts: HashMap<u32, PartHash>) -> Self {
+    pub fn sent_parts(mut self, sent_parts: HashMap<u32, SentPart>) -> Self {
         self.sent_parts = sent_parts;
         self
     }
@@ -329,11 +340,11 @@ impl Upload {
         if state.size != source.size_bytes() {
             return Err(source.unfit("has another size than the file that the session was started for"));
         }
-        let session = Session::new(state.session_id, state.part_size, state.size, &state.hash_algorithm)?;
+        let session = Session::new(state.session_id.clone(), state.part_size, state.size, &state.hash_algorithm)?;
         on_event(Event::Session { session_id: &session.id });
         let others = match session.compares_blake3 {
             true => Vec::new(),
-            false => self.parts_of_others(source, &session, &state.uploaded_parts, on_event).await?,
+            false => self.parts_of_others(source, &session, &state, on_event).await?,
         };
         if state.status == "completed" {
             if !others.is_empty() {
@@ -357,16 +368,19 @@ impl Upload {
         &self,
         source: &Source,
         session: &Session,
-        arrived: &[u32],
+        state: &SessionResponse,
         on_event: &(dyn Fn(Event<'_>) + Send + Sync),
     ) -> Result<Vec<u32>, Error> {
+        let arrived = &state.uploaded_parts;
+        let in_store = EtagsInStore::of(state);
         if arrived.is_empty() {
             return Ok(Vec::new());
         }
         on_event(Event::Comparing { parts: u32::try_from(arrived.len()).unwrap_or(u32::MAX) });
         let compares = arrived.iter().map(|index| {
             let (index, range, source) = (*index, session.range(*index), source.clone());
-            let sent = self.sent_parts.get(&index).copied();
+            let sent = self.sent_parts.get(&index).filter(|sent| in_store.may_have(index, &sent.etag));
+            let sent = sent.map(|sent| sent.hash);
             async move {
                 let Some(sent) = sent else { return Ok((index, false)) };
                 let now = blocking(move || source.hash(range)).await?;
@@ -406,6 +420,38 @@ impl Upload {
 
 fn retrying(on_event: &(dyn Fn(Event<'_>) + Send + Sync)) -> impl Fn(&Error, Duration) {
     move |error, pause| on_event(Event::Retrying { error, bytes_lost: 0, pause })
+}
+
+/// What the store says of the parts that it has.
+enum EtagsInStore<'s> {
+    /// These are their ETags.
+    Listed(HashMap<u32, &'s str>),
+    /// It has made its object of them. Completing tells whether it was made of this file's parts.
+    Made,
+    /// It was not asked: the server is older than this program. Nobody knows who has sent the parts.
+    Unknown,
+}
+
+impl<'s> EtagsInStore<'s> {
+    fn of(state: &'s SessionResponse) -> Self {
+        match &state.part_etags {
+            _ if state.status == "completed" => Self::Made,
+            None => Self::Unknown,
+            Some(etags) if etags.is_empty() => Self::Made,
+            Some(etags) => {
+                Self::Listed(state.uploaded_parts.iter().copied().zip(etags.iter().map(String::as_str)).collect())
+            }
+        }
+    }
+
+    /// Whether the part may be the one whose PUT answered this ETag.
+    fn may_have(&self, index: u32, etag: &str) -> bool {
+        match self {
+            Self::Listed(etags) => etags.get(&index) == Some(&etag),
+            Self::Made => true,
+            Self::Unknown => false,
+        }
+    }
 }
 
 /// A session as this side needs it.
@@ -465,6 +511,8 @@ struct Transfer<'t> {
     urls: PartUrls<'t>,
     /// `None` where nobody would compare them, or the server's parts are not such that their hashes make that of the file.
     hashes: Option<Arc<PartHashes>>,
+    /// The ETags that the PUTs answered, of this run and of earlier ones, where nobody compares the hash of the whole.
+    etags: Mutex<BTreeMap<u32, String>>,
     on_event: &'t (dyn Fn(Event<'_>) + Send + Sync),
 }
 
@@ -481,7 +529,35 @@ impl<'t> Transfer<'t> {
             .filter(|_| session.compares_blake3)
             .map(|plan| Arc::new(PartHashes::new(plan, source.clone(), upload.digests)));
         let urls = PartUrls::new(client, &session.id, TTL, std::mem::take(&mut session.urls));
-        Self { upload, client, source, session, urls, hashes, on_event }
+        let is_there = |index: &u32| session.missing.binary_search(index).is_err();
+        let sent = upload.sent_parts.iter().filter(|(index, _)| !session.compares_blake3 && is_there(index));
+        let etags = Mutex::new(sent.map(|(index, part)| (*index, part.etag.clone())).collect());
+        Self { upload, client, source, session, urls, hashes, etags, on_event }
+    }
+
+    fn etags(&self) -> MutexGuard<'_, BTreeMap<u32, String>> {
+        self.etags.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What tells the server which parts the file is to be made of, where it compares no hash of the whole.
+    fn etags_sha256(&self) -> Option<String> {
+        let etags = self.etags();
+        let is_whole = !self.session.compares_blake3 && etags.keys().copied().eq(0..self.session.parts_total);
+        is_whole.then(|| {
+            let mut hasher = Sha256::new();
+            etags.values().for_each(|etag| hasher.update(format!("{etag}\n")));
+            hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        })
+    }
+
+    /// The parts that others have sent in the place of this client's; `None` when they have completed the session.
+    async fn parts_of_others(&self) -> Result<Option<Vec<u32>>, Error> {
+        let status = async || self.client.status(&self.session.id).await;
+        let state = self.upload.retry.run(status, Error::is_mendable, retrying(self.on_event)).await?;
+        let EtagsInStore::Listed(there) = EtagsInStore::of(&state) else { return Ok(None) };
+        let own = self.etags();
+        let is_own = |index: &u32| there.get(index).is_some_and(|etag| own.get(index).is_some_and(|own| own == etag));
+        Ok(Some((0..self.session.parts_total).filter(|index| !is_own(index)).collect()))
     }
 
     /// Sends what is missing and completes.
@@ -496,7 +572,8 @@ impl<'t> Transfer<'t> {
             self.source.check_unchanged()?;
             (self.on_event)(Event::Completing);
             let hash = self.hashes.as_ref().and_then(|hashes| hashes.of_file());
-            let request = CompleteRequest { session_id: self.session.id.clone(), uuid: None, hash: hash.clone() };
+            let etags_sha256 = self.etags_sha256();
+            let request = CompleteRequest { session_id: self.session.id.clone(), uuid: None, hash: hash.clone(), etags_sha256 };
             let complete = async || self.client.complete(&request).await;
             let completed = self.upload.retry.run(complete, Error::is_mendable, retrying(self.on_event)).await;
             tried += 1;
@@ -508,6 +585,14 @@ impl<'t> Transfer<'t> {
                 // The parts of the other run were of another file.
                 Err(error) if error.code() == Some(ErrorCode::ChecksumMismatch) && !unsent.is_empty() => {
                     Some(std::mem::take(&mut unsent))
+                }
+                // Somebody else has sent parts to this session in the meantime.
+                Err(error) if error.code() == Some(ErrorCode::ChecksumMismatch) && !self.session.compares_blake3 => {
+                    let others = self.parts_of_others().await?;
+                    if others.is_none() {
+                        return Err(Error::Doubtful { session_id: self.session.id.clone() });
+                    }
+                    others.filter(|others| !others.is_empty())
                 }
                 Err(_) => None,
             };
@@ -553,7 +638,7 @@ impl<'t> Transfer<'t> {
             if outcome.as_ref().is_err_and(Error::is_refused_url) {
                 refusals.fetch_add(1, Ordering::Relaxed);
             }
-            outcome.map(|()| hash)
+            outcome.map(|etag| (etag, hash))
         };
         let on_retry = |error: &Error, pause| {
             (self.on_event)(Event::Retrying { error, bytes_lost: sent.swap(0, Ordering::Relaxed), pause });
@@ -561,9 +646,11 @@ impl<'t> Transfer<'t> {
         let mendable = |error: &Error| {
             error.is_mendable_for_part() || (error.is_refused_url() && refusals.load(Ordering::Relaxed) < URL_REFUSALS)
         };
-        if let Some(hash) = self.upload.retry.run(put, mendable, on_retry).await? {
+        let (etag, hash) = self.upload.retry.run(put, mendable, on_retry).await?;
+        if let Some(hash) = hash {
             let hash = hash.lock().unwrap_or_else(PoisonError::into_inner).finalize();
-            (self.on_event)(Event::PartSent { index, hash: hash.as_bytes() });
+            self.etags().insert(index, etag.clone());
+            (self.on_event)(Event::PartSent { index, part: &SentPart { hash: hash.into(), etag } });
         }
         Ok(())
     }

@@ -255,7 +255,7 @@ impl Started<'_> {
         let noted = match event {
             Event::Session { session_id } => remembered.set_session(session_id),
             Event::Compared { same, .. } => remembered.keep_parts(same),
-            Event::PartSent { index, hash } => remembered.note_part(*index, hash),
+            Event::PartSent { index, part } => remembered.note_part(*index, part),
             _ => Ok(()),
         };
         if let Err(error) = noted
@@ -302,7 +302,10 @@ impl UploadArgs {
         move || {
             let Some(directory) = state_dir() else { return Ok(Recalled::Nothing) };
             if let Some(session) = resume {
-                let remembered = Remembered::of_session(&directory, &session).map(Box::new);
+                let remembered = match Remembered::of_session(&directory, &session) {
+                    Err(error @ ResumeError::State { .. }) => return Ok(Recalled::NotPossible(error)),
+                    remembered => remembered?.map(Box::new),
+                };
                 return Ok(remembered.map_or(Recalled::Nothing, Recalled::Upload));
             }
             // A path that cannot be uploaded is refused for its own reason, and an empty file has nothing to go on with.

@@ -83,6 +83,41 @@ impl Setup {
         said
     }
 
+    fn call(&self, path: &str, body: Option<&Value>) -> Value {
+        let (url, key) = (format!("{}/api/v1/multipart{path}", self.server.url), format!("X-Api-Key: {}", self.key));
+        let body = body.map(Value::to_string);
+        let mut arguments = vec![url.as_str(), "--header", &key];
+        if let Some(body) = &body {
+            arguments.extend(["--header", "Content-Type: application/json", "--data", body]);
+        }
+        serde_json::from_str(&curl(&arguments).1).unwrap()
+    }
+
+    /// The ETags of the parts that the store has, once they are as wanted.
+    fn etags_when(&self, session: &str, is_wanted: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+        for _ in 0..6_000 {
+            let status = self.call(&format!("/{session}"), None);
+            let etags = status["part_etags"].as_array().unwrap_or_else(|| panic!("no ETags: {status}")).clone();
+            if is_wanted(&etags) {
+                return etags;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("the store never had the parts that are wanted");
+    }
+
+    /// Another version of the file, elsewhere, with a byte changed in each of the first two parts.
+    fn other_version(&self) -> (PathBuf, Vec<u8>) {
+        let mut data = self.data.clone();
+        data[7] ^= 1;
+        data[10 * 1024 * 1024 + 7] ^= 1;
+        let directory = self.file.parent().unwrap().join("elsewhere");
+        std::fs::create_dir(&directory).unwrap();
+        let file = directory.join("box.hc");
+        std::fs::write(&file, &data).unwrap();
+        (file, data)
+    }
+
     fn session(&self) -> Value {
         let key = format!("Authorization: Bearer {}", self.key);
         let (_, answer) = curl(&[&format!("{}/api/v1/multipart?limit=1", self.server.url), "--header", &key]);
@@ -99,7 +134,7 @@ fn a_file_that_changed_in_secret_is_never_mixed_with_what_was_sent_of_it() {
     let said = setup.assert_has(output);
     // Only the one that differs is sent again, and one that arrived while nobody noted it.
     let is_said =
-        ["1 part ", "2 parts "].iter().any(|parts| said.contains(&format!("{parts}on the server not known to be")));
+        ["1 part ", "2 parts "].iter().any(|parts| said.contains(&format!("{parts}on the server may be of another version")));
     assert!(is_said, "{noted} noted: {said}");
     assert_eq!(setup.session()["status"], "completed");
 }
@@ -116,6 +151,73 @@ fn a_file_that_did_not_change_goes_on_with_what_is_missing() {
 }
 
 #[test]
+fn parts_that_another_machine_has_sent_since_are_sent_again() {
+    let setup = Setup::new(4);
+    setup.interrupt(4);
+    let session = setup.session()["session_id"].as_str().unwrap().to_owned();
+    let before = setup.etags_when(&session, |etags| etags.len() >= 4);
+    let (file, _) = setup.other_version();
+    let mut elsewhere = partway();
+    elsewhere.args(["upload", "--resume", &session, "--concurrency", "1"]).arg(&file);
+    elsewhere.env("PARTWAY_URL", &setup.server.url).env("PARTWAY_API_KEY", &setup.key);
+    elsewhere.env("HOME", file.parent().unwrap()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut elsewhere = elsewhere.spawn().unwrap();
+    setup.etags_when(&session, |etags| etags[..2] != before[..2] && etags[1] != before[1]);
+    elsewhere.kill().unwrap();
+    elsewhere.wait().unwrap();
+    let output = setup.command(&[]).output().unwrap();
+    let said = setup.assert_has(output);
+    assert!(said.contains("on the server may be of another version of the file"), "{said}");
+}
+
+#[test]
+fn a_part_that_another_machine_sends_meanwhile_is_not_in_the_file() {
+    let setup = Setup::new(5);
+    let mut uploading = setup.command(&[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let session = loop {
+        if let Some(session) = setup.session()["session_id"].as_str() {
+            break session.to_owned();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let before = setup.etags_when(&session, |etags| etags.len() >= 2);
+    let signed = setup.call(&format!("/{session}/parts"), Some(&serde_json::json!({"parts": [0]})));
+    let (file, data) = setup.other_version();
+    std::fs::write(&file, &data[..10 * 1024 * 1024]).unwrap();
+    let upload = format!("@{}", file.display());
+    let url = signed["parts"][0]["url"].as_str().unwrap();
+    assert_eq!(curl(&["--request", "PUT", "--data-binary", &upload, url]).0, 200);
+    setup.etags_when(&session, |etags| etags[0] != before[0]);
+    assert!(uploading.try_wait().unwrap().is_none(), "the upload was over before another part came");
+    let said = setup.assert_has(uploading.wait_with_output().unwrap());
+    assert!(said.contains("CHECKSUM_MISMATCH"), "{said}");
+}
+
+#[test]
+fn a_session_that_a_running_upload_has_is_not_gone_on_with_beside_it() {
+    let setup = Setup::new(6);
+    let command = setup.command(&[]);
+    let home = command.get_envs().find(|(name, _)| *name == "HOME").unwrap().1.unwrap().to_owned();
+    let mut uploading = setup.command(&[]);
+    let mut uploading = uploading.env("HOME", &home).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let session = loop {
+        if let Some(session) = setup.session()["session_id"].as_str() {
+            break session.to_owned();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    setup.etags_when(&session, |etags| !etags.is_empty());
+    assert!(std::process::Command::new("kill").args(["-STOP", &uploading.id().to_string()]).status().unwrap().success());
+    let beside = setup.command(&["--resume", &session]).env("HOME", &home).output().unwrap();
+    uploading.kill().unwrap();
+    uploading.wait().unwrap();
+    let said = text(&beside.stderr);
+    assert_eq!(beside.status.code(), Some(1), "{said}");
+    let is_said = said.contains("goes on with this session") && said.contains(&format!("process {}", uploading.id()));
+    assert!(is_said, "{said}");
+}
+
+#[test]
 fn a_session_that_others_completed_is_not_taken_for_this_file() {
     let mut setup = Setup::new(3);
     setup.interrupt(2);
@@ -123,7 +225,7 @@ fn a_session_that_others_completed_is_not_taken_for_this_file() {
     // From another machine, by its id; and the bytes are those of the old version.
     let elsewhere = setup.command(&["--resume", &session]).env("HOME", setup.file.parent().unwrap()).output().unwrap();
     let said = setup.assert_has(elsewhere);
-    assert!(said.contains("on the server not known to be of this file"), "{said}");
+    assert!(said.contains("on the server may be of another version of the file"), "{said}");
     setup.change(FILE_BYTES - 1);
     let output = setup.command(&[]).output().unwrap();
     let said = setup.assert_has(output);

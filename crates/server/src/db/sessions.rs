@@ -233,6 +233,15 @@ pub fn note_complete(tx: &Tx<'_>, id: Uuid, hash: &str) -> Result<(), DbError> {
     tx.execute("UPDATE sessions SET complete_hash = ?2 WHERE id = ?1", &[&id.to_string(), &hash]).map(drop)
 }
 
+/// The same, if the session is still claimed by this claimant.
+pub fn note_claimed_complete(tx: &Tx<'_>, id: Uuid, claimant: Uuid, hash: &str) -> Result<bool, DbError> {
+    let changed = tx.execute(
+        "UPDATE sessions SET complete_hash = ?3 WHERE id = ?1 AND claimed_by = ?2 AND status = 'uploading'",
+        &[&id.to_string(), &claimant.to_string(), &hash],
+    )?;
+    Ok(changed == 1)
+}
+
 /// Renews a claim. False when it is not this claimant's any more.
 pub fn renew(tx: &Tx<'_>, id: Uuid, claimant: Uuid, seconds: u64) -> Result<bool, DbError> {
     let changed = tx.execute(

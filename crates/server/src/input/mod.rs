@@ -3,6 +3,7 @@
 
 mod content_digest;
 mod custom_id;
+mod etags_hash;
 mod file_hash;
 mod file_name;
 mod folder_path;
@@ -20,6 +21,7 @@ use partway_api::ErrorCode;
 
 pub use content_digest::content_digests;
 pub use custom_id::CustomId;
+pub use etags_hash::EtagsHash;
 pub use file_hash::{FileHash, HashKind};
 pub use file_name::FileName;
 pub use folder_path::{FolderName, FolderPath};

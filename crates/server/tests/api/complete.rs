@@ -1,6 +1,7 @@
 //! `POST /api/v1/multipart/complete`
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::app::{MIB, TestApp, assert_error, bytes};
 
@@ -130,6 +131,45 @@ async fn what_names_no_session_is_refused() {
     assert_eq!(app.count("files"), 0);
     let body = json!({"session_id": session.id(), "uuid": session.start["uuid"]});
     assert_eq!(app.post(COMPLETE, &body).await.status(), 201);
+}
+
+#[tokio::test]
+async fn the_file_is_made_of_the_parts_that_its_client_means_or_not_at_all() {
+    let app = TestApp::start().await;
+    let (mine, theirs) = (bytes(1, 12 * MIB), bytes(2, 12 * MIB));
+    let session = app.upload(mine.len() as u64, json!({})).await;
+    session.put_all(&app, &mine).await;
+    let body = |etags: &str| json!({"session_id": session.id(), "etags_sha256": etags});
+    assert_error(app.post(COMPLETE, &body("x")).await, 400, "INVALID_PARAMETER", &["`etags_sha256` is \"x\""]).await;
+    if app.is_local() {
+        assert!(session.status(&app).await.get("part_etags").is_none());
+        let refused = app.post(COMPLETE, &body(&"0".repeat(64))).await;
+        assert_error(refused, 400, "INVALID_PARAMETER", &["`etags_sha256`", "`hash` is compared"]).await;
+        return;
+    }
+    let digest = async || {
+        let status = session.status(&app).await;
+        let etags: Vec<_> = status["part_etags"].as_array().unwrap().iter().map(|etag| etag.as_str().unwrap()).collect();
+        assert_eq!(etags.len(), 2);
+        let text: String = etags.iter().map(|etag| format!("{etag}\n")).collect();
+        Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let of_mine = digest().await;
+    session.put_part(&app, &theirs, 0).await;
+    let of_both = digest().await;
+    assert_ne!(of_mine, of_both);
+    for _ in 0..2 {
+        let refused = app.post(COMPLETE, &body(&of_mine)).await;
+        assert_error(refused, 400, "CHECKSUM_MISMATCH", &["`etags_sha256`", session.id()]).await;
+    }
+    session.put_part(&app, &mine, 0).await;
+    let answer = app.post(COMPLETE, &body(&of_mine)).await;
+    assert_eq!(answer.status(), 201);
+    let record: Value = answer.json().await.unwrap();
+    app.assert_bytes(&record, &mine).await;
+    assert_eq!(app.post(COMPLETE, &body(&of_mine.to_uppercase())).await.status(), 201);
+    assert_error(app.post(COMPLETE, &body(&of_both)).await, 400, "CHECKSUM_MISMATCH", &[session.id()]).await;
+    assert_eq!(session.complete(&app).await.status(), 201);
 }
 
 #[tokio::test]

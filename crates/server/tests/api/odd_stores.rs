@@ -1,6 +1,7 @@
 //! Stores that behave otherwise than Garage: no file is lost by what they list, and completing that was cut off between the
 //! store and the record ends well.
 
+use partway_server::input::EtagsHash;
 use partway_server::storage::{BlobStore, S3Store};
 use partway_testing::{Manners, OddStore};
 use reqwest::Method;
@@ -52,6 +53,28 @@ async fn complete_at_store(app: &TestApp, session: &Session, is_noted: bool) {
     }
     let parts = store(app).list_parts(blob_id, &upload_id).await.unwrap().unwrap();
     assert!(store(app).complete_upload(blob_id, &upload_id, &parts).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_of_other_parts_that_completing_left_is_not_taken_for_ones_own() {
+    let (app, _odd) = start_on(Manners::default()).await;
+    let data = bytes(1, 12 * MIB);
+    let session = app.upload(data.len() as u64, json!({})).await;
+    session.put_all(&app, &data).await;
+    let etags: Vec<String> = serde_json::from_value(session.status(&app).await["part_etags"].clone()).unwrap();
+    let own = EtagsHash::of(etags.iter().map(String::as_str)).note();
+    complete_at_store_alone(&app, &session).await;
+    app.sql(&format!("UPDATE sessions SET complete_hash = '{own}' WHERE id = '{}'", session.id()));
+    assert_eq!(session.status(&app).await["part_etags"], json!([]));
+    let complete = async |digest: &str| {
+        app.post("/api/v1/multipart/complete", &json!({"session_id": session.id(), "etags_sha256": digest})).await
+    };
+    for _ in 0..2 {
+        assert_error(complete(&"0".repeat(64)).await, 400, "CHECKSUM_MISMATCH", &[session.id()]).await;
+    }
+    let answer = complete(own.rsplit(':').next().unwrap()).await;
+    assert_eq!(answer.status(), 201);
+    app.assert_bytes(&answer.json().await.unwrap(), &data).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

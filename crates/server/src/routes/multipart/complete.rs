@@ -7,7 +7,7 @@ use partway_api::FileRecord;
 
 use crate::app::App;
 use crate::error::ApiError;
-use crate::input::FileHash;
+use crate::input::{EtagsHash, FileHash};
 use crate::middleware::{ApiJson, Caller};
 use crate::openapi::error_responses;
 use crate::service::record::file_record;
@@ -49,6 +49,7 @@ pub async fn complete_multipart(
     let session_id = body.required_text("session_id")?;
     let uuid = body.optional_text("uuid")?;
     let hash = body.optional_text("hash")?.map(FileHash::parse).transpose()?;
-    let file = app.uploads.complete(&identity, session_id, uuid, hash).await?;
+    let etags = body.optional_text("etags_sha256")?.map(EtagsHash::parse).transpose()?;
+    let file = app.uploads.complete(&identity, session_id, uuid, hash, etags).await?;
     Ok((StatusCode::CREATED, Json(file_record(file, &identity.workspace_no, &app.urls))))
 }

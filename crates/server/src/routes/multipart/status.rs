@@ -48,6 +48,7 @@ pub async fn get_multipart(
         parts_total: state.plan.parts(),
         uploaded_parts: state.uploaded,
         missing_parts: state.missing,
+        part_etags: state.etags,
         bytes_uploaded,
         created_at: session.created_at.to_iso8601(),
         expire_at: state.expires_at.unix_seconds(),

@@ -10,7 +10,7 @@ use crate::db::files::File;
 use crate::db::sessions::{self, Session, Status};
 use crate::db::usage::{self, Counting};
 use crate::db::{DbError, Durability, Tx, api_keys, parts, workspaces};
-use crate::input::{FileHash, HashKind, MediaType};
+use crate::input::{EtagsHash, FileHash, HashKind, MediaType};
 use crate::media::FileType;
 use crate::service::file::keep_seconds;
 use crate::service::key::Identity;
@@ -27,18 +27,21 @@ impl Uploads {
     ///
     /// # Errors
     /// [`UploadError::PartsMissing`] when parts are missing, [`UploadError::HashMismatch`] when they are not those of
-    /// the file that `hash` or the session's start names; nothing has changed then.
+    /// the file that `hash` or the session's start names, and [`UploadError::OtherParts`] when they are not those that
+    /// `etags` names; nothing has changed then.
     pub async fn complete(
         &self,
         identity: &Identity,
         session_id: &str,
         uuid: Option<&str>,
         hash: Option<FileHash>,
+        etags: Option<EtagsHash>,
     ) -> Result<File, UploadError> {
         match self.find(identity, session_id).await? {
             Found::Live(live) => {
                 check_uuid(&live.session, uuid)?;
                 check_hash_kind(hash.as_ref(), StorageKind::Local)?;
+                check_etags_are_compared(etags.as_ref(), StorageKind::Local)?;
                 let local = self.local()?.clone();
                 to_its_end(async move { local.complete(live, hash).await }).await
             }
@@ -47,10 +50,12 @@ impl Uploads {
                 check_hash_kind(hash.as_ref(), StorageKind::S3)?;
                 self.check_hash_is_kept(hash.as_ref(), StorageKind::S3).await?;
                 let s3 = self.s3()?.clone();
-                to_its_end(async move { s3.complete(session.id, hash).await }).await
+                to_its_end(async move { s3.complete(session.id, hash, etags).await }).await
             }
             Found::Ended(session) => {
                 check_uuid(&session, uuid)?;
+                check_etags_are_compared(etags.as_ref(), session.storage)?;
+                check_noted_etags(&session, hash.as_ref(), etags.as_ref())?;
                 completed_file(*session, hash.as_ref())
             }
         }
@@ -105,6 +110,30 @@ pub(super) fn check_hash_kind(hash: Option<&FileHash>, storage: StorageKind) -> 
     match hash.filter(|hash| hash.kind() != known) {
         Some(hash) => Err(UploadError::HashKind { declared: hash.as_str().to_owned(), known }),
         None => Ok(()),
+    }
+}
+
+/// Local storage compares the hash of the whole file, and no ETags.
+fn check_etags_are_compared(etags: Option<&EtagsHash>, storage: StorageKind) -> Result<(), UploadError> {
+    match etags {
+        Some(_) if storage == StorageKind::Local => Err(UploadError::EtagsNotCompared),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the store made the session's object of the parts that these ETags name. Where that was not noted, nobody knows. A
+/// hash of the whole says more.
+pub(super) fn check_noted_etags(
+    session: &Session,
+    hash: Option<&FileHash>,
+    etags: Option<&EtagsHash>,
+) -> Result<(), UploadError> {
+    match etags {
+        Some(etags) if hash.is_none() && matches!(session.status, Status::Uploading | Status::Completed) => {
+            let is_noted = session.complete_hash.as_deref() == Some(etags.note().as_str());
+            if is_noted { Ok(()) } else { Err(UploadError::OtherParts(session.id)) }
+        }
+        _ => Ok(()),
     }
 }
 

@@ -155,6 +155,15 @@ pub enum UploadError {
         /// What the client said.
         declared: String,
     },
+    /// Somebody else has sent parts in the place of those that the client means.
+    #[error(
+        "`etags_sha256` is not that of the parts which session {0} has, or was completed with; `part_etags` of its status \
+         lists the ETags of those that are there"
+    )]
+    OtherParts(Uuid),
+    /// ETags are named where they are not compared.
+    #[error("`etags_sha256` is given; allowed here: none (the parts go to no S3 store; `hash` is compared)")]
+    EtagsNotCompared,
     /// Another request is ending the session, and takes long.
     #[error("session {0} is being completed or aborted by another request; come again in a few seconds")]
     Ending(Uuid),
@@ -284,8 +293,11 @@ impl UploadError {
             Self::Fetch(_) => ErrorCode::RemoteFetchFailed,
             Self::Invalid(error) => error.code,
             Self::Opening(_) | Self::Ending(_) | Self::HeldUp | Self::Busy => ErrorCode::ServiceUnavailable,
-            Self::NoSuchPart { .. } | Self::HashKind { .. } | Self::HashNotKept { .. } => ErrorCode::InvalidParameter,
-            Self::HashMismatch { .. } | Self::DigestMismatch { .. } => ErrorCode::ChecksumMismatch,
+            Self::NoSuchPart { .. }
+            | Self::HashKind { .. }
+            | Self::HashNotKept { .. }
+            | Self::EtagsNotCompared => ErrorCode::InvalidParameter,
+            Self::HashMismatch { .. } | Self::DigestMismatch { .. } | Self::OtherParts(_) => ErrorCode::ChecksumMismatch,
             Self::PartTooShort { .. } | Self::PartTooLong { .. } | Self::BodyBroken(_) => ErrorCode::PartSizeMismatch,
             Self::Stalled(_) | Self::TooSlow { .. } | Self::TookTooLong(_) => ErrorCode::RequestTimeout,
             Self::SyncFailed(_) => ErrorCode::Internal,

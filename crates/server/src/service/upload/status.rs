@@ -25,6 +25,8 @@ pub struct SessionState {
     pub uploaded: Vec<u32>,
     /// Indices of those that are not.
     pub missing: Vec<u32>,
+    /// ETags of those that are there, where a store has them; none once it has made its object of them.
+    pub etags: Option<Vec<String>>,
 }
 
 impl SessionState {
@@ -68,7 +70,7 @@ impl Uploads {
                     // The cleaner has not come to it yet.
                     session.status = Status::Expired;
                 }
-                Ok(SessionState { session, plan: live.plan, expires_at, uploaded, missing })
+                Ok(SessionState { session, plan: live.plan, expires_at, uploaded, missing, etags: None })
             }
             Found::InStore(session) => self.s3()?.state(*session).await,
             Found::Ended(session) => {
@@ -76,7 +78,7 @@ impl Uploads {
                 let all = (0..plan.parts()).collect();
                 let (uploaded, missing) =
                     if session.status == Status::Completed { (all, Vec::new()) } else { (Vec::new(), all) };
-                Ok(SessionState { expires_at: session.expires_at, session: *session, plan, uploaded, missing })
+                Ok(SessionState { expires_at: session.expires_at, session: *session, plan, uploaded, missing, etags: None })
             }
         }
     }

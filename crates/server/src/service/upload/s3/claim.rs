@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{S3Uploads, UploadError};
 use crate::db::sessions::{self, Claim, Session};
 use crate::db::{Db, DbError, Durability};
+use crate::input::EtagsHash;
 
 /// How long a claim is good. A node that died holds others up for this long at most.
 const CLAIM_SECONDS: u64 = 30;
@@ -62,7 +63,11 @@ impl S3Uploads {
             let complete_hash = complete_hash.clone();
             let claim = self.records.db.write_to_free(Durability::Process, move |tx| {
                 let mut claim = sessions::claim(tx, id, claimant, CLAIM_SECONDS)?;
-                if let (Claim::Taken(session), Some(hash)) = (&mut claim, &complete_hash) {
+                // Of which parts there may be an object stays known until it is made of others.
+                let is_kept = |session: &Session| session.complete_hash.as_deref().is_some_and(EtagsHash::is_note);
+                if let (Claim::Taken(session), Some(hash)) = (&mut claim, &complete_hash)
+                    && !(hash.is_empty() && is_kept(session))
+                {
                     sessions::note_complete(tx, id, hash)?;
                     session.complete_hash = Some(hash.clone());
                 }

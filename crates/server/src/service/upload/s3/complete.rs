@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use uuid::Uuid;
 
-use super::super::complete::{Occasion, Published, check_hash, completed_file, draft, file_type};
+use super::super::complete::{Occasion, Published, check_hash, check_noted_etags, completed_file, draft, file_type};
 use super::claim::Claimed;
 use super::parts::InStore;
 use super::{S3Uploads, UploadError, plan_of};
@@ -15,7 +15,7 @@ use crate::db::files::File;
 use crate::db::sessions::{self, Session, Status};
 use crate::db::{Durability, Timestamp, garbage};
 use crate::failpoint;
-use crate::input::FileHash;
+use crate::input::{EtagsHash, FileHash};
 use crate::media;
 use crate::storage::{BlobStore, ObjectReader, StorageError, StoredBlob};
 
@@ -30,7 +30,7 @@ fn hash_of(object: &StoredBlob) -> Option<String> {
 /// Whether the object is what the client declared at the start, and when it completed.
 fn compare(session: &Session, object: &StoredBlob) -> Result<(), UploadError> {
     let received = hash_of(object);
-    let at_complete = session.complete_hash.as_deref().filter(|hash| !hash.is_empty());
+    let at_complete = session.complete_hash.as_deref().filter(|hash| !hash.is_empty() && !EtagsHash::is_note(hash));
     [session.declared_hash.as_deref(), at_complete]
         .into_iter()
         .try_for_each(|declared| check_hash(declared, received.as_deref()))
@@ -38,11 +38,19 @@ fn compare(session: &Session, object: &StoredBlob) -> Result<(), UploadError> {
 
 impl S3Uploads {
     /// Completes the session, or tells what another request made of it.
-    pub(in super::super) async fn complete(&self, id: Uuid, hash: Option<FileHash>) -> Result<File, UploadError> {
+    pub(in super::super) async fn complete(
+        &self,
+        id: Uuid,
+        hash: Option<FileHash>,
+        etags: Option<EtagsHash>,
+    ) -> Result<File, UploadError> {
         match self.claim_to_complete(id, hash.as_ref().map(FileHash::as_str)).await? {
-            Claimed::Ended(session) => completed_file(*session, hash.as_ref()),
+            Claimed::Ended(session) => {
+                check_noted_etags(&session, hash.as_ref(), etags.as_ref())?;
+                completed_file(*session, hash.as_ref())
+            }
             Claimed::Taken(session, guard) => {
-                let completed = self.complete_claimed(*session, guard.claimant(), hash).await;
+                let completed = self.complete_claimed(*session, guard.claimant(), hash, etags).await;
                 guard.release().await;
                 if completed.is_ok() {
                     self.garbage_bell.notify_one();
@@ -57,6 +65,7 @@ impl S3Uploads {
         session: Session,
         claimant: Uuid,
         hash: Option<FileHash>,
+        etags: Option<EtagsHash>,
     ) -> Result<File, UploadError> {
         // An object that is there already is published, now or by whoever expires the session.
         if session.expires_at <= Timestamp::now() && self.find_whole(&session).await?.is_none() {
@@ -64,7 +73,7 @@ impl S3Uploads {
         }
         self.records.check_place(&session).await?;
         failpoint::pass("complete.before_store");
-        let object = self.assemble(&session).await?;
+        let object = self.assemble(&session, claimant, hash.as_ref(), etags.as_ref()).await?;
         failpoint::pass("complete.after_store");
         match compare(&session, &object) {
             Ok(()) => {}
@@ -83,6 +92,7 @@ impl S3Uploads {
                 if ended.status != Status::Completed {
                     self.discard(&ended).await?;
                 }
+                check_noted_etags(&ended, hash.as_ref(), etags.as_ref())?;
                 completed_file(*ended, hash.as_ref())
             }
         }
@@ -129,20 +139,44 @@ impl S3Uploads {
         Ok(published)
     }
 
-    /// Has the store make the object, if it has not.
-    async fn assemble(&self, session: &Session) -> Result<StoredBlob, UploadError> {
+    /// Has the store make the object, if it has not; of the parts that `etags` names, if it does: the store is told the
+    /// ETags that were compared, and takes no others.
+    async fn assemble(
+        &self,
+        session: &Session,
+        claimant: Uuid,
+        hash: Option<&FileHash>,
+        etags: Option<&EtagsHash>,
+    ) -> Result<StoredBlob, UploadError> {
+        let mut is_noted = false;
         let plan = plan_of(session)?;
         for round in 1..=ROUNDS {
             let there = self.look(session).await?;
             let (_, missing) = there.parts(&plan);
             let (upload_id, parts) = match there {
-                InStore::Whole(object) => return Ok(object),
+                InStore::Whole(object) => {
+                    if !is_noted {
+                        check_noted_etags(session, hash, etags)?;
+                    }
+                    return Ok(object);
+                }
                 InStore::Open { upload_id, parts } if missing.is_empty() => (upload_id, parts),
                 // Without an upload they all are.
                 InStore::Open { .. } | InStore::Nothing => {
                     return Err(UploadError::PartsMissing { missing, total: plan.parts() });
                 }
             };
+            if let Some(etags) = etags {
+                if EtagsHash::of(parts.iter().map(|part| part.entity_tag.as_str())) != *etags {
+                    return Err(UploadError::OtherParts(session.id));
+                }
+                if hash.is_none() && !is_noted {
+                    self.note_complete(session.id, claimant, etags.note()).await?;
+                    is_noted = true;
+                }
+            } else if session.complete_hash.as_deref().is_some_and(EtagsHash::is_note) {
+                self.note_complete(session.id, claimant, String::new()).await?;
+            }
             match self.store.complete_upload(session.blob_id, &upload_id, &parts).await {
                 Ok(_) => {
                     // Whether this call did it or an earlier one: the object tells.
@@ -167,6 +201,14 @@ impl S3Uploads {
         }
         Err(StorageError::Store { doing: "complete an upload in", problem: "the parts keep changing".to_owned() }
             .into())
+    }
+
+    /// Notes by what the object is judged, before there is one.
+    async fn note_complete(&self, id: Uuid, claimant: Uuid, note: String) -> Result<(), UploadError> {
+        let noted = self.records.db.write_to_free(Durability::PowerLoss, move |tx| {
+            sessions::note_claimed_complete(tx, id, claimant, &note)
+        });
+        if noted.await? { Ok(()) } else { Err(UploadError::Ending(id)) }
     }
 
     /// The object is not what its client means: the session begins anew with another blob, and all parts are missing. The

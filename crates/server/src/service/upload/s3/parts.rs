@@ -37,6 +37,13 @@ impl InStore {
         };
         (0..plan.parts()).partition(|index| sizes.get(index).copied() == plan.part_len(*index))
     }
+
+    /// The ETags of these parts, without quotes; none of an object's.
+    fn etags(&self, indices: &[u32]) -> Vec<String> {
+        let Self::Open { parts, .. } = self else { return Vec::new() };
+        let wanted = parts.iter().filter(|part| indices.binary_search(&part.index).is_ok());
+        wanted.map(|part| part.entity_tag.trim_matches('"').to_owned()).collect()
+    }
 }
 
 impl S3Uploads {
@@ -67,12 +74,14 @@ impl S3Uploads {
     /// How far the session is.
     pub(in super::super) async fn state(&self, mut session: Session) -> Result<SessionState, UploadError> {
         let plan = plan_of(&session)?;
-        let (uploaded, missing) = self.look(&session).await?.parts(&plan);
+        let there = self.look(&session).await?;
+        let (uploaded, missing) = there.parts(&plan);
+        let etags = Some(there.etags(&uploaded));
         if session.expires_at <= Timestamp::now() {
             // The cleaner has not come to it yet.
             session.status = Status::Expired;
         }
-        Ok(SessionState { expires_at: session.expires_at, session, plan, uploaded, missing })
+        Ok(SessionState { expires_at: session.expires_at, session, plan, uploaded, missing, etags })
     }
 
     /// Lets the session live longer, and signs URLs of parts. An upload that has gone is opened anew: all of its parts

@@ -1,0 +1,66 @@
+//! `etags_sha256`: which parts a client means when it completes a session.
+
+use partway_api::ErrorCode;
+use sha2::{Digest, Sha256};
+
+use super::{InvalidInput, shown};
+
+/// What a session's row has before the digest.
+const NOTE: &str = "etags:";
+
+/// The SHA-256 of the ETags of all parts in order, each without its quotes and with a line feed behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EtagsHash(String);
+
+impl EtagsHash {
+    /// 64 hexadecimal digits.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETER.
+    pub fn parse(text: &str) -> Result<Self, InvalidInput> {
+        let is_digest = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_digest.then(|| Self(text.to_ascii_lowercase())).ok_or_else(|| {
+            let allowed = "the 64 hexadecimal digits of the SHA-256 of the parts' ETags, in order, each without its \
+                           quotes and with a line feed behind it";
+            InvalidInput::new(ErrorCode::InvalidParameter, "etags_sha256", shown(text), allowed)
+        })
+    }
+
+    /// Of these ETags, as a store writes them.
+    pub fn of<'e>(etags: impl IntoIterator<Item = &'e str>) -> Self {
+        let mut hasher = Sha256::new();
+        for etag in etags {
+            hasher.update(etag.trim_matches('"'));
+            hasher.update(b"\n");
+        }
+        Self(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// As a session's row has it, in the place of the hash of a whole file.
+    pub fn note(&self) -> String {
+        format!("{NOTE}{}", self.0)
+    }
+
+    /// Whether this is a note of one, and not the hash of a file.
+    pub fn is_note(text: &str) -> bool {
+        text.starts_with(NOTE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_make_no_difference_and_the_order_does() {
+        let of = |etags: &[&str]| EtagsHash::of(etags.iter().copied());
+        assert_eq!(of(&["\"a\"", "b"]), of(&["a", "\"b\""]));
+        assert_ne!(of(&["a", "b"]), of(&["b", "a"]));
+        assert_ne!(of(&["ab"]), of(&["a", "b"]));
+        // printf 'a\nb\n' | sha256sum
+        let known = "911169DDAAF146AFF539F58C26C489AF3B892DFF0FE283C1C264C65AE5AA59A2";
+        assert_eq!(EtagsHash::parse(known).unwrap(), of(&["a", "b"]));
+        assert!(EtagsHash::parse(&known[1..]).unwrap_err().message.starts_with("`etags_sha256` is \""));
+        assert!(EtagsHash::is_note(&of(&["a"]).note()) && !EtagsHash::is_note("crc64nvme:AAAAAAAAAAA="));
+    }
+}

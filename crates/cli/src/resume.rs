@@ -324,14 +324,14 @@ struct Slot {
     parts: Option<File>,
 }
 
-/// The last word shows that the line was not cut.
+/// The last word shows that the line is whole, and one: what is behind a line that was cut is of another part.
 fn part_line(index: u32, part: &SentPart) -> String {
-    format!("{index} {} {} .\n", blake3::Hash::from_bytes(part.hash).to_hex(), part.etag)
+    format!("{index} {} {} .{index}\n", blake3::Hash::from_bytes(part.hash).to_hex(), part.etag)
 }
 
 fn parse_part(line: &str) -> Option<(u32, SentPart)> {
-    let (index, rest) = line.strip_suffix(" .")?.split_once(' ')?;
-    let (hash, etag) = rest.split_once(' ')?;
+    let (index, rest) = line.split_once(' ')?;
+    let (hash, etag) = rest.strip_suffix(&format!(" .{index}"))?.split_once(' ')?;
     let part = SentPart { hash: blake3::Hash::from_hex(hash).ok()?.into(), etag: etag.to_owned() };
     Some((index.parse().ok()?, part))
 }

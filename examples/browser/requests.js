@@ -46,7 +46,7 @@ export async function callApi(url, { method, key, body, headers, signal }) {
   return text && JSON.parse(text);
 }
 
-/** PUTs a part. By XMLHttpRequest, because fetch does not tell how many bytes it has sent. */
+/** PUTs a part, and returns its ETag. By XMLHttpRequest, because fetch does not tell how many bytes it has sent. */
 export function putPart(url, part, { onSent, signal }) {
   const xhr = new XMLHttpRequest();
   const abort = () => xhr.abort();
@@ -61,7 +61,7 @@ export function putPart(url, part, { onSent, signal }) {
     xhr.onload = () => {
       const isSuccess = xhr.status >= 200 && xhr.status < 300;
       // Some proxies answer 200 by themselves when a body breaks off; whoever has stored a part names it.
-      if (isSuccess && xhr.getResponseHeader('ETag')) resolve();
+      if (isSuccess && xhr.getResponseHeader('ETag')) resolve(xhr.getResponseHeader('ETag'));
       else if (isSuccess) reject(new Lost('The answer to a part has no ETag'));
       else reject(new Refusal(xhr.status, xhr.responseText, xhr.getResponseHeader('Retry-After')));
     };

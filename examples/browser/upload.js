@@ -3,17 +3,20 @@
 // All that is needed to go on is the session's id, because the server knows which parts are missing. It is kept in
 // localStorage, and so a pause, a refresh of the page and a closed laptop are one and the same thing: `run` again, with
 // the same file. Another file may have the same name, size and time: so a part counts only if what was sent has the hash
-// of what the file has there now, and others are sent again.
+// of what the file has there now, and others are sent again. Where the parts go to an S3 store, another browser may have
+// sent other ones to the session: so it counts only if the store has the ETag that its PUT answered.
 
-import { Memory, hashOf } from './memory.js';
+import { Memory, hashOf, hashOfEtags, plainEtag } from './memory.js';
 import { callApi, putPart, retry } from './requests.js';
 
 const PARTS_AT_ONCE = 4; // a browser opens at most six connections to a host
 
-// What these codes say of a session: it is of no more use, begin anew;
+// These codes say of a session: it is of no more use, begin anew;
 const OVER = ['SESSION_NOT_FOUND', 'SESSION_EXPIRED', 'SESSION_ABORTED', 'FORBIDDEN'];
 // and these: it is further than you think, or less far. Ask.
 const ELSEWHERE = ['SESSION_COMPLETED', 'PARTS_MISSING'];
+// These say that a part's URL is good no more: another one will do.
+const URL_REFUSED = ['URL_EXPIRED', 'SIGNATURE_INVALID'];
 
 export class Upload {
   /**
@@ -42,11 +45,16 @@ export class Upload {
       try {
         await this.openSession();
         await this.sendMissingParts();
-        const record = await this.ask('POST', '/complete', { session_id: this.session });
+        const etags = this.comparesEtags ? await hashOfEtags(this.etags) : undefined;
+        const record = await this.ask('POST', '/complete', { session_id: this.session, etags_sha256: etags });
         this.memory.forget();
         return record;
       } catch (error) {
-        if (this.session && OVER.includes(error.errorCode)) this.memory.forget();
+        // Somebody else has sent parts to the session, or has completed it with them: then it is theirs.
+        const areOthers = this.comparesEtags && error.errorCode === 'CHECKSUM_MISMATCH';
+        if (areOthers) {
+          if (this.isMade) this.memory.forget();
+        } else if (this.session && OVER.includes(error.errorCode)) this.memory.forget();
         else if (!ELSEWHERE.includes(error.errorCode)) throw error;
       }
     }
@@ -87,11 +95,16 @@ export class Upload {
   async openSession() {
     this.session = this.memory.session;
     this.distrusted = new Set(); // parts that have arrived, and are not this file's
+    this.etags = []; // of the others, as far as they are known
+    this.isMade = false; // whether the store has made the file of the parts
     if (this.session) {
       const found = await this.ask('GET', `/${this.session}`);
       if (['aborted', 'expired'].includes(found.status)) return this.beginAnew();
       this.partSize = found.part_size;
-      this.distrusted = await this.partsOfOthers(found.uploaded_parts);
+      this.comparesEtags = found.hash_algorithm !== 'blake3'; // local storage compares none
+      this.etags = Array.from({ length: found.parts_total });
+      this.isMade = found.status === 'completed' || (found.missing_parts.length === 0 && found.part_etags?.length === 0);
+      this.distrusted = await this.partsOfOthers(found);
       if (found.status === 'completed' && this.distrusted.size > 0) return this.beginAnew();
       // None if it is completed; completing again repeats the record.
       this.missing = [...found.missing_parts, ...this.distrusted].sort((a, b) => a - b);
@@ -104,6 +117,8 @@ export class Upload {
       this.session = started.session_id;
       this.memory.session = this.session;
       this.partSize = started.part_size;
+      this.comparesEtags = started.hash_algorithm !== 'blake3';
+      this.etags = Array.from({ length: started.parts.length });
       this.missing = [...started.parts.keys()];
       this.keepUrls(started.parts.entries());
     }
@@ -117,13 +132,17 @@ export class Upload {
     return this.openSession();
   }
 
-  /** Which of these parts, that have arrived, are not known to be this file's. Nothing is remembered of them any more. */
-  async partsOfOthers(indices) {
+  /** Which of the parts that have arrived are not known to be this file's. Nothing is remembered of them any more. */
+  async partsOfOthers({ uploaded_parts: indices, part_etags: etags }) {
     const others = new Set();
     if (indices.length > 0) this.onState('comparing');
-    for (const index of indices) {
-      const sent = this.memory.hashOfPart(index);
-      if (sent && sent === await hashOf(this.part(index), this.stop.signal)) continue;
+    for (const [at, index] of indices.entries()) {
+      const { hash, etag } = this.memory.sentPart(index);
+      const mayBeThere = !this.comparesEtags || this.isMade || etag === etags?.[at];
+      if (hash && mayBeThere && hash === await hashOf(this.part(index), this.stop.signal)) {
+        this.etags[index] = etag;
+        continue;
+      }
       others.add(index);
       this.memory.forgetPart(index);
     }
@@ -151,14 +170,15 @@ export class Upload {
     const onSent = (bytes) => this.report(this.underway.set(index, bytes));
     let refusedUrl;
     let refusals = 0;
+    let etag;
     await retry(async () => {
       const url = await this.urlOf(index, refusedUrl);
       if (!url) return; // the part is there: only the answer was lost
       try {
-        await putPart(url, part, { onSent, signal });
+        etag = plainEtag(await putPart(url, part, { onSent, signal }));
       } catch (error) {
         // An S3 store says in its own words that a URL has expired (403, 400) or that its upload is gone (404).
-        const isRefused = error.errorCode ? error.errorCode === 'URL_EXPIRED' : [400, 403, 404].includes(error.status);
+        const isRefused = error.errorCode ? URL_REFUSED.includes(error.errorCode) : [400, 403, 404].includes(error.status);
         if (isRefused) {
           refusedUrl = url;
           error.canBeMended = ++refusals < 4;
@@ -168,7 +188,9 @@ export class Upload {
         this.underway.delete(index);
       }
     }, { onState: this.onState, signal });
-    this.memory.notePart(index, hash);
+    this.etags[index] = etag;
+    // Local storage has the part if it answers so, also where the answer was lost.
+    this.memory.notePart(index, hash, etag ?? (this.comparesEtags ? undefined : 'unknown'));
     this.distrusted.delete(index);
     this.arrived += part.size;
     this.report();
@@ -183,7 +205,8 @@ export class Upload {
       .then(({ parts }) => this.keepUrls(parts.map(({ index, url }) => [index, url])))
       .finally(() => delete this.renewing);
     await this.renewing;
-    if (!this.urls.has(index) && this.distrusted.has(index)) {
+    // Where an answer was lost it is not known whose part the store has.
+    if (!this.urls.has(index) && (this.distrusted.has(index) || this.comparesEtags)) {
       const asked = { parts: [index], ttl_seconds: this.ttlSeconds };
       const { parts: [{ url }] } = await this.call('POST', `/${this.session}/parts`, asked);
       this.urls.set(index, url);

@@ -1,5 +1,5 @@
-// What the browser remembers of an upload: its session, and a hash of each part that has arrived. By localStorage; where
-// that may not be used (cookies are blocked, the frame is sandboxed, it is full), for the life of the page.
+// The browser remembers of an upload its session, and a hash of each part that has arrived with the ETag that its PUT
+// answered. By localStorage; where that may not be used (cookies are blocked, the frame is sandboxed, it is full), for the life of the page.
 //
 // This file is in both examples, the same, so that each can be taken alone; a test compares the two.
 
@@ -22,13 +22,15 @@ export class Memory {
     write(this.name, session);
   }
 
-  hashOfPart(index) {
-    return read(this.#nameOf(index));
+  /** The hash and the ETag of what was sent as this part. */
+  sentPart(index) {
+    const [, hash, etag] = read(this.#nameOf(index))?.match(/^(\S+) (.+)$/) ?? [];
+    return { hash, etag };
   }
 
-  /** Without a hash nothing is noted, and the part is sent again when the upload is gone on with. */
-  notePart(index, hash) {
-    if (hash) write(this.#nameOf(index), hash);
+  /** Without a hash or an ETag nothing is noted, and the part is sent again when the upload is gone on with. */
+  notePart(index, hash, etag) {
+    if (hash && etag) write(this.#nameOf(index), `${hash} ${etag}`);
     else this.forgetPart(index);
   }
 
@@ -60,8 +62,26 @@ export async function hashOf(blob, signal) {
     hashes.push(new Uint8Array(await crypto.subtle.digest('SHA-256', piece)));
   }
   const whole = await new Blob(hashes).arrayBuffer();
-  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', whole));
-  return [...hash].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+  return hexOf(await crypto.subtle.digest('SHA-256', whole));
+}
+
+/**
+ * What tells the server which parts a file is to be made of, by the ETags of all of them in order: their SHA-256. None if
+ * one is not known, or where there is no SubtleCrypto.
+ */
+export async function hashOfEtags(etags) {
+  if (!globalThis.crypto?.subtle || !etags.every(Boolean)) return undefined;
+  const text = new TextEncoder().encode(etags.map((etag) => `${etag}\n`).join(''));
+  return hexOf(await crypto.subtle.digest('SHA-256', text));
+}
+
+/** An ETag as the session's status has it: without quotes. */
+export function plainEtag(etag) {
+  return etag?.replaceAll('"', '');
+}
+
+function hexOf(buffer) {
+  return [...new Uint8Array(buffer)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 function read(name) {

@@ -5,7 +5,7 @@
 // sent to a data: URL that has the answer in the XML it reads. A page with a Content-Security-Policy has to allow that:
 // `connect-src data:` beside the server's address.
 
-import { Memory, hashOf } from './memory.js';
+import { Memory, hashOf, hashOfEtags, plainEtag } from './memory.js';
 
 const MIB = 1024 * 1024;
 const MAX_PARTS = 10_000;
@@ -23,6 +23,7 @@ export class Partway {
   #uploads;
   #unanswered = new Map(); // by file, the idempotency key of a start
   #hashes = new Map(); // by session, the hashes of parts that are on their way
+  #comparingEtags = new Set(); // the sessions whose parts go to an S3 store
 
   /** The records of the files that are complete, by Uppy's file id. */
   records = new Map();
@@ -37,7 +38,7 @@ export class Partway {
   }
 
   /**
-   * What S3 calls the key of an object is the id of Uppy's file here, and its uploadId is Partway's session. S3 counts
+   * The key of S3's object is the id of Uppy's file here, and its uploadId is Partway's session. S3 counts
    * parts from 1, Partway from 0.
    */
   signRequest = async ({ method, key: fileId, uploadId: session, partNumber }) => {
@@ -52,8 +53,9 @@ export class Partway {
    * A part of the file has arrived. Its hash is remembered: Uppy knows a file by its name, size, time and type, which
    * another one may have as well.
    */
-  noteUploaded({ s3Multipart: { uploadId: session } }, { PartNumber: partNumber }) {
-    memoryOf(session).notePart(partNumber - 1, this.#hashes.get(session)?.get(partNumber - 1));
+  noteUploaded({ s3Multipart: { uploadId: session } }, { PartNumber: partNumber, ETag: etag }) {
+    const hash = this.#hashes.get(session)?.get(partNumber - 1);
+    memoryOf(session).notePart(partNumber - 1, hash, plainEtag(etag) || 'unknown');
   }
 
   /** Gives a session up. Repeating it is harmless. */
@@ -65,6 +67,7 @@ export class Partway {
 
   #forget(session) {
     this.#hashes.delete(session);
+    this.#comparingEtags.delete(session);
     memoryOf(session).forget();
   }
 
@@ -87,6 +90,7 @@ export class Partway {
     this.#unanswered.delete(fileId);
     if (!this.#getFile(fileId)) await this.abort(started.session_id); // cancelled meanwhile
     if (started.part_size !== partSize({ size })) throw new Error(`Partway wants parts of ${started.part_size} bytes`);
+    this.#noteStorage(started);
     return xml('InitiateMultipartUploadResult', xml('UploadId', started.session_id));
   }
 
@@ -105,18 +109,24 @@ export class Partway {
     return data.slice(index * size, (index + 1) * size);
   }
 
-  /** Of the parts that have arrived, those that are this file's. Uppy sends the others again. */
+  /**
+   * Lists those of the parts that have arrived that are this file's. Uppy sends the others again. Where the parts go to an
+   * S3 store, somebody else may have sent one since: the store's ETag tells.
+   */
   async #list(session, fileId) {
-    const { status, uploaded_parts: arrived } = await this.#call('GET', `/${session}`);
+    const found = await this.#call('GET', `/${session}`);
+    this.#noteStorage(found);
+    const { status, uploaded_parts: arrived, part_etags: etags } = found;
     if (status === 'aborted' || status === 'expired') throw new CallError(410, { errorCode: 'SESSION_EXPIRED' });
     const memory = memoryOf(session);
     const indices = [];
-    for (const index of arrived) {
-      const sent = memory.hashOfPart(index);
-      if (sent && sent === await hashOf(this.#part(fileId, index))) indices.push(index);
+    for (const [at, index] of arrived.entries()) {
+      const sent = memory.sentPart(index);
+      const mayBeThere = !etags?.length || sent.etag === etags[at];
+      if (sent.hash && mayBeThere && sent.hash === await hashOf(this.#part(fileId, index))) indices.push(index);
       else memory.forgetPart(index);
     }
-    // Completed with parts of another file: begins anew.
+    // It was completed with parts of another file: Uppy begins anew.
     if (status === 'completed' && indices.length < arrived.length) {
       this.#forget(session);
       throw new CallError(410, { errorCode: 'SESSION_EXPIRED' });
@@ -127,10 +137,29 @@ export class Partway {
   }
 
   async #complete(session, fileId) {
-    const record = await this.#call('POST', '/complete', { session_id: session });
+    const body = { session_id: session, etags_sha256: await this.#hashOfEtags(session, fileId) };
+    const record = await this.#call('POST', '/complete', body).catch((error) => {
+      if (!body.etags_sha256 || error.errorCode !== 'CHECKSUM_MISMATCH') throw error;
+      // Somebody else has sent parts to the session: Uppy begins anew.
+      this.#forget(session);
+      throw new CallError(410, { errorCode: 'SESSION_EXPIRED' });
+    });
     this.records.set(fileId, record);
     this.#forget(session);
     return xml('CompleteMultipartUploadResult', xml('Location', escape(record.url)) + xml('Key', escape(record.path)));
+  }
+
+  /** What tells the server which parts the file is to be made of. Local storage compares no ETags. */
+  #hashOfEtags(session, fileId) {
+    if (!this.#comparingEtags.has(session)) return undefined;
+    const { size } = this.#getFile(fileId);
+    const parts = Math.ceil(size / partSize({ size }));
+    const memory = memoryOf(session);
+    return hashOfEtags(Array.from({ length: parts }, (_, index) => memory.sentPart(index).etag));
+  }
+
+  #noteStorage({ session_id: session, hash_algorithm: algorithm }) {
+    if (algorithm !== 'blake3') this.#comparingEtags.add(session);
   }
 
   #call(method, path, body, headers) {
@@ -152,7 +181,7 @@ export class Partway {
   }
 }
 
-/** What is remembered of a session. */
+/** The memory of a session. */
 function memoryOf(session) {
   return new Memory(`partway ${session}`);
 }
@@ -173,7 +202,7 @@ const OVER = ['SESSION_NOT_FOUND', 'SESSION_EXPIRED', 'SESSION_ABORTED', 'FORBID
 const ASK_AGAIN = ['SESSION_COMPLETED', 'PARTS_MISSING', 'URL_EXPIRED'];
 
 /**
- * What an error, of a call or of one of the plugin's own requests, means for the upload: it is `over` and has to begin
+ * Tells what an error, of a call or of one of the plugin's own requests, means for the upload: it is `over` and has to begin
  * anew; `again` will do, as often as it takes; so it may, if the store has `refused` a URL; or the error is `final`.
  */
 export function explain(error) {
@@ -184,6 +213,8 @@ export function explain(error) {
   let meaning = 'final';
   if (OVER.includes(errorCode)) meaning = 'over';
   else if (ASK_AGAIN.includes(errorCode) || [0, 408, 429].includes(status) || status >= 500) meaning = 'again';
+  // The server's secret was rotated without a grace: another URL will do.
+  else if (errorCode === 'SIGNATURE_INVALID') meaning = 'refused';
   // An S3 store says in its own words that a URL has expired (403, 400) or that its upload is gone (404).
   else if (isOfPlugin && !errorCode && [400, 403, 404].includes(status)) meaning = 'refused';
   return { meaning, message: message ?? error.message };

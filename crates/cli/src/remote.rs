@@ -37,8 +37,8 @@ pub(crate) struct ServerArgs {
     /// API key.
     #[arg(long, env = "PARTWAY_API_KEY", hide_env_values = true)]
     pub(crate) key: String,
-    /// Certificate authorities in PEM form that are trusted as well, for a server with a certificate of one's own.
-    /// (SSL_CERT_FILE names a file of those that are trusted instead of the system's.)
+    /// Certificates in PEM form that are trusted as well, for a server with a certificate of one's own: of the authority that
+    /// issued it, or itself if it is no authority (CA:FALSE). (SSL_CERT_FILE names a file of those that are trusted instead of the system's.)
     #[arg(long, value_name = "FILE")]
     cacert: Option<PathBuf>,
 }
@@ -168,11 +168,23 @@ pub(crate) fn explained(error: &Error) -> impl Display {
 /// What can be done about an error, to be put behind it.
 fn advice(error: &Error) -> &'static str {
     match error {
+        // --url is not the address that failed.
+        Error::Elsewhere { source, .. } if source.is_away() => "",
+        Error::Elsewhere { source, .. } => advice(source),
         Error::Unreachable(_) => "; is the server running? --url or PARTWAY_URL is its address",
         Error::UnknownHost { .. } => "; --url or PARTWAY_URL is the server's address: is the name right?",
+        Error::Untrusted { text, .. } if text.contains("CaUsedAsEndEntity") => {
+            "; its certificate says that it is an authority, and so may be none of a server: make one that is not \
+             (openssl req -x509 … -addext basicConstraints=critical,CA:FALSE) and name it with --cacert, or have an \
+             authority issue one and name the authority"
+        }
         Error::Untrusted { .. } => {
             "; if it is the right server, --cacert FILE trusts the authority (a PEM file) that issued its certificate, \
              and so does SSL_CERT_FILE in the environment"
+        }
+        Error::Key { .. } => {
+            "; the key is --key or PARTWAY_API_KEY, and if it comes from a file, one with Windows' line ends has a \
+             carriage return behind it"
         }
         Error::NoTls { .. } => "; is its address http://, or the port another one?",
         Error::NotFound { kind: "folder", .. } => "; `partway folders ls --search NAME` finds folders by name",
@@ -180,7 +192,10 @@ fn advice(error: &Error) -> &'static str {
         Error::Target { problem: "is there already", .. } => "; --force overwrites it",
         _ => match error.code() {
             Some(ErrorCode::Unauthorized) => "; --key or PARTWAY_API_KEY must be a key of this server",
-            Some(ErrorCode::Forbidden) => "; a private key (sk_…) may do everything in its workspace",
+            // A revoked key says so itself.
+            Some(ErrorCode::Forbidden) if !error.to_string().contains("revoked") => {
+                "; a private key (sk_…) may do everything in its workspace"
+            }
             _ => "",
         },
     }

@@ -13,8 +13,8 @@ use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use crate::Error;
 use crate::part_body::PartBody;
+use crate::{Error, connection_error};
 
 /// A server that cannot be connected to in this time counts as away.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -48,7 +48,7 @@ impl Client {
     /// A client of the server at `base`, which may have a path.
     ///
     /// # Errors
-    /// When `base` is no http or https URL.
+    /// When `base` is no http or https URL, or `key` cannot be sent.
     pub fn new(base: &str, key: &str) -> Result<Self, Error> {
         Self::trusting(base, key, None)
     }
@@ -56,12 +56,16 @@ impl Client {
     /// The same, which also trusts the certificate authorities in this text in PEM form.
     ///
     /// # Errors
-    /// When `base` is no http or https URL, or `authorities` has no certificate.
+    /// When `base` is no http or https URL, `key` cannot be sent, or `authorities` has no certificate.
     pub fn trusting(base: &str, key: &str, authorities: Option<&[u8]>) -> Result<Self, Error> {
         let address = |problem: String| Error::Address { url: base.to_owned(), problem };
         let url = Url::parse(base.trim_end_matches('/')).map_err(|error| address(error.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(address(format!("its scheme is {}; allowed: http, https", url.scheme())));
+        }
+        let is_unfit = |c: &char| c.is_control() && *c != '\t';
+        if let Some((place, character)) = (1..).zip(key.chars()).find(|(_, c)| is_unfit(c)) {
+            return Err(Error::Key { character, place, length: key.chars().count() });
         }
         // Another part of the program may have chosen a provider already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -72,6 +76,7 @@ impl Client {
                 .connect_timeout(CONNECT_TIMEOUT)
                 .tcp_user_timeout(DEAD_AFTER)
                 .tcp_nodelay(true)
+                .redirect(connection_error::noting_redirects())
         };
         let http = match builder().tls_certs_merge(authorities.clone()).build() {
             // A machine without any root certificate, which plain http does not need, nor a server of those named here.
@@ -151,12 +156,7 @@ impl Client {
 
     /// Sends a range of a file to a part URL, with the SHA-256 that its bytes must have on the other side. Answers the part's
     /// ETag, without quotes.
-    pub(crate) async fn put_part(
-        &self,
-        url: &str,
-        body: PartBody,
-        sha256: Option<&[u8; 32]>,
-    ) -> Result<String, Error> {
+    pub(crate) async fn put_part(&self, url: &str, body: PartBody, sha256: Option<&[u8; 32]>) -> Result<String, Error> {
         let part_bytes = body.left_bytes();
         let body = reqwest::Body::wrap(body);
         let mut request = self.http.put(url).header(CONTENT_TYPE, "application/octet-stream").body(body);
@@ -164,13 +164,24 @@ impl Client {
             // RFC 9530; the base64 between colons is how RFC 9651 writes bytes.
             request = request.header("content-digest", format!("sha-256=:{}:", STANDARD.encode(sha256)));
         }
-        let answer = checked(request.send().await?).await.map_err(|error| error.of_part(part_bytes))?;
+        let sent = connection_error::send(request).await.map_err(|error| self.at_the_store(url, error))?;
+        let answer = checked(sent).await.map_err(|error| error.of_part(part_bytes))?;
         // Some proxies answer 200 by themselves when a body breaks off; whoever has stored a part names it.
         let Some(etag) = answer.headers().get(ETAG) else {
             let status = answer.status().as_u16();
             return Err(Error::Connection(format!("{status} without an ETag: not the server's answer to a part")));
         };
         Ok(String::from_utf8_lossy(etag.as_bytes()).trim_matches('"').to_owned())
+    }
+
+    /// A part's URL may be one of a store: what fails there says nothing of the server's address.
+    fn at_the_store(&self, url: &str, error: Error) -> Error {
+        let place = |url: &Url| (url.host_str().map(str::to_owned), url.port_or_known_default());
+        let is_elsewhere = Url::parse(url).is_ok_and(|url| place(&url) != place(&self.base));
+        match is_elsewhere && error.is_of_connection() && !matches!(error, Error::Elsewhere { .. }) {
+            true => Error::Elsewhere { why: "the server has the parts sent there".to_owned(), source: Box::new(error) },
+            false => error,
+        }
     }
 
     /// A GET of a public URL, which is no call of the API: the key is not sent.
@@ -212,7 +223,7 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, Error> {
 
 /// The JSON that the call answers.
 pub(crate) async fn json<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, Error> {
-    let mut response = checked(request.send().await?).await?;
+    let mut response = checked(connection_error::send(request).await?).await?;
     let Some(text) = read_up_to(&mut response, MAX_ANSWER_BYTES).await? else {
         let (status, url) = (response.status(), without_query(response.url()));
         return Err(unexpected(status, &url, &format!("an answer of more than {MAX_ANSWER_BYTES} bytes")));
@@ -234,7 +245,7 @@ async fn read_up_to(response: &mut Response, max_bytes: usize) -> Result<Option<
 
 /// The call, whose answer has nothing but its success.
 pub(crate) async fn done(request: RequestBuilder) -> Result<(), Error> {
-    checked(request.send().await?).await.map(drop)
+    checked(connection_error::send(request).await?).await.map(drop)
 }
 
 /// The response, if it is a success; otherwise what it says.

@@ -1,44 +1,93 @@
 //! Why there is no connection, in words that say what to look at: the name, the address, or the certificate.
 
+use std::cell::RefCell;
 use std::error::Error as StdError;
 use std::io;
 
+use reqwest::redirect::{Attempt, Policy};
+use reqwest::{RequestBuilder, Response};
+use url::Url;
+
 use crate::Error;
+
+/// A request follows so many redirects.
+const MAX_REDIRECTS: usize = 10;
+
+tokio::task_local! {
+    /// Where the request of this task was redirected to.
+    static REDIRECTED_TO: RefCell<Option<Url>>;
+}
+
+/// Follows redirects, and notes where to: an error names the URL that was asked first.
+pub(crate) fn noting_redirects() -> Policy {
+    Policy::custom(|attempt: Attempt<'_>| {
+        if attempt.previous().len() > MAX_REDIRECTS {
+            return attempt.error("too many redirects");
+        }
+        let _ = REDIRECTED_TO.try_with(|to| to.replace(Some(attempt.url().clone())));
+        attempt.follow()
+    })
+}
+
+/// Sends the request. An error names the host at which it failed.
+pub(crate) async fn send(request: RequestBuilder) -> Result<Response, Error> {
+    let (outcome, redirected_to) = REDIRECTED_TO
+        .scope(RefCell::default(), async {
+            let outcome = request.send().await;
+            (outcome, REDIRECTED_TO.with(RefCell::take))
+        })
+        .await;
+    outcome.map_err(|error| match redirected_to {
+        Some(to) => {
+            let asked = host_of(error.url());
+            let source = Box::new(error_at(host_of(Some(&to)), error));
+            Error::Elsewhere { why: format!("{asked} redirects there"), source }
+        }
+        None => error.into(),
+    })
+}
 
 impl From<reqwest::Error> for Error {
     fn from(error: reqwest::Error) -> Self {
-        let host = host_of(&error);
-        let is_away = error.is_connect();
-        let error = error.without_url();
-        if let Some(tls) = tls_error(&error) {
-            let text = tls.to_string();
-            return match tls {
-                rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
-                    Self::Untrusted { host, text }
-                }
-                rustls::Error::InvalidMessage(_) if is_away => Self::NoTls { host, text },
-                _ => Self::Unreachable(format!("{host} cannot be reached: {text}")),
-            };
-        }
-        if !is_away {
-            return Self::Connection(whole_text(&error));
-        }
-        let cause = last_cause(&error);
-        if chain(&error).any(|error| error.to_string() == "dns error") {
-            return Self::UnknownHost { host, text: cause };
-        }
-        let is_refused = chain(&error)
-            .any(|error| is_io(error).is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused));
-        match is_refused {
-            true => Self::Unreachable(format!("nothing listens at {host}: {cause}")),
-            false => Self::Unreachable(format!("{host} cannot be reached: {cause}")),
-        }
+        error_at(host_of(error.url()), error)
+    }
+}
+
+/// What failed at this host.
+fn error_at(host: String, error: reqwest::Error) -> Error {
+    let is_away = error.is_connect();
+    let error = error.without_url();
+    if error.is_builder() {
+        return Error::Unsendable(whole_text(&error));
+    }
+    if let Some(tls) = tls_error(&error) {
+        let text = tls.to_string();
+        return match tls {
+            rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
+                Error::Untrusted { host, text }
+            }
+            rustls::Error::InvalidMessage(_) if is_away => Error::NoTls { host, text },
+            _ => Error::Unreachable(format!("{host} cannot be reached: {text}")),
+        };
+    }
+    if !is_away {
+        return Error::Connection(whole_text(&error));
+    }
+    let cause = last_cause(&error);
+    if chain(&error).any(|error| error.to_string() == "dns error") {
+        return Error::UnknownHost { host, text: cause };
+    }
+    let is_refused =
+        chain(&error).any(|error| is_io(error).is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused));
+    match is_refused {
+        true => Error::Unreachable(format!("nothing listens at {host}: {cause}")),
+        false => Error::Unreachable(format!("{host} cannot be reached: {cause}")),
     }
 }
 
 /// Host and port of what was asked. The rest of a part URL is a permission.
-fn host_of(error: &reqwest::Error) -> String {
-    let named = error.url().and_then(|url| Some((url.host_str()?, url.port_or_known_default()?)));
+fn host_of(url: Option<&Url>) -> String {
+    let named = url.and_then(|url| Some((url.host_str()?, url.port_or_known_default()?)));
     named.map_or_else(|| "the server".to_owned(), |(host, port)| format!("{host}:{port}"))
 }
 
@@ -87,6 +136,35 @@ mod tests {
         let refused = error_of(format!("http://{free}/secret?signature=1")).await.to_string();
         assert_eq!(refused, format!("nothing listens at {free}: Connection refused (os error 111)"));
         assert!(unknown.is_mendable() && unknown.is_away());
+    }
+
+    #[tokio::test]
+    async fn behind_a_redirect_the_host_is_named_that_cannot_be_reached() {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let asked = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = std::io::Read::read(&mut stream, &mut [0; 4096]);
+            let head = "HTTP/1.1 307 Temporary Redirect\r\nContent-Length: 0\r\nConnection: close\r\n";
+            write!(stream, "{head}Location: http://{free}/secret?signature=1\r\n\r\n").unwrap();
+        });
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().tls_certs_only([]).redirect(noting_redirects()).build().unwrap();
+        let error = send(client.get(format!("http://{asked}/"))).await.unwrap_err();
+        let said = "Connection refused (os error 111)";
+        assert_eq!(error.to_string(), format!("nothing listens at {free}: {said} ({asked} redirects there)"));
+        assert!(error.is_mendable() && error.is_away());
+    }
+
+    #[tokio::test]
+    async fn a_request_that_cannot_be_made_is_not_made_again() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
+        let error = send(client.get("http://127.0.0.1/").bearer_auth("sk_x\r")).await.unwrap_err();
+        assert!(matches!(error, Error::Unsendable(_)) && !error.is_mendable(), "{error:?}");
+        let refused = crate::Client::new("http://127.0.0.1", "sk_x\r").unwrap_err();
+        assert!(refused.to_string().contains("'\\r' at character 5 of 5"), "{refused}");
     }
 
     #[tokio::test]

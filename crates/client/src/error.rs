@@ -16,6 +16,27 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// The key cannot be sent.
+    #[error("the API key has {character:?} at character {place} of {length}, which no HTTP header may have")]
+    Key {
+        /// The first of its characters that may not be sent. The others are a secret.
+        character: char,
+        /// Its place, from 1.
+        place: usize,
+        /// How many characters the key has.
+        length: usize,
+    },
+    /// The request cannot be made, whoever is asked.
+    #[error("the request cannot be made: {0}")]
+    Unsendable(String),
+    /// It failed at another address than the one that was asked for.
+    #[error("{source} ({why})")]
+    Elsewhere {
+        /// Why that address was asked.
+        why: String,
+        /// What failed there.
+        source: Box<Error>,
+    },
     /// The file of certificate authorities has none.
     #[error("{0}")]
     Authorities(String),
@@ -165,7 +186,10 @@ impl Error {
     /// Whether trying again may help.
     pub fn is_mendable(&self) -> bool {
         match self {
+            Self::Elsewhere { source, .. } => source.is_mendable(),
             Self::Address { .. }
+            | Self::Key { .. }
+            | Self::Unsendable(_)
             | Self::Authorities(_)
             | Self::File { .. }
             | Self::Unfit { .. }
@@ -189,18 +213,18 @@ impl Error {
 
     /// Whether there is nobody to talk to: time is all that may help.
     pub fn is_away(&self) -> bool {
-        matches!(self, Self::UnknownHost { .. } | Self::Unreachable(_))
+        matches!(self.at_its_address(), Self::UnknownHost { .. } | Self::Unreachable(_))
     }
 
     /// Whether there is nobody to talk to, or nobody to be trusted: every other request would fail in the same way.
     pub fn is_of_connection(&self) -> bool {
-        self.is_away() || matches!(self, Self::Untrusted { .. } | Self::NoTls { .. })
+        self.is_away() || matches!(self.at_its_address(), Self::Untrusted { .. } | Self::NoTls { .. })
     }
 
     /// Whether it is not the server that says why a part did not arrive: something in between answered, or the connection
     /// broke. The server may know more.
     pub(crate) fn is_hearsay(&self) -> bool {
-        matches!(self, Self::Unexpected { status: 500.., .. } | Self::Connection(_))
+        matches!(self.at_its_address(), Self::Unexpected { status: 500.., .. } | Self::Connection(_))
     }
 
     /// Whether the server surely did nothing of what was asked, and doing it again may help.
@@ -210,7 +234,10 @@ impl Error {
 
     /// Whether the upload can go on, now or when what stands in its way is mended: its session is still of use.
     pub fn leaves_session(&self) -> bool {
-        let by_others = matches!(self, Self::TooLargeForProxy { .. } | Self::Untrusted { .. } | Self::NoTls { .. });
+        let by_others = matches!(
+            self.at_its_address(),
+            Self::TooLargeForProxy { .. } | Self::Untrusted { .. } | Self::NoTls { .. }
+        );
         self.is_mendable() || by_others
     }
 
@@ -218,6 +245,14 @@ impl Error {
     pub(crate) fn of_part(self, part_bytes: u64) -> Self {
         match self {
             Self::Unexpected { status: 413, url, .. } => Self::TooLargeForProxy { part_bytes, url },
+            other => other,
+        }
+    }
+
+    /// What failed, wherever that was.
+    fn at_its_address(&self) -> &Self {
+        match self {
+            Self::Elsewhere { source, .. } => source.at_its_address(),
             other => other,
         }
     }
@@ -255,10 +290,12 @@ impl Error {
         self.is_mendable() || self.code().is_some_and(|code| spoilt.contains(&code))
     }
 
-    /// Whether it may be a presigned URL that a store refused: an S3 store answers in its own words when one has
-    /// expired (403; 400 from Garage), or when its upload is not there any more (404).
+    /// Whether a part's URL was refused that may be replaced by another one: the server's secret was rotated without a grace,
+    /// or an S3 store says in its own words that the URL has expired (403; 400 from Garage), or that its upload is not there any
+    /// more (404).
     pub(crate) fn is_refused_url(&self) -> bool {
-        matches!(self, Self::Unexpected { status: 400 | 403 | 404, .. })
+        self.code() == Some(ErrorCode::SignatureInvalid)
+            || matches!(self, Self::Unexpected { status: 400 | 403 | 404, .. })
     }
 
     /// The parts that the server says are missing.

@@ -58,7 +58,7 @@ impl RetryPolicy {
             };
             tried += 1;
             let since = *failing_since.get_or_insert_with(Instant::now);
-            let enough = tried >= self.tries || matches!(error, Error::Unreachable(_));
+            let enough = tried >= self.tries || error.is_away();
             if !mendable(&error) || (enough && since.elapsed() >= self.wait) {
                 return Err(error);
             }
@@ -128,6 +128,12 @@ mod tests {
         assert!(began.elapsed() >= policy.wait && tries.swap(0, Ordering::Relaxed) > policy.tries);
         let policy = RetryPolicy { tries: 100, wait: Duration::ZERO, ..QUICK };
         assert!(policy.run(away, Error::is_mendable, |_, _| {}).await.is_err());
-        assert_eq!(tries.into_inner(), 1, "an absent server was tried again");
+        assert_eq!(tries.swap(0, Ordering::Relaxed), 1, "an absent server was tried again");
+        let unknown = async || {
+            tries.fetch_add(1, Ordering::Relaxed);
+            Err::<(), _>(Error::UnknownHost { host: "files.invalid:80".into(), text: String::new() })
+        };
+        assert!(policy.run(unknown, Error::is_mendable, |_, _| {}).await.is_err());
+        assert_eq!(tries.into_inner(), 1, "a name that leads nowhere was looked up again");
     }
 }

@@ -303,8 +303,12 @@ impl Upload {
         // With a random prefix, repeating it would make a second file.
         let mendable = |error: &Error| error.is_mendable() && (!self.random_prefix || error.left_all_untouched());
         let record = self.retry.run(upload, mendable, retrying(on_event)).await?;
-        source.check_unchanged()?;
-        Ok(record)
+        match source.check_unchanged() {
+            Err(Error::Unfit { .. }) => {
+                Err(source.unfit("was uploaded as it was, empty, and has changed since; upload it again"))
+            }
+            checked => checked.map(|()| record),
+        }
     }
 
     async fn start(
@@ -344,12 +348,16 @@ impl Upload {
         on_event(Event::Session { session_id: &session.id });
         let others = match session.compares_blake3 {
             true => Vec::new(),
-            false => self.parts_of_others(source, &session, &state, on_event).await?,
+            false => {
+                let (same, others) = self.parts_of_others(source, &session, &state, on_event).await?;
+                if state.status == "completed" && !others.is_empty() {
+                    return Err(Error::Doubtful { session_id: session.id });
+                }
+                on_event(Event::Compared { same: &same, others: &others });
+                others
+            }
         };
         if state.status == "completed" {
-            if !others.is_empty() {
-                return Err(Error::Doubtful { session_id: session.id });
-            }
             // Completing once more answers the record.
             return Ok(Session { is_completed: true, ..session });
         }
@@ -363,18 +371,18 @@ impl Upload {
         Ok(Session { missing, urls, ..session })
     }
 
-    /// Those of the parts that have arrived of which it is not known that they are this file's.
+    /// Which of the parts that have arrived are this file's, and of which that is not known.
     async fn parts_of_others(
         &self,
         source: &Source,
         session: &Session,
         state: &SessionResponse,
         on_event: &(dyn Fn(Event<'_>) + Send + Sync),
-    ) -> Result<Vec<u32>, Error> {
+    ) -> Result<(Vec<u32>, Vec<u32>), Error> {
         let arrived = &state.uploaded_parts;
         let in_store = EtagsInStore::of(state);
         if arrived.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), Vec::new()));
         }
         on_event(Event::Comparing { parts: u32::try_from(arrived.len()).unwrap_or(u32::MAX) });
         let compares = arrived.iter().map(|index| {
@@ -390,9 +398,7 @@ impl Upload {
         let compared: Vec<_> = stream::iter(compares).buffered(READS).try_collect().await?;
         let (same, others): (Vec<_>, Vec<_>) = compared.into_iter().partition(|(_, is_same)| *is_same);
         let indices = |parts: Vec<(u32, bool)>| parts.into_iter().map(|(index, _)| index).collect::<Vec<_>>();
-        let (same, others) = (indices(same), indices(others));
-        on_event(Event::Compared { same: &same, others: &others });
-        Ok(others)
+        Ok((indices(same), indices(others)))
     }
 
     fn start_request(&self, source: &Source) -> Result<StartRequest, Error> {
@@ -573,7 +579,8 @@ impl<'t> Transfer<'t> {
             (self.on_event)(Event::Completing);
             let hash = self.hashes.as_ref().and_then(|hashes| hashes.of_file());
             let etags_sha256 = self.etags_sha256();
-            let request = CompleteRequest { session_id: self.session.id.clone(), uuid: None, hash: hash.clone(), etags_sha256 };
+            let request =
+                CompleteRequest { session_id: self.session.id.clone(), uuid: None, hash: hash.clone(), etags_sha256 };
             let complete = async || self.client.complete(&request).await;
             let completed = self.upload.retry.run(complete, Error::is_mendable, retrying(self.on_event)).await;
             tried += 1;

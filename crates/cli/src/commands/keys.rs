@@ -194,7 +194,7 @@ fn revoke(args: RevokeArgs) -> Result<(), Failure> {
             "Its part URLs are refused already. {open} of its uploads are still open: a running server ends them, or the next \
              one that is started; with a bucket the store's own URLs are good until then."
         )),
-        (true, open) => output::say(format_args!("{open} of its uploads are open and go on, with the URLs they have.")),
+        (true, open) => output::say(format_args!("Open uploads that go on with their URLs: {open}.")),
     }
     if args.keep_sessions && !key.keeps_sessions {
         output::say("--keep-sessions changes nothing: the key was revoked without it before.");

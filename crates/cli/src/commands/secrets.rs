@@ -133,10 +133,10 @@ fn rotate(args: &RotateArgs) -> Result<(), Failure> {
     output::needed(printed, unsaid)?;
     match until {
         Some(until) => output::say(format_args!("The value before stays good until {until}.")),
-        None => output::say("The value before is good for nothing any more."),
+        None => output::say("The previous value is refused from now on."),
     }
     if before.is_some_and(|before| before.previous_at(Timestamp::now()).is_some()) {
-        output::say("The one before that, which was still good from the last rotation, is not any more.");
+        output::say("The value before that one, still good until now, is refused too.");
     }
     Ok(())
 }

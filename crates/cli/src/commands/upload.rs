@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Args;
-use partway_client::{Client, Error, Event, FileRecord, RetryPolicy, Upload};
+use partway_client::{Client, Error, ErrorCode, Event, FileRecord, RetryPolicy, Upload};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use unicode_normalization::UnicodeNormalization;
@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::progress::Progress;
 use crate::remote::{self, INTERRUPTED, ServerArgs, explained, interruption, parse_meta, quoted_path};
 use crate::resume::{Destination, Remembered, ResumeError, state_dir};
-use crate::{Failure, human, output};
+use crate::{Failure, output};
 
 #[derive(Debug, Args)]
 pub(crate) struct UploadArgs {
@@ -113,7 +113,10 @@ async fn upload_all(args: &UploadArgs) -> Result<ExitCode, Failure> {
             Outcome::Uploaded(record) => print_record(&record, args.json)?,
             Outcome::Failed => failed += 1,
             Outcome::FailedForAll if left > 0 => {
-                output::say(format_args!("partway: nor {} after it", human::count(left as u64, "file")));
+                output::say(match left {
+                    1 => "partway: the other file was not tried, for the same reason".to_owned(),
+                    left => format!("partway: the other {left} files were not tried, for the same reason"),
+                });
                 return Ok(ExitCode::FAILURE);
             }
             Outcome::FailedForAll => failed += 1,
@@ -226,6 +229,8 @@ async fn upload_file(args: &UploadArgs, client: &Client, file: &Path, interrupte
                 print_failure(file, &error);
                 if error.leaves_session() {
                     say_how_to_go_on(args, file, session.as_deref(), is_remembered);
+                } else if is_refused_to_key(&error) {
+                    say_how_another_key_goes_on(args, file, session.as_deref());
                 }
                 let is_for_all = error.is_of_connection() && !error.is_away();
                 return if is_for_all { Outcome::FailedForAll } else { Outcome::Failed };
@@ -375,6 +380,22 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
         Ok(output) => output,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
+}
+
+/// Whether the session may be open, and be of use to another key: the key was revoked with its sessions kept, or may not
+/// replace the file at the path.
+fn is_refused_to_key(error: &Error) -> bool {
+    matches!(error.code(), Some(ErrorCode::Unauthorized | ErrorCode::FileExists))
+}
+
+/// What the owner of the workspace can do about it.
+fn say_how_another_key_goes_on(args: &UploadArgs, file: &Path, session: Option<&str>) {
+    let Some(session) = session.or(args.resume.as_deref()) else { return };
+    let (file, options) = (quoted_path(file), args.server.options());
+    output::say(format_args!(
+        "The upload is session {session}. Unless it has ended, a private key of its workspace goes on with it: \
+         PARTWAY_API_KEY=sk_… partway upload {file} --resume {session}{options}"
+    ));
 }
 
 /// What the user can do about an upload that did not finish.

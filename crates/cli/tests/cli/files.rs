@@ -44,6 +44,8 @@ fn people_get_a_table_and_hear_of_other_pages() {
     assert!(output.stderr.is_empty());
     let page = text(&workspace.run(&["files", "ls", "--limit", "1"]).stderr);
     assert!(page.contains("Files 1 to 1 of 2") && page.contains("--page 2"), "{page}");
+    let page = text(&workspace.run(&["files", "ls", "--page", "999"]).stderr);
+    assert_eq!(page, "Page 999 is behind the last one; there are 2 files.\n");
 }
 
 #[test]

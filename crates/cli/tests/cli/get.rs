@@ -237,7 +237,11 @@ fn ctrl_c_leaves_what_has_come_and_says_so() {
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
-    assert!(text(&output.stderr).contains("f.bin.partway-part; the same command goes on"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("f.bin.partway-part; the same command continues"),
+        "{}",
+        text(&output.stderr)
+    );
     setup.gate.allow(u64::MAX);
     setup.gets(&["f.bin"]);
     setup.assert_has("f.bin", &data);
@@ -343,4 +347,15 @@ fn only_blob(directory: &Path) -> PathBuf {
     }
     assert_eq!(files.len(), 1, "{files:?}");
     files.remove(0)
+}
+
+#[test]
+fn nothing_is_said_to_go_on_where_the_target_stands_in_the_way() {
+    let workspace = Workspace::new();
+    workspace.upload("f", b"hello", &[]);
+    let target = workspace.path("pipe");
+    crate::server::run(Command::new("mkfifo").arg(&target));
+    std::fs::write(workspace.path("pipe.partway-part"), "left by somebody").unwrap();
+    let said = workspace.fails(&["files", "get", "f", "-o", target.to_str().unwrap()]);
+    assert!(said.contains("is not a file") && !said.contains("continues"), "{said}");
 }

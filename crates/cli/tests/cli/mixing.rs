@@ -133,8 +133,9 @@ fn a_file_that_changed_in_secret_is_never_mixed_with_what_was_sent_of_it() {
     let output = setup.command(&[]).output().unwrap();
     let said = setup.assert_has(output);
     // Only the one that differs is sent again, and one that arrived while nobody noted it.
-    let is_said =
-        ["1 part ", "2 parts "].iter().any(|parts| said.contains(&format!("{parts}on the server may be of another version")));
+    let is_said = ["1 part ", "2 parts "]
+        .iter()
+        .any(|parts| said.contains(&format!("{parts}on the server may be of another version")));
     assert!(is_said, "{noted} noted: {said}");
     assert_eq!(setup.session()["status"], "completed");
 }
@@ -207,7 +208,9 @@ fn a_session_that_a_running_upload_has_is_not_gone_on_with_beside_it() {
         std::thread::sleep(Duration::from_millis(10));
     };
     setup.etags_when(&session, |etags| !etags.is_empty());
-    assert!(std::process::Command::new("kill").args(["-STOP", &uploading.id().to_string()]).status().unwrap().success());
+    assert!(
+        std::process::Command::new("kill").args(["-STOP", &uploading.id().to_string()]).status().unwrap().success()
+    );
     let beside = setup.command(&["--resume", &session]).env("HOME", &home).output().unwrap();
     uploading.kill().unwrap();
     uploading.wait().unwrap();

@@ -97,6 +97,31 @@ fn a_certificate_that_is_not_trusted_ends_the_command_at_once_and_says_how_to_tr
 }
 
 #[test]
+fn a_self_signed_certificate_that_is_an_authority_is_told_from_one_that_is_trusted() {
+    let (_directory, data_dir) = fresh();
+    let (address, upstream) = (free_address(), free_address());
+    let url = format!("https://{address}");
+    let server = Server::start(&data_dir, &["--public-url", &url, "--listen", &upstream]);
+    for (constraint, is_trusted) in [("CA:TRUE", false), ("CA:FALSE", true)] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().to_owned();
+        let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key.pem";
+        let names = "-addext subjectAltName=DNS:localhost,IP:127.0.0.1";
+        let constraint = format!("-addext basicConstraints=critical,{constraint}");
+        let request = format!("req -x509 {key} -out cert.pem -days 30 -subj /CN=localhost {names} {constraint}");
+        run(Command::new("openssl").args(request.split(' ')).current_dir(&path));
+        let site = NGINX.replace("ADDRESS", &address).replace("UPSTREAM", &upstream);
+        let _proxy = Proxy::start_nginx(directory, &address, &site);
+        let mut command = partway();
+        command.args(["files", "ls", "--cacert"]).arg(path.join("cert.pem"));
+        let output = command.env("PARTWAY_URL", &url).env("PARTWAY_API_KEY", server.private_key()).output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.success(), is_trusted, "{said}");
+        assert_eq!(said.contains("basicConstraints=critical,CA:FALSE"), !is_trusted, "{said}");
+    }
+}
+
+#[test]
 fn a_host_that_is_away_is_waited_for_and_it_is_said_which_and_why() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("f"), "x").unwrap();

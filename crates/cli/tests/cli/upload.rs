@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::server::{Server, bytes, curl, fresh, partway, text};
+use crate::server::{Server, bytes, curl, fresh, partway, run, text};
 
 fn upload(server: &Server, arguments: &[&str]) -> Output {
     partway()
@@ -207,4 +207,96 @@ fn a_file_that_changes_meanwhile_is_not_completed() {
     errors.read_to_string(&mut rest).unwrap();
     assert_eq!(uploading.wait().unwrap().code(), Some(1), "{rest}");
     assert!(rest.contains("changed while it was uploaded"), "{rest}");
+}
+
+/// An upload that is under way and stopped, with most of its parts unsent.
+struct Stopped {
+    child: Child,
+    session: String,
+    errors: ChildStderr,
+}
+
+impl Stopped {
+    fn begin(server: &Server, key: &str, file: &Path) -> Self {
+        std::fs::File::create(file).unwrap().set_len(1_500_000_000).unwrap();
+        let mut command = partway();
+        command.arg("upload").arg(file).args(["--concurrency", "1", "--no-digests"]);
+        command.env("PARTWAY_URL", &server.url).env("PARTWAY_API_KEY", key).stderr(Stdio::piped());
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut errors = child.stderr.take().unwrap();
+        let mut shown = vec![0; 4096];
+        let read = errors.read(&mut shown).unwrap();
+        signal(&child, "-STOP");
+        let session = text(&shown[..read]).trim_end().rsplit(' ').next().unwrap().to_owned();
+        Self { child, session, errors }
+    }
+
+    /// Lets it go on. How it ended, and what it said.
+    fn finish(mut self) -> (Option<i32>, String) {
+        signal(&self.child, "-CONT");
+        let mut said = String::new();
+        self.errors.read_to_string(&mut said).unwrap();
+        (self.child.wait().unwrap().code(), said)
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    assert!(std::process::Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn a_secret_that_is_rotated_without_a_grace_ends_no_upload() {
+    let (directory, data_dir) = fresh();
+    let server = Server::start(&data_dir, &[]);
+    let key = server.private_key();
+    let other = crate::server::start(&server, &key, "g", 3);
+    let uploading = Stopped::begin(&server, &key, &directory.path().join("f.bin"));
+    run(partway().args(["secrets", "rotate", "part-urls", "--grace", "0", "--data-dir"]).arg(&data_dir));
+    let url = other["parts"][0].as_str().unwrap();
+    for _ in 0..600 {
+        if curl(&["--request", "PUT", "--data-binary", "abc", url]).0 == 403 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let (code, said) = uploading.finish();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("SIGNATURE_INVALID"), "no URL was refused: {said}");
+}
+
+#[test]
+fn an_upload_whose_key_was_revoked_goes_on_with_another_one() {
+    let (directory, data_dir) = fresh();
+    let server = Server::start(&data_dir, &[]);
+    let keys = |arguments: &[&str]| text(&run(partway().args(arguments).arg("--data-dir").arg(&data_dir)).stdout);
+    let key = keys(&["keys", "create", "--kind", "private"]).trim().to_owned();
+    let file = directory.path().join("f.bin");
+    let uploading = Stopped::begin(&server, &key, &file);
+    let session = uploading.session.clone();
+    run(partway().args(["keys", "revoke", &key, "--keep-sessions", "--data-dir"]).arg(&data_dir));
+    let (code, said) = uploading.finish();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("revoked") && said.contains(&format!("--resume {session}")), "{said}");
+    let output = upload(&server, &[file.to_str().unwrap(), "--resume", &session]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+#[test]
+fn what_cannot_be_mended_by_waiting_is_said_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("f");
+    std::fs::write(&file, "x").unwrap();
+    let free = crate::server::free_address();
+    for (url, key, wanted) in [
+        // RFC 6761: no such name exists.
+        ("http://files.invalid:1234".to_owned(), "sk_x", "files.invalid:1234 cannot be resolved"),
+        (format!("http://{free}"), "sk_x\r", "'\\r' at character 5 of 5"),
+    ] {
+        let mut command = partway();
+        command.args(["upload", "--wait", "0s"]).arg(&file).env("PARTWAY_URL", url).env("PARTWAY_API_KEY", key);
+        let output = command.output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(wanted) && !said.contains("trying again"), "{said}");
+    }
 }

@@ -109,6 +109,11 @@ impl Download {
         part_file::beside(target, part_file::PART_ENDING)
     }
 
+    /// Whether there are bytes and notes of a download to `target` that was not finished, with which another one can go on.
+    pub fn has_begun(target: &Path) -> bool {
+        part_file::has_begun(target)
+    }
+
     /// The hash that the file must have: `blake3:` and hexadecimal digits. Others are not compared.
     #[must_use]
     pub fn hash(mut self, hash: Option<String>) -> Self {

@@ -26,6 +26,12 @@ const READ_BYTES: usize = 256 * 1024;
 const MAX_NAME_BYTES: usize = 255;
 /// The reason why a target may not be overwritten.
 const IS_THERE: &str = "is there already";
+/// Whether there are bytes of an earlier run, and notes of which.
+pub(crate) fn has_begun(target: &Path) -> bool {
+    let part = fs::symlink_metadata(beside(target, PART_ENDING));
+    part.is_ok_and(|part| part.is_file() && part.len() > 0) && State::read(&beside(target, STATE_ENDING)).is_some()
+}
+
 /// Mode of the file that is to be the target, before the user's umask.
 const MODE: u32 = 0o666;
 /// What a longer name is cut to, so that the longest of our endings fits behind it.

@@ -149,7 +149,8 @@ async fn the_file_is_made_of_the_parts_that_its_client_means_or_not_at_all() {
     }
     let digest = async || {
         let status = session.status(&app).await;
-        let etags: Vec<_> = status["part_etags"].as_array().unwrap().iter().map(|etag| etag.as_str().unwrap()).collect();
+        let etags: Vec<_> =
+            status["part_etags"].as_array().unwrap().iter().map(|etag| etag.as_str().unwrap()).collect();
         assert_eq!(etags.len(), 2);
         let text: String = etags.iter().map(|etag| format!("{etag}\n")).collect();
         Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>()

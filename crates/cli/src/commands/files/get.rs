@@ -50,7 +50,11 @@ pub(crate) async fn get(args: &GetArgs) -> Result<ExitCode, Failure> {
             return Ok(ExitCode::from(INTERRUPTED));
         }
     };
-    if outcome.is_err() {
+    // Where the target or another process stands in the way, the same command does not go on.
+    let in_the_way = |error: &Failure| {
+        matches!(error.downcast_ref(), Some(Error::Target { .. } | Error::File { .. } | Error::Output(_)))
+    };
+    if outcome.as_ref().is_err_and(|error| !in_the_way(error)) {
         say_what_is_left(target.as_deref());
     }
     outcome.map(|()| ExitCode::SUCCESS)
@@ -154,9 +158,9 @@ fn say_if_unverified(file: &FileRow, downloaded: Downloaded) {
 }
 
 fn say_what_is_left(target: Option<&Path>) {
-    let part = target.map(Download::part_path).filter(|part| part.exists());
-    if let Some(part) = part {
-        output::say(format_args!("What has come is in {}; the same command goes on with it.", part.display()));
+    if let Some(target) = target.filter(|target| Download::has_begun(target)) {
+        let part = Download::part_path(target);
+        output::say(format_args!("The bytes that arrived are in {}; the same command continues.", part.display()));
     }
 }
 

@@ -106,7 +106,9 @@ fn print(files: &[FileRow]) -> std::io::Result<()> {
 }
 
 fn say_what_is_left(shown: usize, meta: &PageMeta) {
-    if meta.has_next || meta.has_prev {
+    if shown == 0 && meta.has_prev {
+        output::say(format_args!("Page {} is behind the last one; there are {} files.", meta.page, meta.total));
+    } else if meta.has_next || meta.has_prev {
         let first = u64::from(meta.page - 1) * u64::from(meta.limit) + 1;
         let next =
             if meta.has_next { format!("; --page {} shows more, --all all", meta.page + 1) } else { String::new() };

@@ -293,11 +293,12 @@ impl UploadError {
             Self::Fetch(_) => ErrorCode::RemoteFetchFailed,
             Self::Invalid(error) => error.code,
             Self::Opening(_) | Self::Ending(_) | Self::HeldUp | Self::Busy => ErrorCode::ServiceUnavailable,
-            Self::NoSuchPart { .. }
-            | Self::HashKind { .. }
-            | Self::HashNotKept { .. }
-            | Self::EtagsNotCompared => ErrorCode::InvalidParameter,
-            Self::HashMismatch { .. } | Self::DigestMismatch { .. } | Self::OtherParts(_) => ErrorCode::ChecksumMismatch,
+            Self::NoSuchPart { .. } | Self::HashKind { .. } | Self::HashNotKept { .. } | Self::EtagsNotCompared => {
+                ErrorCode::InvalidParameter
+            }
+            Self::HashMismatch { .. } | Self::DigestMismatch { .. } | Self::OtherParts(_) => {
+                ErrorCode::ChecksumMismatch
+            }
             Self::PartTooShort { .. } | Self::PartTooLong { .. } | Self::BodyBroken(_) => ErrorCode::PartSizeMismatch,
             Self::Stalled(_) | Self::TooSlow { .. } | Self::TookTooLong(_) => ErrorCode::RequestTimeout,
             Self::SyncFailed(_) => ErrorCode::Internal,

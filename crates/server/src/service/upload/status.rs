@@ -78,7 +78,14 @@ impl Uploads {
                 let all = (0..plan.parts()).collect();
                 let (uploaded, missing) =
                     if session.status == Status::Completed { (all, Vec::new()) } else { (Vec::new(), all) };
-                Ok(SessionState { expires_at: session.expires_at, session: *session, plan, uploaded, missing, etags: None })
+                Ok(SessionState {
+                    expires_at: session.expires_at,
+                    session: *session,
+                    plan,
+                    uploaded,
+                    missing,
+                    etags: None,
+                })
             }
         }
     }

@@ -205,9 +205,10 @@ impl S3Uploads {
 
     /// Notes by what the object is judged, before there is one.
     async fn note_complete(&self, id: Uuid, claimant: Uuid, note: String) -> Result<(), UploadError> {
-        let noted = self.records.db.write_to_free(Durability::PowerLoss, move |tx| {
-            sessions::note_claimed_complete(tx, id, claimant, &note)
-        });
+        let noted = self
+            .records
+            .db
+            .write_to_free(Durability::PowerLoss, move |tx| sessions::note_claimed_complete(tx, id, claimant, &note));
         if noted.await? { Ok(()) } else { Err(UploadError::Ending(id)) }
     }
 

@@ -61,7 +61,7 @@ async fn once(part_count: u64, in_memory: bool) -> Result<f64, Failure> {
         app.uploads.receive_part(session_id, plan.parts() - 1, PartDigests::default(), last).await?;
     }
     let began = Instant::now();
-    app.uploads.complete(&identity, &session_id.to_string(), None, None).await?;
+    app.uploads.complete(&identity, &session_id.to_string(), None, None, None).await?;
     Ok(began.elapsed().as_secs_f64() * 1e3)
 }
 

@@ -5,9 +5,9 @@
 //! waits until the one before it is told or given up. No workspace has more than its share of the slots, and in that share no
 //! address has all of them: whoever does not answer keeps nobody else's receivers waiting.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use tokio::sync::Notify;
@@ -68,10 +68,15 @@ pub struct Messenger {
 /// What is being sent.
 #[derive(Default)]
 struct Sending {
-    tasks: JoinSet<Uuid>,
+    tasks: JoinSet<(Uuid, HeldBack)>,
     deliveries: HashMap<Uuid, UnderWay>,
+    /// Events of which it could not be noted what became of them, and until when they are not sent again.
+    held_back: HashMap<Uuid, Instant>,
     turns: Turns,
 }
+
+/// For how long an event is not sent again, although the database says that it is due.
+type HeldBack = Option<Duration>;
 
 /// One event that is being sent: whose it is, and where it goes.
 #[derive(Debug, Clone)]
@@ -91,9 +96,14 @@ struct Turns {
 }
 
 impl Sending {
-    fn ended(&mut self, sent: Result<Uuid, tokio::task::JoinError>) {
+    fn ended(&mut self, sent: Result<(Uuid, HeldBack), tokio::task::JoinError>) {
         match sent {
-            Ok(id) => drop(self.deliveries.remove(&id)),
+            Ok((id, held_back)) => {
+                self.deliveries.remove(&id);
+                if let Some(pause) = held_back {
+                    self.held_back.insert(id, Instant::now() + pause);
+                }
+            }
             // Nothing panics outside of a turn. Which one it was is not known; all that are due are looked at again.
             Err(error) => {
                 tracing::error!(%error, "telling a webhook ended badly");
@@ -163,8 +173,11 @@ impl Messenger {
             return Ok(INTERVAL);
         }
         let plan = Plan::new(self.outgoing.clone(), &sending.deliveries);
-        let (under_way, turns) = (sending.deliveries.clone(), sending.turns.clone());
-        let (due, turns) = self.db.read(move |tx| plan.list_due(tx, turns, &under_way)).await?;
+        let now = Instant::now();
+        sending.held_back.retain(|_, until| *until > now);
+        let skipped: HashSet<Uuid> = sending.deliveries.keys().chain(sending.held_back.keys()).copied().collect();
+        let turns = sending.turns.clone();
+        let (due, turns) = self.db.read(move |tx| plan.list_due(tx, turns, &skipped)).await?;
         let is_cut_short = turns.is_cut_short;
         sending.turns = turns;
         let has_started = !due.is_empty();
@@ -174,11 +187,15 @@ impl Messenger {
             let messenger = Arc::clone(self);
             sending.tasks.spawn(async move {
                 let id = delivery.id;
-                if turn("job.webhook", messenger.deliver(delivery.clone())).await.is_none() {
+                let held_back = match turn("job.webhook", messenger.deliver(delivery.clone())).await {
+                    Some(held_back) => held_back,
                     // Put off like one that was refused: otherwise it would be due at once, and perhaps panic again.
-                    turn("job.webhook_note", messenger.put_off(delivery, "the server failed while it told it")).await;
-                }
-                id
+                    None => {
+                        let put_off = messenger.put_off(delivery, "the server failed while it told it");
+                        turn("job.webhook_note", put_off).await.unwrap_or(Some(PAUSE))
+                    }
+                };
+                (id, held_back)
             });
         }
         if has_started && sending.deliveries.len() < AT_ONCE {
@@ -199,11 +216,11 @@ impl Messenger {
     }
 
     /// Sends one event, and notes what became of it.
-    async fn deliver(&self, delivery: Delivery) {
+    async fn deliver(&self, delivery: Delivery) -> HeldBack {
         let id = delivery.id;
         if self.outgoing.learn_address(&delivery.url).await {
             // It is still due, and is listed again as one for that address, which may be busy.
-            return;
+            return None;
         }
         failpoint::pass("webhook.before_send");
         let noted = match self.send(&delivery).await {
@@ -213,17 +230,18 @@ impl Messenger {
             }
             Err(problem) => return self.put_off(delivery, &problem).await,
         };
-        noted_or_later(id, noted).await;
+        noted_or_later(id, noted, pause_seconds(&self.settings, delivery.attempts + 1))
     }
 
     /// Notes that an event was not told, and when it is tried again.
-    async fn put_off(&self, delivery: Delivery, problem: &str) {
+    async fn put_off(&self, delivery: Delivery, problem: &str) -> HeldBack {
         let (id, pause) = (delivery.id, pause_seconds(&self.settings, delivery.attempts + 1));
         let (receiver, event) = (origin_of(&delivery.url), &delivery.event);
         tracing::warn!(delivery_id = %id, receiver, event, problem, again_in_seconds = pause, "a webhook was not told");
         let problem: String = problem.chars().take(MAX_ERROR_CHARS).collect();
         let put_off = move |tx: &Tx<'_>| deliveries::put_off(tx, &delivery, &problem, pause);
-        noted_or_later(id, self.db.write(Durability::Process, put_off).await).await;
+        // Without the note it would be sent again and again: on a full disk, too, it is made.
+        noted_or_later(id, self.db.write_to_free(Durability::Process, put_off).await, pause)
     }
 
     async fn send(&self, delivery: &Delivery) -> Result<(), String> {
@@ -252,13 +270,15 @@ impl Messenger {
     }
 }
 
-/// Waits a while where it could not be noted what became of an event: for as long as it is under way it is not sent again.
-async fn noted_or_later(id: Uuid, noted: Result<(), DbError>) {
+/// Where it could not be noted what became of an event it is still due, and is held back for as long as it would have been put
+/// off.
+fn noted_or_later(id: Uuid, noted: Result<(), DbError>, pause_seconds: Option<u64>) -> HeldBack {
     failpoint::pass("webhook.after_note");
-    if let Err(error) = noted {
-        tracing::error!(delivery_id = %id, error = %crate::error::chain(&error), "what became of an event is not noted: it is sent again");
-        tokio::time::sleep(PAUSE).await;
-    }
+    let error = noted.err()?;
+    let pause_seconds = pause_seconds.unwrap_or(LONGEST_PAUSE_SECONDS);
+    let error = crate::error::chain(&error);
+    tracing::error!(delivery_id = %id, %error, again_in_seconds = pause_seconds, "what became of an event is not noted: it is sent again");
+    Some(Duration::from_secs(pause_seconds))
 }
 
 /// Deliveries that may be sent while others are in flight.
@@ -300,13 +320,13 @@ impl Plan {
             || to_port.is_some_and(|sent| *sent >= AT_ONCE_TO_PORT)
     }
 
-    /// Deliveries that are due and not yet `under_way`: some for each workspace from behind the last
+    /// Deliveries that are due and not `skipped`: some for each workspace from behind the last
     /// one on and around to it. Also says whose turn it was last.
     fn list_due(
         mut self,
         tx: &Tx<'_>,
         mut turns: Turns,
-        under_way: &HashMap<Uuid, UnderWay>,
+        skipped: &HashSet<Uuid>,
     ) -> Result<(Vec<Delivery>, Turns), DbError> {
         let mut workspaces = deliveries::list_due_workspaces(tx)?;
         workspaces.sort_unstable();
@@ -320,7 +340,7 @@ impl Plan {
                 break;
             }
             if self.has_share(workspace_id) {
-                self.add_due_of(tx, workspace_id, &mut turns, under_way, &mut due)?;
+                self.add_due_of(tx, workspace_id, &mut turns, skipped, &mut due)?;
                 turns.workspace_id = workspace_id;
             }
         }
@@ -333,7 +353,7 @@ impl Plan {
         tx: &Tx<'_>,
         workspace_id: Uuid,
         turns: &mut Turns,
-        under_way: &HashMap<Uuid, UnderWay>,
+        skipped: &HashSet<Uuid>,
         due: &mut Vec<Delivery>,
     ) -> Result<(), DbError> {
         let first = turns.urls.remove(&workspace_id).unwrap_or_default();
@@ -354,9 +374,11 @@ impl Plan {
                 last = behind_receiver(&url);
                 continue;
             }
-            for delivery in deliveries::list_due(tx, workspace_id, &url, AT_ONCE_TO_PORT as u32)? {
+            // Those that are skipped do not keep the others from being found.
+            let most = u32::try_from(AT_ONCE_TO_PORT + skipped.len()).unwrap_or(u32::MAX);
+            for delivery in deliveries::list_due(tx, workspace_id, &url, most)? {
                 let may_start = self.has_share(workspace_id) && !self.is_busy(workspace_id, &receiver);
-                if may_start && !under_way.contains_key(&delivery.id) {
+                if may_start && !skipped.contains(&delivery.id) {
                     self.count(workspace_id, receiver.clone());
                     self.free -= 1;
                     due.push(delivery);

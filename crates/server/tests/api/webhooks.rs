@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::app::{TestApp, assert_error};
 use crate::peers::{Asked, NameServer, Peer, allow_loopback};
+use crate::services::Services;
 
 fn impatient(config: &mut Config) {
     allow_loopback(config);
@@ -47,6 +48,39 @@ fn event(asked: &Asked) -> (String, Value) {
 
 fn events(peer: &Peer) -> Vec<String> {
     peer.asked().iter().map(|asked| event(asked).0).collect()
+}
+
+#[tokio::test]
+async fn an_event_of_which_nothing_can_be_noted_is_held_back_for_as_long_as_if_it_were_put_off() {
+    let services = Services { postgres: false, ..Services::of_this_run() };
+    for (status, note) in [(StatusCode::SERVICE_UNAVAILABLE, "UPDATE"), (StatusCode::OK, "DELETE")] {
+        let mut app = TestApp::start_on(services, |config| {
+            impatient(config);
+            config.webhooks.first_pause.0 = Duration::from_secs(600);
+        })
+        .await;
+        app.sql(&format!(
+            "CREATE TRIGGER no_note BEFORE {note} ON deliveries BEGIN SELECT RAISE(ABORT, 'no note can be made'); END"
+        ));
+        let (peer, other) = (Peer::start(move |_| status.into_response()).await, Peer::obliging().await);
+        app.subscribe(peer.url("/"), &[EventKind::FileCreated]).await;
+        app.whole(b"1", &[("file_name", "f")]).await;
+        app.until("it is told once", |_| peer.asked().len() == 1).await;
+        // Others are told meanwhile, for longer than the pause of the messenger itself.
+        app.subscribe(other.url("/"), &[EventKind::FileDeleted]).await;
+        for round in 0..6 {
+            let record = app.whole(b"2", &[("file_name", "g"), ("folder", "d")]).await;
+            app.delete_file(&record).await;
+            app.until("others are told", |_| other.asked().len() > round).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let first = event(&peer.asked()[0]);
+        assert_eq!(peer.asked().iter().filter(|asked| event(asked) == first).count(), 1, "it was told again");
+        // It is not lost over it.
+        app.sql("DROP TRIGGER no_note");
+        app.restart().await;
+        app.until("it is told again", |_| peer.asked().iter().filter(|asked| event(asked) == first).count() == 2).await;
+    }
 }
 
 #[tokio::test]

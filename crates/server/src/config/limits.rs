@@ -36,7 +36,7 @@ section! {
         public_key_bytes: Bytes = "limits.public_key_bytes", "549755813888";
         #[doc = "Most bytes that the open sessions of all public keys may have together (default 1 TiB: no key has more than half). With a bucket, which has no disk that could be looked at, this alone bounds them."]
         public_bytes: Bytes = "limits.public_bytes", "1099511627776";
-        #[doc = "Most of the free room of the disk that the open sessions of all public keys may have together, in percent (default 50: with all that strangers ask for, as much again is there for private keys). Local storage only."]
+        #[doc = "Most of the disk that the open sessions of all public keys may have together, in percent of its free room and of what they have on it already (default 50: with all that strangers ask for, as much again is there for private keys). Local storage only."]
         public_disk_share: Percent = "limits.public_disk_percent", "50";
         #[doc = "How much of the disk uploads with public keys leave free, in percent of its size (default 5, as much as filesystems keep for their owner): also what strangers complete cannot fill it. Local storage only."]
         public_keep_free: Percent = "limits.public_keep_free_percent", "5";

@@ -302,6 +302,16 @@ pub fn list_overdue(tx: &Tx<'_>, after: Uuid, limit: u32) -> Result<Vec<(Uuid, S
     )
 }
 
+/// The blobs of all open sessions of public keys whose bytes are on a disk.
+pub fn list_blobs_of_public_keys(tx: &Tx<'_>) -> Result<Vec<Uuid>, DbError> {
+    tx.all(
+        "SELECT s.blob_id FROM api_keys k JOIN sessions s ON s.api_key_id = k.id \
+         WHERE k.kind = 'public' AND s.status = 'uploading' AND s.storage = 'local'",
+        &[],
+        |row| columns::uuid(TABLE, row, 0),
+    )
+}
+
 /// At most `limit` open sessions of keys that were revoked with all they opened, in the order of their ids, from behind `after`
 /// on.
 pub fn list_of_revoked_keys(tx: &Tx<'_>, after: Uuid, limit: u32) -> Result<Vec<(Uuid, StorageKind)>, DbError> {

@@ -44,6 +44,15 @@ pub struct PublicLimits {
     pub workspace_folders: u32,
 }
 
+/// The disk that the bytes of strangers go to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StrangersDisk {
+    /// How full it is.
+    pub(super) state: DiskState,
+    /// Bytes of the open sessions of all public keys that are on it already: its free room is less by them.
+    pub(super) taken_bytes: u64,
+}
+
 /// Refuses what public keys may not have so much of.
 fn refused(message: String) -> InvalidInput {
     InvalidInput { code: ErrorCode::StorageLimitExceeded, message }
@@ -57,7 +66,7 @@ impl PublicLimits {
         tx: &Tx<'_>,
         key: &ApiKey,
         size_bytes: u64,
-        disk: Option<&DiskState>,
+        disk: Option<&StrangersDisk>,
     ) -> Result<Result<(), InvalidInput>, DbError> {
         api_keys::lock_public_sessions(tx)?;
         let all = api_keys::public_sessions(tx)?;
@@ -93,14 +102,26 @@ impl PublicLimits {
             ))));
         }
         let Some(disk) = disk else { return Ok(Ok(())) };
-        if together > percent_of(self.disk_percent, disk.left_bytes()) {
+        if together > self.share_of(disk) {
             let percent = self.disk_percent;
             return Ok(Err(refused(format!(
                 "`size` is {size_bytes}; allowed: what is left of {percent} % of the disk's free room, which the open uploads \
                  of all public keys may have together (limits.public_disk_percent)"
             ))));
         }
-        Ok(self.check_disk("size", size_bytes, disk))
+        Ok(self.check_disk("size", size_bytes, &disk.state))
+    }
+
+    /// How many bytes the open sessions of all public keys may have on the disk together, those included that are there already.
+    fn share_of(&self, disk: &StrangersDisk) -> u64 {
+        percent_of(self.disk_percent, disk.state.left_bytes().saturating_add(disk.taken_bytes))
+    }
+
+    /// Whether it matters for a session of `size_bytes` how much of the disk the others have: not while there is room for much
+    /// more than all of them.
+    pub(super) fn nears_share(&self, open_bytes: u64, size_bytes: u64, state: DiskState) -> bool {
+        let share = self.share_of(&StrangersDisk { state, taken_bytes: 0 });
+        open_bytes.saturating_add(size_bytes) > share / 2
     }
 
     /// Whether the disk has enough left with so many bytes more.
@@ -209,6 +230,18 @@ mod tests {
         // Room that is kept free for all stays free, too.
         let kept = DiskState { kept_bytes: 120, ..disk };
         assert!(limits.check_disk("size", 30, &kept).is_ok() && limits.check_disk("size", 31, &kept).is_err());
+    }
+
+    #[test]
+    fn bytes_that_have_come_do_not_count_twice() {
+        let limits = PublicLimits { disk_percent: 50, ..limits() };
+        let share = |free_bytes, taken_bytes| {
+            let state = DiskState { free_bytes, size_bytes: 1000, promised_bytes: 0, kept_bytes: 0 };
+            limits.share_of(&StrangersDisk { state, taken_bytes })
+        };
+        assert_eq!((share(400, 0), share(300, 100), share(200, 200)), (200, 200, 200));
+        let state = DiskState { free_bytes: 400, size_bytes: 1000, promised_bytes: 0, kept_bytes: 0 };
+        assert!(!limits.nears_share(50, 50, state) && limits.nears_share(50, 51, state));
     }
 
     #[test]

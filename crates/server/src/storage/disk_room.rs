@@ -33,14 +33,20 @@ impl DiskState {
         self.free_bytes.saturating_sub(self.kept_bytes.saturating_add(self.promised_bytes))
     }
 
-    fn check(&self, wanted_bytes: u64) -> io::Result<()> {
-        let Self { free_bytes, promised_bytes, kept_bytes, .. } = self;
+    /// `strangers_kept_bytes`: those that public keys leave free.
+    fn check(&self, wanted_bytes: u64, strangers_kept_bytes: u64) -> io::Result<()> {
+        let Self { free_bytes, promised_bytes, .. } = self;
+        let kept_bytes = self.kept_bytes.max(strangers_kept_bytes);
         if *free_bytes >= kept_bytes.saturating_add(*promised_bytes).saturating_add(wanted_bytes) {
             return Ok(());
         }
+        let kept_by = match kept_bytes > self.kept_bytes {
+            true => "from public keys (limits.public_keep_free_percent)",
+            false => "(storage.min_free_bytes)",
+        };
         let problem = format!(
             "{free_bytes} bytes free, {wanted_bytes} wanted, {promised_bytes} promised to other uploads, {kept_bytes} kept \
-             (storage.min_free_bytes)"
+             {kept_by}"
         );
         Err(io::Error::new(io::ErrorKind::StorageFull, problem))
     }
@@ -81,8 +87,13 @@ impl DiskRoom {
     /// # Errors
     /// `StorageFull` when there is no room for them; nothing is promised then.
     pub(super) fn promise(self: &Arc<Self>, bytes: u64) -> io::Result<Promise> {
+        self.promise_beside(bytes, 0)
+    }
+
+    /// The same, where at least `kept_bytes` are to stay free.
+    pub(super) fn promise_beside(self: &Arc<Self>, bytes: u64, kept_bytes: u64) -> io::Result<Promise> {
         let mut promise = Promise { room: Arc::clone(self), left_bytes: 0 };
-        promise.extend(bytes)?;
+        promise.extend_beside(bytes, kept_bytes)?;
         Ok(promise)
     }
 }
@@ -100,8 +111,12 @@ impl Promise {
     /// # Errors
     /// `StorageFull` when there is no room for them; those that were promised stay promised.
     pub fn extend(&mut self, bytes: u64) -> io::Result<()> {
+        self.extend_beside(bytes, 0)
+    }
+
+    fn extend_beside(&mut self, bytes: u64, kept_bytes: u64) -> io::Result<()> {
         let _judging = self.room.judging.lock().unwrap_or_else(PoisonError::into_inner);
-        self.room.state()?.check(bytes)?;
+        self.room.state()?.check(bytes, kept_bytes)?;
         self.room.promised_bytes.fetch_add(bytes, Ordering::SeqCst);
         self.left_bytes += bytes;
         Ok(())

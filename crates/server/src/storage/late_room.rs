@@ -1,13 +1,15 @@
-//! Room for uploads that get theirs late: strangers start them, and most are given up.
+//! Room for uploads that strangers start, most of which are given up: part by part, as their bytes come.
 //!
-//! Invariant: such a blob is empty until its room is taken, and nothing is written to it before.
+//! Invariant: such a blob has no room of its own that nobody has sent bytes for. It is empty until its first part has come, and
+//! of its full length from then on; it never becomes shorter again, so that no part is lost to another one.
 
 use std::fs::OpenOptions;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 
 use uuid::Uuid;
 
-use super::{Blob, DiskState, LocalStore, StorageError};
+use super::{Blob, DiskState, LocalStore, Promise, StorageError};
 
 impl LocalStore {
     /// How full the disk is.
@@ -30,64 +32,66 @@ impl LocalStore {
         }
     }
 
-    /// Takes the room of a blob that has none; one that has it already is left as it is. `kept_bytes` stay free, unless
-    /// others take of them in the same moment.
+    /// Room for a part of such a blob, to be held by whoever writes it, beside `kept_bytes` that stay free. Any number of parts
+    /// may ask at once. `None` where the blob has all its bytes on the disk already.
     ///
     /// # Errors
-    /// [`StorageError::Full`]; the blob is empty then.
-    pub fn take_room(&self, blob: &Blob, size_bytes: u64, kept_bytes: u64) -> Result<(), StorageError> {
-        if blob.size_bytes()? >= size_bytes {
-            return Ok(());
+    /// [`StorageError::Full`]; the blob is as it was then.
+    pub fn take_part_room(
+        &self,
+        blob: &Blob,
+        size_bytes: u64,
+        part_bytes: u64,
+        kept_bytes: u64,
+    ) -> Result<Option<Promise>, StorageError> {
+        let failed = |source| StorageError::new("take room for", blob.id(), source);
+        let found = blob.file().metadata().map_err(failed)?;
+        if found.len() >= size_bytes && found.blocks().saturating_mul(512) >= size_bytes {
+            return Ok(None);
         }
-        // Looked at before and after: filling a large disk only to empty it again would take long, and two at once may each
-        // have found room.
-        self.check_left(blob, size_bytes, kept_bytes)?;
-        let taken = self.reserve(blob, size_bytes).and_then(|()| self.check_left(blob, 0, kept_bytes));
-        if taken.is_err() {
-            // A blob that is too short has no byte of anybody's.
-            blob.clear()?;
+        let promise = self.room.promise_beside(part_bytes, kept_bytes).map_err(failed)?;
+        if found.len() < size_bytes {
+            // Whoever else does it meanwhile gives it the same length.
+            blob.file().set_len(size_bytes).map_err(failed)?;
         }
-        taken
+        Ok(Some(promise))
     }
 
-    /// Whether enough is left with so many bytes more.
-    fn check_left(&self, blob: &Blob, wanted_bytes: u64, kept_bytes: u64) -> Result<(), StorageError> {
-        let DiskState { free_bytes, promised_bytes, .. } = self.room()?;
-        if free_bytes >= kept_bytes.saturating_add(promised_bytes).saturating_add(wanted_bytes) {
-            return Ok(());
-        }
-        let problem = format!(
-            "{free_bytes} bytes free, {wanted_bytes} wanted, {promised_bytes} promised to other uploads, {kept_bytes} kept from \
-             public keys (limits.public_keep_free_percent)"
-        );
-        let full = io::Error::new(io::ErrorKind::StorageFull, problem);
-        Err(StorageError::new("take room for", blob.id(), full))
+    /// Bytes that blobs have on the disk, together. Those that are not there have none.
+    pub fn taken_bytes(&self, blob_ids: &[Uuid]) -> u64 {
+        let taken = blob_ids.iter().filter_map(|blob_id| std::fs::metadata(self.path(*blob_id)).ok());
+        taken.map(|blob| blob.blocks().saturating_mul(512)).fold(0, u64::saturating_add)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
-
     use super::*;
 
     const MIB: u64 = 1024 * 1024;
 
     #[test]
-    fn a_blob_takes_its_room_when_it_is_told_to_and_keeps_what_it_has() {
+    fn a_blob_takes_room_for_parts_that_come_and_keeps_what_it_has() {
         let directory = tempfile::tempdir().unwrap();
         let store = LocalStore::open(directory.path(), true, 1).unwrap();
         let (blob, is_new) = store.open_without_room(Uuid::now_v7()).unwrap();
         assert_eq!((blob.size_bytes().unwrap(), is_new), (0, true));
-        store.take_room(&blob, 8 * MIB, 1).unwrap();
-        assert!(blob.file().metadata().unwrap().blocks() * 512 >= 8 * MIB);
-        blob.write_all_at(b"kept", 5).unwrap();
-        // It has its room: however little is left, it is not asked for again.
-        let (again, is_new) = store.open_without_room(blob.id()).unwrap();
-        store.take_room(&again, 8 * MIB, u64::MAX).unwrap();
+        let mut first = store.take_part_room(&blob, 8 * MIB, 4 * MIB, 1).unwrap().unwrap();
+        assert_eq!((blob.size_bytes().unwrap(), store.taken_bytes(&[blob.id()])), (8 * MIB, 0));
+        assert_eq!(store.room().unwrap().promised_bytes, 4 * MIB);
+        blob.write_all_at(&vec![1; 4 * MIB as usize], 4 * MIB).unwrap();
+        first.written(4 * MIB);
+        // The next part finds no room, and the bytes of the first stay.
+        let refused = store.take_part_room(&blob, 8 * MIB, 4 * MIB, u64::MAX).unwrap_err();
+        assert!(matches!(&refused, StorageError::Full { .. }), "{refused}");
         let mut kept = [0; 4];
-        again.read_exact_at(&mut kept, 5).unwrap();
-        assert_eq!((&kept, is_new), (b"kept", false));
+        blob.read_exact_at(&mut kept, 4 * MIB).unwrap();
+        assert_eq!((kept, store.room().unwrap().promised_bytes), ([1; 4], 0));
+        // Once all are there no room is asked for, however little is left.
+        blob.write_all_at(&vec![1; 4 * MIB as usize], 0).unwrap();
+        assert!(store.taken_bytes(&[blob.id(), Uuid::now_v7()]) >= 8 * MIB);
+        let (again, is_new) = store.open_without_room(blob.id()).unwrap();
+        assert!(store.take_part_room(&again, 8 * MIB, 4 * MIB, u64::MAX).unwrap().is_none() && !is_new);
     }
 
     #[test]
@@ -97,7 +101,7 @@ mod tests {
         let (blob, _) = store.open_without_room(Uuid::now_v7()).unwrap();
         let size_bytes = store.room().unwrap().size_bytes;
         for (wanted, kept) in [(MIB, size_bytes), (size_bytes, 0)] {
-            assert!(matches!(store.take_room(&blob, wanted, kept), Err(StorageError::Full { .. })));
+            assert!(matches!(store.take_part_room(&blob, wanted, wanted, kept), Err(StorageError::Full { .. })));
             assert_eq!(blob.size_bytes().unwrap(), 0);
         }
     }

@@ -24,7 +24,7 @@ const RESERVE_STEP_BYTES: u64 = 1 << 30;
 #[derive(Debug, Clone)]
 pub struct LocalStore {
     root: PathBuf,
-    room: Arc<DiskRoom>,
+    pub(super) room: Arc<DiskRoom>,
     /// Whether blobs get their full size on the disk when they are made.
     reserves: Arc<AtomicBool>,
 }

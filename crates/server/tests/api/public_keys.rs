@@ -1,5 +1,7 @@
 //! Strangers with a public key may add files, and nothing to those of others.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt;
 
 use partway_server::Config;
@@ -507,7 +509,7 @@ fn blob_of(app: &TestApp) -> (u64, u64) {
 }
 
 #[tokio::test]
-async fn room_is_taken_when_the_first_part_comes() {
+async fn room_is_taken_part_by_part() {
     let mut app = TestApp::start_local_with(|config| config.storage.reserve = true).await;
     let size = 25 * MIB;
     let data = bytes(1, size);
@@ -527,17 +529,57 @@ async fn room_is_taken_when_the_first_part_comes() {
 
     app.configure(|config| config.limits.public_keep_free = Percent(0)).await;
     assert_eq!(app.put(&app.url(&path), session.part(&data, 1)).await.status(), 200);
-    assert!(blob_of(&app).0 >= size, "the room of the whole is taken: {:?}", blob_of(&app));
-    // It is opened again, and has its room: nothing is asked for.
+    let (taken, length) = blob_of(&app);
+    assert!((10 * MIB..11 * MIB).contains(&taken) && length == size, "not the room of one part: {taken} of {length}");
+    // It is opened again. The next part needs room of its own, and the one that came stays whatever becomes of it.
     app.configure(|config| config.limits.public_keep_free = Percent(100)).await;
-    for index in [0, 2] {
+    let path = session.part_path(2).to_owned();
+    let refused = app.put(&app.url(&path), session.part(&data, 2)).await;
+    assert_error(refused, 507, "INSUFFICIENT_STORAGE", &[]).await;
+    assert_eq!((blob_of(&app), session.status(&app).await["missing_parts"].clone()), ((taken, size), json!([0, 2])));
+    app.configure(|config| config.limits.public_keep_free = Percent(0)).await;
+    for index in [2, 0] {
         let path = session.part_path(index).to_owned();
         assert_eq!(app.put(&app.url(&path), session.part(&data, index)).await.status(), 200);
     }
+    // All of its bytes have their room: sending some of them again asks for none.
+    app.configure(|config| config.limits.public_keep_free = Percent(100)).await;
+    let path = session.part_path(1).to_owned();
+    assert_eq!(app.put(&app.url(&path), session.part(&data, 1)).await.status(), 200);
     let response = Stranger::of(&app).complete(&session).await;
     assert_eq!(response.status(), 201);
     let record: Value = response.json().await.unwrap();
     app.assert_bytes(&record, &data).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_without_a_byte_takes_no_room_and_changes_nothing() {
+    let app = TestApp::start_local_with(|config| config.storage.reserve = true).await;
+    let data = bytes(1, 25 * MIB);
+    let session = Stranger::of(&app).start(25 * MIB, json!({})).await;
+    let head = |index: usize| {
+        let (path, address) = (session.part_path(index), app.address);
+        let head = format!(
+            "PUT {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\r\n",
+            session.part(&data, index).len()
+        );
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        // Told when the body is asked for: all that comes before it is done.
+        let mut told = [0; 25];
+        stream.read_exact(&mut told).unwrap();
+        assert_eq!(&told, b"HTTP/1.1 100 Continue\r\n\r\n");
+        stream
+    };
+    let first = head(0);
+    assert_eq!(blob_of(&app), (0, 0));
+    drop(first);
+    let path = session.part_path(0).to_owned();
+    assert_eq!(app.put(&app.url(&path), session.part(&data, 0)).await.status(), 200);
+    let before = blob_of(&app);
+    drop((head(0), head(1)));
+    assert_eq!((blob_of(&app), session.status(&app).await["missing_parts"].clone()), (before, json!([1, 2])));
 }
 
 #[tokio::test]

@@ -53,11 +53,12 @@ use crate::config::Config;
 use crate::db::api_keys::KeyKind;
 use crate::db::sessions::{Session, Status};
 use crate::db::usage::WorkspaceLimits;
-use crate::db::{Db, DbError, Durability, garbage};
+use crate::db::{Db, DbError, Durability, api_keys, garbage};
 use crate::input::{IdempotencyKey, InvalidInput, SizeLimit, StartRules, TtlLimit, WebhookUrl, shown};
 use crate::outgoing::{Outgoing, Reachability};
 use crate::service::event::Events;
 use crate::service::key::Identity;
+use crate::service::public_keys::StrangersDisk;
 use crate::storage::{DiskState, PartDigests, StorageError, StorageKind, Stores, WriteGate};
 use local::{Arrival, LocalUploads};
 pub use passing::Turn;
@@ -172,6 +173,19 @@ impl Uploads {
             return Ok(None);
         }
         self.local()?.disk().await.map(Some)
+    }
+
+    /// The same for a session of `size_bytes`, with what strangers have of the disk where that may decide.
+    async fn strangers_disk(&self, identity: &Identity, size_bytes: u64) -> Result<Option<StrangersDisk>, UploadError> {
+        let Some(state) = self.disk_of(identity).await? else { return Ok(None) };
+        let open = self.records.db.read(api_keys::public_sessions).await?;
+        let open_bytes = u64::try_from(open.bytes).unwrap_or_default();
+        if !self.records.public.nears_share(open_bytes, size_bytes, state) {
+            return Ok(Some(StrangersDisk { state, taken_bytes: 0 }));
+        }
+        // Before the disk is looked at anew: what comes in between is counted as not free and not as theirs.
+        let taken_bytes = self.local()?.bytes_of_strangers().await?;
+        Ok(self.disk_of(identity).await?.map(|state| StrangersDisk { state, taken_bytes }))
     }
 
     /// Waits for its turn before a file comes in one request: each holds a descriptor and a row for as long as it comes, which is

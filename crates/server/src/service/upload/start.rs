@@ -13,9 +13,9 @@ use crate::db::usage::{Counting, Usage, WorkspaceLimits};
 use crate::db::{Db, DbError, Durability, Timestamp, Tx, api_keys, usage, workspaces};
 use crate::input::{IdempotencyKey, InvalidInput, StartUpload};
 use crate::service::key::Identity;
-use crate::service::public_keys::{PublicLimits, check_webhook_url};
+use crate::service::public_keys::{PublicLimits, StrangersDisk, check_webhook_url};
 use crate::service::publish::{Place, replaced_bytes};
-use crate::storage::{DiskState, StorageKind};
+use crate::storage::StorageKind;
 
 /// A session that was just started.
 #[derive(Debug, Clone)]
@@ -75,7 +75,7 @@ impl Uploads {
         check_webhook_url(identity, upload.webhook_url.as_ref())?;
         self.check_hash_is_kept(upload.hash.as_ref(), self.primary).await?;
         self.check_webhook(upload.webhook_url.as_ref()).await?;
-        let disk = self.disk_of(identity).await?;
+        let disk = self.strangers_disk(identity, upload.size_bytes).await?;
         let plan = PartPlan::for_size(upload.size_bytes);
         let mut session = new_session(identity, upload, plan, self.primary);
         if let Some(local) = &self.local {
@@ -146,8 +146,8 @@ pub(super) struct NewSession {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PublicStart {
     limits: PublicLimits,
-    /// How full the disk is that its bytes go to, if they go to one.
-    disk: Option<DiskState>,
+    /// The disk that its bytes go to, if they go to one.
+    disk: Option<StrangersDisk>,
 }
 
 impl PublicStart {

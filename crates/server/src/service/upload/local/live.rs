@@ -24,8 +24,8 @@ pub(in super::super) struct LiveSession {
     pub(in super::super) session: Session,
     pub(in super::super) plan: PartPlan,
     pub(super) blob: Arc<Blob>,
-    /// Set once the room of a blob is known to be taken that is empty before; `None` where it was taken at once.
-    pub(super) late_room: Option<tokio::sync::OnceCell<()>>,
+    /// Whether its room is taken part by part, as bytes come.
+    blob_is_late: bool,
     /// Held while the session's end is being decided.
     pub(super) ending: tokio::sync::Mutex<()>,
     table: Mutex<Table>,
@@ -114,7 +114,7 @@ impl LiveSession {
         Self::with_parts(session, plan, blob, blob_is_late, Vec::new())
     }
 
-    /// A session with the parts that the database has. `blob_is_late`: whether its blob takes its room with the first part.
+    /// A session with the parts that the database has. `blob_is_late`: whether its blob takes its room part by part.
     pub(super) fn with_parts(
         session: Session,
         plan: PartPlan,
@@ -133,13 +133,12 @@ impl LiveSession {
             Mutex::new(Table { phase: Phase::Uploading, failed_syncs: 0, expires_at, parts, turns: HashMap::new() });
         let (blob, ending) = (Arc::new(blob), tokio::sync::Mutex::default());
         // What another process wrote is as unsynced as what this one writes.
-        let late_room = blob_is_late.then(tokio::sync::OnceCell::new);
-        Self { session, plan, blob, late_room, ending, table, unsynced: AtomicBool::new(true) }
+        Self { session, plan, blob, blob_is_late, ending, table, unsynced: AtomicBool::new(true) }
     }
 
     /// Whether a stranger may have started it.
     pub(super) fn is_of_public_key(&self) -> bool {
-        self.late_room.is_some()
+        self.blob_is_late
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {

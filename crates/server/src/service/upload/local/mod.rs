@@ -16,7 +16,7 @@ mod sync;
 mod whole;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, Semaphore};
 use uuid::Uuid;
@@ -30,7 +30,7 @@ use super::status::Found;
 use super::turns;
 use super::{UploadError, blocking, plan_of, to_its_end};
 use crate::config::Config;
-use crate::db::sessions::Session;
+use crate::db::sessions::{self, Session};
 use crate::pace::PaceLimits;
 use crate::storage::{DiskState, LocalStore, WriteGate};
 use registry::Registry;
@@ -58,6 +58,8 @@ pub(super) struct LocalUploads {
     writebacks: Arc<Semaphore>,
     /// Permits to sync a session that rests.
     idle_syncs: Arc<Semaphore>,
+    /// When it was looked up last how many bytes strangers have on the disk, and how many they were.
+    strangers: Arc<tokio::sync::Mutex<Option<(Instant, u64)>>>,
     /// Rings when there is garbage.
     garbage_bell: Arc<Notify>,
 }
@@ -82,6 +84,7 @@ impl LocalUploads {
             pace: PaceLimits::new(&config.http),
             writebacks: Arc::new(Semaphore::new(if config.storage.early_writeback { WRITEBACKS } else { 0 })),
             idle_syncs: Arc::new(Semaphore::new(IDLE_SYNCS)),
+            strangers: Arc::default(),
             garbage_bell,
         }
     }
@@ -90,6 +93,24 @@ impl LocalUploads {
     pub(super) async fn disk(&self) -> Result<DiskState, UploadError> {
         let store = Arc::clone(&self.store);
         blocking(move || store.room()).await
+    }
+
+    /// How many bytes the open sessions of public keys have on the disk. There may be thousands of sessions: one looks for all
+    /// who ask while another one is looking.
+    pub(super) async fn bytes_of_strangers(&self) -> Result<u64, UploadError> {
+        let asked_at = Instant::now();
+        let mut known = self.strangers.lock().await;
+        if let Some((began_at, bytes)) = *known
+            && began_at >= asked_at
+        {
+            return Ok(bytes);
+        }
+        let began_at = Instant::now();
+        let blobs = self.records.db.read(sessions::list_blobs_of_public_keys).await?;
+        let store = Arc::clone(&self.store);
+        let bytes = blocking(move || Ok(store.taken_bytes(&blobs))).await?;
+        *known = Some((began_at, bytes));
+        Ok(bytes)
     }
 
     /// The circumstances that parts received now have.

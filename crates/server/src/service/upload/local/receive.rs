@@ -83,7 +83,15 @@ impl LocalUploads {
         let part =
             live.plan.range(part_index).ok_or_else(|| UploadError::SessionNotFound(live.session.id.to_string()))?;
         let expected = part.end - part.start;
-        self.take_late_room(live).await?;
+        let mut body = pin!(body);
+        let mut pace = Pace::new(self.pace);
+        let too_short = |received| UploadError::PartTooShort { part_index, received, expected };
+        let too_long = || UploadError::PartTooLong { part_index, expected };
+        // A request without bytes takes nothing of the disk, and changes nothing.
+        let first = next_bytes(body.as_mut(), &mut pace).await?.ok_or_else(|| too_short(0))?;
+        if first.len() as u64 > expected {
+            return Err(too_long());
+        }
         let room = self.room_for_part(live, expected).await?;
         let turn = Arc::new(turn);
         let mut writer = PartWriter::new(
@@ -95,26 +103,17 @@ impl LocalUploads {
             room,
             (Arc::clone(&turn), Arc::clone(live)),
         );
-        let mut body = pin!(body);
-        let (mut begun, mut pace) = (None, Pace::new(self.pace));
-        while let Some(chunk) = next_chunk(body.as_mut(), &mut pace).await? {
-            if chunk.is_empty() {
-                continue;
-            }
+        let begun = self.begin_part(live, part_index).await?;
+        failpoint::pass("part.before_write");
+        writer.write(first).await?;
+        while let Some(chunk) = next_bytes(body.as_mut(), &mut pace).await? {
             if chunk.len() as u64 > writer.missing_bytes() {
-                return Err(UploadError::PartTooLong { part_index, expected });
-            }
-            if begun.is_none() {
-                begun = Some(self.begin_part(live, part_index).await?);
-                failpoint::pass("part.before_write");
+                return Err(too_long());
             }
             writer.write(chunk).await?;
         }
         let received = expected - writer.missing_bytes();
-        let too_short = UploadError::PartTooShort { part_index, received, expected };
-        let (Some(WrittenPart { subtrees, mismatch }), Some(begun)) = (writer.finish(), begun) else {
-            return Err(too_short);
-        };
+        let WrittenPart { subtrees, mismatch } = writer.finish().ok_or_else(|| too_short(received))?;
         if let Some(mismatch) = mismatch {
             return Err(UploadError::DigestMismatch { part_index, mismatch });
         }
@@ -125,26 +124,19 @@ impl LocalUploads {
 
     /// Room for a part's bytes, where the blob has none reserved.
     async fn room_for_part(&self, live: &LiveSession, part_bytes: u64) -> Result<Option<Promise>, UploadError> {
+        let (store, blob) = (Arc::clone(&self.store), Arc::clone(&live.blob));
+        if live.is_of_public_key() {
+            let (public, size_bytes) = (self.records.public, live.plan.size_bytes());
+            let take = move || {
+                let kept_bytes = public.kept_bytes(&store.room()?);
+                store.take_part_room(&blob, size_bytes, part_bytes, kept_bytes)
+            };
+            return blocking(take).await;
+        }
         if self.store.reserves() {
             return Ok(None);
         }
-        let (store, blob_id) = (Arc::clone(&self.store), live.session.blob_id);
-        blocking(move || store.promise(blob_id, part_bytes).map(Some)).await
-    }
-
-    /// The first part of a stranger's upload takes the room of the whole.
-    async fn take_late_room(&self, live: &Arc<LiveSession>) -> Result<(), UploadError> {
-        let Some(late_room) = &live.late_room else { return Ok(()) };
-        let take = || async {
-            let (store, blob, public) = (Arc::clone(&self.store), Arc::clone(&live.blob), self.records.public);
-            let size_bytes = live.plan.size_bytes();
-            blocking(move || {
-                let kept_bytes = public.kept_bytes(&store.room()?);
-                store.take_room(&blob, size_bytes, kept_bytes)
-            })
-            .await
-        };
-        late_room.get_or_try_init(take).await.copied()
+        blocking(move || store.promise(blob.id(), part_bytes).map(Some)).await
     }
 
     /// Has the disk begin with these bytes while the next ones come. Nobody waits for it.
@@ -189,7 +181,20 @@ impl LocalUploads {
     }
 }
 
-/// The next bytes of a body, which must keep its pace.
+/// The next bytes of a body, at least one; `None` at its end.
+async fn next_bytes<S>(mut body: std::pin::Pin<&mut S>, pace: &mut Pace) -> Result<Option<Bytes>, UploadError>
+where
+    S: Stream<Item = Result<Bytes, BodyError>>,
+{
+    loop {
+        match next_chunk(body.as_mut(), pace).await? {
+            Some(chunk) if chunk.is_empty() => {}
+            next => return Ok(next),
+        }
+    }
+}
+
+/// The next piece of a body, which must keep its pace.
 async fn next_chunk<S>(mut body: std::pin::Pin<&mut S>, pace: &mut Pace) -> Result<Option<Bytes>, UploadError>
 where
     S: Stream<Item = Result<Bytes, BodyError>>,

@@ -4,6 +4,9 @@
 //! The file `owner` names the process that serves the directory and counts its heartbeats. Invariants: a server starts only
 //! over a record whose process has ended or whose heartbeats have stopped; a server that finds another one's record in
 //! place of its own ends at once, because both would write to one database. An orderly stop removes the record.
+//!
+//! On a full disk a record may find no room. The room kept for the database is given up for it, because nothing is deleted on
+//! that disk before the server has started. Where that does not suffice the lock has to do until a heartbeat finds room.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -16,6 +19,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::db::reserve::{DatabaseReserve, is_full};
 use crate::failpoint;
 use crate::trust::boot_id;
 
@@ -64,20 +68,52 @@ impl DirectoryOwner {
             wait_for_silence(&path, &found, WATCH)?;
         }
         let process = Process::this();
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
-        write(&file, &process, 0)?;
-        file.sync_all()?;
-        let (stop, stopped) = mpsc::channel();
-        let (beating, at) = (process.clone(), path.clone());
-        let beat_on = move || {
-            // Without heartbeats another server would take the directory from one that serves it.
-            while catch_unwind(AssertUnwindSafe(|| beat(&at, &file, &beating, &stopped))).is_err() {
-                tracing::error!("the heartbeat panicked, and goes on");
+        let begun = begin(directory, &path, &process).and_then(|file| {
+            let (stop, stopped) = mpsc::channel();
+            let (beating, at) = (process.clone(), path.clone());
+            let beat_on = move || {
+                // Without heartbeats another server would take the directory from one that serves it.
+                while catch_unwind(AssertUnwindSafe(|| beat(&at, &file, &beating, &stopped))).is_err() {
+                    tracing::error!("the heartbeat panicked, and goes on");
+                }
+            };
+            Ok((stop, std::thread::Builder::new().name("owner".to_owned()).spawn(beat_on)?))
+        });
+        match begun {
+            Ok((stop, heartbeats)) => Ok(Self { path, process, stop: Some(stop), heartbeats: Some(heartbeats) }),
+            Err(error) => {
+                // An empty or torn record would hold the next start up. The one that was there was another's that has ended.
+                let _ = std::fs::remove_file(&path);
+                Err(error.into())
             }
-        };
-        let heartbeats = std::thread::Builder::new().name("owner".to_owned()).spawn(beat_on)?;
-        Ok(Self { path, process, stop: Some(stop), heartbeats: Some(heartbeats) })
+        }
     }
+}
+
+/// Writes the first record, as far as the disk has room for it.
+fn begin(directory: &Path, path: &Path, process: &Process) -> io::Result<File> {
+    let open = || OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+    let reserve = DatabaseReserve::new(directory);
+    let make_room = |error: &io::Error| is_full(error) && reserve.give_up().is_ok() && reserve.is_given_up();
+    let file = match open() {
+        Err(error) if make_room(&error) => open()?,
+        opened => opened?,
+    };
+    let record = || write(&file, process, 0).and_then(|()| file.sync_all());
+    let recorded = match record() {
+        Err(error) if make_room(&error) => {
+            tracing::warn!(%error, "the disk is full; used the room kept for the database");
+            record()
+        }
+        recorded => recorded,
+    };
+    match recorded {
+        Err(error) if is_full(&error) => {
+            tracing::warn!(%error, directory = %directory.display(), "there is no room to note who serves the data directory; its lock has to do");
+        }
+        recorded => recorded?,
+    }
+    Ok(file)
 }
 
 impl Drop for DirectoryOwner {
@@ -86,8 +122,8 @@ impl Drop for DirectoryOwner {
         if let Some(heartbeats) = self.heartbeats.take() {
             let _ = heartbeats.join();
         }
-        if let Ok(Some(Record { process: Some(owner), .. })) = read(&self.path)
-            && owner == self.process
+        if let Ok(Some(Record { process, text })) = read(&self.path)
+            && process.map_or(text.is_empty(), |owner| owner == self.process)
         {
             let _ = std::fs::remove_file(&self.path);
         }
@@ -128,7 +164,7 @@ fn beat(path: &Path, file: &File, process: &Process, stopped: &mpsc::Receiver<()
 fn reach(path: &Path, file: &File, process: &Process, beats: u64) -> io::Result<()> {
     match write(file, process, beats) {
         // Others have filled the disk. The lock has to do until there is room.
-        Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {}
+        Err(error) if is_full(&error) => {}
         written => written?,
     }
     // Somebody may have deleted the record alone.

@@ -315,6 +315,161 @@ fn deleting_and_revoking_work_on_a_disk_without_a_byte() {
     });
 }
 
+/// Many small files, whose bytes make no room when they go; then the disk is filled. Their paths below the API.
+async fn small_files_on_full_disk(disk: &Path, api: &Api, count: usize) -> (PathBuf, Vec<String>) {
+    let mut paths = Vec::new();
+    for index in 0..count {
+        let (status, record) = api.upload_directly(&format!("f{index}"), b"hello".to_vec(), true).await.unwrap();
+        assert_eq!(status, 201, "{record}");
+        paths.push(format!("/files/{}", record["file_no"].as_str().unwrap()));
+    }
+    until_reserve_is_filled(&disk.join("data")).await;
+    (fill_with_log(disk, api).await, paths)
+}
+
+#[test]
+fn other_writes_never_take_the_room_for_deleting_and_go_on_when_there_is_room() {
+    let test = "full_disk::other_writes_never_take_the_room_for_deleting_and_go_on_when_there_is_room";
+    on_small_disk(test, 64, async |disk| {
+        let data_dir = disk.join("data");
+        let settings = [
+            ("PARTWAY_STORAGE_MIN_FREE_BYTES", "1"),
+            ("PARTWAY_OUTGOING_ALLOWED_HOSTS", "127.0.0.1"),
+            ("PARTWAY_LOG_FILTER", "error"),
+        ];
+        let mut server = Server::start_with(&data_dir, &[], &settings);
+        let (key, public) = (server.private_key(), crate::server::key_in(&server.greeting, "pk_"));
+        let mut api = Api::new(&server.url, &key);
+        // An event that is put off: nobody listens.
+        let mut add = partway();
+        add.envs(settings).args(["webhooks", "add", "http://127.0.0.1:1/", "--event", "file.deleted", "--data-dir"]);
+        run(add.arg(&data_dir));
+        let data = bytes(1, 1000);
+        let (_, waiting, urls) = start(&api, "waiting", data.len()).await;
+        assert_eq!(api.put(&urls[0], &data).await.unwrap().0, 200);
+        let (filler, mut paths) = small_files_on_full_disk(&disk, &api, 40).await;
+        let delete = async |api: &Api, path: String| {
+            let (status, answer) = api.call(Method::DELETE, &path).await.unwrap();
+            assert_eq!(status, 204, "{path} {answer}");
+        };
+        // By a command beside the server, which gives the room up; then by the server itself, over and over.
+        run(partway().args(["keys", "revoke", &public, "--data-dir"]).arg(&data_dir));
+        for round in 0..2 {
+            for _ in 0..10 {
+                delete(&api, paths.pop().unwrap()).await;
+                for number in 0..30 {
+                    let status = api.make_folder(&format!("y{}-{number}", paths.len())).await;
+                    assert_eq!(status, 507, "a write that frees nothing took of the room for deleting");
+                }
+            }
+            let add =
+                partway().args(["keys", "create", "--kind", "private", "--data-dir"]).arg(&data_dir).output().unwrap();
+            assert!(!add.status.success() && text(&add.stderr).contains("disk is full"), "{}", text(&add.stderr));
+            // An upload with all of its bytes is told clearly, and loses none of them.
+            let body = json!({"session_id": waiting});
+            let (status, answer) = api.once(Method::POST, "/complete", Some(&body)).await.unwrap();
+            assert_eq!((status, &answer["errorCode"]), (507, &json!("INSUFFICIENT_STORAGE")), "{answer}");
+            assert_eq!(api.status(&waiting).await["missing_parts"], json!([]));
+            if round == 0 {
+                // It stays so whatever becomes of the process.
+                server.kill();
+                server = Server::start_with(&data_dir, &[], &settings);
+                api = Api::new(&server.url, &key);
+            }
+            delete(&api, paths.pop().unwrap()).await;
+            if round == 1 {
+                std::fs::remove_file(&filler).unwrap();
+                // At once: nobody waits for the cleaner.
+                assert_eq!(api.make_folder("after").await, 201);
+                let (status, record) = api.complete(&waiting).await;
+                assert_eq!(status, 201, "{record}");
+                assert!(api.fetch(record["url"].as_str().unwrap()).await == data);
+            }
+        }
+        until_reserve_is_filled(&data_dir).await;
+        assert_eq!(fsck(&data_dir, &[]).1["findings"], json!([]));
+    });
+}
+
+#[test]
+fn all_who_delete_at_once_on_a_disk_without_a_byte_succeed() {
+    let test = "full_disk::all_who_delete_at_once_on_a_disk_without_a_byte_succeed";
+    on_small_disk(test, 64, async |disk| {
+        let data_dir = disk.join("data");
+        let server = Server::start_with(&data_dir, &[], &[("PARTWAY_STORAGE_MIN_FREE_BYTES", "1")]);
+        let api = Api::new(&server.url, &server.private_key());
+        let (_filler, paths) = small_files_on_full_disk(&disk, &api, 32).await;
+        let deleting: Vec<_> = paths
+            .into_iter()
+            .map(|path| {
+                let api = api.clone();
+                tokio::spawn(async move { api.call(Method::DELETE, &path).await.unwrap() })
+            })
+            .collect();
+        for deleted in deleting {
+            let (status, answer) = deleted.await.unwrap();
+            assert_eq!(status, 204, "{answer}");
+        }
+        drop(server);
+    });
+}
+
+#[test]
+fn a_server_that_was_stopped_starts_on_a_disk_without_a_byte_and_deletes() {
+    let test = "full_disk::a_server_that_was_stopped_starts_on_a_disk_without_a_byte_and_deletes";
+    on_small_disk(test, 64, async |disk| {
+        let data_dir = disk.join("data");
+        let settings = [("PARTWAY_STORAGE_MIN_FREE_BYTES", "1")];
+        let mut server = Server::start_with(&data_dir, &[], &settings);
+        let key = server.private_key();
+        let api = Api::new(&server.url, &key);
+        let (status, record) = api.upload_directly("f", bytes(1, 16_000_000), true).await.unwrap();
+        assert_eq!(status, 201, "{record}");
+        until_reserve_is_filled(&data_dir).await;
+        // In the orderly way the record of who serves the directory goes, and the log of the database.
+        server.signal("TERM");
+        assert!(server.wait().success());
+        assert!(!data_dir.join("owner").exists());
+        fill(&disk);
+        let server = Server::start_with(&data_dir, &[], &settings);
+        let api = Api::new(&server.url, &key);
+        assert_eq!(std::fs::metadata(data_dir.join("owner")).unwrap().len(), 256, "nobody is told who serves it");
+        let path = format!("/files/{}", record["file_no"].as_str().unwrap());
+        let (status, answer) = api.call(Method::DELETE, &path).await.unwrap();
+        assert_eq!(status, 204, "{answer}");
+        until_reserve_is_filled(&data_dir).await;
+        assert_eq!(api.make_folder("after").await, 201);
+    });
+}
+
+#[test]
+fn bytes_of_strangers_count_once_towards_their_share_of_the_disk() {
+    let test = "full_disk::bytes_of_strangers_count_once_towards_their_share_of_the_disk";
+    on_small_disk(test, 128, async |disk| {
+        let data_dir = disk.join("data");
+        let settings = [
+            ("PARTWAY_STORAGE_MIN_FREE_BYTES", "1"),
+            ("PARTWAY_LIMITS_PUBLIC_KEEP_FREE_PERCENT", "0"),
+            ("PARTWAY_LIMITS_PUBLIC_DISK_PERCENT", "50"),
+        ];
+        let server = Server::start_with(&data_dir, &[], &settings);
+        let public = Api::new(&server.url, &crate::server::key_in(&server.greeting, "pk_"));
+        until_reserve_is_filled(&data_dir).await;
+        let percent = free_bytes(&disk) as usize / 100;
+        let data = bytes(1, 30 * percent);
+        let (status, _, urls) = start(&public, "a", data.len()).await;
+        assert_eq!(status, 201);
+        // Of those whose bytes have not come the disk knows nothing.
+        assert_eq!(start(&public, "b", 25 * percent).await.0, 403);
+        for (url, chunk) in urls.iter().zip(data.chunks(PART)) {
+            assert_eq!(public.put(url, chunk).await.unwrap().0, 200);
+        }
+        // 30 of 100 are on the disk, 70 are left: half of all is 50.
+        assert_eq!(start(&public, "c", 15 * percent).await.0, 201);
+        assert_eq!(start(&public, "d", 8 * percent).await.0, 403);
+    });
+}
+
 #[test]
 fn deleting_a_folder_with_its_files_works_on_a_disk_without_a_byte() {
     const FILES: usize = 300;

@@ -22,7 +22,7 @@ pub mod leases;
 mod migrate;
 mod migrations;
 pub mod parts;
-mod reserve;
+pub(crate) mod reserve;
 pub mod secrets;
 mod server_url;
 pub mod sessions;

@@ -70,7 +70,7 @@ impl SecretsFollower {
             known.webhooks = Some(secret);
         }
         if any_outlived {
-            self.db.write(Durability::Process, secrets::forget_outlived).await?;
+            self.db.write_to_free(Durability::Process, secrets::forget_outlived).await?;
         }
         Ok(())
     }

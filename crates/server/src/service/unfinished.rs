@@ -119,7 +119,7 @@ async fn renew(db: Db, blob_id: Uuid, stop: CancellationToken, lost: Cancellatio
             () = stop.cancelled() => return,
             () = tokio::time::sleep(RENEWAL) => {}
         }
-        match db.write(Durability::Process, move |tx| garbage::keep(tx, blob_id, KEPT_SECONDS)).await {
+        match db.write_to_free(Durability::Process, move |tx| garbage::keep(tx, blob_id, KEPT_SECONDS)).await {
             Ok(true) => {}
             Ok(false) => return lost.cancel(),
             Err(error) => tracing::warn!(%blob_id, %error, "an unfinished blob could not be renewed"),

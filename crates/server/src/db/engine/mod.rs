@@ -35,6 +35,15 @@ pub enum Durability {
     PowerLoss,
 }
 
+/// Whether a write may take of the room that is kept for the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// It frees something, or is one without which nothing can be freed.
+    Free,
+    /// Any other.
+    Other,
+}
+
 /// Where the database is.
 #[derive(Clone)]
 pub enum DatabaseLocation {
@@ -91,15 +100,15 @@ impl Db {
 
     fn with(
         location: &DatabaseLocation,
-        sqlite: impl Fn(&Path) -> Result<Sqlite, DbError>,
+        sqlite: impl Fn(&Path, &Arc<DatabaseReserve>) -> Result<Sqlite, DbError>,
         postgres: impl Fn(&str, u32) -> Result<Postgres, DbError>,
     ) -> Result<Self, DbError> {
         match location {
             DatabaseLocation::Sqlite(path) => {
                 let reserve = Arc::new(DatabaseReserve::new(path.parent().unwrap_or(Path::new("."))));
-                let opened = match sqlite(path) {
+                let opened = match sqlite(path, &reserve) {
                     // Opening makes the log and its index.
-                    Err(error) if error.may_be_full_disk() && give_up(&reserve, &error) => sqlite(path),
+                    Err(error) if error.may_be_full_disk() && give_up(&reserve, &error) => sqlite(path, &reserve),
                     opened => opened,
                 };
                 Ok(Self { engine: Engine::Sqlite(opened?), reserve: Some(reserve) })
@@ -110,8 +119,8 @@ impl Db {
         }
     }
 
-    /// A write that frees, deletes or revokes something, or without which the server cannot start. On a full disk it gets the
-    /// room that is kept for that.
+    /// A write that frees, deletes or revokes something, or without which the server cannot start or would do work again
+    /// and again. On a full disk it gets the room that is kept for that; `query` adds no more rows than it must.
     ///
     /// # Errors
     /// What `query` returned, or why the commit failed.
@@ -120,9 +129,10 @@ impl Db {
         durability: Durability,
         query: impl Fn(&Tx<'_>) -> Result<T, DbError> + Clone + Send + 'static,
     ) -> Result<T, DbError> {
-        match self.write(durability, query.clone()).await {
+        match self.write_for(Purpose::Free, durability, query.clone()).await {
+            // Writes that shared the transaction fail together, and each of them finds it given up by the first.
             Err(error) if error.may_be_full_disk() && self.give_up_reserve(&error).await => {
-                self.write(durability, query).await
+                self.write_for(Purpose::Free, durability, query).await
             }
             outcome => outcome,
         }
@@ -146,14 +156,23 @@ impl Db {
     /// time: what `query` reads and others may change, it locks.
     ///
     /// # Errors
-    /// What `query` returned, or why the commit failed.
+    /// The error that `query` returned, or why the commit failed. [`DbError::Full`] for as long as the room that is kept for
+    /// [`write_to_free`](Self::write_to_free) is given up.
     pub async fn write<T, F>(&self, durability: Durability, query: F) -> Result<T, DbError>
     where
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
     {
+        self.write_for(Purpose::Other, durability, query).await
+    }
+
+    async fn write_for<T, F>(&self, purpose: Purpose, durability: Durability, query: F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
+    {
         match &self.engine {
-            Engine::Sqlite(sqlite) => sqlite.write(durability, query).await,
+            Engine::Sqlite(sqlite) => sqlite.write(purpose, durability, query).await,
             Engine::Postgres(postgres) => postgres.write(query).await,
         }
     }
@@ -196,7 +215,8 @@ impl Db {
     /// Why.
     pub async fn check_writable(&self) -> Result<(), DbError> {
         match &self.engine {
-            Engine::Sqlite(sqlite) => sqlite.write(Durability::Process, |_| Ok(())).await,
+            // It writes nothing, so that a full disk does not fail it.
+            Engine::Sqlite(sqlite) => sqlite.write(Purpose::Free, Durability::Process, |_| Ok(())).await,
             Engine::Postgres(postgres) => postgres.check_writable().await,
         }
     }
@@ -247,11 +267,14 @@ impl Db {
     }
 }
 
-/// True when there was room to give up.
+/// True when the room is given up now, by whomever: a write that failed may find some.
 fn give_up(reserve: &DatabaseReserve, error: &DbError) -> bool {
-    let given_up = reserve.give_up();
-    if let Ok(true) = given_up {
-        tracing::warn!(%error, "the disk is full; used the room kept for the database");
+    match reserve.give_up() {
+        Ok(true) => {
+            tracing::warn!(%error, "the disk is full; used the room kept for the database, and refusing writes that free nothing");
+        }
+        Ok(false) => {}
+        Err(failed) => tracing::error!(error = %failed, "the room kept for the database cannot be given up"),
     }
-    given_up.unwrap_or(false)
+    reserve.is_given_up()
 }

@@ -20,10 +20,11 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::super::reserve::DatabaseReserve;
 use super::super::value::Value;
 use super::super::{DbError, Tx, migrate};
-use super::Durability;
 use super::scan_queue::{Abandoned, RequestGuard, SCAN_LIMIT, Scan, ScanQueue};
+use super::{Durability, Purpose};
 use crate::permissions::private_file;
 
 /// Connections for look-ups, which take microseconds: a few keep one that waits for the disk from delaying the others.
@@ -47,6 +48,8 @@ const LARGE_LOG_BYTES: u64 = 16 << 20;
 const KEPT_LOG_BYTES: i64 = 4 << 20;
 /// Between two warnings of a log that cannot be cut off.
 const LOG_WARNING_INTERVAL: Duration = Duration::from_secs(60);
+/// Between two attempts in vain to take the room kept for the database again.
+const REFILL_PAUSE: Duration = Duration::from_secs(1);
 /// Page cache of one connection, in KiB. The working set is indexes' upper levels.
 const CACHE_KIB: i32 = 2048;
 
@@ -68,6 +71,7 @@ impl Drop for Scans {
 }
 
 struct Write {
+    purpose: Purpose,
     durability: Durability,
     job: Box<dyn Job>,
 }
@@ -118,7 +122,7 @@ impl Sqlite {
     ///
     /// # Errors
     /// When the file cannot be opened, is no database, or was written by a newer version. Blocks.
-    pub(super) fn open(path: &Path) -> Result<Self, DbError> {
+    pub(super) fn open(path: &Path, reserve: &Arc<DatabaseReserve>) -> Result<Self, DbError> {
         // SQLite would make it as the umask says; its log and index get the mode that the file has.
         match private_file().write(true).create_new(true).open(path) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
@@ -129,20 +133,20 @@ impl Sqlite {
         let writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
         writer.pragma_update(None, "journal_mode", "WAL")?;
         migrate_file(&writer)?;
-        Self::start(writer, path)
+        Self::start(writer, path, reserve)
     }
 
     /// Opens the database file as it is, for commands beside a server that may be of another version.
     ///
     /// # Errors
     /// Also when its schema is not the one this program knows. Blocks.
-    pub(super) fn open_existing(path: &Path) -> Result<Self, DbError> {
+    pub(super) fn open_existing(path: &Path, reserve: &Arc<DatabaseReserve>) -> Result<Self, DbError> {
         let writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         migrate::check(&Tx::sqlite(&writer))?;
-        Self::start(writer, path)
+        Self::start(writer, path, reserve)
     }
 
-    fn start(writer: Connection, path: &Path) -> Result<Self, DbError> {
+    fn start(writer: Connection, path: &Path, reserve: &Arc<DatabaseReserve>) -> Result<Self, DbError> {
         writer.pragma_update(None, "synchronous", "FULL")?;
         writer.pragma_update(None, "journal_size_limit", KEPT_LOG_BYTES)?;
         let (read_sender, read_receiver) = mpsc::channel();
@@ -163,23 +167,23 @@ impl Sqlite {
             })?;
         }
         let (write_sender, write_receiver) = mpsc::channel();
-        let log = Log::of(path);
-        spawn("db-writer", path, move || Writer::new(writer, log).run(&write_receiver))?;
+        let (log, reserve) = (Log::of(path), Reserve { file: Arc::clone(reserve), refill_failed_at: None });
+        spawn("db-writer", path, move || Writer::new(writer, log, reserve).run(&write_receiver))?;
         Ok(Self { writer: write_sender, readers: read_sender, scans })
     }
 
     /// Runs `query` as one transaction; an `Err` from it undoes all it did.
     ///
     /// # Errors
-    /// What `query` returned, or why the commit failed.
-    pub(super) async fn write<T, F>(&self, durability: Durability, query: F) -> Result<T, DbError>
+    /// The error that `query` returned, or why the commit failed.
+    pub(super) async fn write<T, F>(&self, purpose: Purpose, durability: Durability, query: F) -> Result<T, DbError>
     where
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
     {
         let (sender, receiver) = oneshot::channel();
         let job = Box::new(Pending { query: Some(query), outcome: None, sender });
-        self.writer.send(Write { durability, job }).map_err(|_| DbError::Stopped)?;
+        self.writer.send(Write { purpose, durability, job }).map_err(|_| DbError::Stopped)?;
         // A query that panicked dropped its sender.
         receiver.await.unwrap_or(Err(DbError::Panicked))
     }
@@ -316,12 +320,37 @@ fn watch(connection: &mut Connection, abandoned: Arc<Abandoned>, until: Instant)
     connection.progress_handler(SCAN_STEPS, Some(move || abandoned.is_set() || Instant::now() >= until))
 }
 
+/// The room kept for the database, as its writer sees it.
+struct Reserve {
+    file: Arc<DatabaseReserve>,
+    refill_failed_at: Option<Instant>,
+}
+
+impl Reserve {
+    /// Whether only writes that free something may go on. There may be room again since it was given up.
+    fn is_given_up(&mut self) -> bool {
+        if !self.file.is_given_up() {
+            return false;
+        }
+        if self.refill_failed_at.is_some_and(|at| at.elapsed() < REFILL_PAUSE) {
+            return true;
+        }
+        if !self.file.is_refillable().unwrap_or(false) {
+            return true;
+        }
+        let filled = self.file.fill();
+        self.refill_failed_at = filled.is_err().then(Instant::now);
+        filled.is_err() && self.file.is_given_up()
+    }
+}
+
 struct Writer {
     connection: Connection,
     synchronous: Durability,
     /// When the oldest commit that has not reached the disk was made.
     unflushed_since: Option<Instant>,
     log: Log,
+    reserve: Reserve,
 }
 
 /// The write-ahead log's file. A reader pins what it reads: until it has gone the log only grows.
@@ -365,8 +394,8 @@ impl Log {
 }
 
 impl Writer {
-    fn new(connection: Connection, log: Log) -> Self {
-        Self { connection, synchronous: Durability::PowerLoss, unflushed_since: None, log }
+    fn new(connection: Connection, log: Log, reserve: Reserve) -> Self {
+        Self { connection, synchronous: Durability::PowerLoss, unflushed_since: None, log, reserve }
     }
 
     fn run(mut self, jobs: &mpsc::Receiver<Write>) {
@@ -380,7 +409,10 @@ impl Writer {
                 Ok(first) => {
                     let mut batch = vec![first];
                     batch.extend(jobs.try_iter().take(MAX_BATCH - 1));
-                    self.commit_together(batch);
+                    let batch = self.refuse_on_full_disk(batch);
+                    if !batch.is_empty() {
+                        self.commit_together(batch);
+                    }
                     if self.unflushed_since.is_some_and(|since| since.elapsed() >= FLUSH_INTERVAL)
                         || self.log_is_large()
                     {
@@ -399,6 +431,19 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// Answers those that may not go on, and returns the others.
+    fn refuse_on_full_disk(&mut self, batch: Vec<Write>) -> Vec<Write> {
+        if batch.iter().all(|write| write.purpose == Purpose::Free) || !self.reserve.is_given_up() {
+            return batch;
+        }
+        let (others, freeing) = batch.into_iter().partition::<Vec<_>, _>(|write| write.purpose == Purpose::Other);
+        let full = DbError::Full("its last room is kept for writes that free some".into());
+        for write in others {
+            write.job.reply(Err(&full));
+        }
+        freeing
     }
 
     fn commit_together(&mut self, mut batch: Vec<Write>) {
@@ -513,7 +558,8 @@ mod tests {
 
     fn database() -> (tempfile::TempDir, Sqlite) {
         let directory = tempfile::tempdir().unwrap();
-        let sqlite = Sqlite::open(&directory.path().join("partway.db")).unwrap();
+        let reserve = Arc::new(DatabaseReserve::new(directory.path()));
+        let sqlite = Sqlite::open(&directory.path().join("partway.db"), &reserve).unwrap();
         (directory, sqlite)
     }
 

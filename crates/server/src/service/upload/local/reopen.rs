@@ -45,7 +45,7 @@ struct Opened {
     blob: Blob,
     recorded: Vec<Recorded>,
     is_trusted: bool,
-    /// Whether the blob takes its room with the first part.
+    /// Whether the blob takes its room part by part.
     blob_is_late: bool,
 }
 
@@ -104,7 +104,7 @@ impl Opener {
         }
         failpoint::pass("verify.before_commit");
         let trust = Arc::clone(&self.trust);
-        let noted = self.db.write(Durability::Process, move |tx| {
+        let noted = self.db.write_to_free(Durability::Process, move |tx| {
             let now = sessions::find_locked(tx, session_id)?;
             if now.as_ref().is_some_and(|now| now.status == Status::Uploading) {
                 damaged.iter().try_for_each(|index| parts::delete(tx, session_id, *index))?;

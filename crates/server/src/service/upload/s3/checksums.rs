@@ -24,7 +24,7 @@ impl S3Uploads {
             UnfinishedBlob::begin(&self.records.db, blob, None, std::sync::Arc::clone(&self.garbage_bell)).await?;
         let keeps = self.store.try_checksums(blob.id).await?;
         self.store.delete_blob(blob.id).await?;
-        self.records.db.write(Durability::Process, move |tx| UnfinishedBlob::claim(tx, blob)).await?;
+        self.records.db.write_to_free(Durability::Process, move |tx| UnfinishedBlob::claim(tx, blob)).await?;
         trial.claimed();
         Ok(keeps)
     }

@@ -108,8 +108,9 @@ impl ClaimGuard {
         let renewing = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(RENEWAL).await;
-                let renewal = renewed
-                    .write(Durability::Process, move |tx| sessions::renew(tx, session_id, claimant, CLAIM_SECONDS));
+                let renewal = renewed.write_to_free(Durability::Process, move |tx| {
+                    sessions::renew(tx, session_id, claimant, CLAIM_SECONDS)
+                });
                 match renewal.await {
                     Ok(true) => {}
                     // It ran out, or the session has ended: nobody is held up any more.
@@ -138,7 +139,7 @@ impl ClaimGuard {
 }
 
 async fn release(db: &Db, session_id: Uuid, claimant: Uuid) -> Result<(), DbError> {
-    db.write(Durability::Process, move |tx| sessions::release(tx, session_id, claimant)).await
+    db.write_to_free(Durability::Process, move |tx| sessions::release(tx, session_id, claimant)).await
 }
 
 fn release_later(db: Db, session_id: Uuid, claimant: Uuid) {

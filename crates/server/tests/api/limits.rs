@@ -64,6 +64,7 @@ async fn every_way_a_session_or_a_file_ends_is_counted() {
     assert_eq!(counted(&app).await, [2, 55, 1, 5]);
     app.sql("UPDATE sessions SET expires_at = 1 WHERE status = 'uploading'");
     app.app().uploads.expire_overdue().await.unwrap();
+    app.until("it expires", |app| app.count("sessions WHERE status = 'expired'") == 1).await;
     assert_eq!(expired.status(&app).await["status"], "expired");
     assert_eq!(counted(&app).await, [2, 55, 0, 0]);
 }

@@ -163,8 +163,9 @@ async fn a_whole_object_is_published_when_its_session_expires_and_not_deleted() 
         app.sql("UPDATE sessions SET expires_at = 1");
         app.app().uploads.expire_overdue().await.unwrap();
         app.app().uploads.garbage_bell().notify_one();
-        assert_eq!(column(&app, &session, "status"), "completed", "{manners:?}, noted: {is_noted}");
-        assert_eq!(column(&app, &open, "status"), "expired");
+        let completes = format!("completing with {manners:?}, noted: {is_noted}");
+        app.until(&completes, |app| column(app, &session, "status") == "completed").await;
+        app.until("it expires", |app| column(app, &open, "status") == "expired").await;
         let record: Value = session.complete(&app).await.json().await.unwrap();
         app.assert_bytes(&record, &data).await;
         assert!(!odd.has_destroyed(&column(&app, &session, "blob_id")));
@@ -203,7 +204,8 @@ async fn an_object_that_is_not_what_its_client_named_is_not_published_when_its_s
         app.sql(&format!("UPDATE sessions SET {column_of_hash} = '{other}', expires_at = 1"));
         app.app().uploads.expire_overdue().await.unwrap();
         app.app().uploads.garbage_bell().notify_one();
-        assert_eq!((column(&app, &session, "status").as_str(), app.count("files")), ("expired", 0));
+        app.until("it expires", |app| column(app, &session, "status") == "expired").await;
+        assert_eq!(app.count("files"), 0);
         app.until("it is freed", |app| app.count("garbage") == 0).await;
     }
 }
@@ -226,7 +228,7 @@ async fn an_object_that_completing_left_never_takes_the_place_of_a_newer_file() 
         app.sql(&format!("UPDATE sessions SET expires_at = 1 WHERE id = '{}'", session.id()));
         app.app().uploads.expire_overdue().await.unwrap();
         app.app().uploads.garbage_bell().notify_one();
-        assert_eq!(column(&app, &session, "status"), "expired");
+        app.until("it expires", |app| column(app, &session, "status") == "expired").await;
         let there = app.look("/api/v1/files?file_path=n.bin").await["files"][0].clone();
         let served = app.get(there["url"].as_str().unwrap()).await;
         assert_eq!(served.bytes().await.unwrap(), b"newer"[..]);
@@ -245,7 +247,8 @@ async fn an_upload_for_which_there_is_no_room_ends_when_it_expires() {
     app.sql("UPDATE sessions SET expires_at = 1");
     app.app().uploads.expire_overdue().await.unwrap();
     app.app().uploads.garbage_bell().notify_one();
-    assert_eq!((column(&app, &session, "status").as_str(), app.count("files")), ("expired", 0));
+    app.until("it expires", |app| column(app, &session, "status") == "expired").await;
+    assert_eq!(app.count("files"), 0);
     app.until("it is freed", |app| app.count("garbage") == 0).await;
 }
 

@@ -285,7 +285,8 @@ async fn an_upload_in_one_request_ends_after_the_time_of_a_session() {
         }
     });
     let mut answer = vec![0; 4096];
-    let read = answers.read(&mut answer).await.unwrap();
+    let reading = tokio::time::timeout(Duration::from_secs(60), answers.read(&mut answer));
+    let read = reading.await.expect("it has not ended in a minute").unwrap();
     let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("\"REQUEST_TIMEOUT\""), "{answer}");
     assert!(

@@ -117,7 +117,7 @@ impl DataDir {
     /// What tells this directory from a copy of it, and from itself before the last [`touch`](Self::touch).
     ///
     /// # Errors
-    /// What the system said.
+    /// The system's error.
     pub(crate) fn identity(&self) -> io::Result<String> {
         let lock = self.lock.metadata()?;
         let changed = format!("{}.{:09}", lock.ctime(), lock.ctime_nsec());
@@ -129,7 +129,7 @@ impl DataDir {
     /// Writes to the lock file, which gives it another time.
     ///
     /// # Errors
-    /// What the system said.
+    /// The system's error.
     pub(crate) fn touch(&self) -> io::Result<()> {
         self.lock.write_all_at(format!("{:<10}\n", std::process::id()).as_bytes(), 0)?;
         self.lock.sync_all()
@@ -139,7 +139,7 @@ impl DataDir {
     /// may have it open. Says what it is called now.
     ///
     /// # Errors
-    /// What the system said.
+    /// The system's error.
     pub fn set_database_aside(&self) -> io::Result<PathBuf> {
         let database = Self::database_in(&self.path);
         let aside = database.with_extension(SET_ASIDE);

@@ -45,8 +45,9 @@ async fn serve_until_signal(config: Config) -> Result<(), Failure> {
     let opened = App::open_showing(config, listening_on, {
         let were_shown = Arc::clone(&were_shown);
         move |first_run, url| {
+            show(&format!("{}{}", listens(listening_on, url), keys(first_run, &database)))?;
             were_shown.store(true, Ordering::Relaxed);
-            show(&format!("{}{}", listens(listening_on, url), keys(first_run, &database)))
+            Ok(())
         }
     });
     let (app, first_run) = opened.await.inspect_err(|_| {

@@ -354,14 +354,16 @@ fn secrets_come_from_files_and_are_never_shown() {
     std::fs::write(&file, format!("{secret}\n")).unwrap();
     settings.push(("PARTWAY_STORAGE_SECRET_ACCESS_KEY_FILE", file.display().to_string()));
     drop(serve(&data_dir, &settings));
-    let output = command(&data_dir, &with(&settings, "PARTWAY_DATABASE_URL", "mysql://u:hidden@h/d"), &["doctor"]);
-    let said = text(&output.stderr);
-    assert!(
-        said.contains("database.url (from PARTWAY_DATABASE_URL) is not a URL such as")
-            && said.contains("postgres://")
-            && !said.contains("hidden"),
-        "{said}"
-    );
+    for (url, named) in [
+        ("mysql://u:hidden@h/d", "postgres://"),
+        ("postgres://u:hidden@h/d?sslmod=require", "sslmod"),
+        ("postgres://u:hidden@h/d?sslrootcert=/ca.pem", "sslrootcert"),
+    ] {
+        let output = command(&data_dir, &with(&settings, "PARTWAY_DATABASE_URL", url), &["doctor"]);
+        let said = text(&output.stderr);
+        let is_named = said.contains("database.url (from PARTWAY_DATABASE_URL)") && said.contains(named);
+        assert!(is_named && !said.contains("hidden"), "{url}: {said}");
+    }
     let missing = command(&data_dir, &vec![("PARTWAY_STORAGE_KIND", "s3".to_owned())], &["doctor"]);
     for key in ["storage.endpoint", "storage.bucket", "storage.access_key_id", "storage.secret_access_key"] {
         assert!(text(&missing.stderr).contains(key), "{}", text(&missing.stderr));

@@ -29,7 +29,7 @@ section! {
     pub struct LogSettings {
         #[doc = "How a log line looks."]
         format: LogFormat = "log.format", "text";
-        #[doc = "What is logged: a level, and levels of single modules behind it, such as `info,partway_server::jobs=debug`."]
+        #[doc = "The level to log, then levels of single modules, such as `info,partway_server::jobs=debug`."]
         filter: String = "log.filter", "info";
     }
 }

@@ -66,7 +66,7 @@ impl DatabaseReserve {
     /// Whether it would be filled now. Filesystems that do not tell their size are tried.
     ///
     /// # Errors
-    /// What the system said.
+    /// The system's error.
     pub fn is_refillable(&self) -> io::Result<bool> {
         let disk = rustix::fs::statvfs(self.path.parent().unwrap_or(Path::new(".")))?;
         Ok(disk.f_blocks == 0 || disk.f_bavail.saturating_mul(disk.f_frsize) >= REFILL_BYTES)
@@ -80,7 +80,7 @@ impl DatabaseReserve {
     /// Gives the room up. True when there was some: false also when somebody else was faster.
     ///
     /// # Errors
-    /// The error of the system.
+    /// The system's error.
     pub fn give_up(&self) -> io::Result<bool> {
         let file = match OpenOptions::new().write(true).open(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),

@@ -22,7 +22,7 @@ pub enum TrialError {
     Io {
         /// The directory.
         directory: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// There is no room for it.

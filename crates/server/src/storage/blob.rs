@@ -31,7 +31,7 @@ impl Blob {
     /// Gives all of its bytes back to the disk. Blocks.
     ///
     /// # Errors
-    /// What the system said.
+    /// The system's error.
     pub fn clear(&self) -> Result<(), StorageError> {
         self.file.set_len(0).map_err(|source| StorageError::new("clear", self.id, source))
     }

@@ -16,7 +16,7 @@ pub enum StorageError {
         doing: &'static str,
         /// To which blob.
         blob_id: Uuid,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// Any other failure of the system.
@@ -26,7 +26,7 @@ pub enum StorageError {
         doing: &'static str,
         /// To which blob.
         blob_id: Uuid,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The directories of blobs cannot be read.

@@ -42,7 +42,7 @@ const LACKING: [(u64, &str, &str); 9] = [
 /// Why a data directory on the filesystem of `path` is worth a warning, naming its kind; `None` where it is not.
 ///
 /// # Errors
-/// What the system said.
+/// The system's error.
 pub fn doubt(path: &Path) -> io::Result<Option<String>> {
     // The type of the field differs by platform, and some sign-extend it.
     let kind = rustix::fs::statfs(path)?.f_type as u64 & 0xffff_ffff;

@@ -135,7 +135,7 @@ impl LocalStore {
     /// How full the disk is.
     ///
     /// # Errors
-    /// What the system said.
+    /// The system's error.
     pub fn disk(&self) -> io::Result<DiskState> {
         self.room.state()
     }
@@ -252,7 +252,7 @@ impl LocalStore {
     /// Whether the store can be used: its root is there.
     ///
     /// # Errors
-    /// What the system said.
+    /// The system's error.
     pub fn check_root(&self) -> io::Result<()> {
         fs::metadata(&self.root).map(drop)
     }

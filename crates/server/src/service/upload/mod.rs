@@ -146,7 +146,8 @@ impl Uploads {
         if identity.is_public() && of_public < of_all {
             return SizeLimit { bytes: of_public, whose: "with a public key (limits.public_max_file_bytes)" };
         }
-        SizeLimit { bytes: of_all, whose: "on this server" }
+        let whose = if identity.limits.max_file_bytes.is_some() { "in this workspace" } else { "on this server" };
+        SizeLimit { bytes: of_all, whose }
     }
 
     /// Permissions of the caller's key.

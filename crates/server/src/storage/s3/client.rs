@@ -123,7 +123,7 @@ impl S3Store {
     /// Whether the bucket is there and the credentials open it; what time the store has.
     ///
     /// # Errors
-    /// What the store said.
+    /// The store's error.
     pub async fn check(&self) -> Result<Option<StoreClock>, StorageError> {
         let mut call = Call::new("list", Method::GET, None);
         let prefix = self.prefix.as_str();

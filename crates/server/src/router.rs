@@ -22,7 +22,7 @@ macro_rules! documented {
             Router::new()$(.route($path, $method($($handler)::+)))*
         }
 
-        /// What they say of themselves to the document.
+        /// Their part of the document.
         #[cfg(feature = "openapi")]
         #[derive(utoipa::OpenApi)]
         #[openapi(paths($($($handler)::+),*))]

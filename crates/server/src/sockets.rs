@@ -1,4 +1,4 @@
-//! What the kernel says of a TCP connection and no crate in use asks it: tcp(7), socket(7), poll(2).
+//! Facts about a TCP connection that the kernel knows and no crate in use asks for: tcp(7), socket(7), poll(2).
 
 use std::io;
 use std::mem::size_of_val;

@@ -388,7 +388,7 @@ fn is_refused_to_key(error: &Error) -> bool {
     matches!(error.code(), Some(ErrorCode::Unauthorized | ErrorCode::FileExists))
 }
 
-/// What the owner of the workspace can do about it.
+/// Advice for the owner of the workspace.
 fn say_how_another_key_goes_on(args: &UploadArgs, file: &Path, session: Option<&str>) {
     let Some(session) = session.or(args.resume.as_deref()) else { return };
     let (file, options) = (quoted_path(file), args.server.options());

@@ -41,7 +41,7 @@ fn serve(url: &str, data_dir: &Path) -> Server {
     Server::start_with(data_dir, &[], &environment)
 }
 
-/// What the doctor says of the database.
+/// The doctor's findings about the database.
 fn doctor(url: &str) -> Vec<Value> {
     let (_directory, data_dir) = fresh();
     let output = partway().envs(environment(url)).args(["doctor", "--json", "--data-dir"]).arg(&data_dir).output();

@@ -20,7 +20,7 @@ const FILE_BYTES: usize = 25_000_000;
 /// A change to the line of a configuration file that begins so, spaces aside: what it is instead.
 type Change<'c> = (&'c str, &'c str);
 
-/// What every nginx is told: where it may write, and its SITE.
+/// Settings of every nginx: where it may write, and its SITE.
 const NGINX_MAIN: &str = "
 daemon off;
 master_process off;

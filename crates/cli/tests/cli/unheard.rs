@@ -114,7 +114,7 @@ fn commands_end_without_a_panic_where_nothing_that_they_say_is_heard() {
     for (arguments, code) in commands {
         let status = command(&data_dir, arguments).stdout(full()).stderr(full()).status().unwrap();
         assert_eq!(status.code(), Some(code), "{arguments:?}");
-        // What goes beside the result may be lost without harm.
+        // Messages beside the result may be lost without harm.
         let status = command(&data_dir, arguments).stdout(Stdio::null()).stderr(full()).status().unwrap();
         assert_eq!(status.code(), Some(0), "{arguments:?}");
     }

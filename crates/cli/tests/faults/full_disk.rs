@@ -459,7 +459,7 @@ fn bytes_of_strangers_count_once_towards_their_share_of_the_disk() {
         let data = bytes(1, 30 * percent);
         let (status, _, urls) = start(&public, "a", data.len()).await;
         assert_eq!(status, 201);
-        // Of those whose bytes have not come the disk knows nothing.
+        // The disk knows nothing of those whose bytes have not come.
         assert_eq!(start(&public, "b", 25 * percent).await.0, 403);
         for (url, chunk) in urls.iter().zip(data.chunks(PART)) {
             assert_eq!(public.put(url, chunk).await.unwrap().0, 200);

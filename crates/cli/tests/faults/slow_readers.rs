@@ -21,7 +21,7 @@ const PART: usize = 10 * 1024 * 1024;
 /// Half of the least rate of the server.
 const SLOW_BYTES: usize = 100;
 const SLOW_PAUSE: Duration = Duration::from_millis(200);
-/// What a process keeps of memory that it has had, of frames and threads (measured: up to 30 MiB).
+/// Memory of frames and threads that a process keeps after it was used (measured: up to 30 MiB).
 const KEPT_BYTES: u64 = 48 << 20;
 
 fn memory_bytes(server: &Server) -> u64 {

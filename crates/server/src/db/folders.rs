@@ -71,7 +71,7 @@ macro_rules! first_deleted {
 }
 pub(super) use first_deleted;
 
-// What is below a folder has paths between its path with a slash and its path with the character behind the slash. It is read
+// Everything below a folder has paths between its path with a slash and its path with the character behind the slash. It is read
 // once: both sums come as one text, because a subquery in this place has one value.
 const SELECT: &str = "SELECT d.id, d.folder_no, d.workspace_id, d.name, d.path, p.id, p.folder_no, p.path, d.created_at, d.updated_at, \
      d.files_count, d.files_bytes, \

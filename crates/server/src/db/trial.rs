@@ -30,7 +30,7 @@ pub enum TrialError {
     Full {
         /// The directory.
         directory: String,
-        /// What SQLite said.
+        /// SQLite's error.
         source: rusqlite::Error,
     },
     /// SQLite cannot work there.
@@ -41,7 +41,7 @@ pub enum TrialError {
     Sqlite {
         /// The directory.
         directory: String,
-        /// What SQLite said.
+        /// SQLite's error.
         source: rusqlite::Error,
     },
     /// SQLite keeps another kind of log there.

@@ -95,7 +95,7 @@ impl Usage {
         }
     }
 
-    /// What counts towards the limit of bytes: files, and the open sessions that are `counting`.
+    /// Bytes that count towards the limit: files, and the open sessions that are `counting`.
     pub fn counted_bytes(&self, counting: Counting) -> u64 {
         u64::try_from(self.files.bytes.saturating_add(self.counted(counting).bytes)).unwrap_or(0)
     }

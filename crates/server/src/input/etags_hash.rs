@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::{InvalidInput, shown};
 
-/// What a session's row has before the digest.
+/// Prefix of the digest in a session's row.
 const NOTE: &str = "etags:";
 
 /// The SHA-256 of the ETags of all parts in order, each without its quotes and with a line feed behind it.
@@ -26,7 +26,7 @@ impl EtagsHash {
         })
     }
 
-    /// Of these ETags, as a store writes them.
+    /// The digest of these ETags, as a store writes them.
     pub fn of<'e>(etags: impl IntoIterator<Item = &'e str>) -> Self {
         let mut hasher = Sha256::new();
         for etag in etags {

@@ -1,8 +1,8 @@
 //! Bounds of the outbox: receivers that do not answer for long, and events that nobody replays, do not fill the database.
 //!
 //! Invariant: of the events that wait for one receiver the youngest `webhooks.waiting_events` wait on, in their order; those before them
-//! are given up as if they had been tried in vain for long enough, so that they can be replayed. Of those that were given up a workspace
-//! keeps the youngest `webhooks.dead_events`, for `webhooks.forget_dead_seconds`. What is forgotten for its number is counted
+//! are given up as if they had been tried in vain for long enough, so that they can be replayed. A workspace keeps the
+//! youngest `webhooks.dead_events` of them, for `webhooks.forget_dead_seconds`. Events forgotten for their number are counted
 //! and told. The bounds hold within a round of the cleaner.
 
 use std::collections::HashSet;

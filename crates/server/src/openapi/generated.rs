@@ -39,13 +39,13 @@ impl Modify for Security {
     }
 }
 
-/// What any request of the API may be answered.
+/// Errors that any request of the API may be answered.
 pub(crate) const ANY: &[ErrorCode] = &[ErrorCode::RateLimited, ErrorCode::Internal, ErrorCode::ServiceUnavailable];
-/// What a route that needs a key may answer besides.
+/// Errors of a route that needs a key besides.
 pub(crate) const KEY: &[ErrorCode] = &[ErrorCode::Unauthorized];
-/// What a route that needs a private key may answer besides.
+/// Errors of a route that needs a private key besides.
 pub(crate) const PRIVATE_KEY: &[ErrorCode] = &[ErrorCode::Unauthorized, ErrorCode::Forbidden];
-/// What a route that takes JSON may answer besides.
+/// Errors of a route that takes JSON besides.
 pub(crate) const JSON: &[ErrorCode] =
     &[ErrorCode::InvalidJson, ErrorCode::RequestTimeout, ErrorCode::PayloadTooLarge, ErrorCode::UnsupportedMediaType];
 

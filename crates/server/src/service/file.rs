@@ -57,7 +57,7 @@ pub struct FileChange {
 }
 
 impl Files {
-    /// Of one database, at most `most_folders` in a workspace.
+    /// The folders of one database, at most `most_folders` in a workspace.
     pub fn new(db: Db, events: Events, garbage_bell: Arc<Notify>, grace_seconds: u64, most_folders: u32) -> Self {
         Self { db, events, garbage_bell, grace_seconds, most_folders }
     }

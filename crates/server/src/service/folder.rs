@@ -128,7 +128,7 @@ pub struct Subtree {
 }
 
 impl Folders {
-    /// Of one database, at most `most` in a workspace.
+    /// The folders of one database, at most `most` in a workspace.
     pub fn new(db: Db, garbage_bell: Arc<tokio::sync::Notify>, most: u32) -> Self {
         Self { db, garbage_bell, most }
     }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: whatever is done with public keys, a private key can still start uploads. Open uploads of public keys hold at
 //! most a share of the disk's free room, together and each key by itself; they end at a certain age; and a part of the disk
-//! is left alone by everything that comes with a public key. Of a workspace's bytes and sessions they have only what its files and
+//! is left alone by everything that comes with a public key. They have of a workspace's bytes and sessions only what its files and
 //! the open uploads of private keys leave, when they start and again when they are published: for private keys they count nothing
 //! (`Counting`). Turns of private keys are never theirs (`passing.rs`). Whatever a limit refuses, the answer names the limit, and
 //! tells nothing of what others have.

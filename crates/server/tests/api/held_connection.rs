@@ -22,7 +22,7 @@ struct Holding {
 }
 
 struct State {
-    /// What is looked for in a message to the database, and whether in writes alone. Nothing is held while it is empty.
+    /// Text that is looked for in a message to the database, and whether in writes alone. Nothing is held while it is empty.
     needle: Mutex<(String, bool)>,
     is_let_go: Mutex<bool>,
     let_go: Condvar,

@@ -230,7 +230,7 @@ async fn public_keys_hold_no_turn_that_a_private_key_needs() {
 #[tokio::test]
 async fn files_that_strangers_bring_slowly_keep_no_private_key_waiting() {
     let app = TestApp::start_with(|config| {
-        // Of a bucket's 64 streams a workspace has 16; as many turns where there is none.
+        // A workspace has 16 of a bucket's 64 streams; as many turns where there is none.
         config.limits.direct_uploads = Count(if config.storage.kind == StorageKind::Local { 64 } else { 256 });
         config.http.stall_timeout = seconds(600);
     })

@@ -98,7 +98,7 @@ async fn searches_of_one_workspace_abandoned_or_waited_for_keep_no_other_waiting
 
 /// Keeps scans of a workspace on all the readers that it may have, until what is returned is dropped.
 async fn occupy(app: &TestApp, workspace_id: uuid::Uuid) -> Vec<mpsc::Sender<()>> {
-    // Of three readers of SQLite, and of half of eight connections.
+    // Two of three readers of SQLite, and three of half of eight connections.
     let readers = if app.app().db.is_shared() { 3 } else { 2 };
     let mut held = Vec::new();
     for _ in 0..readers {

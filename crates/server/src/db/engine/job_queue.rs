@@ -23,7 +23,7 @@ pub(super) struct Job {
     pub run: Box<Work>,
 }
 
-/// What a thread does with its connection, or with the news that there is none.
+/// Work of a thread with its connection, or with the news that there is none.
 type Work = dyn FnOnce(Result<&mut PostgresConnection, DbError>) + Send;
 
 /// A list or search. Running it gives the answer, which is handed over when nothing can end the scan any more.

@@ -82,7 +82,7 @@ impl Drop for Asking {
     }
 }
 
-/// What the threads know of the server together.
+/// Knowledge of the server that the threads share.
 #[derive(Default)]
 struct Health {
     /// How often a connection was found broken. Connections made before the last time are not trusted.
@@ -91,7 +91,7 @@ struct Health {
     told: Mutex<Told>,
 }
 
-/// What the log has been told: each state of the server once, however many ask.
+/// States of the server that are in the log: each once, however many ask.
 #[derive(Default)]
 struct Told {
     /// Why no connection can be made.

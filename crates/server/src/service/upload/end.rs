@@ -13,7 +13,7 @@ use crate::turn::turn;
 
 /// Sessions ended in one round.
 const ROUND: u32 = 100;
-/// So many sessions one after the other that cannot be ended because a store does not answer: it is away for the others, too.
+/// Sessions in a row that cannot be ended because a store does not answer, after which it is away for the others, too.
 const MAX_FAILURES: u32 = 3;
 
 impl Uploads {

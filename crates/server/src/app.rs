@@ -8,9 +8,12 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::config::{BaseUrl, Config};
-use crate::data_dir::{DataDir, DataDirError};
 use crate::db::{DatabaseLocation, Db, DbError, Durability, TrialError, blobs, try_database};
+use crate::model::StorageKind;
 use crate::outgoing::{Outgoing, OutgoingUnusable};
+use crate::process::data_dir::{DataDir, DataDirError};
+use crate::process::single_node::{self, NotAlone};
+use crate::process::trust::{self, TrustError};
 use crate::rate_limits::RateLimits;
 use crate::routes::health::Readiness;
 use crate::service::bootstrap::{FirstRun, Secrets, bootstrap};
@@ -20,10 +23,8 @@ use crate::service::folder::Folders;
 use crate::service::upload::{LocalParts, Uploads};
 use crate::service::urls::Urls;
 use crate::service::webhook::Signer;
-use crate::single_node::{self, NotAlone};
 use crate::storage::presign::Presigner;
-use crate::storage::{DiskState, LocalStore, S3Store, StorageError, StorageKind, Stores, WriteGate, filesystem};
-use crate::trust::{self, TrustError};
+use crate::storage::{DiskState, LocalStore, S3Store, StorageError, Stores, WriteGate, filesystem};
 
 /// One server's state. Clones share it.
 #[derive(Clone)]
@@ -201,7 +202,7 @@ impl App {
                         DataDirError::Unusable { path: data_dir.path().to_owned(), source }.into()
                     }
                 })?;
-                Some(LocalParts { gate: Arc::new(WriteGate::new(crate::runtime::write_slots())), trust })
+                Some(LocalParts { gate: Arc::new(WriteGate::new(crate::process::runtime::write_slots())), trust })
             }
             _ => None,
         };

@@ -11,6 +11,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use partway_api::{ErrorBody, ErrorCode};
 
 use crate::db::DbError;
+use crate::error_chain::error_chain;
 use crate::input::InvalidInput;
 use crate::service::error::WorkspaceError;
 use crate::service::upload::{UploadError, db_code};
@@ -96,7 +97,7 @@ impl ApiError {
     /// A failure of the server, with its cause for the log.
     pub fn failed(code: ErrorCode, cause: &(dyn std::error::Error + 'static)) -> Self {
         let mut error = Self::new(code, "");
-        error.report.cause = Some(chain(cause));
+        error.report.cause = Some(error_chain(cause));
         error
     }
 
@@ -116,21 +117,6 @@ impl ApiError {
             Err(_) => error,
         }
     }
-}
-
-/// An error and all that caused it, in one line.
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        next = cause.source();
-    }
-    text
 }
 
 impl From<InvalidInput> for ApiError {

@@ -5,47 +5,38 @@
 
 pub mod app;
 pub mod config;
-mod connections;
-pub mod data_dir;
 pub mod db;
 mod delivery;
-mod directory_owner;
 pub mod docs;
 mod error;
+mod error_chain;
+mod extract;
 mod failpoint;
-mod http_server;
+mod http;
 pub mod input;
 mod jobs;
-mod lingering;
 mod mac;
 mod media;
 mod middleware;
+pub mod model;
 pub mod openapi;
 pub mod outgoing;
-mod own_answers;
 mod pace;
-mod paced_stream;
-pub mod permissions;
+pub mod process;
 mod rate_limits;
 mod router;
 mod routes;
-pub mod runtime;
-mod send_room;
 pub mod service;
-mod single_node;
-mod sockets;
 pub mod storage;
-mod trust;
 mod turn;
-mod unread_body;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use app::{App, StartError};
 pub use config::Config;
-pub use error::chain as error_chain;
-pub use http_server::listen;
+pub use error_chain::error_chain;
+pub use http::listen;
 
 /// Serves `app` on `listener` until `stop`; then running requests get the time that the settings allow.
 pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) {
@@ -80,8 +71,9 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) {
     let is_single = app.db.is_shared() && app.stores.local.is_some();
     // Until the last job has ended.
     let stop_holding = CancellationToken::new();
-    let holding = is_single.then(|| tokio::spawn(single_node::hold(app.db.clone(), app.node, stop_holding.clone())));
-    http_server::serve(listener, router::router(&app), router::overloaded(), &app.config.http, stop).await;
+    let holding =
+        is_single.then(|| tokio::spawn(process::single_node::hold(app.db.clone(), app.node, stop_holding.clone())));
+    http::serve(listener, router::router(&app), router::overloaded(), &app.config.http, stop).await;
     stop_jobs.cancel();
     for ended in [cleaning.await, telling.await, verifying.await, revoking.await, following.await] {
         if let Err(error) = ended {
@@ -89,9 +81,9 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) {
         }
     }
     if let Some(data_dir) = app.data_dir.as_ref().filter(|_| app.stores.local.is_some())
-        && let Err(error) = trust::settle(&app.db, data_dir).await
+        && let Err(error) = process::trust::settle(&app.db, data_dir).await
     {
-        tracing::warn!(error = %error::chain(&error), "the next start will verify the parts of open sessions");
+        tracing::warn!(error = %error_chain(&error), "the next start will verify the parts of open sessions");
     }
     stop_holding.cancel();
     if let Some(Err(error)) = futures_util::future::OptionFuture::from(holding).await {

@@ -1,8 +1,8 @@
 //! Queries of commands that work on the data directory itself, beside the server if one is running.
 
 use partway_server::config::Config;
-use partway_server::data_dir::DataDir;
 use partway_server::db::{DatabaseLocation, Db, DbError, Durability, Tx};
+use partway_server::process::data_dir::DataDir;
 
 use crate::Failure;
 

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use partway_server::Config;
-use partway_server::data_dir::{DataDir, DataDirError};
 use partway_server::db::{Db, blobs};
+use partway_server::model::StorageKind;
+use partway_server::process::data_dir::{DataDir, DataDirError};
 use partway_server::service::fsck::{Fsck, Outcome, Report};
-use partway_server::storage::{LocalStore, S3Store, StorageKind, Stores};
+use partway_server::storage::{LocalStore, S3Store, Stores};
 use serde_json::{Value, json};
 
 use super::database::open_existing;

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use partway_server::config::BaseUrl;
+use partway_server::process::runtime;
 use partway_server::service::bootstrap::FirstRun;
-use partway_server::{App, Config, runtime};
+use partway_server::{App, Config};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 

@@ -9,8 +9,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use partway_server::config::Config;
 use partway_server::db::Db;
+use partway_server::model::StorageKind;
 use partway_server::service::move_files::{MoveFiles, Moved};
-use partway_server::storage::{LocalStore, S3Store, StorageKind, Stores};
+use partway_server::storage::{LocalStore, S3Store, Stores};
 
 use super::database::open_existing;
 use crate::settings::StoreArgs;

@@ -5,7 +5,8 @@ use indicatif::HumanBytes;
 use partway_server::Config;
 use partway_server::db::garbage;
 use partway_server::db::usage::{self, Amount, Usage};
-use partway_server::storage::{DiskState, LocalStore, StorageKind};
+use partway_server::model::StorageKind;
+use partway_server::storage::{DiskState, LocalStore};
 use serde_json::json;
 
 use super::database::read;

@@ -1,8 +1,9 @@
 //! `partway workspaces create|list|limit`
 
 use clap::{Args, Subcommand};
-use partway_server::db::usage::{self, WorkspaceLimits};
+use partway_server::db::usage::{self};
 use partway_server::db::workspaces::{self, Workspace};
+use partway_server::model::WorkspaceLimits;
 use partway_server::service::workspace::draw_workspace;
 use serde_json::json;
 

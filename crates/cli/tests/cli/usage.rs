@@ -2,7 +2,7 @@
 
 use std::process::{Output, Stdio};
 
-use partway_server::data_dir::DataDir;
+use partway_server::process::data_dir::DataDir;
 use serde_json::{Value, json};
 
 use crate::server::{Server, curl, fresh, partway, post, start, text};

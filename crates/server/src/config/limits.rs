@@ -2,8 +2,8 @@
 
 use super::section::section;
 use super::value::{Age, Bytes, Count, Percent, Retention};
-use crate::db::usage::WorkspaceLimits;
-use crate::service::public_keys::PublicLimits;
+use crate::model::PublicLimits;
+use crate::model::WorkspaceLimits;
 
 section! {
     #[doc = "What is too much."]

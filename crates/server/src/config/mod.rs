@@ -19,8 +19,8 @@ mod webhooks;
 
 use std::path::PathBuf;
 
-use crate::data_dir::DataDir;
 use crate::db::DatabaseLocation;
+use crate::process::data_dir::DataDir;
 
 pub use database::DatabaseSettings;
 pub use delivery::DeliverySettings;

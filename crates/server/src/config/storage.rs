@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use super::section::section;
 use super::source::Source;
 use super::value::{Bytes, Endpoint, KeyPrefix, Seconds, Secret};
-use crate::storage::{S3Settings, StorageKind};
+use crate::model::StorageKind;
+use crate::storage::S3Settings;
 
 /// How files of a bucket are served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

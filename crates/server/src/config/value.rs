@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use url::Url;
 
 use super::storage::S3Delivery;
-use crate::storage::StorageKind;
+use crate::model::StorageKind;
 
 /// A type that a setting can have.
 pub trait Setting: Sized {

@@ -2,9 +2,10 @@
 
 use uuid::Uuid;
 
-use super::usage::{Amount, WorkspaceLimits};
+use super::usage::Amount;
 use super::value::Row;
 use super::{DbError, Timestamp, Tx, columns};
+use crate::model::WorkspaceLimits;
 
 const TABLE: &str = "api_keys";
 

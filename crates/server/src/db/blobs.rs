@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::sessions::Status;
 use super::{DbError, Tx, columns};
-use crate::storage::{BlobRef, StorageKind};
+use crate::model::{BlobRef, StorageKind};
 
 /// What owns a blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::DbError;
 use super::value::{Row, Value};
-use crate::storage::StorageKind;
+use crate::model::StorageKind;
 
 fn corrupt(table: &'static str, problem: impl std::fmt::Display) -> DbError {
     DbError::Corrupt { table, problem: problem.to_string() }

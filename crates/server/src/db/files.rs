@@ -10,7 +10,7 @@ use super::sql::{Sql, padded};
 use super::usage::{self, Counted};
 use super::value::{Parameter, Row};
 use super::{DbError, Timestamp, Tx, columns, folded, folders};
-use crate::storage::{BlobRef, StorageKind};
+use crate::model::{BlobRef, StorageKind};
 
 const TABLE: &str = "files";
 

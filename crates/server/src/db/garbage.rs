@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::usage::Amount;
 use super::{DbError, Timestamp, Tx, columns};
-use crate::storage::{BlobRef, StorageKind};
+use crate::model::{BlobRef, StorageKind};
 
 const TABLE: &str = "garbage";
 

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
-use crate::data_dir::DataDir;
-use crate::permissions::private_file;
+use crate::process::data_dir::DataDir;
+use crate::process::permissions::private_file;
 
 /// Enough for the log of some thousand small transactions.
 const BYTES: u64 = 4 * 1024 * 1024;

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::value::Row;
 use super::{DbError, Tx, columns};
+use crate::model::WorkspaceLimits;
 
 const TABLE: &str = "workspaces";
 
@@ -43,19 +44,6 @@ pub struct Usage {
     pub public_sessions: Amount,
     /// Limits of its own.
     pub limits: WorkspaceLimits,
-}
-
-/// Limits of one workspace; where there is none, that of the settings counts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct WorkspaceLimits {
-    /// Most bytes of files and open sessions together.
-    pub storage_bytes: Option<u64>,
-    /// Most bytes of one file.
-    pub max_file_bytes: Option<u64>,
-    /// Most open sessions.
-    pub max_open_sessions: Option<u64>,
-    /// Most requests of one key in a second.
-    pub requests_per_second: Option<u64>,
 }
 
 impl WorkspaceLimits {

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::ByteRange;
 use super::frames::{Frames, Room};
-use crate::send_room::SendRoom;
+use crate::http::SendRoom;
 use crate::storage::{Blob, StorageError};
 
 /// A piece of the body.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::paced_stream::MOST_UNSENT_BYTES;
+use crate::http::MOST_UNSENT_BYTES;
 
 /// A frame that everybody may have: ten thousand of them are 40 MiB.
 pub(super) const SMALL_BYTES: u64 = 4 * 1024;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::Piece;
 use super::frames::Frames;
-use crate::send_room::SendRoom;
+use crate::http::SendRoom;
 use crate::storage::{BlobStore, StorageError};
 
 /// A body made of pieces of text and ranges of an object. A range is asked for when the one before it is through.

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use partway_api::ErrorCode;
 
 use super::{InvalidInput, shown};
-use crate::storage::StorageKind;
+use crate::model::StorageKind;
 
 const BLAKE3: &str = "blake3:";
 const CRC64_NVME: &str = "crc64nvme:";

@@ -72,7 +72,7 @@ impl Cleaner {
                 cleaned = turn("job.cleaner", self.clean(&mut swept)) => cleaned,
             };
             if let Some(Err(error)) = cleaned {
-                tracing::error!(error = %crate::error::chain(&error), "cleaning failed; trying again soon");
+                tracing::error!(error = %crate::error_chain::error_chain(&error), "cleaning failed; trying again soon");
             }
             let interval = INTERVAL.min(self.sweep_interval);
             let next_round = async {
@@ -156,7 +156,7 @@ impl Cleaner {
         if self.db.read(garbage::any_unclaimed).await?
             && let Err(error) = self.uploads.give_up_unfinished().await
         {
-            tracing::error!(error = %crate::error::chain(&error), "unfinished copies cannot be given up; trying again later");
+            tracing::error!(error = %crate::error_chain::error_chain(&error), "unfinished copies cannot be given up; trying again later");
         }
         for store in self.stores.all() {
             let (kind, mut last) = (store.kind(), Uuid::nil());
@@ -175,7 +175,7 @@ impl Cleaner {
                         }
                         // One that cannot be deleted stays listed and does not keep the others.
                         Err(error) => {
-                            tracing::error!(%blob_id, error = %crate::error::chain(&error), "a blob cannot be deleted; trying again later");
+                            tracing::error!(%blob_id, error = %crate::error_chain::error_chain(&error), "a blob cannot be deleted; trying again later");
                             failures += u32::from(error.may_pass());
                         }
                     }

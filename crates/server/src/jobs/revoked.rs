@@ -35,7 +35,7 @@ impl Revoker {
                 ended = turn("job.revoker", self.end_sessions()) => match ended {
                     Some(Ok(())) => INTERVAL,
                     Some(Err(error)) => {
-                        tracing::error!(error = %crate::error::chain(&error), "sessions of revoked keys cannot be ended; trying again soon");
+                        tracing::error!(error = %crate::error_chain::error_chain(&error), "sessions of revoked keys cannot be ended; trying again soon");
                         PAUSE
                     }
                     None => PAUSE,

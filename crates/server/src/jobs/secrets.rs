@@ -44,7 +44,7 @@ impl SecretsFollower {
                 Some(Ok(())) => known.is_failing = false,
                 // Said once, not every second for as long as the database is away.
                 Some(Err(error)) if !std::mem::replace(&mut known.is_failing, true) => {
-                    tracing::warn!(error = %crate::error::chain(&error), "the secrets cannot be read; the known ones stay in use");
+                    tracing::warn!(error = %crate::error_chain::error_chain(&error), "the secrets cannot be read; the known ones stay in use");
                 }
                 Some(Err(_)) | None => {}
             }

@@ -17,7 +17,7 @@ pub async fn verify_untrusted(uploads: Uploads, stop: CancellationToken) {
         match turn("job.verifier", uploads.verify_untrusted(&stop)).await {
             Some(Ok(())) => return,
             Some(Err(error)) => {
-                tracing::error!(error = %crate::error::chain(&error), "cannot list the sessions to verify; trying again");
+                tracing::error!(error = %crate::error_chain::error_chain(&error), "cannot list the sessions to verify; trying again");
             }
             None => {}
         }

@@ -148,7 +148,7 @@ impl Messenger {
             let pause = match turn("job.webhooks", messenger.send_due(&mut sending)).await {
                 Some(Ok(pause)) => pause,
                 Some(Err(error)) => {
-                    tracing::error!(error = %crate::error::chain(&error), "webhooks cannot be told; trying again soon");
+                    tracing::error!(error = %crate::error_chain::error_chain(&error), "webhooks cannot be told; trying again soon");
                     PAUSE
                 }
                 None => PAUSE,
@@ -265,7 +265,7 @@ impl Messenger {
             Ok(Ok(response)) if response.status().is_success() => Ok(()),
             Ok(Ok(response)) => Err(format!("it answers {}", response.status())),
             Ok(Err(error)) if is_blocked(&error) => Err(NOT_REACHABLE.to_owned()),
-            Ok(Err(error)) => Err(crate::error::chain(&error.without_url())),
+            Ok(Err(error)) => Err(crate::error_chain::error_chain(&error.without_url())),
         }
     }
 }
@@ -276,7 +276,7 @@ fn noted_or_later(id: Uuid, noted: Result<(), DbError>, pause_seconds: Option<u6
     failpoint::pass("webhook.after_note");
     let error = noted.err()?;
     let pause_seconds = pause_seconds.unwrap_or(LONGEST_PAUSE_SECONDS);
-    let error = crate::error::chain(&error);
+    let error = crate::error_chain::error_chain(&error);
     tracing::error!(delivery_id = %id, %error, again_in_seconds = pause_seconds, "what became of an event is not noted: it is sent again");
     Some(Duration::from_secs(pause_seconds))
 }

@@ -1,10 +1,7 @@
 //! What every request passes, and in which order. This is the only place where the order is decided.
 
-mod auth;
 mod base_path;
-mod json_body;
 mod no_store;
-mod parameters;
 mod rate_limit;
 mod request_id;
 
@@ -18,10 +15,6 @@ use partway_api::ErrorCode;
 use tower::{Layer, Service, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
-
-pub use auth::{Caller, PrivateCaller};
-pub use json_body::ApiJson;
-pub use parameters::Parameters;
 
 use crate::app::App;
 use crate::error::ApiError;

@@ -10,7 +10,7 @@ use http::{HeaderMap, Method};
 use crate::app::App;
 use crate::config::Networks;
 use crate::error::ApiError;
-use crate::http_server::PeerAddress;
+use crate::http::PeerAddress;
 
 /// Only the API is limited, and of it not the sending of parts (the only PUT): whoever was let in with a session may send
 /// it as fast as the line allows.

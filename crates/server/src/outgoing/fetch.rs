@@ -102,7 +102,7 @@ impl Outgoing {
             Ok(Err(error)) if is_blocked(&error) => Err(FetchError::ForbiddenRedirect(ForbiddenUrl::Host)),
             Ok(Err(error)) if error.is_timeout() && !error.is_connect() => Err(FetchError::Stalled(self.idle_timeout)),
             Ok(Err(error)) => {
-                tracing::debug!(error = %crate::error::chain(&error.without_url()), "a remote file cannot be asked for");
+                tracing::debug!(error = %crate::error_chain::error_chain(&error.without_url()), "a remote file cannot be asked for");
                 Err(FetchError::Unreachable)
             }
         }

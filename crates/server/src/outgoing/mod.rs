@@ -82,7 +82,7 @@ impl Outgoing {
     pub fn new(config: &Config) -> Result<Self, OutgoingUnusable> {
         let settings = &config.outgoing;
         let reach = Reach::new(&settings.name_servers, settings.allowed_hosts.clone(), own_hosts(&config.http));
-        let reach = Arc::new(reach.map_err(|error| OutgoingUnusable(crate::error::chain(&error)))?);
+        let reach = Arc::new(reach.map_err(|error| OutgoingUnusable(crate::error_chain::error_chain(&error)))?);
         // Another part of the program may have chosen a provider already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let resolver = Arc::new(CheckedResolver(Arc::clone(&reach)));
@@ -101,7 +101,7 @@ impl Outgoing {
         // A machine without any root certificate, which plain http does not need.
         let http = builder().build().or_else(|_| builder().tls_certs_only([]).build());
         Ok(Self {
-            http: http.map_err(|error| OutgoingUnusable(crate::error::chain(&error)))?,
+            http: http.map_err(|error| OutgoingUnusable(crate::error_chain::error_chain(&error)))?,
             reach,
             idle_timeout: settings.idle_timeout.0,
             total_timeout: settings.total_timeout.0,

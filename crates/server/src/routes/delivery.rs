@@ -21,9 +21,10 @@ use crate::config::S3Delivery;
 use crate::db::files::{self, ServedFile};
 use crate::delivery::{self, ByteRange, FileBody, ObjectBody, Piece, Precondition, RangeRequest};
 use crate::error::ApiError;
+use crate::http::SendRoom;
+use crate::model::StorageKind;
 use crate::openapi::error_responses;
-use crate::send_room::SendRoom;
-use crate::storage::{Blob, S3Store, StorageKind};
+use crate::storage::{Blob, S3Store};
 
 /// How often a file that is being replaced is looked up.
 const LOOKUPS: u32 = 3;

@@ -14,7 +14,7 @@ use crate::db::file_list::{self, FileFilter, FileOrder, FilePage};
 use crate::db::files::{self, File};
 use crate::db::{Db, DbError, Durability, Timestamp, Tx, folders, garbage, workspaces};
 use crate::input::{FileName, FolderPath, MediaType, Metadata, Tags};
-use crate::storage::StorageKind;
+use crate::model::StorageKind;
 
 /// Files taken away in one transaction when a folder was deleted: some milliseconds in SQLite, and some hundred questions to
 /// PostgreSQL, so that uploads do not wait long behind it.

@@ -19,7 +19,8 @@ use crate::db::blobs::{self, OwnedBlob, Owner};
 use crate::db::sessions::{self, Status};
 use crate::db::usage::{self, Usage};
 use crate::db::{Db, DbError, Durability, files, garbage, parts, workspaces};
-use crate::storage::{BlobRef, Scanned, StorageError, StorageKind, Stores, blob_hash, part_is_intact, stream_hash};
+use crate::model::{BlobRef, StorageKind};
+use crate::storage::{Scanned, StorageError, Stores, blob_hash, part_is_intact, stream_hash};
 
 /// A check of one data directory.
 pub struct Fsck {
@@ -204,7 +205,7 @@ impl Fsck {
         match self.stores.get(blob.storage)?.find_blob(blob.id).await {
             Ok(found) => Ok(Some(found.map(|found| found.size_bytes))),
             Err(error) => {
-                let detail = crate::error::chain(&error);
+                let detail = crate::error_chain::error_chain(&error);
                 report.add(Problem::Unreadable, format!("blob {}", blob.id), detail, Outcome::Left);
                 Ok(None)
             }
@@ -296,7 +297,7 @@ impl Fsck {
         Ok(match read {
             Ok(read) if format!("blake3:{read}") == hash => None,
             Ok(read) => Some(format!("its bytes have blake3:{read}, they should have {hash}")),
-            Err(error) => Some(crate::error::chain(&error)),
+            Err(error) => Some(crate::error_chain::error_chain(&error)),
         })
     }
 
@@ -316,7 +317,7 @@ impl Fsck {
         Ok(match read.await {
             Ok(1) => None,
             Ok(_) => Some("its last byte is not there".to_owned()),
-            Err(error) => Some(format!("its last byte cannot be read: {}", crate::error::chain(&error))),
+            Err(error) => Some(format!("its last byte cannot be read: {}", crate::error_chain::error_chain(&error))),
         })
     }
 

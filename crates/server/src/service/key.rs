@@ -12,10 +12,11 @@ use uuid::Uuid;
 
 use super::secret::SecretName;
 use crate::db::api_keys::{self, ApiKey, KeyKind, Permissions};
-use crate::db::usage::{Amount, WorkspaceLimits};
+use crate::db::usage::Amount;
 use crate::db::workspaces::Workspace;
 use crate::db::{Db, DbError, Timestamp, Tx};
 use crate::mac::{keyed, to_hex};
+use crate::model::WorkspaceLimits;
 
 /// Characters of a private key behind its prefix: 40 of 62, so 238 bits.
 const PRIVATE_CHARS: usize = 40;

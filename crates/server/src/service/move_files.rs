@@ -16,8 +16,9 @@ use crate::db::files::{self, MovedFile};
 use crate::db::garbage::{self, NewGarbage, Reason};
 use crate::db::{Db, DbError, Durability, workspaces};
 use crate::delivery::{headers_at_store, safer_type};
+use crate::model::{BlobRef, StorageKind};
 use crate::service::unfinished::UnfinishedBlob;
-use crate::storage::{BlobRef, BlobStore, ByteSource, ByteStream, StorageError, StorageKind, Stores, stream_hash};
+use crate::storage::{BlobStore, ByteSource, ByteStream, StorageError, Stores, stream_hash};
 
 /// Files looked up at once.
 const ROUND: u32 = 200;
@@ -121,7 +122,7 @@ impl MoveFiles {
                     Ok(false) => moved.gone += 1,
                     Err(error) => {
                         let path = format!("{}/{}", file.stored.workspace_no, file.stored.path);
-                        moved.failed.push((path, crate::error::chain(&error)));
+                        moved.failed.push((path, crate::error_chain::error_chain(&error)));
                     }
                 }
             }

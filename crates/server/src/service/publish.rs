@@ -11,13 +11,13 @@ use uuid::Uuid;
 use super::event::{Events, NamedUrl};
 use super::folder::{FolderMaker, ensure_folder};
 use super::number::free_number;
-use super::public_keys::PublicLimits;
 use crate::db::api_keys::{self, ApiKey};
 use crate::db::files::{self, File};
 use crate::db::{DbError, Timestamp, Tx, folders, garbage};
 use crate::input::{InvalidInput, shown};
 use crate::media::FileType;
-use crate::storage::{BlobRef, StorageKind};
+use crate::model::PublicLimits;
+use crate::model::{BlobRef, StorageKind};
 
 /// A file whose bytes are durable and that is to become visible.
 #[derive(Debug, Clone)]

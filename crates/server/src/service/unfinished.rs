@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::db::garbage::{self, NewGarbage, Reason};
 use crate::db::{Db, DbError, Durability, Tx, blobs};
-use crate::storage::BlobRef;
+use crate::model::BlobRef;
 
 /// How long a blob is kept whose writer does not renew it, in seconds. Renewed far more often: a database that is away for a
 /// while does not cost the blob. When a process dies, what it asked a store for may still go on.
@@ -106,7 +106,7 @@ impl Drop for UnfinishedBlob {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 if let Err(error) = give_up(&db, blob, CUT_OFF_SECONDS, &bell).await {
-                    tracing::warn!(blob_id = %blob.id, error = %crate::error::chain(&error), "an unfinished blob stays until it is no longer kept");
+                    tracing::warn!(blob_id = %blob.id, error = %crate::error_chain::error_chain(&error), "an unfinished blob stays until it is no longer kept");
                 }
             });
         }

@@ -9,7 +9,8 @@ use futures_util::Stream;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
-use super::{StorageError, StorageKind};
+use super::StorageError;
+use crate::model::StorageKind;
 
 /// Bytes on their way.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, StorageError>> + Send>>;

@@ -4,7 +4,7 @@ use std::io;
 
 use uuid::Uuid;
 
-use super::StorageKind;
+use crate::model::StorageKind;
 
 /// A failed storage operation.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,8 @@ use futures_util::{FutureExt, StreamExt};
 use uuid::Uuid;
 
 use super::blob_store::{BlobHeaders, BlobStore, ByteSource, ByteStream, Scanned, StoredBlob};
-use super::{Blob, LocalStore, StorageError, StorageKind, UnclaimedBytes};
+use super::{Blob, LocalStore, StorageError, UnclaimedBytes};
+use crate::model::StorageKind;
 
 /// Bytes read or written at once.
 const PIECE_BYTES: u64 = 256 * 1024;

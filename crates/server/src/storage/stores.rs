@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{BlobStore, LocalStore, S3Store, StorageError, StorageKind};
+use super::{BlobStore, LocalStore, S3Store, StorageError};
+use crate::model::StorageKind;
 
 /// The storages of a server. Clones share them.
 #[derive(Clone)]

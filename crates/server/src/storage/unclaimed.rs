@@ -36,7 +36,7 @@ impl Drop for UnclaimedBytes {
         let blob = Arc::clone(&self.blob);
         let clear = move || {
             if let Err(error) = blob.clear() {
-                tracing::warn!(error = %crate::error::chain(&error), "the bytes of an upload that failed stay until its blob is deleted");
+                tracing::warn!(error = %crate::error_chain::error_chain(&error), "the bytes of an upload that failed stay until its blob is deleted");
             }
         };
         match tokio::runtime::Handle::try_current() {

@@ -6,8 +6,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
+use partway_server::model::StorageKind;
 use partway_server::service::bootstrap::FirstRun;
-use partway_server::storage::StorageKind;
 use partway_server::{App, Config};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};

@@ -580,7 +580,7 @@ async fn whoever_lost_the_claim_unnoticed_changes_nothing() {
 #[tokio::test]
 async fn a_copy_that_nobody_came_for_in_time_is_the_cleaners_and_nobody_elses() {
     use partway_server::db::{Durability, garbage};
-    use partway_server::storage::{BlobRef, StorageKind};
+    use partway_server::model::{BlobRef, StorageKind};
     let app = start().await;
     let copies = [Uuid::now_v7(), Uuid::now_v7()];
     for (id, keep_seconds) in copies.into_iter().zip([600, 0]) {

@@ -280,7 +280,7 @@ async fn ten_thousand_parts_are_forgotten_in_steps_and_those_of_others_are_not()
 #[tokio::test]
 async fn a_blob_that_cannot_be_deleted_does_not_keep_the_others() {
     use partway_server::db::{Durability, garbage};
-    use partway_server::storage::{BlobRef, StorageKind};
+    use partway_server::model::{BlobRef, StorageKind};
     let app = TestApp::start_local().await;
     // A directory where a blob should be cannot be deleted as one, by anybody.
     let stuck = uuid::Uuid::from_u128(1 << 8);

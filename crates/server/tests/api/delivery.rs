@@ -279,7 +279,7 @@ async fn the_last_bytes_of_a_tebibyte_come_at_once_and_memory_stays_small() {
         custom_id: None,
         upload_source: "api".into(),
         is_duplicate: false,
-        storage: partway_server::storage::StorageKind::Local,
+        storage: partway_server::model::StorageKind::Local,
         entity_tag: None,
         api_key_id: None,
         created_at: Timestamp::now(),

@@ -4,7 +4,8 @@ use futures_util::future::join_all;
 use partway_server::config::Bytes;
 use partway_server::db::Durability;
 use partway_server::db::api_keys::KeyKind;
-use partway_server::db::usage::{self, WorkspaceLimits};
+use partway_server::db::usage::{self};
+use partway_server::model::WorkspaceLimits;
 use serde_json::{Value, json};
 
 use crate::app::{TestApp, assert_error, bytes};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use partway_server::Config;
 use partway_server::config::{Age, Count, Seconds};
 use partway_server::db::api_keys::KeyKind;
-use partway_server::storage::StorageKind;
+use partway_server::model::StorageKind;
 use reqwest::Method;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

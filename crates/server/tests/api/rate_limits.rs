@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use partway_server::config::Count;
 use partway_server::db::Durability;
-use partway_server::db::usage::{self, WorkspaceLimits};
+use partway_server::db::usage::{self};
+use partway_server::model::WorkspaceLimits;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 

@@ -26,7 +26,7 @@ use super::super::value::Value;
 use super::super::{DbError, Tx, migrate};
 use super::scan_queue::{Abandoned, RequestGuard, SCAN_LIMIT, Scan, ScanQueue};
 use super::{Durability, Purpose};
-use crate::permissions::private_file;
+use crate::process::permissions::private_file;
 
 /// Connections for look-ups, which take microseconds: a few keep one that waits for the disk from delaying the others.
 const LOOKUP_READERS: usize = 3;

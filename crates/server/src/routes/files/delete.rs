@@ -8,9 +8,9 @@ use partway_api::DeleteFilePreview;
 
 use crate::app::App;
 use crate::error::ApiError;
-use crate::middleware::{Parameters, PrivateCaller};
+use crate::extract::PathId;
+use crate::extract::{Parameters, PrivateCaller};
 use crate::openapi::error_responses;
-use crate::routes::PathId;
 use crate::service::record::file_row;
 
 error_responses!(DeleteErrors: ANY, PRIVATE_KEY, [InvalidParameter, FileNotFound, InsufficientStorage]);

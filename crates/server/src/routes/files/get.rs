@@ -7,9 +7,9 @@ use partway_api::FileResponse;
 use super::response;
 use crate::app::App;
 use crate::error::ApiError;
-use crate::middleware::PrivateCaller;
+use crate::extract::PathId;
+use crate::extract::PrivateCaller;
 use crate::openapi::error_responses;
-use crate::routes::PathId;
 
 error_responses!(GetErrors: ANY, PRIVATE_KEY, [FileNotFound]);
 

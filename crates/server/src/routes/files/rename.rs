@@ -7,10 +7,10 @@ use partway_api::{ErrorCode, FileResponse};
 use super::response;
 use crate::app::App;
 use crate::error::ApiError;
+use crate::extract::PathId;
+use crate::extract::{ApiJson, PrivateCaller};
 use crate::input::{FileName, FolderPath, InvalidInput};
-use crate::middleware::{ApiJson, PrivateCaller};
 use crate::openapi::error_responses;
-use crate::routes::PathId;
 
 error_responses!(RenameErrors: ANY, PRIVATE_KEY, JSON, [FileNameRequired, InvalidFileName, InvalidFolder, FileNotFound, FileExists, StorageLimitExceeded, InsufficientStorage]);
 

@@ -8,10 +8,10 @@ use serde_json::Value;
 use super::response;
 use crate::app::App;
 use crate::error::ApiError;
+use crate::extract::PathId;
+use crate::extract::{ApiJson, PrivateCaller};
 use crate::input::{InvalidInput, Tags, shown};
-use crate::middleware::{ApiJson, PrivateCaller};
 use crate::openapi::error_responses;
-use crate::routes::PathId;
 use crate::service::file::FileChange;
 
 error_responses!(UpdateErrors: ANY, PRIVATE_KEY, JSON, [InvalidTags, InvalidMetadata, FileNotFound, InsufficientStorage]);

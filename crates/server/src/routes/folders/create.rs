@@ -7,8 +7,8 @@ use partway_api::{ErrorCode, Folder};
 
 use crate::app::App;
 use crate::error::ApiError;
+use crate::extract::{ApiJson, PrivateCaller};
 use crate::input::{FolderName, InvalidInput};
-use crate::middleware::{ApiJson, PrivateCaller};
 use crate::openapi::error_responses;
 use crate::service::record;
 

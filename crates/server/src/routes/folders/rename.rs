@@ -6,10 +6,10 @@ use partway_api::{ErrorCode, Folder};
 
 use crate::app::App;
 use crate::error::ApiError;
+use crate::extract::PathId;
+use crate::extract::{ApiJson, PrivateCaller};
 use crate::input::{FolderName, InvalidInput};
-use crate::middleware::{ApiJson, PrivateCaller};
 use crate::openapi::error_responses;
-use crate::routes::PathId;
 use crate::service::record;
 
 error_responses!(RenameErrors: ANY, PRIVATE_KEY, JSON, [InvalidFolder, FolderNotFound, FolderExists, InsufficientStorage]);

@@ -5,9 +5,9 @@ use http::StatusCode;
 
 use crate::app::App;
 use crate::error::ApiError;
-use crate::middleware::Caller;
+use crate::extract::Caller;
+use crate::extract::PathId;
 use crate::openapi::error_responses;
-use crate::routes::PathId;
 
 error_responses!(AbortErrors: ANY, KEY, [Forbidden, SessionNotFound, SessionExpired, SessionCompleted, InsufficientStorage]);
 

@@ -7,8 +7,8 @@ use partway_api::FileRecord;
 
 use crate::app::App;
 use crate::error::ApiError;
+use crate::extract::{ApiJson, Caller};
 use crate::input::{EtagsHash, FileHash};
-use crate::middleware::{ApiJson, Caller};
 use crate::openapi::error_responses;
 use crate::service::record::file_record;
 

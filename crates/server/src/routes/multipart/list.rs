@@ -7,11 +7,11 @@ use partway_api::{ErrorCode, PageMeta, PartPlan, SessionList, SessionSummary};
 use crate::app::App;
 use crate::db::sessions::{ListedSession, Status};
 use crate::error::ApiError;
+use crate::extract::{Parameters, PrivateCaller};
 use crate::input::{InvalidInput, shown};
-use crate::middleware::{Parameters, PrivateCaller};
+use crate::model::StorageKind;
 use crate::openapi::error_responses;
 use crate::service::upload::Uploads;
-use crate::storage::StorageKind;
 
 error_responses!(ListErrors: ANY, PRIVATE_KEY, [InvalidParameter]);
 

@@ -7,10 +7,10 @@ use partway_api::{PartUrl, ResignResponse};
 use super::part_urls;
 use crate::app::App;
 use crate::error::ApiError;
+use crate::extract::PathId;
+use crate::extract::{ApiJson, Caller};
 use crate::input::ResignParts;
-use crate::middleware::{ApiJson, Caller};
 use crate::openapi::error_responses;
-use crate::routes::PathId;
 
 error_responses!(ResignErrors: ANY, KEY, JSON, [InvalidParameter, InvalidTtl, Forbidden, SessionNotFound, SessionCompleted, SessionExpired, SessionAborted, InsufficientStorage]);
 

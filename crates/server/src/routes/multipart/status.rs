@@ -6,10 +6,10 @@ use partway_api::SessionResponse;
 
 use crate::app::App;
 use crate::error::ApiError;
+use crate::extract::Caller;
+use crate::extract::PathId;
 use crate::input::HashKind;
-use crate::middleware::Caller;
 use crate::openapi::error_responses;
-use crate::routes::PathId;
 use crate::service::record::file_record;
 
 error_responses!(StatusErrors: ANY, KEY, [Forbidden, SessionNotFound, SessionExpired]);

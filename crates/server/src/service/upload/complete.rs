@@ -12,11 +12,11 @@ use crate::db::usage::{self, Counting};
 use crate::db::{DbError, Durability, Tx, api_keys, parts, workspaces};
 use crate::input::{EtagsHash, FileHash, HashKind, MediaType};
 use crate::media::FileType;
+use crate::model::PublicLimits;
+use crate::model::StorageKind;
 use crate::service::file::keep_seconds;
 use crate::service::key::Identity;
-use crate::service::public_keys::PublicLimits;
 use crate::service::publish::{FileDraft, Place, publish_file, replaced_bytes};
-use crate::storage::StorageKind;
 
 /// How files that clients send say where they came from.
 pub(super) const UPLOAD_SOURCE: &str = "api";
@@ -70,7 +70,7 @@ impl Uploads {
             StorageKind::Local => true,
             StorageKind::S3 => match self.s3() {
                 Ok(s3) => s3.keeps_checksums().await.unwrap_or_else(|error| {
-                    tracing::warn!(error = %crate::error::chain(&error), "whether the store keeps checksums is not known");
+                    tracing::warn!(error = %crate::error_chain::error_chain(&error), "whether the store keeps checksums is not known");
                     false
                 }),
                 Err(_) => false,

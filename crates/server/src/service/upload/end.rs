@@ -6,9 +6,9 @@ use super::{UploadError, Uploads, to_its_end};
 use crate::db::sessions::{self, Session, Status};
 use crate::db::{DbError, Timestamp, Tx, garbage, parts};
 use crate::failpoint;
+use crate::model::StorageKind;
 use crate::service::event::Events;
 use crate::service::key::Identity;
-use crate::storage::StorageKind;
 use crate::turn::turn;
 
 /// Sessions ended in one round.
@@ -60,7 +60,7 @@ impl Uploads {
                 }
                 match turn("job.expire", self.expire(id, storage)).await {
                     Some(Err(error)) => {
-                        tracing::error!(session_id = %id, error = %crate::error::chain(&error), "a session cannot be ended");
+                        tracing::error!(session_id = %id, error = %crate::error_chain::error_chain(&error), "a session cannot be ended");
                         failures += u32::from(matches!(&error, UploadError::Storage(error) if error.may_pass()));
                     }
                     Some(Ok(())) if storage == StorageKind::S3 => failures = 0,

@@ -11,7 +11,7 @@ use super::{UploadError, Uploads};
 use crate::db::sessions::{self, Status};
 use crate::db::{DbError, api_keys};
 use crate::failpoint;
-use crate::storage::StorageKind;
+use crate::model::StorageKind;
 
 /// Sessions listed in one go.
 const ROUND: u32 = 100;

@@ -2,8 +2,8 @@
 
 use crate::db::sessions::Session;
 use crate::db::{Db, DbError};
+use crate::model::PublicLimits;
 use crate::service::event::Events;
-use crate::service::public_keys::PublicLimits;
 
 /// The database, as all uploads use it. Clones share it.
 #[derive(Clone)]

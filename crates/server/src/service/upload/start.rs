@@ -9,13 +9,15 @@ use super::complete::check_hash_kind;
 use super::{UploadError, Uploads, to_its_end};
 use crate::db::idempotency::{self, Used};
 use crate::db::sessions::{self, Session, Status};
-use crate::db::usage::{Counting, Usage, WorkspaceLimits};
+use crate::db::usage::{Counting, Usage};
 use crate::db::{Db, DbError, Durability, Timestamp, Tx, api_keys, usage, workspaces};
 use crate::input::{IdempotencyKey, InvalidInput, StartUpload};
+use crate::model::PublicLimits;
+use crate::model::StorageKind;
+use crate::model::WorkspaceLimits;
 use crate::service::key::Identity;
-use crate::service::public_keys::{PublicLimits, StrangersDisk, check_webhook_url};
+use crate::service::public_keys::{StrangersDisk, check_webhook_url};
 use crate::service::publish::{Place, replaced_bytes};
-use crate::storage::StorageKind;
 
 /// A session that was just started.
 #[derive(Debug, Clone)]

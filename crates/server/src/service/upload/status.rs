@@ -8,8 +8,8 @@ use super::local::LiveSession;
 use super::{UploadError, Uploads, authorize};
 use crate::db::Timestamp;
 use crate::db::sessions::{self, ListedSession, Session, Status};
+use crate::model::StorageKind;
 use crate::service::key::Identity;
-use crate::storage::StorageKind;
 use partway_api::PartPlan;
 
 /// How far a session is.

@@ -19,12 +19,13 @@ use crate::db::{Durability, api_keys, usage, workspaces};
 use crate::failpoint;
 use crate::input::{FileHash, FileName, FolderPath, MediaType, SizeLimit, UploadFields};
 use crate::media::{FileType, HEAD_BYTES};
+use crate::model::{BlobRef, StorageKind};
 use crate::service::file::keep_seconds;
 use crate::service::key::Identity;
 use crate::service::public_keys::check_webhook_url;
 use crate::service::publish::{FileDraft, Place, publish_file, replaced_bytes};
 use crate::service::unfinished::UnfinishedBlob;
-use crate::storage::{BlobHeaders, BlobRef, MAX_STREAM_BYTES, StorageKind, UnclaimedBytes};
+use crate::storage::{BlobHeaders, MAX_STREAM_BYTES, UnclaimedBytes};
 
 /// Where a limit of one request is told.
 pub const MOST_IN_ONE_REQUEST: &str = "here; larger ones go by multipart upload";
@@ -318,7 +319,7 @@ impl Uploads {
             // Its bytes may be what fills the disk. A blob that is a file's after all is left alone.
             Err(error) => {
                 if let Err(error) = unfinished.give_up().await {
-                    tracing::warn!(error = %crate::error::chain(&error), "the bytes of an upload that failed stay for a while");
+                    tracing::warn!(error = %crate::error_chain::error_chain(&error), "the bytes of an upload that failed stay for a while");
                 }
                 return Err(error.into());
             }

@@ -12,8 +12,9 @@ use uuid::Uuid;
 use super::S3Store;
 use super::client::{Call, PAUSE};
 use super::xml::{self, ObjectsPage};
+use crate::model::StorageKind;
 use crate::storage::blob_store::{BlobHeaders, BlobStore, ByteSource, ByteStream, Scanned, StoredBlob};
-use crate::storage::{PartInStore, StorageError, StorageKind};
+use crate::storage::{PartInStore, StorageError};
 
 /// Objects are sent in parts of this size, which 10,000 parts bring to 625 GiB; larger ones have larger parts.
 const PART_BYTES: u64 = 64 << 20;

@@ -90,7 +90,7 @@ impl S3Store {
             if !failed.may_pass() || attempt == TRIES {
                 return Err(failed);
             }
-            tracing::debug!(doing = call.doing, attempt, error = %crate::error::chain(&failed), "the store failed");
+            tracing::debug!(doing = call.doing, attempt, error = %crate::error_chain::error_chain(&failed), "the store failed");
             tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.5))).await;
             pause *= 2;
         }

@@ -134,7 +134,7 @@ impl S3Store {
                 Ok(()) => return Ok(true),
                 Err(error) if error.is_no_upload() => return Ok(false),
                 Err(error) if error.may_pass() && tries_left > 0 => {
-                    tracing::debug!(%blob_id, error = %crate::error::chain(&error), "completing again");
+                    tracing::debug!(%blob_id, error = %crate::error_chain::error_chain(&error), "completing again");
                 }
                 Err(error) => return Err(error),
             }

@@ -370,7 +370,7 @@ mod tests {
             trusted_boot_id: String::new(),
             declared_hash: None,
             completed_file: None,
-            storage: crate::storage::StorageKind::Local,
+            storage: crate::model::StorageKind::Local,
             store_upload_id: None,
             webhook_url: None,
             complete_hash: None,

@@ -135,7 +135,7 @@ fn verify(session_id: Uuid, blob: Blob, plan: PartPlan, recorded: Vec<Recorded>)
             Some(Ok(true)) => verified.intact.push((index, subtrees)),
             Some(Err(error)) => {
                 // A part that cannot be read is as good as one that is wrong: it can be sent again.
-                tracing::warn!(%session_id, index, error = %crate::error::chain(&error), "a part cannot be read");
+                tracing::warn!(%session_id, index, error = %crate::error_chain::error_chain(&error), "a part cannot be read");
                 verified.damaged.push(index);
             }
             Some(Ok(false)) | None => verified.damaged.push(index),
@@ -163,7 +163,7 @@ impl LocalUploads {
                     opened = turn("job.verify", self.registry.open(id)) => opened,
                 };
                 if let Some(Err(error)) = opened {
-                    tracing::error!(session_id = %id, error = %crate::error::chain(&error), "a session cannot be verified");
+                    tracing::error!(session_id = %id, error = %crate::error_chain::error_chain(&error), "a session cannot be verified");
                 }
             }
         }

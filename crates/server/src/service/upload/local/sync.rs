@@ -17,7 +17,7 @@ impl LocalUploads {
             tokio::spawn(async move {
                 let _permit = uploads.idle_syncs.acquire().await;
                 if let Err(error) = uploads.sync_idle(&live).await {
-                    tracing::error!(session_id = %live.session.id, error = %crate::error::chain(&error), "an idle session cannot be synced");
+                    tracing::error!(session_id = %live.session.id, error = %crate::error_chain::error_chain(&error), "an idle session cannot be synced");
                 }
             });
         }
@@ -56,7 +56,7 @@ impl LocalUploads {
         query: impl Fn(&Tx<'_>) -> Result<(), DbError> + Clone + Send + 'static,
     ) {
         while let Err(error) = self.records.db.write_to_free(Durability::Process, query.clone()).await {
-            tracing::error!(%session_id, error = %crate::error::chain(&error), "parts that were lost are still recorded");
+            tracing::error!(%session_id, error = %crate::error_chain::error_chain(&error), "parts that were lost are still recorded");
             tokio::time::sleep(super::RETRY_PAUSE).await;
         }
     }

@@ -4,8 +4,9 @@ use uuid::Uuid;
 
 use super::{S3Uploads, UploadError};
 use crate::db::Durability;
+use crate::model::{BlobRef, StorageKind};
 use crate::service::unfinished::UnfinishedBlob;
-use crate::storage::{BlobRef, BlobStore, StorageKind};
+use crate::storage::BlobStore;
 
 impl S3Uploads {
     /// Whether a `crc64nvme:` hash can be compared with what arrives. Tried once in the life of this process, with an object

@@ -116,7 +116,7 @@ impl ClaimGuard {
                     // It ran out, or the session has ended: nobody is held up any more.
                     Ok(false) => return,
                     Err(error) => {
-                        tracing::warn!(%session_id, error = %crate::error::chain(&error), "a claim could not be renewed");
+                        tracing::warn!(%session_id, error = %crate::error_chain::error_chain(&error), "a claim could not be renewed");
                     }
                 }
             }

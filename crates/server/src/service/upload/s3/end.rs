@@ -58,7 +58,7 @@ impl S3Uploads {
             && let Err(error) = self.store.abort_upload(session.blob_id, &upload_id).await
         {
             // The cleaner tries again until it is done.
-            tracing::warn!(session_id = %id, error = %crate::error::chain(&error), "the store does not give up an upload of a revoked key; the cleaner will have it do so");
+            tracing::warn!(session_id = %id, error = %crate::error_chain::error_chain(&error), "the store does not give up an upload of a revoked key; the cleaner will have it do so");
         }
         Ok(())
     }

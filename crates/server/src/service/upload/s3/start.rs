@@ -34,7 +34,7 @@ impl S3Uploads {
                     _ => Ok(false),
                 };
                 if let Err(error) = self.records.db.write_to_free(Durability::Process, take_back).await {
-                    tracing::warn!(error = %crate::error::chain(&error), "a session that was not started stays until it expires");
+                    tracing::warn!(error = %crate::error_chain::error_chain(&error), "a session that was not started stays until it expires");
                 }
                 self.garbage_bell.notify_one();
                 Err(NotStarted::Failed(error))

@@ -67,7 +67,7 @@ impl S3Uploads {
         match self.store.abort_upload(*blob_id, upload_id).await {
             Ok(()) => tracing::info!(%blob_id, "gave up an upload of the bucket that nobody uses"),
             Err(error) => {
-                tracing::warn!(%blob_id, error = %crate::error::chain(&error), "an upload cannot be given up");
+                tracing::warn!(%blob_id, error = %crate::error_chain::error_chain(&error), "an upload cannot be given up");
             }
         }
     }
@@ -90,7 +90,7 @@ impl S3Uploads {
             Ok::<_, UploadError>(())
         };
         if let Err(error) = ended.await {
-            tracing::warn!(session_id = %session.id, error = %crate::error::chain(&error), "the parts of a session cannot be looked at");
+            tracing::warn!(session_id = %session.id, error = %crate::error_chain::error_chain(&error), "the parts of a session cannot be looked at");
         }
     }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use crate::paced_stream::PacedStream;
+use super::paced_stream::PacedStream;
 
 /// How long a client may go on sending after the answer.
 const MAX_TIME: Duration = Duration::from_secs(5);

@@ -19,9 +19,9 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
+use super::send_room::SendRoom;
+use super::sockets;
 use crate::pace::{Pace, PaceLimits};
-use crate::send_room::SendRoom;
-use crate::sockets;
 
 /// Looks at what the client took are this far apart, or a quarter of the times that are looked for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);

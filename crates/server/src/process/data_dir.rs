@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
-use crate::directory_owner::{DirectoryOwner, NotTaken};
-use crate::permissions;
+use super::directory_owner::{DirectoryOwner, NotTaken};
+use super::permissions;
 
 /// Extension of a database file whose records are elsewhere now.
 const SET_ASIDE: &str = "db-migrated";

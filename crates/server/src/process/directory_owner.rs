@@ -19,9 +19,9 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::trust::boot_id;
 use crate::db::reserve::{DatabaseReserve, is_full};
 use crate::failpoint;
-use crate::trust::boot_id;
 
 /// Time between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(2);

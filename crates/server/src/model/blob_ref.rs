@@ -1,4 +1,4 @@
-//! The kinds of storage.
+//! Where bytes are.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::data_dir::DataDir;
+use super::data_dir::DataDir;
 use crate::db::{Db, DbError, Durability, installation};
 
 const IDENTITY: &str = "identity";

@@ -25,14 +25,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
+use super::connections::Connections;
+use super::lingering::Lingering;
+use super::own_answers::{Answered, Answers, OwnAnswers};
+use super::paced_stream::{MOST_UNSENT_BYTES, PacedStream};
+use super::sockets;
+use super::unread_body;
 use crate::config::HttpSettings;
-use crate::connections::Connections;
-use crate::lingering::Lingering;
-use crate::own_answers::{Answered, Answers, OwnAnswers};
 use crate::pace::PaceLimits;
-use crate::paced_stream::{MOST_UNSENT_BYTES, PacedStream};
-use crate::sockets;
-use crate::unread_body;
 
 /// Most bytes of a body that are read at once, and so most of what one connection holds. Larger buffers were no faster
 /// (1 MiB: 15 % slower) and cost memory; smaller ones made more calls (bench/RESULTS.md).
@@ -120,7 +120,7 @@ pub async fn serve<S, O>(
         connections.spawn(async move {
             tokio::select! {
                 ended = connection => if let Err(error) = ended {
-                    tracing::debug!(error = %crate::error::chain(&error), "a connection broke");
+                    tracing::debug!(error = %crate::error_chain::error_chain(&error), "a connection broke");
                 },
                 () = abandoned.cancelled() => {}
             }

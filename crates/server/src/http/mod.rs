@@ -1,0 +1,15 @@
+//! HTTP below the routes: connections are accepted, bounded, paced and closed here.
+
+mod connections;
+mod lingering;
+mod own_answers;
+mod paced_stream;
+mod send_room;
+mod server;
+mod sockets;
+mod unread_body;
+
+pub(crate) use paced_stream::MOST_UNSENT_BYTES;
+pub(crate) use send_room::SendRoom;
+pub use server::listen;
+pub(crate) use server::{PeerAddress, serve};

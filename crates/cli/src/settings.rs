@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use partway_server::Config;
-use partway_server::config::Source;
+use partway_server::config::SettingsReader;
 
 use crate::Failure;
 
@@ -43,8 +43,8 @@ pub(crate) struct OutputArgs {
 }
 
 impl StoreArgs {
-    fn source(&self) -> Result<Source, Failure> {
-        let mut source = Source::default();
+    fn source(&self) -> Result<SettingsReader, Failure> {
+        let mut source = SettingsReader::default();
         if let Some(file) = &self.config {
             let text = std::fs::read_to_string(file)
                 .map_err(|error| format!("the configuration file {} cannot be read: {error}", file.display()))?;

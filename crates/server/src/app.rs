@@ -13,7 +13,7 @@ use crate::model::StorageKind;
 use crate::outgoing::{Outgoing, OutgoingUnusable};
 use crate::process::data_dir::{DataDir, DataDirError};
 use crate::process::single_node::{self, NotAlone};
-use crate::process::trust::{self, TrustError};
+use crate::process::storage_epoch::{self, EpochError};
 use crate::rate_limits::RateLimits;
 use crate::routes::health::Readiness;
 use crate::service::bootstrap::{FirstRun, Secrets, bootstrap};
@@ -150,7 +150,7 @@ impl App {
     /// is there, and the keys are made only if it succeeds.
     ///
     /// # Errors
-    /// Also when the keys could not be shown.
+    /// Also when the keys could not be quote_for_message.
     pub async fn open_showing(
         config: Config,
         listening_on: SocketAddr,
@@ -196,9 +196,9 @@ impl App {
         }
         let local = match &data_dir {
             Some(data_dir) if stores.local.is_some() => {
-                let trust = trust::settle(&db, data_dir).await.map_err(|error| match error {
-                    TrustError::Db(source) => db_failed(source),
-                    TrustError::Io(source) => {
+                let trust = storage_epoch::establish(&db, data_dir).await.map_err(|error| match error {
+                    EpochError::Db(source) => db_failed(source),
+                    EpochError::Io(source) => {
                         DataDirError::Unusable { path: data_dir.path().to_owned(), source }.into()
                     }
                 })?;

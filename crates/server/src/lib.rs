@@ -6,16 +6,15 @@
 pub mod app;
 pub mod config;
 pub mod db;
-mod delivery;
 pub mod docs;
 mod error;
 mod error_chain;
 mod extract;
 mod failpoint;
+mod hmac_keys;
 mod http;
 pub mod input;
 mod jobs;
-mod mac;
 mod media;
 mod middleware;
 pub mod model;
@@ -27,6 +26,7 @@ mod rate_limits;
 mod router;
 mod routes;
 pub mod service;
+mod serving;
 pub mod storage;
 mod turn;
 
@@ -53,7 +53,7 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) {
     };
     let stop_jobs = CancellationToken::new();
     let cleaning = tokio::spawn(cleaner.run(stop_jobs.clone()));
-    let messenger = jobs::Messenger {
+    let dispatcher = jobs::WebhookDispatcher {
         lease: lease("webhooks"),
         db: app.db.clone(),
         outgoing: app.outgoing.clone(),
@@ -61,7 +61,7 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) {
         bell: app.events.bell(),
         settings: app.config.webhooks.clone(),
     };
-    let telling = tokio::spawn(messenger.run(stop_jobs.clone()));
+    let dispatching = tokio::spawn(dispatcher.run(stop_jobs.clone()));
     let verifying = tokio::spawn(jobs::verify_untrusted(app.uploads.clone(), stop_jobs.clone()));
     let revoker = jobs::Revoker { lease: lease("revoker"), db: app.db.clone(), uploads: app.uploads.clone() };
     let revoking = tokio::spawn(revoker.run(stop_jobs.clone()));
@@ -75,13 +75,13 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) {
         is_single.then(|| tokio::spawn(process::single_node::hold(app.db.clone(), app.node, stop_holding.clone())));
     http::serve(listener, router::router(&app), router::overloaded(), &app.config.http, stop).await;
     stop_jobs.cancel();
-    for ended in [cleaning.await, telling.await, verifying.await, revoking.await, following.await] {
+    for ended in [cleaning.await, dispatching.await, verifying.await, revoking.await, following.await] {
         if let Err(error) = ended {
             tracing::error!(%error, "a job ended badly");
         }
     }
     if let Some(data_dir) = app.data_dir.as_ref().filter(|_| app.stores.local.is_some())
-        && let Err(error) = process::trust::settle(&app.db, data_dir).await
+        && let Err(error) = process::storage_epoch::establish(&app.db, data_dir).await
     {
         tracing::warn!(error = %error_chain(&error), "the next start will verify the parts of open sessions");
     }

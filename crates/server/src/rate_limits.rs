@@ -74,7 +74,7 @@ impl RateLimits {
     /// # Errors
     /// How long until the next one is let through.
     pub fn check_address(&self, address: IpAddr) -> Result<(), Duration> {
-        self.per_address.as_ref().map_or(Ok(()), |limit| limit.check(&household(address)))
+        self.per_address.as_ref().map_or(Ok(()), |limit| limit.check(&rate_limit_subject(address)))
     }
 
     /// Counts a request with a key, whose workspace may have a limit of its own.
@@ -92,7 +92,7 @@ impl RateLimits {
 }
 
 /// Whoever has one address of IPv6 has the 2^64 beside it.
-pub(crate) fn household(address: IpAddr) -> IpAddr {
+pub(crate) fn rate_limit_subject(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),

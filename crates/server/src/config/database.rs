@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::section::section;
-use super::source::Source;
+use super::source::SettingsReader;
 use super::value::{Connections, DatabaseUrl};
 
 section! {
@@ -20,7 +20,7 @@ section! {
 
 impl DatabaseSettings {
     /// Takes what stands in files.
-    pub(super) fn resolve(&mut self, source: &mut Source) {
+    pub(super) fn resolve(&mut self, source: &mut SettingsReader) {
         source.read_file("database.url", &mut self.url, self.url_file.as_deref());
     }
 }

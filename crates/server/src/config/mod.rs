@@ -29,7 +29,7 @@ pub use limits::LimitSettings;
 pub use log::{LogFormat, LogSettings};
 pub use outgoing::OutgoingSettings;
 pub use section::SettingDoc;
-pub use source::{ConfigError, Problem, Source};
+pub use source::{ConfigError, Problem, SettingsReader};
 pub use storage::{S3Delivery, StorageSettings};
 pub(crate) use value::Setting;
 pub use value::{
@@ -64,7 +64,7 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError`] with every unknown key and every bad value, not only the first.
-    pub fn read(mut source: Source) -> Result<Self, ConfigError> {
+    pub fn read(mut source: SettingsReader) -> Result<Self, ConfigError> {
         let mut config = Self {
             http: HttpSettings::read(&mut source),
             database: DatabaseSettings::read(&mut source),

@@ -47,14 +47,14 @@ macro_rules! section {
                 },)*
             ];
 
-            pub(super) fn read(source: &mut $crate::config::Source) -> Self {
+            pub(super) fn read(source: &mut $crate::config::SettingsReader) -> Self {
                 Self { $($field: source.take($key, $default),)* }
             }
         }
 
         impl Default for $name {
             fn default() -> Self {
-                Self::read(&mut $crate::config::Source::default())
+                Self::read(&mut $crate::config::SettingsReader::default())
             }
         }
     };

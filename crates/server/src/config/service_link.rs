@@ -71,7 +71,7 @@ fn is_word(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Source};
+    use crate::config::{Config, SettingsReader};
 
     /// All that a service with the named port `http`, a port without a name and one of each other protocol gives a pod.
     fn links(service: &str, address: &str, in_url: &str) -> Vec<(String, String)> {
@@ -98,7 +98,7 @@ mod tests {
     fn the_links_of_a_service_that_is_called_like_the_program_are_not_settings() {
         for service in ["PARTWAY", "PARTWAY_SERVER", "PARTWAY_PORT", "PARTWAY_SERVICE", "PARTWAY_STORAGE_2"] {
             for (address, in_url) in [("10.0.0.7", "10.0.0.7"), ("fd00::7", "[fd00::7]")] {
-                let read = Config::read(Source::default().with_env(links(service, address, in_url)));
+                let read = Config::read(SettingsReader::default().with_env(links(service, address, in_url)));
                 read.unwrap_or_else(|error| panic!("{service} at {address}: {error}"));
             }
         }
@@ -108,10 +108,10 @@ mod tests {
     fn settings_beside_them_are_read_and_misspelt_ones_are_told() {
         let mut variables = links("PARTWAY", "10.0.0.7", "10.0.0.7");
         variables.push(("PARTWAY_LISTEN".to_owned(), "127.0.0.1:9".to_owned()));
-        let config = Config::read(Source::default().with_env(variables.clone())).unwrap();
+        let config = Config::read(SettingsReader::default().with_env(variables.clone())).unwrap();
         assert_eq!(config.http.listen.port(), 9);
         variables.push(("PARTWAY_LISTN".to_owned(), "127.0.0.1:9".to_owned()));
-        let message = Config::read(Source::default().with_env(variables)).unwrap_err().to_string();
+        let message = Config::read(SettingsReader::default().with_env(variables)).unwrap_err().to_string();
         assert!(message.contains("has 1 problem(s)"), "{message}");
         assert!(message.contains("PARTWAY_LISTN (from PARTWAY_LISTN) is not a setting; the nearest is PARTWAY_LISTEN"));
     }
@@ -144,7 +144,7 @@ mod tests {
             ("PARTWAY_PORT_HTTP_TCP_ADDR", "10.0.0.7"),
         ] {
             assert!(!is_service_link(name, value), "{name}={value}");
-            let read = Config::read(Source::default().with_env([(name.to_owned(), value.to_owned())]));
+            let read = Config::read(SettingsReader::default().with_env([(name.to_owned(), value.to_owned())]));
             assert!(
                 read.unwrap_err().to_string().contains(&format!("{name} (from {name}) is not a setting")),
                 "{name}={value}"

@@ -19,7 +19,7 @@ pub(super) fn env_name(key: &str) -> String {
 
 /// Settings as they were written, by key, each with the place it came from.
 #[derive(Debug, Default)]
-pub struct Source {
+pub struct SettingsReader {
     written: BTreeMap<String, Written>,
     problems: Vec<Problem>,
 }
@@ -50,7 +50,7 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-impl Source {
+impl SettingsReader {
     /// Adds the text of a TOML file, the weakest layer. `file` names it in messages.
     pub fn with_toml(mut self, file: &str, text: &str) -> Self {
         match text.parse::<toml::Table>() {
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn flags_outrank_environment_outranks_file() {
-        let source = Source::default()
+        let source = SettingsReader::default()
             .with_toml("p.toml", "listen = \"127.0.0.1:1\"\npublic_url = \"https://file\"\n[log]\nformat = \"json\"\n[storage]\nreserve = false")
             .with_env(env(&[("PARTWAY_LISTEN", "127.0.0.1:2"), ("PARTWAY_PUBLIC_URL", "https://env/"), ("HOME", "/x"), ("PARTWAY_API_KEY", "sk")]))
             .with_flag("--listen", "listen", Some("127.0.0.1:3".into()));
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn every_problem_is_listed_at_once() {
-        let source = Source::default()
+        let source = SettingsReader::default()
             .with_toml("p.toml", "lisen = \"x\"\n[limits]\nmax_file_bytes = -1\n[storage]\nreserve = \"maybe\"")
             .with_env(env(&[("PARTWAY_PUBLIC_URL", "ftp://x"), ("PARTWAY_LOG_FORMT", "json")]))
             .with_flag("--listen", "listen", Some("nowhere".into()));

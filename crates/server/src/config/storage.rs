@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::section::section;
-use super::source::Source;
+use super::source::SettingsReader;
 use super::value::{Bytes, Endpoint, KeyPrefix, Seconds, Secret};
 use crate::model::StorageKind;
 use crate::storage::S3Settings;
@@ -63,7 +63,7 @@ section! {
 
 impl StorageSettings {
     /// Takes what stands in files, and notes what is missing for the kind that is wanted.
-    pub(super) fn resolve(&mut self, source: &mut Source) {
+    pub(super) fn resolve(&mut self, source: &mut SettingsReader) {
         source.read_file("storage.access_key_id", &mut self.access_key_id, self.access_key_id_file.as_deref());
         source.read_file(
             "storage.secret_access_key",

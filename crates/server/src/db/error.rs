@@ -172,7 +172,7 @@ impl From<rusqlite::Error> for DbError {
 /// Classes of SQLSTATE (PostgreSQL documentation, appendix A) that end by themselves: 08, connections; 57P, the server is
 /// stopping or starting; 53, it has no connection or memory left; 25P, it gave up a transaction that had stopped; 26 and
 /// 42P05, a connection that lost what was prepared on it; 58, its disk failed.
-const PASSING: [&str; 7] = ["08", "57P", "53", "25P", "26", "42P05", "58"];
+const TRANSIENT: [&str; 7] = ["08", "57P", "53", "25P", "26", "42P05", "58"];
 
 /// SQLSTATEs, and classes of them, of a database that somebody changed under the program and may change back: 28, password or
 /// role; 3D, the database is gone; 3F and 42P01, its schema or a table is; 55000, it takes no connections.
@@ -211,7 +211,7 @@ impl From<postgres::Error> for DbError {
         if is_one_of(&CHANGED) {
             return Self::Refused(error.into());
         }
-        match is_one_of(&PASSING) {
+        match is_one_of(&TRANSIENT) {
             true => Self::Unavailable(error.into()),
             false => Self::Engine(error.into()),
         }

@@ -1,13 +1,13 @@
 //! Lists of files: filters, orders, pages.
 //!
-//! A list is read from the smallest set of files that one condition of its filter names (`Source`), and the others are looked
+//! A list is read from the smallest set of files that one condition of its filter names (`IndexScan`), and the others are looked
 //! at row by row. A page is found in an index alone, its rows are looked up behind that. The further half of a list is walked
 //! from its end: no page is behind more than half of the index. Where nothing but counted sets is asked for, the total is a counter.
 
 use uuid::Uuid;
 
 use super::files::{self, File, columns_of_file};
-use super::sql::{Sql, behind, containing, padded};
+use super::sql::{Sql, containing, pad_to_bucket, prefix_upper_bound};
 use super::{DbError, Tx, columns, folded, folders, usage};
 
 /// So many files can be looked up and sorted in some milliseconds.
@@ -129,7 +129,7 @@ fn column(key: FileKey) -> &'static str {
 
 /// A set of files that an index names, from which a list can be read.
 #[derive(Debug, Clone, Copy)]
-enum Source<'f> {
+enum IndexScan<'f> {
     /// All of the workspace, those in deleted folders too.
     Workspace,
     /// Those of a folder.
@@ -154,7 +154,7 @@ struct List<'f> {
     filter: &'f FileFilter,
     hides_deleted: bool,
     /// Disjoint; what passes the filter is in one of them.
-    sources: Vec<Source<'f>>,
+    sources: Vec<IndexScan<'f>>,
     /// How many files they have, if that is known.
     count: Option<u64>,
 }
@@ -164,15 +164,15 @@ impl<'f> List<'f> {
         let hides_deleted = folders::any_deleted(tx, Some(workspace_id))?;
         let list = |sources, count| Self { workspace_id, filter, hides_deleted, sources, count };
         if let Some(path) = &filter.path {
-            return Ok(list(vec![Source::Path(path)], None));
+            return Ok(list(vec![IndexScan::Path(path)], None));
         }
         if let Some(custom_id) = &filter.custom_id {
-            return Ok(list(vec![Source::CustomId(custom_id)], None));
+            return Ok(list(vec![IndexScan::CustomId(custom_id)], None));
         }
         let files = usage::find(tx, workspace_id)?.map(|usage| usage.files.count).unwrap_or_default();
-        let mut smallest = (vec![Source::Workspace], u64::try_from(files).unwrap_or_default());
+        let mut smallest = (vec![IndexScan::Workspace], u64::try_from(files).unwrap_or_default());
         if let Some(folder_id) = filter.folder_id {
-            smallest = (vec![Source::Folder(folder_id)], folders::files_in(tx, folder_id)?);
+            smallest = (vec![IndexScan::Folder(folder_id)], folders::files_in(tx, folder_id)?);
         }
         if let Some(prefix) = &filter.path_prefix {
             let sources = [below_path(tx, workspace_id, prefix)?, directly_in_path(tx, workspace_id, prefix)?];
@@ -186,7 +186,7 @@ impl<'f> List<'f> {
             let count = count_tag(tx, workspace_id, tag, smallest.1.saturating_add(1))?;
             // Of two that are equally large that of the tag has all that is looked at in its index.
             if count <= smallest.1 {
-                smallest = (vec![Source::Tag(tag)], count);
+                smallest = (vec![IndexScan::Tag(tag)], count);
             }
         }
         Ok(list(smallest.0, Some(smallest.1)))
@@ -226,7 +226,7 @@ impl<'f> List<'f> {
         for (index, source) in self.sources.iter().enumerate() {
             sql.push(if index == 0 { "" } else { " UNION ALL " }, &[]);
             columns(sql);
-            self.narrow(sql, source);
+            self.push_conditions(sql, source);
         }
     }
 
@@ -239,7 +239,7 @@ impl<'f> List<'f> {
         for source in &self.sources {
             let mut sql = Sql::default();
             sql.push("SELECT count(*)", &[]);
-            self.narrow(&mut sql, source);
+            self.push_conditions(&mut sql, source);
             total += count(tx, &sql)?;
         }
         Ok(total)
@@ -255,23 +255,23 @@ impl<'f> List<'f> {
     }
 
     /// `FROM` a source, with the condition on its rows `f`: what the source itself does not say.
-    fn narrow(&self, sql: &mut Sql, source: &Source<'_>) {
+    fn push_conditions(&self, sql: &mut Sql, source: &IndexScan<'_>) {
         let Self { workspace_id, filter, hides_deleted, .. } = self;
         let workspace = workspace_id.to_string();
         match source {
-            Source::Workspace => sql.push(" FROM files f WHERE f.workspace_id = ?", &[&workspace]),
-            Source::Folder(folder_id) | Source::FilesOf(folder_id) => {
+            IndexScan::Workspace => sql.push(" FROM files f WHERE f.workspace_id = ?", &[&workspace]),
+            IndexScan::Folder(folder_id) | IndexScan::FilesOf(folder_id) => {
                 sql.push(" FROM files f WHERE f.folder_id = ?", &[&folder_id.to_string()])
             }
-            Source::FoldersBelow(prefix) => {
+            IndexScan::FoldersBelow(prefix) => {
                 sql.push(" FROM files f WHERE f.folder_id IN (", &[]);
                 push_folders_below(sql, &workspace, prefix).push(")", &[])
             }
-            Source::NamesBelow(prefix) => {
+            IndexScan::NamesBelow(prefix) => {
                 sql.push(" FROM files f WHERE ", &[]);
                 push_names_below(sql, &workspace, prefix)
             }
-            Source::Path(path) => {
+            IndexScan::Path(path) => {
                 let (folder, name) = files::split(path);
                 sql.push(
                     " FROM files f WHERE f.folder_id = (SELECT id FROM folders WHERE workspace_id = ? AND path = ? \
@@ -279,29 +279,29 @@ impl<'f> List<'f> {
                     &[&workspace, &folder, &name],
                 )
             }
-            Source::Tag(tag) => sql.push(
+            IndexScan::Tag(tag) => sql.push(
                 " FROM (SELECT workspace_id, tag, created_at, file_id AS id, folder_id, name_folded, size_bytes, updated_at \
                  FROM file_tags) f WHERE f.workspace_id = ? AND f.tag = ?",
                 &[&workspace, tag],
             ),
-            Source::CustomId(custom_id) => {
+            IndexScan::CustomId(custom_id) => {
                 sql.push(" FROM files f WHERE f.workspace_id = ? AND f.custom_id = ?", &[&workspace, custom_id])
             }
         };
         if let Some(folder_id) = filter.folder_id
-            && !matches!(source, Source::Folder(_))
+            && !matches!(source, IndexScan::Folder(_))
         {
             sql.push(" AND f.folder_id = ?", &[&folder_id.to_string()]);
         }
         if let Some(prefix) = &filter.path_prefix
-            && !matches!(source, Source::FoldersBelow(_) | Source::FilesOf(_) | Source::NamesBelow(_))
+            && !matches!(source, IndexScan::FoldersBelow(_) | IndexScan::FilesOf(_) | IndexScan::NamesBelow(_))
         {
             sql.push(" AND (f.folder_id IN (", &[]);
             push_folders_below(sql, &workspace, prefix).push(") OR f.id IN (SELECT f.id FROM files f WHERE ", &[]);
             push_names_below(sql, &workspace, prefix).push("))", &[]);
         }
         if let Some(custom_id) = &filter.custom_id
-            && !matches!(source, Source::CustomId(_))
+            && !matches!(source, IndexScan::CustomId(_))
         {
             sql.push(" AND f.custom_id = ?", &[custom_id]);
         }
@@ -311,8 +311,8 @@ impl<'f> List<'f> {
                 " AND f.folder_id NOT IN (SELECT id FROM folders WHERE workspace_id = ? AND deleted_at IS NOT NULL)";
             sql.push(piece, &[&workspace]);
         }
-        let others = filter.tags.iter().filter(|tag| !matches!(source, Source::Tag(read) if read == tag));
-        for tag in padded(&others.collect::<Vec<_>>()) {
+        let others = filter.tags.iter().filter(|tag| !matches!(source, IndexScan::Tag(read) if read == tag));
+        for tag in pad_to_bucket(&others.collect::<Vec<_>>()) {
             // A look at each row's other tags: of EXISTS, PostgreSQL may make a join, which is a poor one while it has no
             // statistics.
             let piece = " AND (SELECT 1 FROM file_tags t WHERE t.workspace_id = ? AND t.tag = ? \
@@ -327,7 +327,7 @@ impl<'f> List<'f> {
 
 fn push_folders_below<'s>(sql: &'s mut Sql, workspace: &str, prefix: &str) -> &'s mut Sql {
     let piece = "SELECT id FROM folders WHERE workspace_id = ? AND path >= ? AND path < ? AND deleted_at IS NULL";
-    sql.push(piece, &[&workspace, &prefix, &behind(prefix)])
+    sql.push(piece, &[&workspace, &prefix, &prefix_upper_bound(prefix)])
 }
 
 fn push_names_below<'s>(sql: &'s mut Sql, workspace: &str, prefix: &str) -> &'s mut Sql {
@@ -335,29 +335,29 @@ fn push_names_below<'s>(sql: &'s mut Sql, workspace: &str, prefix: &str) -> &'s 
     sql.push(
         "f.folder_id = (SELECT id FROM folders WHERE workspace_id = ? AND path = ? AND deleted_at IS NULL) \
          AND f.name >= ? AND f.name < ?",
-        &[&workspace, &folder, &name, &behind(name)],
+        &[&workspace, &folder, &name, &prefix_upper_bound(name)],
     )
 }
 
 /// The files in the folders whose paths begin so, and how many they are.
-fn below_path<'f>(tx: &Tx<'_>, workspace_id: Uuid, prefix: &'f str) -> Result<(u64, Source<'f>), DbError> {
+fn below_path<'f>(tx: &Tx<'_>, workspace_id: Uuid, prefix: &'f str) -> Result<(u64, IndexScan<'f>), DbError> {
     let mut sql = Sql::default();
     sql.push("SELECT CAST(coalesce(sum(files_count), 0) AS BIGINT) FROM folders WHERE id IN (", &[]);
     push_folders_below(&mut sql, &workspace_id.to_string(), prefix).push(")", &[]);
-    Ok((count(tx, &sql)?, Source::FoldersBelow(prefix)))
+    Ok((count(tx, &sql)?, IndexScan::FoldersBelow(prefix)))
 }
 
 /// The files directly in the folder that the prefix ends in, and how many they are: all of them, or those whose names begin so.
-fn directly_in_path<'f>(tx: &Tx<'_>, workspace_id: Uuid, prefix: &'f str) -> Result<(u64, Source<'f>), DbError> {
+fn directly_in_path<'f>(tx: &Tx<'_>, workspace_id: Uuid, prefix: &'f str) -> Result<(u64, IndexScan<'f>), DbError> {
     if let Some(path) = prefix.strip_suffix('/')
         && let Some(folder) = folders::find_by_path(tx, workspace_id, path)?
     {
-        return Ok((folders::files_in(tx, folder.id)?, Source::FilesOf(folder.id)));
+        return Ok((folders::files_in(tx, folder.id)?, IndexScan::FilesOf(folder.id)));
     }
     let mut sql = Sql::default();
     sql.push("SELECT count(*) FROM files f WHERE ", &[]);
     push_names_below(&mut sql, &workspace_id.to_string(), prefix);
-    Ok((count(tx, &sql)?, Source::NamesBelow(prefix)))
+    Ok((count(tx, &sql)?, IndexScan::NamesBelow(prefix)))
 }
 
 /// How many files have a tag, those in deleted folders too; not more than `most` are counted.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::folders::first_deleted;
-use super::sql::{Sql, padded};
+use super::sql::{Sql, pad_to_bucket};
 use super::usage::{self, Counted};
 use super::value::{Parameter, Row};
 use super::{DbError, Timestamp, Tx, columns, folded, folders};
@@ -94,7 +94,7 @@ impl File {
 
 /// What serving a file needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServedFile {
+pub struct DeliverableFile {
     /// Its id.
     pub id: Uuid,
     /// Where its bytes are.
@@ -246,7 +246,7 @@ fn delete_tags(tx: &Tx<'_>, file: &File, tags: &[String]) -> Result<(), DbError>
     let mut sql = Sql::default();
     let values: [&dyn Parameter; 3] = [&file.workspace_id.to_string(), &file.created_at, &file.id.to_string()];
     sql.push("DELETE FROM file_tags WHERE workspace_id = ? AND created_at = ? AND file_id = ? AND tag IN (", &values);
-    for (index, tag) in padded(tags).enumerate() {
+    for (index, tag) in pad_to_bucket(tags).enumerate() {
         sql.push(if index == 0 { "?" } else { ", ?" }, &[tag]);
     }
     sql.push(")", &[]);
@@ -354,7 +354,7 @@ pub fn rename(tx: &Tx<'_>, file: &File, place: &NewPlace<'_>, now: Timestamp) ->
 
 /// What a check needs to know of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredFile {
+pub struct FileToCheck {
     /// Number of its workspace.
     pub workspace_no: String,
     /// Folder and name.
@@ -366,13 +366,13 @@ pub struct StoredFile {
 }
 
 /// The file with this id.
-pub fn find_stored(tx: &Tx<'_>, id: Uuid) -> Result<Option<StoredFile>, DbError> {
+pub fn find_stored(tx: &Tx<'_>, id: Uuid) -> Result<Option<FileToCheck>, DbError> {
     tx.optional(
         "SELECT w.workspace_no, d.path, f.name, f.hash, f.blob_id FROM files f JOIN workspaces w ON w.id = f.workspace_id \
          JOIN folders d ON d.id = f.folder_id WHERE f.id = ?1",
         &[&id.to_string()],
         |row| {
-            Ok(StoredFile {
+            Ok(FileToCheck {
                 workspace_no: row.get(0)?,
                 path: join(&row.text(1)?, &row.text(2)?),
                 hash: row.get(3)?,
@@ -384,7 +384,7 @@ pub fn find_stored(tx: &Tx<'_>, id: Uuid) -> Result<Option<StoredFile>, DbError>
 
 /// What moving a file to another storage needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MovedFile {
+pub struct MoveCandidate {
     /// Its id.
     pub id: Uuid,
     /// Its workspace.
@@ -398,25 +398,25 @@ pub struct MovedFile {
     /// Last segment of its path.
     pub name: String,
     /// What a check needs to know of it.
-    pub stored: StoredFile,
+    pub stored: FileToCheck,
 }
 
 /// At most `limit` files of one storage, in the order of their ids, from behind `after` on.
-pub fn list_in(tx: &Tx<'_>, storage: StorageKind, after: Uuid, limit: u32) -> Result<Vec<MovedFile>, DbError> {
+pub fn list_in(tx: &Tx<'_>, storage: StorageKind, after: Uuid, limit: u32) -> Result<Vec<MoveCandidate>, DbError> {
     tx.all(
         "SELECT f.id, f.workspace_id, f.blob_id, f.size_bytes, f.mime_type, f.name, w.workspace_no, d.path, f.hash, f.declared_type \
          FROM files f JOIN workspaces w ON w.id = f.workspace_id JOIN folders d ON d.id = f.folder_id \
          WHERE f.storage = ?1 AND f.id > ?2 ORDER BY f.id LIMIT ?3",
         &[&storage.as_str(), &after.to_string(), &limit],
         |row| {
-            Ok(MovedFile {
+            Ok(MoveCandidate {
                 id: columns::uuid(TABLE, row, 0)?,
                 workspace_id: columns::uuid(TABLE, row, 1)?,
                 size_bytes: columns::size(TABLE, row, 3)?,
                 mime_type: row.get(4)?,
                 declared_type: row.get(9)?,
                 name: row.get(5)?,
-                stored: StoredFile {
+                stored: FileToCheck {
                     workspace_no: row.get(6)?,
                     path: join(&row.text(7)?, &row.text(5)?),
                     hash: row.get(8)?,
@@ -456,7 +456,7 @@ pub fn use_blob(
 }
 
 /// The file at this path of the workspace with this number.
-pub fn find_served(tx: &Tx<'_>, workspace_no: &str, path: &str) -> Result<Option<ServedFile>, DbError> {
+pub fn find_served(tx: &Tx<'_>, workspace_no: &str, path: &str) -> Result<Option<DeliverableFile>, DbError> {
     let (folder, name) = split(path);
     tx.optional(
         "SELECT f.id, f.blob_id, f.storage, f.size_bytes, f.mime_type, f.declared_type, f.hash, f.name, f.created_at, \
@@ -467,8 +467,8 @@ pub fn find_served(tx: &Tx<'_>, workspace_no: &str, path: &str) -> Result<Option
     )
 }
 
-fn served_from_row(row: &Row<'_>) -> Result<ServedFile, DbError> {
-    Ok(ServedFile {
+fn served_from_row(row: &Row<'_>) -> Result<DeliverableFile, DbError> {
+    Ok(DeliverableFile {
         id: columns::uuid(TABLE, row, 0)?,
         blob: blob(row, 1)?,
         size_bytes: columns::size(TABLE, row, 3)?,

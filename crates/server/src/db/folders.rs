@@ -202,7 +202,7 @@ pub fn list(
 ) -> Result<FolderPage, DbError> {
     let mut sql = Sql::default();
     sql.push("SELECT count(*)", &[]);
-    narrow(&mut sql, workspace_id, filter);
+    push_conditions(&mut sql, workspace_id, filter);
     let (text, values) = sql.finish();
     let total = tx.optional(text, &values, |row| columns::size(TABLE, row, 0))?.unwrap_or_default();
     if offset >= total {
@@ -216,7 +216,7 @@ pub fn list(
     };
     let mut sql = Sql::default();
     sql.push(SELECT, &[]).push(" JOIN (SELECT d.id", &[]);
-    narrow(&mut sql, workspace_id, filter);
+    push_conditions(&mut sql, workspace_id, filter);
     sql.push(by, &[]).push(" LIMIT ? OFFSET ?) page ON page.id = d.id", &[&limit, &columns::size_to_sql(offset)]);
     sql.push(by, &[]);
     let (text, values) = sql.finish();
@@ -224,7 +224,7 @@ pub fn list(
 }
 
 /// `FROM` the folders `d` that pass the filter.
-fn narrow(sql: &mut Sql, workspace_id: Uuid, filter: &FolderFilter) {
+fn push_conditions(sql: &mut Sql, workspace_id: Uuid, filter: &FolderFilter) {
     let FolderFilter { parent_id, search, path } = filter;
     sql.push(" FROM folders d WHERE ", &[]);
     match parent_id {

@@ -6,6 +6,7 @@
 
 pub mod api_keys;
 pub mod blobs;
+mod case_fold;
 mod columns;
 pub mod deliveries;
 mod dialect;
@@ -13,7 +14,6 @@ mod engine;
 mod error;
 pub mod file_list;
 pub mod files;
-mod fold;
 pub mod folders;
 pub mod garbage;
 pub mod idempotency;
@@ -36,11 +36,11 @@ mod value;
 pub mod webhooks;
 pub mod workspaces;
 
+pub use case_fold::folded;
 pub use engine::{DatabaseLocation, Db, Durability, ServerState};
 pub use error::DbError;
-pub use fold::folded;
 pub(crate) use server_url::problem_of as problem_of_url;
-pub(crate) use sql::behind;
+pub(crate) use sql::prefix_upper_bound;
 pub use time::Timestamp;
 pub use trial::{TrialError, try_database};
 pub use tx::Tx;

@@ -79,7 +79,7 @@ pub struct Session {
     pub created_at: Timestamp,
     /// When it ends by itself.
     pub expires_at: Timestamp,
-    /// The circumstances (`process/trust.rs`) under which its recorded parts were received or last verified. Empty: they are to
+    /// The circumstances (`process/storage_epoch.rs`) under which its recorded parts were received or last verified. Empty: they are to
     /// be verified.
     pub trusted_boot_id: String,
     /// `blake3:` and the hash that the client says the whole file has, if it does.

@@ -28,13 +28,13 @@ impl Sql {
 
     /// The query, and its parameters in their order.
     pub(super) fn finish(&self) -> (&'static str, Vec<&dyn Parameter>) {
-        (kept(&self.text), self.values.iter().map(|value| value as &dyn Parameter).collect())
+        (intern_sql(&self.text), self.values.iter().map(|value| value as &dyn Parameter).collect())
     }
 }
 
 /// The same text for as long as the program runs, so that engines can keep the prepared statement by it. There are as
 /// many as there are ways to put the pieces together: some hundreds, made of no outside text.
-fn kept(text: &str) -> &'static str {
+fn intern_sql(text: &str) -> &'static str {
     static KEPT: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
     let kept = kept.get_or_insert_default();
@@ -49,7 +49,7 @@ fn kept(text: &str) -> &'static str {
 }
 
 /// The first text behind all that begin with `prefix`: for a range that an index can find.
-pub(crate) fn behind(prefix: &str) -> String {
+pub(crate) fn prefix_upper_bound(prefix: &str) -> String {
     let mut text = prefix.to_owned();
     while let Some(last) = text.pop() {
         // The characters end with U+10FFFF and have a gap before U+E000.
@@ -64,7 +64,7 @@ pub(crate) fn behind(prefix: &str) -> String {
 
 /// As many as a power of two, some of them repeated: each number of conditions is a statement of its own, which is kept
 /// prepared.
-pub(super) fn padded<T>(values: &[T]) -> impl Iterator<Item = &T> {
+pub(super) fn pad_to_bucket<T>(values: &[T]) -> impl Iterator<Item = &T> {
     let conditions = if values.is_empty() { 0 } else { values.len().next_power_of_two() };
     values.iter().cycle().take(conditions)
 }
@@ -100,9 +100,9 @@ mod tests {
     #[test]
     fn behind_a_prefix_is_nothing_that_begins_with_it() {
         for (prefix, next) in [("docs/", "docs0"), ("a\u{10FFFF}", "b"), ("\u{D7FF}", "\u{E000}")] {
-            assert_eq!(behind(prefix), next);
+            assert_eq!(prefix_upper_bound(prefix), next);
         }
-        assert!(behind("\u{10FFFF}").as_str() > "\u{10FFFF}x");
+        assert!(prefix_upper_bound("\u{10FFFF}").as_str() > "\u{10FFFF}x");
     }
 
     #[test]

@@ -167,28 +167,28 @@ impl<T: Column> Column for Option<T> {
 
 /// One row of an answer.
 #[derive(Clone, Copy)]
-pub struct Row<'r>(Source<'r>);
+pub struct Row<'r>(RowInner<'r>);
 
 #[derive(Clone, Copy)]
-enum Source<'r> {
+enum RowInner<'r> {
     Sqlite(&'r rusqlite::Row<'r>),
     Postgres(&'r postgres::Row),
 }
 
 impl<'r> Row<'r> {
     pub(super) fn sqlite(row: &'r rusqlite::Row<'r>) -> Self {
-        Self(Source::Sqlite(row))
+        Self(RowInner::Sqlite(row))
     }
 
     pub(super) fn postgres(row: &'r postgres::Row) -> Self {
-        Self(Source::Postgres(row))
+        Self(RowInner::Postgres(row))
     }
 
     /// The value of a column, counted from 0.
     pub(super) fn value(&self, column: usize) -> Result<Value<'r>, DbError> {
         match self.0 {
-            Source::Sqlite(row) => Ok(super::engine::sqlite_value(row.get_ref(column)?)),
-            Source::Postgres(row) => Ok(row.try_get::<_, Value<'r>>(column)?),
+            RowInner::Sqlite(row) => Ok(super::engine::sqlite_value(row.get_ref(column)?)),
+            RowInner::Postgres(row) => Ok(row.try_get::<_, Value<'r>>(column)?),
         }
     }
 

@@ -11,7 +11,7 @@ use partway_api::limits::MAX_JSON_BODY_BYTES;
 
 use crate::app::App;
 use crate::error::ApiError;
-use crate::input::{JsonBody, shown};
+use crate::input::{JsonBody, quote_for_message};
 
 /// The JSON object of a request.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     if is_json {
         return Ok(());
     }
-    let was = given.map_or_else(|| "missing".to_owned(), shown);
+    let was = given.map_or_else(|| "missing".to_owned(), quote_for_message);
     Err(ApiError::new(ErrorCode::UnsupportedMediaType, format!("`Content-Type` is {was}; allowed: application/json")))
 }
 

@@ -9,7 +9,7 @@ use http::request::Parts;
 use partway_api::ErrorCode;
 use partway_api::limits::{DEFAULT_PAGE_ROWS, MAX_NAME_BYTES, MAX_PAGE_ROWS};
 
-use crate::input::{InvalidInput, shown};
+use crate::input::{InvalidInput, quote_for_message};
 
 /// Far beyond any list, and far from overflowing.
 const MAX_PAGE: u32 = 10_000_000;
@@ -56,7 +56,7 @@ impl Parameters {
     pub fn text(&self, name: &str) -> Result<Option<String>, InvalidInput> {
         match self.get(name) {
             Some(text) if text.contains('\0') => {
-                Err(InvalidInput::new(ErrorCode::InvalidParameter, name, shown(text), "text without NUL"))
+                Err(InvalidInput::new(ErrorCode::InvalidParameter, name, quote_for_message(text), "text without NUL"))
             }
             text => Ok(text.map(str::to_owned)),
         }
@@ -71,7 +71,7 @@ impl Parameters {
         match text.as_deref().filter(|text| text.chars().count() > MAX_NAME_BYTES) {
             Some(long) => {
                 let allowed = format!("at most {MAX_NAME_BYTES} characters");
-                Err(InvalidInput::new(ErrorCode::InvalidParameter, name, shown(long), allowed))
+                Err(InvalidInput::new(ErrorCode::InvalidParameter, name, quote_for_message(long), allowed))
             }
             None => Ok(text),
         }
@@ -86,7 +86,9 @@ impl Parameters {
         match self.0.get(name).map(String::as_str) {
             None | Some("false") => Ok(false),
             Some("true" | "") => Ok(true),
-            Some(other) => Err(InvalidInput::new(ErrorCode::InvalidParameter, name, shown(other), "true, false")),
+            Some(other) => {
+                Err(InvalidInput::new(ErrorCode::InvalidParameter, name, quote_for_message(other), "true, false"))
+            }
         }
     }
 
@@ -94,7 +96,7 @@ impl Parameters {
         let Some(text) = self.get(name) else { return Ok(default) };
         text.parse().ok().filter(|number| (1..=most).contains(number)).ok_or_else(|| {
             let allowed = format!("a whole number from 1 to {most}");
-            InvalidInput::new(ErrorCode::InvalidParameter, name, shown(text), allowed)
+            InvalidInput::new(ErrorCode::InvalidParameter, name, quote_for_message(text), allowed)
         })
     }
 }

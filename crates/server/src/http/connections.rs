@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, getrlimit};
 
 use crate::config::{HttpSettings, Networks};
-use crate::rate_limits::household;
+use crate::rate_limits::rate_limit_subject;
 
 /// Descriptors for everything but connections and what they send: the database, its log, jobs, look-ups.
 const OTHER_DESCRIPTORS: u64 = 256;
@@ -72,7 +72,7 @@ impl Connections {
     /// When there are too many.
     pub(crate) fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<Admitted, Refused> {
         let peer = peer.to_canonical();
-        let address = household(peer);
+        let address = rate_limit_subject(peer);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let of_address = open.by_address.get(&address).copied().unwrap_or_default();
         let refused = if open.all >= self.most {

@@ -6,7 +6,7 @@ use http::HeaderMap;
 use partway_api::ErrorCode;
 use sfv::{BareItem, Dictionary, ListEntry, Parser};
 
-use super::{InvalidInput, shown};
+use super::{InvalidInput, quote_for_message};
 use crate::storage::{DigestAlgorithm, PartDigests};
 
 /// Reads the digests that the body should have. Of `Content-Digest`, algorithms other than sha-256 and sha-512 are
@@ -44,5 +44,5 @@ pub fn content_digests(headers: &HeaderMap) -> Result<PartDigests, InvalidInput>
 }
 
 fn refused(field: &str, was: &[u8], allowed: &str) -> InvalidInput {
-    InvalidInput::new(ErrorCode::InvalidParameter, field, shown(String::from_utf8_lossy(was)), allowed)
+    InvalidInput::new(ErrorCode::InvalidParameter, field, quote_for_message(String::from_utf8_lossy(was)), allowed)
 }

@@ -3,7 +3,7 @@
 use partway_api::ErrorCode;
 use partway_api::limits::MAX_CUSTOM_ID_CHARS;
 
-use super::{InvalidInput, shown};
+use super::{InvalidInput, quote_for_message};
 
 /// At most 255 characters, without NUL; not unique.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +18,7 @@ impl CustomId {
         // PostgreSQL has no text with NUL in it.
         if text.chars().count() > MAX_CUSTOM_ID_CHARS || text.contains('\0') {
             let allowed = format!("at most {MAX_CUSTOM_ID_CHARS} characters, none of them NUL");
-            return Err(InvalidInput::new(ErrorCode::InvalidCustomId, "custom_id", shown(text), allowed));
+            return Err(InvalidInput::new(ErrorCode::InvalidCustomId, "custom_id", quote_for_message(text), allowed));
         }
         Ok(Self(text.to_owned()))
     }

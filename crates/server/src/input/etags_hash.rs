@@ -3,7 +3,7 @@
 use partway_api::ErrorCode;
 use sha2::{Digest, Sha256};
 
-use super::{InvalidInput, shown};
+use super::{InvalidInput, quote_for_message};
 
 /// Prefix of the digest in a session's row.
 const NOTE: &str = "etags:";
@@ -22,7 +22,7 @@ impl EtagsHash {
         is_digest.then(|| Self(text.to_ascii_lowercase())).ok_or_else(|| {
             let allowed = "the 64 hexadecimal digits of the SHA-256 of the parts' ETags, in order, each without its \
                            quotes and with a line feed behind it";
-            InvalidInput::new(ErrorCode::InvalidParameter, "etags_sha256", shown(text), allowed)
+            InvalidInput::new(ErrorCode::InvalidParameter, "etags_sha256", quote_for_message(text), allowed)
         })
     }
 

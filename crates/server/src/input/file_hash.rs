@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use partway_api::ErrorCode;
 
-use super::{InvalidInput, shown};
+use super::{InvalidInput, quote_for_message};
 use crate::model::StorageKind;
 
 const BLAKE3: &str = "blake3:";
@@ -63,7 +63,7 @@ impl FileHash {
         crc.map(|_| Self { text: text.to_owned(), kind: HashKind::Crc64Nvme }).ok_or_else(|| {
             let allowed =
                 "blake3: and the 64 hexadecimal digits that b3sum prints, or crc64nvme: and base64 of 8 bytes";
-            InvalidInput::new(ErrorCode::InvalidParameter, "hash", shown(text), allowed)
+            InvalidInput::new(ErrorCode::InvalidParameter, "hash", quote_for_message(text), allowed)
         })
     }
 

@@ -6,7 +6,7 @@ use rand::RngExt;
 use rand::distr::Alphanumeric;
 use unicode_normalization::UnicodeNormalization;
 
-use super::{InvalidInput, shown};
+use super::{InvalidInput, quote_for_message};
 
 const ALLOWED: &str = "1 to 255 bytes of UTF-8 (after NFC) without /, \\ and control characters, and not . or ..";
 /// Random characters in front of a name, and the dash behind them.
@@ -25,8 +25,9 @@ impl FileName {
         if text.is_empty() {
             return Err(InvalidInput::new(ErrorCode::FileNameRequired, "file_name", "empty", ALLOWED));
         }
-        let name = segment(text)
-            .ok_or_else(|| InvalidInput::new(ErrorCode::InvalidFileName, "file_name", shown(text), ALLOWED))?;
+        let name = segment(text).ok_or_else(|| {
+            InvalidInput::new(ErrorCode::InvalidFileName, "file_name", quote_for_message(text), ALLOWED)
+        })?;
         Ok(Self(name))
     }
 
@@ -39,7 +40,12 @@ impl FileName {
         let prefixed = format!("{prefix}-{}", self.0);
         if prefixed.len() > MAX_NAME_BYTES {
             let allowed = format!("at most {} bytes with random_prefix", MAX_NAME_BYTES - PREFIX_CHARS - 1);
-            return Err(InvalidInput::new(ErrorCode::InvalidFileName, "file_name", shown(&self.0), allowed));
+            return Err(InvalidInput::new(
+                ErrorCode::InvalidFileName,
+                "file_name",
+                quote_for_message(&self.0),
+                allowed,
+            ));
         }
         Ok(Self(prefixed))
     }
@@ -60,7 +66,7 @@ impl FileName {
         let name = format!("{}.{extension}", self.0);
         if name.len() > MAX_NAME_BYTES {
             let allowed = format!("at most {} bytes, without the extension", MAX_NAME_BYTES - extension.len() - 1);
-            return Err(InvalidInput::new(ErrorCode::InvalidFileName, "name", shown(&self.0), allowed));
+            return Err(InvalidInput::new(ErrorCode::InvalidFileName, "name", quote_for_message(&self.0), allowed));
         }
         Ok(Self(name))
     }

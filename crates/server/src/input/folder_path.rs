@@ -4,7 +4,7 @@ use partway_api::ErrorCode;
 use partway_api::limits::{MAX_FOLDER_BYTES, MAX_FOLDER_LEVELS, MAX_FOLDER_NAME_CHARS};
 
 use super::file_name::segment;
-use super::{InvalidInput, shown};
+use super::{InvalidInput, quote_for_message};
 
 /// A folder path: segments joined by single slashes, none at either end; empty for the root.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -16,7 +16,8 @@ impl FolderPath {
     /// # Errors
     /// INVALID_FOLDER.
     pub fn parse(text: &str) -> Result<Self, InvalidInput> {
-        let refuse = |allowed: String| InvalidInput::new(ErrorCode::InvalidFolder, "folder", shown(text), allowed);
+        let refuse =
+            |allowed: String| InvalidInput::new(ErrorCode::InvalidFolder, "folder", quote_for_message(text), allowed);
         let too_long = || refuse(format!("at most {MAX_FOLDER_BYTES} bytes and {MAX_FOLDER_LEVELS} levels"));
         if text.len() > 4 * MAX_FOLDER_BYTES {
             return Err(too_long());
@@ -61,7 +62,7 @@ impl FolderName {
             let allowed = format!(
                 "1 to {MAX_FOLDER_NAME_CHARS} characters (and at most 255 bytes) without /, \\ and control characters, and not . or .."
             );
-            InvalidInput::new(ErrorCode::InvalidFolder, "name", shown(text), allowed)
+            InvalidInput::new(ErrorCode::InvalidFolder, "name", quote_for_message(text), allowed)
         })
     }
 

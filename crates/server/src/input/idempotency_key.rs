@@ -4,7 +4,7 @@ use http::HeaderValue;
 use partway_api::ErrorCode;
 use partway_api::limits::MAX_IDEMPOTENCY_KEY_BYTES;
 
-use super::{InvalidInput, shown};
+use super::{InvalidInput, quote_for_message};
 
 /// The value of `Idempotency-Key`: 1 to 255 visible ASCII characters. Quotes, which the draft of the header asks for
 /// and hardly any client sends, count as part of it.
@@ -22,7 +22,7 @@ impl IdempotencyKey {
         if (1..=MAX_IDEMPOTENCY_KEY_BYTES).contains(&length) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Ok(Self(text.to_owned()));
         }
-        let was = shown(String::from_utf8_lossy(value.as_bytes()));
+        let was = quote_for_message(String::from_utf8_lossy(value.as_bytes()));
         let allowed = format!("1 to {MAX_IDEMPOTENCY_KEY_BYTES} visible ASCII characters");
         Err(InvalidInput::new(ErrorCode::InvalidParameter, "Idempotency-Key", was, allowed))
     }

@@ -6,7 +6,7 @@ use partway_api::ErrorCode;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::{InvalidInput, shown};
+use super::{InvalidInput, quote_for_message};
 
 /// The JSON object of a request.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,7 +27,7 @@ impl JsonBody {
         }
         match serde_json::from_slice(bytes) {
             Ok(Value::Object(members)) => Ok(Self(members)),
-            Ok(other) => Err(refuse(format!("JSON but not an object: {}", shown(other)))),
+            Ok(other) => Err(refuse(format!("JSON but not an object: {}", quote_for_message(other)))),
             Err(error) => Err(refuse(format!("not JSON ({error})"))),
         }
     }
@@ -53,7 +53,7 @@ impl JsonBody {
     /// `code`.
     pub fn text(&self, field: &str, code: ErrorCode) -> Result<Option<&str>, InvalidInput> {
         let Some(value) = self.get(field) else { return Ok(None) };
-        value.as_str().map(Some).ok_or_else(|| InvalidInput::new(code, field, shown(value), "a string"))
+        value.as_str().map(Some).ok_or_else(|| InvalidInput::new(code, field, quote_for_message(value), "a string"))
     }
 
     /// A member that is a whole number within `allowed`.
@@ -67,7 +67,7 @@ impl JsonBody {
         let Some(value) = self.get(field) else { return Ok(None) };
         whole(value).filter(|number| allowed.contains(number)).map(Some).ok_or_else(|| {
             let rule = format!("a whole number of {unit} from {} to {}", allowed.start(), allowed.end());
-            InvalidInput::new(code, field, shown(value), rule)
+            InvalidInput::new(code, field, quote_for_message(value), rule)
         })
     }
 
@@ -78,7 +78,9 @@ impl JsonBody {
             Value::Bool(boolean) => Ok(Some(*boolean)),
             Value::String(text) if text == "true" => Ok(Some(true)),
             Value::String(text) if text == "false" => Ok(Some(false)),
-            other => Err(InvalidInput::new(ErrorCode::InvalidParameter, field, shown(other), "true or false")),
+            other => {
+                Err(InvalidInput::new(ErrorCode::InvalidParameter, field, quote_for_message(other), "true or false"))
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use mime::Mime;
 use partway_api::ErrorCode;
 use partway_api::limits::MAX_FORMAT_BYTES;
 
-use super::{InvalidInput, shown};
+use super::{InvalidInput, quote_for_message};
 
 /// Extensions by which the world knows these types, where the list in use would name a rarer one first.
 const USUAL_EXTENSIONS: [(&str, &str); 14] = [
@@ -54,7 +54,7 @@ impl MediaType {
         };
         parsed.map(Self).ok_or_else(|| {
             let allowed = "a MIME type such as video/mp4, or a known file extension such as mp4";
-            InvalidInput::new(ErrorCode::InvalidFormat, "format", shown(text), allowed)
+            InvalidInput::new(ErrorCode::InvalidFormat, "format", quote_for_message(text), allowed)
         })
     }
 

@@ -4,7 +4,7 @@ use partway_api::ErrorCode;
 use partway_api::limits::MAX_METADATA_BYTES;
 use serde_json::{Map, Value};
 
-use super::{InvalidInput, shown};
+use super::{InvalidInput, quote_for_message};
 
 /// A JSON object of at most 16 KiB in compact form, its members in the order given.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,7 +19,7 @@ impl Metadata {
         let refuse =
             |was: String, allowed: String| InvalidInput::new(ErrorCode::InvalidMetadata, "metadata", was, allowed);
         let Value::Object(members) = value else {
-            return Err(refuse(shown(value), "a JSON object".into()));
+            return Err(refuse(quote_for_message(value), "a JSON object".into()));
         };
         let bytes = serde_json::to_vec(members).map_or(usize::MAX, |json| json.len());
         if bytes > MAX_METADATA_BYTES {

@@ -53,7 +53,7 @@ impl InvalidInput {
 }
 
 /// A value as a message shows it: as JSON, and cut where it is long.
-pub(crate) fn shown(value: impl serde::Serialize) -> String {
+pub(crate) fn quote_for_message(value: impl serde::Serialize) -> String {
     const MAX_CHARS: usize = 80;
     let json = serde_json::to_string(&value).unwrap_or_default();
     if json.chars().count() <= MAX_CHARS {

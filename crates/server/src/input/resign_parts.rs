@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::json::whole;
 use super::start_upload::ttl_seconds;
-use super::{InvalidInput, JsonBody, shown};
+use super::{InvalidInput, JsonBody, quote_for_message};
 
 /// Which parts are to get new URLs, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl ResignParts {
             None => None,
             Some(value) => Some(indices(value).ok_or_else(|| {
                 let allowed = format!("a list of at most {MAX_PARTS} whole numbers, the indices of parts from 0");
-                InvalidInput::new(ErrorCode::InvalidParameter, "parts", shown(value), allowed)
+                InvalidInput::new(ErrorCode::InvalidParameter, "parts", quote_for_message(value), allowed)
             })?),
         };
         Ok(Self { parts, ttl_seconds: ttl_seconds(body)? })

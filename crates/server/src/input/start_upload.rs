@@ -4,7 +4,8 @@ use partway_api::ErrorCode;
 use partway_api::limits::{DEFAULT_TTL_SECONDS, MAX_TTL_SECONDS};
 
 use super::{
-    CustomId, FileHash, FileName, FolderPath, InvalidInput, JsonBody, MediaType, Metadata, Tags, WebhookUrl, shown,
+    CustomId, FileHash, FileName, FolderPath, InvalidInput, JsonBody, MediaType, Metadata, Tags, WebhookUrl,
+    quote_for_message,
 };
 
 /// Permissions of the caller's key.
@@ -136,7 +137,7 @@ fn size(body: &JsonBody, max_file: SizeLimit) -> Result<u64, InvalidInput> {
         .ok_or_else(|| InvalidInput::new(ErrorCode::InvalidSize, "size", "missing", "the size of the file in bytes"))?;
     if size > max_file.bytes {
         let allowed = format!("at most {} bytes {}", max_file.bytes, max_file.whose);
-        return Err(InvalidInput::new(ErrorCode::FileTooLarge, "size", shown(size), allowed));
+        return Err(InvalidInput::new(ErrorCode::FileTooLarge, "size", quote_for_message(size), allowed));
     }
     Ok(size)
 }

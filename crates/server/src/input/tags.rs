@@ -4,7 +4,7 @@ use partway_api::ErrorCode;
 use partway_api::limits::{MAX_TAG_CHARS, MAX_TAGS};
 use serde_json::Value;
 
-use super::{InvalidInput, shown};
+use super::{InvalidInput, quote_for_message};
 
 /// Tags: trimmed, none empty, none twice, in the order given.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,8 +30,9 @@ impl Tags {
             Value::Array(items) => items.iter().map(Value::as_str).collect(),
             _ => None,
         };
-        let given =
-            given.ok_or_else(|| refuse(shown(value), "a list of strings, or one comma-separated string".into()))?;
+        let given = given.ok_or_else(|| {
+            refuse(quote_for_message(value), "a list of strings, or one comma-separated string".into())
+        })?;
         Self::of(given, field)
     }
 
@@ -49,10 +50,10 @@ impl Tags {
             }
             // PostgreSQL has no text with NUL in it.
             if tag.contains('\0') {
-                return Err(refuse(shown(tag), "tags without NUL".into()));
+                return Err(refuse(quote_for_message(tag), "tags without NUL".into()));
             }
             if tag.chars().count() > MAX_TAG_CHARS {
-                return Err(refuse(shown(tag), format!("tags of at most {MAX_TAG_CHARS} characters")));
+                return Err(refuse(quote_for_message(tag), format!("tags of at most {MAX_TAG_CHARS} characters")));
             }
             if tags.iter().all(|known| known != tag) {
                 tags.push(tag.to_owned());

@@ -4,7 +4,8 @@ use partway_api::ErrorCode;
 use serde_json::Value;
 
 use super::{
-    CustomId, FileHash, FileName, FolderPath, HashKind, InvalidInput, JsonBody, Metadata, Tags, WebhookUrl, shown,
+    CustomId, FileHash, FileName, FolderPath, HashKind, InvalidInput, JsonBody, Metadata, Tags, WebhookUrl,
+    quote_for_message,
 };
 
 /// What a client says of a file that it sends whole, or has fetched.
@@ -68,7 +69,12 @@ impl UploadFields {
     pub fn check_before_bytes(&self) -> Result<(), InvalidInput> {
         if let Some(hash) = self.hash.as_ref().filter(|hash| hash.kind() != HashKind::Blake3) {
             let allowed = format!("{}… and hexadecimal digits", HashKind::Blake3.prefix());
-            return Err(InvalidInput::new(ErrorCode::InvalidParameter, "hash", shown(hash.as_str()), allowed));
+            return Err(InvalidInput::new(
+                ErrorCode::InvalidParameter,
+                "hash",
+                quote_for_message(hash.as_str()),
+                allowed,
+            ));
         }
         if let (Some(name), true) = (&self.file_name, self.random_prefix) {
             name.with_random_prefix()?;
@@ -92,7 +98,7 @@ impl UploadFields {
 fn metadata(value: &Value) -> Result<Metadata, InvalidInput> {
     let Value::String(text) = value else { return Metadata::parse(value) };
     let parsed = serde_json::from_str(text).map_err(|_| {
-        InvalidInput::new(ErrorCode::InvalidMetadata, "metadata", shown(text), "a JSON object, or its text")
+        InvalidInput::new(ErrorCode::InvalidMetadata, "metadata", quote_for_message(text), "a JSON object, or its text")
     })?;
     Metadata::parse(&parsed)
 }

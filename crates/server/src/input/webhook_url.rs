@@ -4,7 +4,7 @@ use partway_api::ErrorCode;
 use partway_api::limits::MAX_URL_BYTES;
 use url::Url;
 
-use super::{InvalidInput, shown};
+use super::{InvalidInput, quote_for_message};
 
 /// An http or https URL of at most 2,048 bytes. Whether its host may be called is looked at when it is named, and again when it is
 /// called.
@@ -27,7 +27,7 @@ impl WebhookUrl {
         });
         url.map(|url| Self(url.into())).ok_or_else(|| {
             let allowed = format!("an http or https URL of at most {MAX_URL_BYTES} bytes, without user and password");
-            InvalidInput::new(ErrorCode::InvalidParameter, "webhook_url", shown(text), allowed)
+            InvalidInput::new(ErrorCode::InvalidParameter, "webhook_url", quote_for_message(text), allowed)
         })
     }
 

@@ -176,7 +176,7 @@ impl Cleaner {
                         // One that cannot be deleted stays listed and does not keep the others.
                         Err(error) => {
                             tracing::error!(%blob_id, error = %crate::error_chain::error_chain(&error), "a blob cannot be deleted; trying again later");
-                            failures += u32::from(error.may_pass());
+                            failures += u32::from(error.is_transient());
                         }
                     }
                     failpoint::pass("cleaner.after_delete");

@@ -18,4 +18,4 @@ pub use revoked::Revoker;
 pub use secrets::SecretsFollower;
 pub(crate) use secrets::follow_part_urls;
 pub use verifier::verify_untrusted;
-pub use webhooks::Messenger;
+pub use webhooks::WebhookDispatcher;

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::Lease;
 use crate::config::WebhookSettings;
 use crate::db::deliveries::{self, Delivery};
-use crate::db::{Db, DbError, Durability, Timestamp, Tx, behind};
+use crate::db::{Db, DbError, Durability, Timestamp, Tx, prefix_upper_bound};
 use crate::failpoint;
 use crate::outgoing::{ForbiddenUrl, Outgoing, is_blocked, origin_of};
 use crate::service::webhook::Signer;
@@ -50,7 +50,7 @@ const NOT_REACHABLE: &str = "its host has no address that is globally reachable 
 const MAX_ERROR_CHARS: usize = 300;
 
 /// Tells the webhooks of one server's workspaces.
-pub struct Messenger {
+pub struct WebhookDispatcher {
     /// Says whether it is this node that tells: order needs one that sends.
     pub lease: Lease,
     /// The outbox.
@@ -136,10 +136,10 @@ impl Receiver {
 /// Behind all URLs with this one's scheme, host and port, in the order of their texts.
 fn behind_receiver(url: &str) -> String {
     let slash = url.find("://").and_then(|at| Some(at + 3 + url[at + 3..].find('/')?));
-    slash.map_or_else(|| url.to_owned(), |slash| behind(&url[..=slash]))
+    slash.map_or_else(|| url.to_owned(), |slash| prefix_upper_bound(&url[..=slash]))
 }
 
-impl Messenger {
+impl WebhookDispatcher {
     /// Runs until `stop`. What is being sent then is sent again by whoever comes next.
     pub async fn run(self, stop: CancellationToken) {
         let messenger = Arc::new(self);

@@ -5,4 +5,4 @@ mod directory_owner;
 pub mod permissions;
 pub mod runtime;
 pub(crate) mod single_node;
-pub(crate) mod trust;
+pub(crate) mod storage_epoch;

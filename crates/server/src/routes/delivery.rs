@@ -18,12 +18,12 @@ use rand::distr::Alphanumeric;
 
 use crate::app::App;
 use crate::config::S3Delivery;
-use crate::db::files::{self, ServedFile};
-use crate::delivery::{self, ByteRange, FileBody, ObjectBody, Piece, Precondition, RangeRequest};
+use crate::db::files::{self, DeliverableFile};
 use crate::error::ApiError;
 use crate::http::SendRoom;
 use crate::model::StorageKind;
 use crate::openapi::error_responses;
+use crate::serving::{self, ByteRange, FileBody, ObjectBody, Piece, Precondition, RangeRequest};
 use crate::storage::{Blob, S3Store};
 
 /// How often a file that is being replaced is looked up.
@@ -95,11 +95,11 @@ pub async fn get_file_content(
     {
         return redirect(&app, store, &file);
     }
-    let entity_tag = delivery::entity_tag(&file);
+    let entity_tag = serving::entity_tag(&file);
     let modified = file.created_at.to_system_time();
     let mut answer = Response::new(Body::empty());
     set_validators(answer.headers_mut(), &app, &entity_tag, modified);
-    match delivery::evaluate(&headers, &entity_tag, modified) {
+    match serving::evaluate(&headers, &entity_tag, modified) {
         Precondition::Met => {}
         Precondition::NotModified => {
             *answer.status_mut() = StatusCode::NOT_MODIFIED;
@@ -109,10 +109,10 @@ pub async fn get_file_content(
         }
         Precondition::Failed => return Ok(StatusCode::PRECONDITION_FAILED.into_response()),
     }
-    delivery::guard_content(answer.headers_mut(), &file);
+    serving::guard_content(answer.headers_mut(), &file);
     let range = headers.get(RANGE).and_then(|value| value.to_str().ok());
     // RFC 9110, section 14.2: Range has no meaning for other methods than GET.
-    let range = range.filter(|_| method == Method::GET && delivery::range_applies(&headers, &entity_tag, modified));
+    let range = range.filter(|_| method == Method::GET && serving::range_applies(&headers, &entity_tag, modified));
     let content = content(range, &file, &mut answer)?;
     let length = content.iter().map(Piece::length).sum::<u64>();
     answer.headers_mut().insert(CONTENT_LENGTH, length.into());
@@ -135,13 +135,13 @@ enum FileBytes {
 }
 
 /// To the store, which has the bytes, answers ranges and judges conditions: 302, because every request gets a URL of its
-/// own. What cannot be sandboxed there is not shown at all.
-fn redirect(app: &App, store: &S3Store, file: &ServedFile) -> Result<Response, ApiError> {
+/// own. What cannot be sandboxed there is not quote_for_message at all.
+fn redirect(app: &App, store: &S3Store, file: &DeliverableFile) -> Result<Response, ApiError> {
     let seconds = app.config.storage.url_lifetime.0.as_secs();
     let cache_control = app.config.delivery.cache_control.to_str().unwrap_or_default();
     let headers = {
-        let mime_type = delivery::safer_type(&file.mime_type, file.declared_type.as_deref());
-        delivery::headers_at_store(&file.name, mime_type)
+        let mime_type = serving::safer_type(&file.mime_type, file.declared_type.as_deref());
+        serving::headers_at_store(&file.name, mime_type)
     };
     let url = store.presign_get(file.blob.id, cache_control, &headers, seconds)?;
     let mut answer = Response::new(Body::empty());
@@ -153,7 +153,11 @@ fn redirect(app: &App, store: &S3Store, file: &ServedFile) -> Result<Response, A
 }
 
 /// The file at this path, and its bytes.
-async fn open_file(app: &App, workspace_no: &str, path: &str) -> Result<Option<(ServedFile, FileBytes)>, ApiError> {
+async fn open_file(
+    app: &App,
+    workspace_no: &str,
+    path: &str,
+) -> Result<Option<(DeliverableFile, FileBytes)>, ApiError> {
     // No name has NUL in it, and PostgreSQL no text.
     if workspace_no.contains('\0') || path.contains('\0') {
         return Ok(None);
@@ -184,14 +188,14 @@ fn set_validators(headers: &mut HeaderMap, app: &App, entity_tag: &str, modified
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(CACHE_CONTROL, app.config.delivery.cache_control.clone());
     insert_text(headers, ETAG, entity_tag);
-    if delivery::is_strong_date(modified, SystemTime::now()) {
+    if serving::is_strong_date(modified, SystemTime::now()) {
         insert_text(headers, LAST_MODIFIED, &httpdate::fmt_http_date(modified));
     }
 }
 
 /// What is sent: the file, one range of it, or several as a multipart body (RFC 9110, section 14.6).
-fn content(range: Option<&str>, file: &ServedFile, answer: &mut Response) -> Result<Vec<Piece>, ApiError> {
-    let request = range.map_or(RangeRequest::Whole, |range| delivery::parse_range(range, file.size_bytes));
+fn content(range: Option<&str>, file: &DeliverableFile, answer: &mut Response) -> Result<Vec<Piece>, ApiError> {
+    let request = range.map_or(RangeRequest::Whole, |range| serving::parse_range(range, file.size_bytes));
     let ranges = match request {
         RangeRequest::Whole if file.size_bytes == 0 => return Ok(Vec::new()),
         RangeRequest::Whole => return Ok(vec![Piece::Range(ByteRange { first: 0, last: file.size_bytes - 1 })]),
@@ -211,12 +215,12 @@ fn content(range: Option<&str>, file: &ServedFile, answer: &mut Response) -> Res
     Ok(multipart(&ranges, file, &boundary))
 }
 
-fn multipart(ranges: &[ByteRange], file: &ServedFile, boundary: &str) -> Vec<Piece> {
+fn multipart(ranges: &[ByteRange], file: &DeliverableFile, boundary: &str) -> Vec<Piece> {
     let mut pieces = Vec::with_capacity(2 * ranges.len() + 1);
     for range in ranges {
         let head = format!(
             "\r\n--{boundary}\r\nContent-Type: {}\r\nContent-Range: {}\r\n\r\n",
-            delivery::safer_type(&file.mime_type, file.declared_type.as_deref()),
+            serving::safer_type(&file.mime_type, file.declared_type.as_deref()),
             content_range(*range, file)
         );
         pieces.push(Piece::Text(Bytes::from(head)));
@@ -226,7 +230,7 @@ fn multipart(ranges: &[ByteRange], file: &ServedFile, boundary: &str) -> Vec<Pie
     pieces
 }
 
-fn content_range(range: ByteRange, file: &ServedFile) -> String {
+fn content_range(range: ByteRange, file: &DeliverableFile) -> String {
     format!("bytes {}-{}/{}", range.first, range.last, file.size_bytes)
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::record::file_row;
+use super::file_dto::file_row;
 use super::urls::Urls;
 use crate::db::deliveries::{self, Delivery};
 use crate::db::files::File;

@@ -8,11 +8,11 @@ use uuid::Uuid;
 
 use super::error::WorkspaceError;
 use super::key::Identity;
-use super::number::free_number;
+use super::public_id::unused_public_id;
 use crate::db::api_keys::ApiKey;
 use crate::db::folders::{self, Folder, FolderFilter, FolderOrder, FolderPage, FolderRef, NewFolder};
 use crate::db::{Db, DbError, Durability, Timestamp, Tx, files, workspaces};
-use crate::input::{FolderName, InvalidInput, shown};
+use crate::input::{FolderName, InvalidInput, quote_for_message};
 
 /// Whose folders are made.
 #[derive(Debug, Clone, Copy)]
@@ -75,7 +75,7 @@ pub(super) fn check_new_folders(
         return Ok(Ok(()));
     }
     let left = u64::from(most).saturating_sub(there);
-    let was = format!("{}, of which {missing} are not there", shown(path));
+    let was = format!("{}, of which {missing} are not there", quote_for_message(path));
     let allowed = format!(
         "folders that are there, and {left} new ones, what is left of the {most} that a workspace may have \
          (limits.workspace_folders)"
@@ -90,7 +90,7 @@ fn insert_folder(
     name: &str,
     path: &str,
 ) -> Result<FolderRef, DbError> {
-    let folder_no = free_number(|number| folders::is_folder_no_taken(tx, number))?;
+    let folder_no = unused_public_id(|number| folders::is_folder_no_taken(tx, number))?;
     let folder = FolderRef { id: Uuid::now_v7(), folder_no, name: name.to_owned() };
     let FolderMaker { workspace_id, public_key_id } = maker;
     folders::insert(tx, &folder, &NewFolder { workspace_id, parent_id, path, public_key_id }, Timestamp::now())?;

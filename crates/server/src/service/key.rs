@@ -15,7 +15,7 @@ use crate::db::api_keys::{self, ApiKey, KeyKind, Permissions};
 use crate::db::usage::Amount;
 use crate::db::workspaces::Workspace;
 use crate::db::{Db, DbError, Timestamp, Tx};
-use crate::mac::{keyed, to_hex};
+use crate::hmac_keys::{keyed, to_hex};
 use crate::model::WorkspaceLimits;
 
 /// Characters of a private key behind its prefix: 40 of 62, so 238 bits.

@@ -12,12 +12,12 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use uuid::Uuid;
 
-use crate::db::files::{self, MovedFile};
+use crate::db::files::{self, MoveCandidate};
 use crate::db::garbage::{self, NewGarbage, Reason};
 use crate::db::{Db, DbError, Durability, workspaces};
-use crate::delivery::{headers_at_store, safer_type};
 use crate::model::{BlobRef, StorageKind};
 use crate::service::unfinished::UnfinishedBlob;
+use crate::serving::{headers_at_store, safer_type};
 use crate::storage::{BlobStore, ByteSource, ByteStream, StorageError, Stores, stream_hash};
 
 /// Files looked up at once.
@@ -134,7 +134,7 @@ impl MoveFiles {
         &self,
         from: &dyn BlobStore,
         to: &dyn BlobStore,
-        file: &MovedFile,
+        file: &MoveCandidate,
         on_moved: OnMoved<'_>,
     ) -> Result<bool, MoveError> {
         let copy = BlobRef { storage: self.to, id: Uuid::now_v7() };
@@ -160,12 +160,12 @@ impl MoveFiles {
         &self,
         from: &dyn BlobStore,
         to: &dyn BlobStore,
-        file: &MovedFile,
+        file: &MoveCandidate,
         blob_id: Uuid,
         on_moved: OnMoved<'_>,
     ) -> Result<(blake3::Hash, Option<String>), MoveError> {
         let expected = file.stored.hash.as_ref().and_then(|hash| hash.strip_prefix("blake3:")).map(str::to_owned);
-        let source = Source { store: from, blob_id: file.stored.blob_id, on_moved };
+        let source = MoveBackend { store: from, blob_id: file.stored.blob_id, on_moved };
         let headers = headers_at_store(&file.name, safer_type(&file.mime_type, file.declared_type.as_deref()));
         to.put_blob(blob_id, file.size_bytes, &headers, &source).await?;
         let found = stream_hash(to, blob_id, file.size_bytes).await?;
@@ -185,7 +185,7 @@ impl MoveFiles {
 
     async fn switch(
         &self,
-        file: &MovedFile,
+        file: &MoveCandidate,
         copy: BlobRef,
         hash: blake3::Hash,
         entity_tag: Option<String>,
@@ -217,13 +217,13 @@ impl MoveFiles {
 }
 
 /// A blob of the storage that is left, counted on its way.
-struct Source<'s> {
+struct MoveBackend<'s> {
     store: &'s dyn BlobStore,
     blob_id: Uuid,
     on_moved: OnMoved<'s>,
 }
 
-impl ByteSource for Source<'_> {
+impl ByteSource for MoveBackend<'_> {
     fn read(&self, range: Range<u64>) -> BoxFuture<'_, Result<ByteStream, StorageError>> {
         async move {
             (self.on_moved)(range.end - range.start, false);

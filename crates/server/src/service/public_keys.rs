@@ -4,7 +4,7 @@
 //! most a share of the disk's free room, together and each key by itself; they end at a certain age; and a part of the disk
 //! is left alone by everything that comes with a public key. They have of a workspace's bytes and sessions only what its files and
 //! the open uploads of private keys leave, when they start and again when they are published: for private keys they count nothing
-//! (`Counting`). Turns of private keys are never theirs (`passing.rs`). Whatever a limit refuses, the answer names the limit, and
+//! (`Counting`). Turns of private keys are never theirs (`in_flight.rs`). Whatever a limit refuses, the answer names the limit, and
 //! tells nothing of what others have.
 //!
 //! They hold exactly, those of all keys together as well: sessions of public keys are opened one after the other, in all
@@ -16,7 +16,7 @@ use super::folder::{check_new_folders, count_missing};
 use super::key::Identity;
 use crate::db::api_keys::{self, ApiKey};
 use crate::db::{DbError, Timestamp, Tx, folders};
-use crate::input::{InvalidInput, WebhookUrl, shown};
+use crate::input::{InvalidInput, WebhookUrl, quote_for_message};
 use crate::model::PublicLimits;
 use crate::storage::DiskState;
 
@@ -139,7 +139,7 @@ impl PublicLimits {
             return Ok(Ok(()));
         }
         let left = u64::from(self.key_folders).saturating_sub(made);
-        let was = format!("{}, of which {missing} are not there", shown(path));
+        let was = format!("{}, of which {missing} are not there", quote_for_message(path));
         let limit = self.key_folders;
         let allowed = format!(
             "folders that are there, and {left} new ones, what is left of the {limit} that uploads with a public key may make \

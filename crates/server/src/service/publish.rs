@@ -10,11 +10,11 @@ use uuid::Uuid;
 
 use super::event::{Events, NamedUrl};
 use super::folder::{FolderMaker, ensure_folder};
-use super::number::free_number;
+use super::public_id::unused_public_id;
 use crate::db::api_keys::{self, ApiKey};
 use crate::db::files::{self, File};
 use crate::db::{DbError, Timestamp, Tx, folders, garbage};
-use crate::input::{InvalidInput, shown};
+use crate::input::{InvalidInput, quote_for_message};
 use crate::media::FileType;
 use crate::model::PublicLimits;
 use crate::model::{BlobRef, StorageKind};
@@ -95,7 +95,11 @@ impl Place {
         let may_replace = |there: &File| key.may_replace() || there.api_key_id == Some(api_key_id);
         if replaced.as_ref().is_some_and(|there| !may_replace(there)) {
             let path = files::join(folder, name);
-            let was = format!("{}, and {} is a file that was not made with this key", shown(name), shown(path));
+            let was = format!(
+                "{}, and {} is a file that was not made with this key",
+                quote_for_message(name),
+                quote_for_message(path)
+            );
             let allowed = "a name that is free in the folder; with `random_prefix` every name is";
             return Ok(Err(InvalidInput::new(ErrorCode::FileExists, "file_name", was, allowed)));
         }
@@ -129,7 +133,7 @@ pub(super) fn publish_file(
     let now = Timestamp::now();
     let file = File {
         id: draft.id,
-        file_no: free_number(|number| files::is_file_no_taken(tx, number))?,
+        file_no: unused_public_id(|number| files::is_file_no_taken(tx, number))?,
         workspace_id: draft.workspace_id,
         folder_id: folder.as_ref().map(|folder| folder.id),
         folder_no: folder.as_ref().map(|folder| folder.folder_no.clone()),

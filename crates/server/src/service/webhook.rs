@@ -15,7 +15,7 @@ use super::secret::SecretName;
 use crate::db::secrets::Secret;
 use crate::db::webhooks;
 use crate::db::{DbError, Timestamp, Tx};
-use crate::mac::keyed;
+use crate::hmac_keys::keyed;
 
 /// How secrets are written (Standard Webhooks 1.0): this, and base64.
 const PREFIX: &str = "whsec_";

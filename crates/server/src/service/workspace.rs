@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::number::free_number;
+use super::public_id::unused_public_id;
 use crate::db::workspaces::{self, Workspace};
 use crate::db::{DbError, Timestamp, Tx};
 
@@ -21,6 +21,6 @@ pub fn create_workspace(tx: &Tx<'_>, name: &str) -> Result<Workspace, DbError> {
 /// # Errors
 /// When the database fails.
 pub fn draw_workspace(tx: &Tx<'_>, name: &str) -> Result<Workspace, DbError> {
-    let workspace_no = free_number(|number| Ok(workspaces::find_by_no(tx, number)?.is_some()))?;
+    let workspace_no = unused_public_id(|number| Ok(workspaces::find_by_no(tx, number)?.is_some()))?;
     Ok(Workspace { id: Uuid::now_v7(), workspace_no, name: name.to_owned(), created_at: Timestamp::now() })
 }

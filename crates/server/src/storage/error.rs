@@ -102,7 +102,7 @@ impl StorageError {
     }
 
     /// Whether trying again may help: the store was away, busy, or failed by itself.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Unavailable { .. } => true,
             Self::Answer { status, code, .. } => {

@@ -10,7 +10,7 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use uuid::Uuid;
 
-use crate::mac::{from_hex, keyed, to_hex};
+use crate::hmac_keys::{from_hex, keyed, to_hex};
 
 /// Names what is signed; a signature made for anything else never fits.
 const CONTEXT: &str = "partway part URL v1";

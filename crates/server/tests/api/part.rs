@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use partway_server::Config;
-use partway_server::config::Source;
+use partway_server::config::SettingsReader;
 use reqwest::StatusCode;
 use serde_json::json;
 
@@ -198,7 +198,8 @@ async fn a_client_that_sends_on_after_a_refusal_still_gets_the_answer() {
 
 #[tokio::test]
 async fn a_stalled_body_is_ended_and_a_slow_one_is_not() {
-    let config = Config::read(Source::default().with_flag("", "http.stall_timeout_seconds", Some("3".into()))).unwrap();
+    let config =
+        Config::read(SettingsReader::default().with_flag("", "http.stall_timeout_seconds", Some("3".into()))).unwrap();
     let app = TestApp::start_local_with(|test| test.http.stall_timeout = config.http.stall_timeout).await;
     let session = app.upload(6, json!({})).await;
     let head = head(&app, &session, "Content-Length: 6\r\nConnection: close\r\n");

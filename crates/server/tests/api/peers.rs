@@ -91,8 +91,11 @@ pub fn allow_loopback(config: &mut Config) {
 }
 
 pub fn allow(config: &mut Config, hosts: &str) {
-    let source =
-        partway_server::config::Source::default().with_flag("", "outgoing.allowed_hosts", Some(hosts.to_owned()));
+    let source = partway_server::config::SettingsReader::default().with_flag(
+        "",
+        "outgoing.allowed_hosts",
+        Some(hosts.to_owned()),
+    );
     config.outgoing.allowed_hosts = Config::read(source).unwrap().outgoing.allowed_hosts;
 }
 

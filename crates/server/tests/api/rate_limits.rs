@@ -89,7 +89,7 @@ async fn behind_a_proxy_that_is_trusted_each_client_counts_for_itself() {
         let app = TestApp::start_with(|config| {
             config.limits.requests_per_address = Some(Count(2));
             if is_trusted {
-                let source = partway_server::config::Source::default().with_flag(
+                let source = partway_server::config::SettingsReader::default().with_flag(
                     "",
                     "http.trusted_proxies",
                     Some(trusted.to_owned()),

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use partway_server::Config;
-use partway_server::config::Source;
+use partway_server::config::SettingsReader;
 use serde_json::json;
 
 use crate::app::{MIB, TestApp, bytes, read_available};
@@ -38,7 +38,8 @@ async fn running_requests_finish_and_new_ones_are_not_taken() {
 #[tokio::test]
 async fn a_request_that_does_not_end_is_cut_off_in_time() {
     let settings =
-        Config::read(Source::default().with_flag("", "http.shutdown_timeout_seconds", Some("1".into()))).unwrap();
+        Config::read(SettingsReader::default().with_flag("", "http.shutdown_timeout_seconds", Some("1".into())))
+            .unwrap();
     let mut app =
         TestApp::start_local_with(|config| config.http.shutdown_timeout = settings.http.shutdown_timeout).await;
     let data = bytes(1, 4 * MIB);

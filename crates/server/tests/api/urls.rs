@@ -1,7 +1,7 @@
 //! Every URL that is given out is right where the client is, not where the server is.
 
 use partway_server::Config;
-use partway_server::config::Source;
+use partway_server::config::SettingsReader;
 use serde_json::json;
 
 use crate::app::TestApp;
@@ -9,7 +9,7 @@ use crate::app::TestApp;
 async fn app_with(settings: &[(&str, &str)]) -> TestApp {
     let source = settings
         .iter()
-        .fold(Source::default(), |source, (key, value)| source.with_flag("", key, Some((*value).to_owned())));
+        .fold(SettingsReader::default(), |source, (key, value)| source.with_flag("", key, Some((*value).to_owned())));
     let http = Config::read(source).unwrap().http;
     TestApp::start_local_with(|config| config.http = http).await
 }

@@ -11,7 +11,7 @@ use crate::error::ApiError;
 use crate::extract::PathId;
 use crate::extract::{Parameters, PrivateCaller};
 use crate::openapi::error_responses;
-use crate::service::record::file_row;
+use crate::service::file_dto::file_row;
 
 error_responses!(DeleteErrors: ANY, PRIVATE_KEY, [InvalidParameter, FileNotFound, InsufficientStorage]);
 

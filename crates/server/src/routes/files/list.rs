@@ -9,10 +9,10 @@ use crate::app::App;
 use crate::db::file_list::{FileFilter, FileKey, FileOrder};
 use crate::error::ApiError;
 use crate::extract::{Parameters, PrivateCaller};
-use crate::input::{InvalidInput, Tags, shown};
+use crate::input::{InvalidInput, Tags, quote_for_message};
 use crate::openapi::error_responses;
 use crate::service::file::ListFiles;
-use crate::service::record::file_row;
+use crate::service::file_dto::file_row;
 
 /// Names of what files are sorted by.
 const KEYS: [(&str, FileKey); 5] = [
@@ -90,7 +90,9 @@ fn order(parameters: &Parameters) -> Result<FileOrder, InvalidInput> {
     let key = |name: &str| KEYS.iter().find(|(known, _)| *known == name).map(|(_, key)| *key);
     let field = parameters.get("sort_field").map(|name| {
         let allowed = "created_at, updated_at, name, size";
-        key(name).ok_or_else(|| InvalidInput::new(ErrorCode::InvalidParameter, "sort_field", shown(name), allowed))
+        key(name).ok_or_else(|| {
+            InvalidInput::new(ErrorCode::InvalidParameter, "sort_field", quote_for_message(name), allowed)
+        })
     });
     let field = field.transpose()?;
     let descending = match parameters.get("sort_order").map(str::to_ascii_lowercase).as_deref() {
@@ -99,7 +101,12 @@ fn order(parameters: &Parameters) -> Result<FileOrder, InvalidInput> {
         Some("asc") => false,
         Some("desc") => true,
         Some(other) => {
-            return Err(InvalidInput::new(ErrorCode::InvalidParameter, "sort_order", shown(other), "asc, desc"));
+            return Err(InvalidInput::new(
+                ErrorCode::InvalidParameter,
+                "sort_order",
+                quote_for_message(other),
+                "asc, desc",
+            ));
         }
     };
     // It counts before the other two, but they are judged, too.
@@ -113,6 +120,6 @@ fn order(parameters: &Parameters) -> Result<FileOrder, InvalidInput> {
     };
     key(name).map(|key| FileOrder { key, descending }).ok_or_else(|| {
         let allowed = "created_at, updated_at, name or size, with _asc or _desc";
-        InvalidInput::new(ErrorCode::InvalidParameter, "sort", shown(sort), allowed)
+        InvalidInput::new(ErrorCode::InvalidParameter, "sort", quote_for_message(sort), allowed)
     })
 }

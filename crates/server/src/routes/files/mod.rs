@@ -10,8 +10,8 @@ use partway_api::FileResponse;
 
 use crate::app::App;
 use crate::db::files::File;
+use crate::service::file_dto::file_row;
 use crate::service::key::Identity;
-use crate::service::record::file_row;
 
 /// One file, as these routes answer it.
 fn response(app: &App, identity: &Identity, file: File) -> axum::Json<FileResponse> {

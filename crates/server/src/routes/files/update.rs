@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::extract::PathId;
 use crate::extract::{ApiJson, PrivateCaller};
-use crate::input::{InvalidInput, Tags, shown};
+use crate::input::{InvalidInput, Tags, quote_for_message};
 use crate::openapi::error_responses;
 use crate::service::file::FileChange;
 
@@ -52,7 +52,9 @@ pub async fn update_file(
         Some(Value::Object(members)) => Some(members.clone()),
         Some(other) => {
             let allowed = "a JSON object";
-            return Err(InvalidInput::new(ErrorCode::InvalidMetadata, "metadata", shown(other), allowed).into());
+            return Err(
+                InvalidInput::new(ErrorCode::InvalidMetadata, "metadata", quote_for_message(other), allowed).into()
+            );
         }
     };
     let change = FileChange {

@@ -10,7 +10,7 @@ use crate::error::ApiError;
 use crate::extract::{ApiJson, PrivateCaller};
 use crate::input::{FolderName, InvalidInput};
 use crate::openapi::error_responses;
-use crate::service::record;
+use crate::service::file_dto;
 
 error_responses!(CreateErrors: ANY, PRIVATE_KEY, JSON, [InvalidFolder, FolderNotFound, FolderExists, StorageLimitExceeded, InsufficientStorage]);
 
@@ -49,5 +49,5 @@ pub async fn create_folder(
     let name = name.ok_or_else(|| InvalidInput::new(ErrorCode::InvalidFolder, "name", "missing", "a name"))?;
     let parent = body.text("parent_folder_no", ErrorCode::InvalidFolder)?.filter(|number| !number.is_empty());
     let folder = app.folders.create(&identity, FolderName::parse(name)?, parent.map(str::to_owned)).await?;
-    Ok((StatusCode::CREATED, Json(record::folder(folder))))
+    Ok((StatusCode::CREATED, Json(file_dto::folder(folder))))
 }

@@ -11,8 +11,8 @@ use crate::error::ApiError;
 use crate::extract::PathId;
 use crate::extract::{Parameters, PrivateCaller};
 use crate::openapi::error_responses;
+use crate::service::file_dto;
 use crate::service::folder::Subtree;
-use crate::service::record;
 
 error_responses!(DeleteErrors: ANY, PRIVATE_KEY, [InvalidParameter, FolderNotFound, InsufficientStorage]);
 
@@ -44,7 +44,7 @@ pub async fn delete_folder(
     if parameters.boolean("dry_run")? {
         let Subtree { folder, folders } = app.folders.subtree(&identity, folder_no).await?;
         let (files, bytes) = (folder.total_files, folder.total_bytes);
-        let would_delete = DeletedFolder { folder: record::folder(folder), folders, files, bytes };
+        let would_delete = DeletedFolder { folder: file_dto::folder(folder), folders, files, bytes };
         return Ok(Json(DeleteFolderPreview { dry_run: true, would_delete }).into_response());
     }
     app.folders.delete(&identity, folder_no).await?;

@@ -10,10 +10,10 @@ use crate::app::App;
 use crate::db::folders::FolderOrder;
 use crate::error::ApiError;
 use crate::extract::{Parameters, PrivateCaller};
-use crate::input::{InvalidInput, shown};
+use crate::input::{InvalidInput, quote_for_message};
 use crate::openapi::error_responses;
+use crate::service::file_dto;
 use crate::service::folder::ListFolders;
-use crate::service::record;
 
 error_responses!(ListErrors: ANY, PRIVATE_KEY, [InvalidParameter, FolderNotFound]);
 
@@ -52,7 +52,9 @@ pub async fn list_folders(
         "created_at_desc" => (true, true),
         other => {
             let allowed = "name_asc, name_desc, created_at_asc, created_at_desc";
-            return Err(InvalidInput::new(ErrorCode::InvalidParameter, "sort", shown(other), allowed).into());
+            return Err(
+                InvalidInput::new(ErrorCode::InvalidParameter, "sort", quote_for_message(other), allowed).into()
+            );
         }
     };
     let (page, limit) = match (parameters.get("page"), parameters.get("limit")) {
@@ -66,7 +68,7 @@ pub async fn list_folders(
         path: parameters.text("path")?.map(|path| as_stored(&path)),
     };
     let listed = app.folders.list(&identity, wanted, FolderOrder { by_creation, descending }, page, limit).await?;
-    let folders = listed.folders.into_iter().map(record::folder).collect();
+    let folders = listed.folders.into_iter().map(file_dto::folder).collect();
     Ok(Json(FolderList { folders, meta: PageMeta::new(page, limit, listed.total) }))
 }
 

@@ -10,7 +10,7 @@ use crate::extract::PathId;
 use crate::extract::{ApiJson, PrivateCaller};
 use crate::input::{FolderName, InvalidInput};
 use crate::openapi::error_responses;
-use crate::service::record;
+use crate::service::file_dto;
 
 error_responses!(RenameErrors: ANY, PRIVATE_KEY, JSON, [InvalidFolder, FolderNotFound, FolderExists, InsufficientStorage]);
 
@@ -52,5 +52,5 @@ pub async fn rename_folder(
     let name = body.text("name", ErrorCode::InvalidFolder)?;
     let name = name.ok_or_else(|| InvalidInput::new(ErrorCode::InvalidFolder, "name", "missing", "a name"))?;
     let folder = app.folders.rename(&identity, folder_no, FolderName::parse(name)?).await?;
-    Ok(Json(record::folder(folder)))
+    Ok(Json(file_dto::folder(folder)))
 }

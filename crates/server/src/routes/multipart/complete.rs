@@ -10,7 +10,7 @@ use crate::error::ApiError;
 use crate::extract::{ApiJson, Caller};
 use crate::input::{EtagsHash, FileHash};
 use crate::openapi::error_responses;
-use crate::service::record::file_record;
+use crate::service::file_dto::file_record;
 
 error_responses!(CompleteErrors: ANY, KEY, JSON, [InvalidParameter, UuidMismatch, PartsMissing, ChecksumMismatch, Forbidden, StorageLimitExceeded, FileExists, SessionNotFound, SessionExpired, SessionAborted, InsufficientStorage]);
 

@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::db::sessions::{ListedSession, Status};
 use crate::error::ApiError;
 use crate::extract::{Parameters, PrivateCaller};
-use crate::input::{InvalidInput, shown};
+use crate::input::{InvalidInput, quote_for_message};
 use crate::model::StorageKind;
 use crate::openapi::error_responses;
 use crate::service::upload::Uploads;
@@ -47,7 +47,7 @@ pub async fn list_multipart(
 fn status(text: &str) -> Result<Status, InvalidInput> {
     Status::parse(text).ok_or_else(|| {
         let allowed = Status::ALL.map(Status::as_str).join(", ");
-        InvalidInput::new(ErrorCode::InvalidParameter, "status", shown(text), allowed)
+        InvalidInput::new(ErrorCode::InvalidParameter, "status", quote_for_message(text), allowed)
     })
 }
 

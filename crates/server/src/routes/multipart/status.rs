@@ -10,7 +10,7 @@ use crate::extract::Caller;
 use crate::extract::PathId;
 use crate::input::HashKind;
 use crate::openapi::error_responses;
-use crate::service::record::file_record;
+use crate::service::file_dto::file_record;
 
 error_responses!(StatusErrors: ANY, KEY, [Forbidden, SessionNotFound, SessionExpired]);
 

@@ -10,16 +10,16 @@ use partway_api::{ErrorCode, FileRecord};
 use super::form::{FileField, Form};
 use crate::app::App;
 use crate::db::files::File;
-use crate::delivery::headers_at_store;
 use crate::error::ApiError;
 use crate::extract::Caller;
 use crate::input::{FileName, InvalidInput, MediaType, SizeLimit, UploadFields};
 use crate::openapi::error_responses;
 use crate::pace::PaceLimits;
+use crate::service::file_dto::file_record;
 use crate::service::key::Identity;
 use crate::service::public_keys::check_webhook_url;
-use crate::service::record::file_record;
-use crate::service::upload::{Expected, MOST_IN_ONE_REQUEST, Source, UploadError};
+use crate::service::upload::{DirectUploadHints, MOST_IN_ONE_REQUEST, UploadError, UploadOrigin};
+use crate::serving::headers_at_store;
 
 /// What a form may have around its file.
 const MAX_AROUND_BYTES: u64 = (MAX_FORM_FIELDS * 2 * MAX_FORM_FIELD_BYTES) as u64;
@@ -140,7 +140,7 @@ async fn store(app: &App, identity: &Identity, request: Request) -> Result<File,
         }
     };
     let declared = MediaType::guess(content_type.as_deref(), name.as_str());
-    Ok(app.uploads.publish_whole(identity, received, name, &declared, fields, Source::Api).await?)
+    Ok(app.uploads.publish_whole(identity, received, name, &declared, fields, UploadOrigin::Api).await?)
 }
 
 /// Most bytes of a file that the caller sends in one request.
@@ -172,11 +172,16 @@ async fn rest(
 }
 
 /// What is known of the file before it is read. Its name may come behind it.
-fn expected(known: &UploadFields, file: &FileField, max_file: SizeLimit, length: Option<u64>) -> Expected {
+fn expected(known: &UploadFields, file: &FileField, max_file: SizeLimit, length: Option<u64>) -> DirectUploadHints {
     let own_name = || file.own_name().and_then(FileName::nearest);
     let name = known.file_name.clone().or_else(own_name);
     let name = name.as_ref().map_or("file", FileName::as_str);
     let declared = MediaType::guess(file.content_type().as_deref(), name);
     let at_least_bytes = length.map(|length| length.saturating_sub(MAX_AROUND_BYTES));
-    Expected { max_file, at_least_bytes, about_bytes: length, headers: headers_at_store(name, declared.as_str()) }
+    DirectUploadHints {
+        max_file,
+        at_least_bytes,
+        about_bytes: length,
+        headers: headers_at_store(name, declared.as_str()),
+    }
 }

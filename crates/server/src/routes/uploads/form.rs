@@ -22,7 +22,7 @@ use serde_json::{Map, Value};
 use tokio::time::{Instant, Sleep};
 
 use crate::error::ApiError;
-use crate::input::{InvalidInput, JsonBody, Tags, TtlLimit, UploadFields, shown};
+use crate::input::{InvalidInput, JsonBody, Tags, TtlLimit, UploadFields, quote_for_message};
 use crate::pace::{Pace, PaceLimits};
 use crate::service::upload::UploadError;
 
@@ -55,7 +55,7 @@ impl Form {
         let given = given.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
         let is_form = given.as_deref().and_then(|text| text.parse::<mime::Mime>().ok());
         let is_form = is_form.is_some_and(|mime| mime.essence_str() == mime::MULTIPART_FORM_DATA.essence_str());
-        let was = given.as_ref().map_or_else(|| "missing".to_owned(), shown);
+        let was = given.as_ref().map_or_else(|| "missing".to_owned(), quote_for_message);
         let refuse = |code, allowed: &str| ApiError::new(code, format!("`Content-Type` is {was}; allowed: {allowed}"));
         if !is_form {
             return Err(refuse(ErrorCode::UnsupportedMediaType, "multipart/form-data"));
@@ -302,7 +302,7 @@ fn broken(error: multer::Error) -> UploadError {
         }
         other => {
             let allowed = "multipart/form-data (RFC 7578)".to_owned();
-            refused(ErrorCode::InvalidParameter, "form", shown(other.to_string()), allowed)
+            refused(ErrorCode::InvalidParameter, "form", quote_for_message(other.to_string()), allowed)
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::error::ApiError;
 use crate::extract::{ApiJson, PrivateCaller};
 use crate::input::{InvalidInput, UploadFields};
 use crate::openapi::error_responses;
-use crate::service::record::file_record;
+use crate::service::file_dto::file_record;
 
 error_responses!(RemoteErrors: ANY, PRIVATE_KEY, JSON, [InvalidRemoteUrl, RemoteFetchFailed, FileNameRequired, InvalidFileName, InvalidFolder, InvalidTags, InvalidMetadata, InvalidCustomId, InvalidParameter, ChecksumMismatch, StorageLimitExceeded, FileTooLarge, InsufficientStorage]);
 

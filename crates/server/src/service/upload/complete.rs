@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::room::Records;
+use super::records::Records;
 use super::start::{Room, room_left};
 use super::status::Found;
 use super::{UploadError, Uploads, to_its_end};

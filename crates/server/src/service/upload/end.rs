@@ -61,7 +61,7 @@ impl Uploads {
                 match turn("job.expire", self.expire(id, storage)).await {
                     Some(Err(error)) => {
                         tracing::error!(session_id = %id, error = %crate::error_chain::error_chain(&error), "a session cannot be ended");
-                        failures += u32::from(matches!(&error, UploadError::Storage(error) if error.may_pass()));
+                        failures += u32::from(matches!(&error, UploadError::Storage(error) if error.is_transient()));
                     }
                     Some(Ok(())) if storage == StorageKind::S3 => failures = 0,
                     Some(Ok(())) | None => {}

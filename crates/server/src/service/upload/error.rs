@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::start::Room;
 use crate::db::DbError;
 use crate::db::sessions::Status;
+use crate::hmac_keys::to_hex;
 use crate::input::{HashKind, InvalidInput, SizeLimit, TtlLimit};
-use crate::mac::to_hex;
 use crate::outgoing::FetchError;
 use crate::pace::PaceLimits;
 use crate::storage::{DigestMismatch, StorageError};
@@ -328,7 +328,7 @@ fn storage_code(error: &StorageError) -> ErrorCode {
     match error {
         StorageError::Full { .. } => ErrorCode::InsufficientStorage,
         StorageError::Stopped => ErrorCode::ServiceUnavailable,
-        passing if passing.may_pass() => ErrorCode::ServiceUnavailable,
+        passing if passing.is_transient() => ErrorCode::ServiceUnavailable,
         StorageError::Io { .. }
         | StorageError::DataDir(_)
         | StorageError::Unavailable { .. }

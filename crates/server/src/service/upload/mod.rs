@@ -18,12 +18,12 @@
 mod complete;
 mod end;
 mod error;
+mod in_flight;
 mod local;
-mod passing;
+mod records;
 mod remote;
 mod resign;
 mod revoked;
-mod room;
 mod s3;
 mod start;
 mod status;
@@ -47,13 +47,13 @@ pub use local::BodyError;
 pub use resign::Resigned;
 pub use start::{Idempotency, Started};
 pub use status::{SessionPage, SessionState};
-pub use whole::{Expected, MOST_IN_ONE_REQUEST, ReceivedFile, Source};
+pub use whole::{DirectUploadHints, MOST_IN_ONE_REQUEST, ReceivedFile, UploadOrigin};
 
 use crate::config::Config;
 use crate::db::api_keys::KeyKind;
 use crate::db::sessions::{Session, Status};
 use crate::db::{Db, DbError, Durability, api_keys, garbage};
-use crate::input::{IdempotencyKey, InvalidInput, SizeLimit, StartRules, TtlLimit, WebhookUrl, shown};
+use crate::input::{IdempotencyKey, InvalidInput, SizeLimit, StartRules, TtlLimit, WebhookUrl, quote_for_message};
 use crate::model::StorageKind;
 use crate::model::WorkspaceLimits;
 use crate::outgoing::{Outgoing, Reachability};
@@ -61,10 +61,10 @@ use crate::service::event::Events;
 use crate::service::key::Identity;
 use crate::service::public_keys::StrangersDisk;
 use crate::storage::{DiskState, PartDigests, StorageError, Stores, WriteGate};
+pub use in_flight::InFlightPermit;
+use in_flight::{InFlightBytes, InFlightLimit};
 use local::{Arrival, LocalUploads};
-pub use passing::Turn;
-use passing::{Passing, UnderWay};
-use room::Records;
+use records::Records;
 use s3::S3Uploads;
 use turns::Turns;
 
@@ -88,11 +88,11 @@ pub struct Uploads {
     /// Fetches remote files.
     outgoing: Outgoing,
     /// Those that are being fetched.
-    fetches: Passing,
+    fetches: InFlightLimit,
     /// Files that come in one request.
-    directs: Passing,
+    directs: InFlightLimit,
     /// Bytes of files that come whole and are not there yet, by workspace.
-    under_way: UnderWay,
+    under_way: InFlightBytes,
     /// Rings when there is garbage.
     garbage_bell: Arc<Notify>,
 }
@@ -133,9 +133,9 @@ impl Uploads {
             limits: config.limits.of_workspace(),
             remembered: config.limits.forget_sessions.0,
             outgoing,
-            fetches: Passing::new(FETCHES),
-            directs: Passing::new(config.limits.direct_uploads.0 as usize),
-            under_way: UnderWay::default(),
+            fetches: InFlightLimit::new(FETCHES),
+            directs: InFlightLimit::new(config.limits.direct_uploads.0 as usize),
+            under_way: InFlightBytes::default(),
             garbage_bell,
         }
     }
@@ -195,7 +195,7 @@ impl Uploads {
     ///
     /// # Errors
     /// [`UploadError::Busy`] when there is none for a while.
-    pub async fn begin_direct(&self, identity: &Identity) -> Result<Turn, UploadError> {
+    pub async fn begin_direct(&self, identity: &Identity) -> Result<InFlightPermit, UploadError> {
         self.directs.enter(identity.workspace_id, identity.kind).await
     }
 
@@ -226,7 +226,8 @@ impl Uploads {
             Ok(Reachability::Forbidden | Reachability::NoSuchName) | Err(_) => {
                 let allowed = "an http or https URL of a globally reachable host outside of the server's own network, or of \
                                one that the server's setting outgoing.allowed_hosts names";
-                Err(InvalidInput::new(ErrorCode::InvalidParameter, "webhook_url", shown(url), allowed).into())
+                Err(InvalidInput::new(ErrorCode::InvalidParameter, "webhook_url", quote_for_message(url), allowed)
+                    .into())
             }
         }
     }

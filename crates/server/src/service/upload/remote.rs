@@ -4,13 +4,13 @@ use futures_util::StreamExt;
 use partway_api::ErrorCode;
 use partway_api::limits::MAX_URL_BYTES;
 
-use super::whole::{Expected, MOST_IN_ONE_REQUEST, Source};
+use super::whole::{DirectUploadHints, MOST_IN_ONE_REQUEST, UploadOrigin};
 use super::{UploadError, Uploads, to_its_end};
 use crate::db::files::File;
-use crate::delivery::headers_at_store;
-use crate::input::{FileName, InvalidInput, MediaType, SizeLimit, UploadFields, shown};
+use crate::input::{FileName, InvalidInput, MediaType, SizeLimit, UploadFields, quote_for_message};
 use crate::outgoing::FetchError;
 use crate::service::key::Identity;
+use crate::serving::headers_at_store;
 
 /// What a file is called whose URL says nothing.
 const NAMELESS: &str = "download";
@@ -29,7 +29,7 @@ impl Uploads {
     ) -> Result<File, UploadError> {
         if remote_url.len() > MAX_URL_BYTES {
             let allowed = format!("at most {MAX_URL_BYTES} bytes");
-            let was = shown(remote_url);
+            let was = quote_for_message(remote_url);
             return Err(InvalidInput::new(ErrorCode::InvalidRemoteUrl, "remote_url", was, allowed).into());
         }
         let url = self.outgoing.check(remote_url).await.map_err(FetchError::Forbidden)?;
@@ -53,9 +53,9 @@ impl Uploads {
         let max_file = SizeLimit { whose: MOST_IN_ONE_REQUEST, ..self.max_file(identity) };
         let headers = headers_at_store(name.as_str(), declared.as_str());
         let size_bytes = fetched.size_bytes;
-        let expected = Expected { max_file, at_least_bytes: size_bytes, about_bytes: size_bytes, headers };
+        let expected = DirectUploadHints { max_file, at_least_bytes: size_bytes, about_bytes: size_bytes, headers };
         let body = fetched.body.map(|bytes| bytes.map_err(UploadError::from));
         let received = self.receive_whole(identity, expected, body).await?;
-        self.publish_whole(identity, received, name, &declared, fields, Source::Remote).await
+        self.publish_whole(identity, received, name, &declared, fields, UploadOrigin::Remote).await
     }
 }

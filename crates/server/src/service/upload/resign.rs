@@ -3,7 +3,7 @@
 use partway_api::PartPlan;
 use uuid::Uuid;
 
-use super::room::Records;
+use super::records::Records;
 use super::status::Found;
 use super::{UploadError, Uploads};
 use crate::db::sessions::{self, Session};

@@ -105,7 +105,7 @@ impl Uploads {
         let (session, plan) = match started {
             Ok(session) => (session, plan),
             Err(NotStarted::Failed(error)) => return Err(error),
-            Err(NotStarted::Repeated(first)) => (self.make_whole(*first.clone()).await?, super::plan_of(&first)?),
+            Err(NotStarted::Repeated(first)) => (self.ensure_blob(*first.clone()).await?, super::plan_of(&first)?),
         };
         let store_urls = match session.storage {
             StorageKind::Local => None,
@@ -118,7 +118,7 @@ impl Uploads {
 
     /// The process that answered a start first may have ended before the session had its place for bytes: then that is
     /// made now, or there is no room.
-    async fn make_whole(&self, first: Session) -> Result<Session, UploadError> {
+    async fn ensure_blob(&self, first: Session) -> Result<Session, UploadError> {
         match (first.status, first.storage) {
             (Status::Uploading, StorageKind::Local) => {
                 self.local()?.open(first.id).await?;

@@ -10,8 +10,8 @@ use futures_util::{Stream, StreamExt};
 use uuid::Uuid;
 
 use super::complete::check_hash;
+use super::in_flight::InFlightFile;
 use super::local::Announced;
-use super::passing::Entry;
 use super::start::{Room, counted_at_start, room_left};
 use super::{UploadError, Uploads, to_its_end};
 use crate::db::files::{self, File};
@@ -34,7 +34,7 @@ const LOOK_BYTES: u64 = 16 << 20;
 
 /// What is known of a file before its bytes come.
 #[derive(Debug, Clone)]
-pub struct Expected {
+pub struct DirectUploadHints {
     /// Most bytes it may have.
     pub max_file: SizeLimit,
     /// At least as many come, if that is known.
@@ -51,10 +51,10 @@ pub struct ReceivedFile {
     /// room for it.
     bytes: Option<UnclaimedBytes>,
     unfinished: UnfinishedBlob,
-    tally: Tally,
+    tally: ByteCounter,
     /// What the bucket's store calls it.
     entity_tag: Option<String>,
-    _under_way: Entry,
+    _under_way: InFlightFile,
 }
 
 impl ReceivedFile {
@@ -70,14 +70,14 @@ impl ReceivedFile {
 
 /// How files say where they came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum UploadOrigin {
     /// A request to the API.
     Api,
     /// A URL.
     Remote,
 }
 
-impl Source {
+impl UploadOrigin {
     fn as_str(self) -> &'static str {
         match self {
             Self::Api => super::complete::UPLOAD_SOURCE,
@@ -88,13 +88,13 @@ impl Source {
 
 /// What has come so far.
 #[derive(Debug, Default)]
-struct Tally {
+struct ByteCounter {
     size_bytes: u64,
     hasher: blake3::Hasher,
     head: Vec<u8>,
 }
 
-impl Tally {
+impl ByteCounter {
     fn add(&mut self, bytes: &[u8]) {
         self.size_bytes += bytes.len() as u64;
         self.hasher.update(bytes);
@@ -111,7 +111,7 @@ impl Uploads {
     pub async fn receive_whole(
         &self,
         identity: &Identity,
-        expected: Expected,
+        expected: DirectUploadHints,
         body: impl Stream<Item = Result<Bytes, UploadError>> + Send,
     ) -> Result<ReceivedFile, UploadError> {
         let workspace_id = identity.workspace_id;
@@ -132,7 +132,7 @@ impl Uploads {
         let bell = Arc::clone(&self.garbage_bell);
         let unfinished = UnfinishedBlob::begin(&self.records.db, blob, Some(workspace_id), bell).await?;
         failpoint::pass("whole.after_row");
-        let mut tally = Tally::default();
+        let mut tally = ByteCounter::default();
         let mut looked_at_bytes = 0;
         let counted = body.then(|bytes| {
             let counted = bytes.and_then(|bytes| {
@@ -182,7 +182,7 @@ impl Uploads {
             Ok((bytes, entity_tag)) => Ok(ReceivedFile { bytes, unfinished, tally, entity_tag, _under_way: under_way }),
             Err(error) => {
                 // A store that did not answer may do yet what it was asked for.
-                if !matches!(&error, UploadError::Storage(error) if error.may_pass()) {
+                if !matches!(&error, UploadError::Storage(error) if error.is_transient()) {
                     unfinished.give_up().await?;
                 }
                 Err(error)
@@ -229,7 +229,7 @@ impl Uploads {
         name: FileName,
         declared: &MediaType,
         fields: UploadFields,
-        source: Source,
+        source: UploadOrigin,
     ) -> Result<File, UploadError> {
         let ReceivedFile { bytes, unfinished, tally, entity_tag, _under_way } = received;
         let hash = format!("blake3:{}", tally.hasher.finalize());

@@ -83,7 +83,7 @@ impl S3Store {
                 Ok(Ok(response)) => xml::failure(DOING, response.status().as_u16(), response).await,
                 Ok(Err(error)) => StorageError::http(DOING, error),
             };
-            if !failed.may_pass() || attempt == PART_TRIES {
+            if !failed.is_transient() || attempt == PART_TRIES {
                 return Err(failed);
             }
             tokio::time::sleep(PAUSE * (1 << attempt)).await;

@@ -87,7 +87,7 @@ impl S3Store {
                 },
                 Err(error) => error,
             };
-            if !failed.may_pass() || attempt == TRIES {
+            if !failed.is_transient() || attempt == TRIES {
                 return Err(failed);
             }
             tracing::debug!(doing = call.doing, attempt, error = %crate::error_chain::error_chain(&failed), "the store failed");

@@ -133,7 +133,7 @@ impl S3Store {
             match xml::read_late_error(call.doing, &text) {
                 Ok(()) => return Ok(true),
                 Err(error) if error.is_no_upload() => return Ok(false),
-                Err(error) if error.may_pass() && tries_left > 0 => {
+                Err(error) if error.is_transient() && tries_left > 0 => {
                     tracing::debug!(%blob_id, error = %crate::error_chain::error_chain(&error), "completing again");
                 }
                 Err(error) => return Err(error),

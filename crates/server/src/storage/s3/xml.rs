@@ -137,11 +137,11 @@ mod tests {
         let ok = "<?xml version=\"1.0\"?>\n  \n<CompleteMultipartUploadResult xmlns=\"x\"><ETag>1</ETag></CompleteMultipartUploadResult>";
         assert!(read_late_error("complete", ok).is_ok());
         let failed = "<?xml version=\"1.0\"?>\n <Error><Code>InternalError</Code><Message>We failed</Message></Error>";
-        assert!(read_late_error("complete", failed).unwrap_err().may_pass());
+        assert!(read_late_error("complete", failed).unwrap_err().is_transient());
         let wrong = "<Error><Code>InvalidPart</Code><Message>x</Message></Error>";
         assert!(read_late_error("complete", wrong).unwrap_err().is_code("InvalidPart"));
         for cut in ["", "<?xml version=\"1.0\"?>", "   \n "] {
-            assert!(read_late_error("complete", cut).unwrap_err().may_pass(), "{cut:?}");
+            assert!(read_late_error("complete", cut).unwrap_err().is_transient(), "{cut:?}");
         }
     }
 

@@ -17,7 +17,7 @@ impl LocalUploads {
         applies: impl Fn(&Session, Timestamp) -> bool + Clone + Send + 'static,
     ) -> Result<(), UploadError> {
         // Not opened for this: that may mean reading all its parts. Whoever is verifying it finds that it has ended.
-        let _door = self.registry.shut_door(id).await;
+        let _door = self.registry.lock_lifecycle(id).await;
         let live = self.registry.find_open(id);
         let deciding = match &live {
             Some(live) => Some(live.ending.lock().await),

@@ -25,7 +25,7 @@ pub(super) use live::{Arrival, LiveSession};
 pub use receive::BodyError;
 pub(super) use whole::Announced;
 
-use super::room::Records;
+use super::records::Records;
 use super::status::Found;
 use super::turns;
 use super::{UploadError, blocking, plan_of, to_its_end};

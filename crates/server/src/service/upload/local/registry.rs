@@ -61,7 +61,7 @@ impl Registry {
     }
 
     /// While the guard lives, the session is neither being started nor being opened. It may be open.
-    pub(super) async fn shut_door(&self, id: Uuid) -> TurnGuard<'_, Uuid> {
+    pub(super) async fn lock_lifecycle(&self, id: Uuid) -> TurnGuard<'_, Uuid> {
         self.opener.doors.take_turn(id).await
     }
 

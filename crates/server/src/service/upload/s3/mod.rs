@@ -21,13 +21,13 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, OnceCell};
 
-use super::passing::Passing;
-use super::room::Records;
+use super::in_flight::InFlightLimit;
+use super::records::Records;
 use super::{UploadError, blocking, plan_of};
 use crate::storage::{S3Store, StoreUpload};
 
 /// Files that pass this server on their way to the store at once: each holds up to 16 MiB.
-const STREAMS: usize = 64;
+const MAX_STREAMS_IN_FLIGHT: usize = 64;
 
 /// The uploads of one bucket. Clones share them.
 #[derive(Clone)]
@@ -37,7 +37,7 @@ pub(super) struct S3Uploads {
     /// Rings when there is garbage.
     garbage_bell: Arc<Notify>,
     /// Files whose bytes are passed on to the store.
-    streams: Passing,
+    streams: InFlightLimit,
     /// What the last sweep found to be in nobody's use.
     suspects: Arc<Mutex<HashSet<StoreUpload>>>,
     /// Whether the store keeps checksums of whole objects, once that is known.
@@ -46,7 +46,7 @@ pub(super) struct S3Uploads {
 
 impl S3Uploads {
     pub(super) fn new(records: Records, store: Arc<S3Store>, garbage_bell: Arc<Notify>) -> Self {
-        let streams = Passing::new(STREAMS);
+        let streams = InFlightLimit::new(MAX_STREAMS_IN_FLIGHT);
         Self { records, store, garbage_bell, streams, suspects: Arc::default(), checksums: Arc::default() }
     }
 }

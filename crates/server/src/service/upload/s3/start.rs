@@ -7,8 +7,8 @@ use super::super::start::{NewSession, NotStarted};
 use super::{S3Uploads, UploadError};
 use crate::db::sessions::{self, Session, Status};
 use crate::db::{Durability, Tx};
-use crate::delivery::headers_at_store;
 use crate::failpoint;
+use crate::serving::headers_at_store;
 
 impl S3Uploads {
     /// The row, then the upload.

@@ -10,7 +10,7 @@ const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// A number that `is_taken` says is free. With 50 bits a second try is rare, but among tens of millions of
 /// files it happens.
-pub(super) fn free_number(mut is_taken: impl FnMut(&str) -> Result<bool, DbError>) -> Result<String, DbError> {
+pub(super) fn unused_public_id(mut is_taken: impl FnMut(&str) -> Result<bool, DbError>) -> Result<String, DbError> {
     loop {
         let mut rng = rand::rng();
         let number: String = (0..LENGTH).map(|_| char::from(ALPHABET[rng.random_range(0..ALPHABET.len())])).collect();

@@ -20,7 +20,7 @@ const LINEAGE: &str = "lineage";
 
 /// Why the circumstances cannot be told.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum TrustError {
+pub(crate) enum EpochError {
     /// The database failed.
     #[error(transparent)]
     Db(#[from] DbError),
@@ -30,7 +30,7 @@ pub(crate) enum TrustError {
 }
 
 /// Notes the present circumstances, and names them.
-pub(crate) async fn settle(db: &Db, data_dir: &DataDir) -> Result<Arc<str>, TrustError> {
+pub(crate) async fn establish(db: &Db, data_dir: &DataDir) -> Result<Arc<str>, EpochError> {
     let found = data_dir.identity()?;
     let (known, lineage) =
         db.read(|tx| Ok((installation::get(tx, IDENTITY)?, installation::get(tx, LINEAGE)?))).await?;

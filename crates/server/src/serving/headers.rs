@@ -4,7 +4,7 @@ use http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X
 use http::{HeaderMap, HeaderValue};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::db::files::ServedFile;
+use crate::db::files::DeliverableFile;
 use crate::storage::BlobHeaders;
 
 /// Characters that RFC 8187 lets stand in an extended parameter, besides letters and digits.
@@ -28,7 +28,7 @@ const PASSIVE: [&str; 12] = [
 
 /// The strong entity tag of a file: its hash, what the bucket's store calls it, or its id where nothing is known of its
 /// bytes.
-pub fn entity_tag(file: &ServedFile) -> String {
+pub fn entity_tag(file: &DeliverableFile) -> String {
     let hash = file.hash.as_ref().and_then(|hash| hash.strip_prefix("blake3:"));
     match (&file.entity_tag, hash) {
         (Some(tag), _) => tag.clone(),
@@ -39,7 +39,7 @@ pub fn entity_tag(file: &ServedFile) -> String {
 
 /// Sets the file's type, and what keeps the file from acting as the site it is served from: browsers may not guess
 /// another type, what could run script is sandboxed, and HTML is not shown at all.
-pub fn guard_content(headers: &mut HeaderMap, file: &ServedFile) {
+pub fn guard_content(headers: &mut HeaderMap, file: &DeliverableFile) {
     let mime_type = safer_type(&file.mime_type, file.declared_type.as_deref());
     let content_type = HeaderValue::from_str(mime_type);
     headers.insert(CONTENT_TYPE, content_type.unwrap_or(HeaderValue::from_static("application/octet-stream")));
@@ -63,11 +63,11 @@ pub fn headers_at_store(name: &str, mime_type: &str) -> BlobHeaders {
 /// The type that a file is served as: of what its bytes are and what it was declared as, the one with which a browser can
 /// do less; what its bytes are, where that is the same.
 pub fn safer_type<'t>(mime_type: &'t str, declared: Option<&'t str>) -> &'t str {
-    declared.filter(|declared| danger(declared) < danger(mime_type)).unwrap_or(mime_type)
+    declared.filter(|declared| script_risk(declared) < script_risk(mime_type)).unwrap_or(mime_type)
 }
 
 /// How much a browser can do with files of this type: show it, run something of it, or open it as a page.
-fn danger(mime_type: &str) -> u8 {
+fn script_risk(mime_type: &str) -> u8 {
     if is_page(mime_type) { 2 } else { u8::from(is_active(mime_type)) }
 }
 

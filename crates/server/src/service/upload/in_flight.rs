@@ -17,9 +17,9 @@ use super::UploadError;
 use crate::db::api_keys::KeyKind;
 
 /// How long a request waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(10);
+const WAIT_FOR_PERMIT: Duration = Duration::from_secs(10);
 /// The private keys of one workspace get at most this part of the turns, so that its slow clients do not keep the others waiting.
-const SHARE: usize = 4;
+const WORKSPACE_SHARE: usize = 4;
 /// Public keys get this part of what private keys get, of a workspace and in all: strangers may be as slow as they like.
 const PUBLIC_SHARE: usize = 2;
 
@@ -29,7 +29,7 @@ type Groups = Arc<Mutex<HashMap<Group, Arc<Semaphore>>>>;
 
 /// Turns of which there are so many. Clones share them.
 #[derive(Clone)]
-pub(super) struct Passing {
+pub(super) struct InFlightLimit {
     at_once: usize,
     all: Arc<Semaphore>,
     /// Those of `all` that public keys may have.
@@ -39,26 +39,26 @@ pub(super) struct Passing {
 }
 
 /// A turn, until it is dropped.
-pub struct Turn {
+pub struct InFlightPermit {
     group: Group,
     groups: Groups,
     /// Given back before it is seen whether anybody of the group is left.
     permits: Vec<OwnedSemaphorePermit>,
 }
 
-impl Passing {
+impl InFlightLimit {
     pub(super) fn new(at_once: usize) -> Self {
         let all = Arc::new(Semaphore::new(at_once));
         // One of them is left for private keys, unless there is but one.
         let public = Arc::new(Semaphore::new((at_once / PUBLIC_SHARE).max(1)));
-        Self { at_once, all, public, patience: PATIENCE, groups: Arc::default() }
+        Self { at_once, all, public, patience: WAIT_FOR_PERMIT, groups: Arc::default() }
     }
 
     /// How many turns the keys of one kind and workspace have.
     fn of_group(&self, kind: KeyKind) -> usize {
         match kind {
-            KeyKind::Private => self.at_once.div_ceil(SHARE),
-            KeyKind::Public => self.at_once.div_ceil(SHARE * PUBLIC_SHARE),
+            KeyKind::Private => self.at_once.div_ceil(WORKSPACE_SHARE),
+            KeyKind::Public => self.at_once.div_ceil(WORKSPACE_SHARE * PUBLIC_SHARE),
         }
     }
 
@@ -66,13 +66,13 @@ impl Passing {
     ///
     /// # Errors
     /// [`UploadError::Busy`] when there is none.
-    pub(super) async fn enter(&self, workspace_id: Uuid, kind: KeyKind) -> Result<Turn, UploadError> {
+    pub(super) async fn enter(&self, workspace_id: Uuid, kind: KeyKind) -> Result<InFlightPermit, UploadError> {
         let group = (workspace_id, kind);
         let own = {
             let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(groups.entry(group).or_insert_with(|| Arc::new(Semaphore::new(self.of_group(kind)))))
         };
-        let mut turn = Turn { group, groups: Arc::clone(&self.groups), permits: Vec::new() };
+        let mut turn = InFlightPermit { group, groups: Arc::clone(&self.groups), permits: Vec::new() };
         let public = (kind == KeyKind::Public).then(|| Arc::clone(&self.public));
         let needed = [Some(own), public, Some(Arc::clone(&self.all))];
         let permits = async {
@@ -92,7 +92,7 @@ impl Passing {
     }
 }
 
-impl Drop for Turn {
+impl Drop for InFlightPermit {
     fn drop(&mut self) {
         self.permits.clear();
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
@@ -129,24 +129,24 @@ impl Coming {
 
 /// Bytes of files that are under way, by workspace. Clones share them.
 #[derive(Clone, Default)]
-pub(super) struct UnderWay(Arc<Mutex<HashMap<Uuid, Coming>>>);
+pub(super) struct InFlightBytes(Arc<Mutex<HashMap<Uuid, Coming>>>);
 
 /// The bytes of one file, until it is dropped.
-pub struct Entry {
-    under_way: UnderWay,
+pub struct InFlightFile {
+    under_way: InFlightBytes,
     workspace_id: Uuid,
     kind: KeyKind,
     bytes: u64,
 }
 
-impl UnderWay {
+impl InFlightBytes {
     /// A file of which nothing has come, sent with a key of this kind.
-    pub(super) fn enter(&self, workspace_id: Uuid, kind: KeyKind) -> Entry {
-        Entry { under_way: self.clone(), workspace_id, kind, bytes: 0 }
+    pub(super) fn enter(&self, workspace_id: Uuid, kind: KeyKind) -> InFlightFile {
+        InFlightFile { under_way: self.clone(), workspace_id, kind, bytes: 0 }
     }
 }
 
-impl Entry {
+impl InFlightFile {
     /// Bytes of other files of the workspace that take room from this one.
     pub(super) fn of_others(&self) -> u64 {
         let all = self.under_way.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -164,7 +164,7 @@ impl Entry {
     }
 }
 
-impl Drop for Entry {
+impl Drop for InFlightFile {
     fn drop(&mut self) {
         let mut all = self.under_way.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(coming) = all.get_mut(&self.workspace_id) {
@@ -184,11 +184,11 @@ mod tests {
     const ONE: Uuid = Uuid::from_u128(1);
     const OTHER: Uuid = Uuid::from_u128(2);
 
-    fn impatient(at_once: usize) -> Passing {
-        Passing { patience: Duration::from_millis(20), ..Passing::new(at_once) }
+    fn impatient(at_once: usize) -> InFlightLimit {
+        InFlightLimit { patience: Duration::from_millis(20), ..InFlightLimit::new(at_once) }
     }
 
-    async fn is_busy(passing: &Passing, workspace_id: Uuid, kind: KeyKind) -> bool {
+    async fn is_busy(passing: &InFlightLimit, workspace_id: Uuid, kind: KeyKind) -> bool {
         matches!(passing.enter(workspace_id, kind).await, Err(UploadError::Busy))
     }
 
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn bytes_under_way_are_counted_until_their_file_is_dropped() {
-        let under_way = UnderWay::default();
+        let under_way = InFlightBytes::default();
         let enter = || under_way.enter(ONE, KeyKind::Private);
         let (mut one, mut other) = (enter(), enter());
         assert_eq!((one.add(10), other.add(5), one.add(1)), (0, 10, 5));
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn bytes_of_strangers_take_no_room_from_private_keys() {
-        let under_way = UnderWay::default();
+        let under_way = InFlightBytes::default();
         let (mut own, mut theirs) = (under_way.enter(ONE, KeyKind::Private), under_way.enter(ONE, KeyKind::Public));
         assert_eq!((theirs.add(100), own.add(10), theirs.add(1), own.of_others()), (0, 0, 10, 0));
         let mut second = under_way.enter(ONE, KeyKind::Public);

@@ -15,16 +15,16 @@ use crate::process::data_dir::{DataDir, DataDirError};
 use crate::process::single_node::{self, NotAlone};
 use crate::process::storage_epoch::{self, EpochError};
 use crate::rate_limits::RateLimits;
-use crate::routes::health::Readiness;
 use crate::service::bootstrap::{FirstRun, Secrets, bootstrap};
 use crate::service::event::Events;
 use crate::service::file::Files;
 use crate::service::folder::Folders;
+use crate::service::readiness::Readiness;
 use crate::service::upload::{LocalParts, Uploads};
 use crate::service::urls::Urls;
 use crate::service::webhook::Signer;
 use crate::storage::presign::Presigner;
-use crate::storage::{DiskState, LocalStore, S3Store, StorageError, Stores, WriteGate, filesystem};
+use crate::storage::{LocalStore, S3Store, StorageError, Stores, WriteGate, filesystem};
 
 /// One server's state. Clones share it.
 #[derive(Clone)]
@@ -222,6 +222,7 @@ impl App {
         let files = Files::new(db.clone(), events.clone(), uploads.garbage_bell(), grace_seconds, most_folders);
         let folders = Folders::new(db.clone(), uploads.garbage_bell(), most_folders);
         let rate_limits = RateLimits::new(&config.limits);
+        let readiness = Readiness::new(db.clone(), stores.clone());
         let inner = Inner {
             config,
             node,
@@ -234,21 +235,12 @@ impl App {
             outgoing,
             signer,
             rate_limits,
-            readiness: Readiness::default(),
+            readiness,
             urls,
             secrets,
             data_dir,
         };
         Ok((Self { inner: Arc::new(inner) }, first_run))
-    }
-}
-
-impl App {
-    /// How full the disk is, when nothing can be uploaded to it. `None` also where new files go to a bucket.
-    pub async fn full_disk(&self) -> Option<DiskState> {
-        let store = self.stores.local.clone().filter(|_| self.stores.primary == StorageKind::Local)?;
-        let state = tokio::task::spawn_blocking(move || store.disk()).await;
-        state.ok()?.ok().filter(DiskState::is_full)
     }
 }
 

@@ -58,7 +58,7 @@ pub fn errors_md() -> String {
 /// When the document cannot be written as JSON.
 pub fn openapi_json() -> Result<String, serde_json::Error> {
     #[cfg(feature = "openapi")]
-    return Ok(serde_json::to_string_pretty(&crate::openapi::document())? + "\n");
+    return Ok(serde_json::to_string_pretty(&crate::api_document::document())? + "\n");
     #[cfg(not(feature = "openapi"))]
     Ok(crate::openapi::TEXT.to_owned())
 }

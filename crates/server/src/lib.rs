@@ -3,6 +3,8 @@
 //! [`App::open`] opens a data directory, [`run`] serves it on a listener until it is told to stop. How a request
 //! travels through the modules is in docs/ARCHITECTURE.md.
 
+#[cfg(feature = "openapi")]
+pub mod api_document;
 pub mod app;
 pub mod config;
 pub mod db;
@@ -21,6 +23,7 @@ pub mod model;
 pub mod openapi;
 pub mod outgoing;
 mod pace;
+pub mod permissions;
 pub mod process;
 mod rate_limits;
 mod router;
@@ -37,6 +40,7 @@ pub use app::{App, StartError};
 pub use config::Config;
 pub use error_chain::error_chain;
 pub use http::listen;
+pub use router::DOCUMENTED as DOCUMENTED_ROUTES;
 
 /// Serves `app` on `listener` until `stop`; then running requests get the time that the settings allow.
 pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) {

@@ -1,18 +1,13 @@
-//! The OpenAPI document. The product serves the one in docs/; only with the feature `openapi`, which tests have, is it generated
-//! from the code.
+//! Parts of the OpenAPI document that routes share. The product serves the document in docs/; only with the feature `openapi`,
+//! which tests have, is it generated from the code (`api_document.rs`).
 //!
 //! Invariant: both are the same. A test compares them, and the routes with the operations of the document.
 
 #[cfg(feature = "openapi")]
-mod generated;
+mod errors;
 
 #[cfg(feature = "openapi")]
-pub use generated::document;
-#[cfg(feature = "openapi")]
-pub(crate) use generated::{ANY, JSON, KEY, PRIVATE_KEY, responses_by_status};
-
-/// Method and path of each route that the document describes, but for delivery.
-pub use crate::router::DOCUMENTED as ROUTES;
+pub(crate) use errors::{ANY, JSON, KEY, PRIVATE_KEY, responses_by_status};
 
 /// docs/openapi.json, as it is answered.
 pub(crate) const TEXT: &str = include_str!("../../../docs/openapi.json");

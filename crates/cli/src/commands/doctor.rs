@@ -11,7 +11,7 @@ use http::HeaderMap;
 use partway_server::Config;
 use partway_server::db::{TrialError, try_database};
 use partway_server::model::StorageKind;
-use partway_server::process::permissions::{Exposure, exposure};
+use partway_server::permissions::{Exposure, exposure};
 use partway_server::storage::{BlobStore, LocalStore, S3Store, StorageError, filesystem};
 use serde_json::json;
 use uuid::Uuid;

@@ -30,7 +30,8 @@ pub use log::{LogFormat, LogSettings};
 pub use outgoing::OutgoingSettings;
 pub use section::SettingDoc;
 pub use source::{ConfigError, Problem, SettingsReader};
-pub use storage::{S3Delivery, StorageSettings};
+pub use storage::StorageSettings;
+#[cfg(test)]
 pub(crate) use value::Setting;
 pub use value::{
     Age, BaseUrl, Bytes, Connections, Count, DatabaseUrl, Endpoint, KeyPrefix, Networks, Percent, Retention, Seconds,

@@ -2,7 +2,7 @@
 
 use super::section::section;
 use super::value::Seconds;
-use crate::outgoing::{AllowedHosts, NameServers};
+use crate::model::{AllowedHosts, NameServers};
 
 section! {
     #[doc = "What the server asks of others: remote uploads and webhooks."]

@@ -5,17 +5,8 @@ use std::path::PathBuf;
 use super::section::section;
 use super::source::SettingsReader;
 use super::value::{Bytes, Endpoint, KeyPrefix, Seconds, Secret};
-use crate::model::StorageKind;
+use crate::model::{S3Delivery, StorageKind};
 use crate::storage::S3Settings;
-
-/// How files of a bucket are served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum S3Delivery {
-    /// By a redirect to the store's own presigned URL: the bytes do not pass the server.
-    Redirect,
-    /// Through the server.
-    Stream,
-}
 
 section! {
     #[doc = "Where the bytes are."]

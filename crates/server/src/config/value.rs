@@ -8,8 +8,7 @@ use http::HeaderValue;
 use ipnet::IpNet;
 use url::Url;
 
-use super::storage::S3Delivery;
-use crate::model::StorageKind;
+use crate::model::{AllowedHosts, NameServers, S3Delivery, StorageKind};
 
 /// A type that a setting can have.
 pub trait Setting: Sized {
@@ -287,6 +286,23 @@ impl Setting for Endpoint {
 
 impl Setting for StorageKind {
     const ALLOWED: &'static str = "`local` or `s3`";
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
+}
+
+impl Setting for AllowedHosts {
+    const ALLOWED: &'static str =
+        "host names, addresses and networks, separated by commas, such as `files.internal, 10.1.0.0/16, ::1`";
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
+}
+
+impl Setting for NameServers {
+    const ALLOWED: &'static str = "IP addresses with ports, separated by commas, such as `10.0.0.53:53`";
 
     fn parse(text: &str) -> Option<Self> {
         Self::parse(text)

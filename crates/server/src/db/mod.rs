@@ -36,6 +36,9 @@ mod value;
 pub mod webhooks;
 pub mod workspaces;
 
+/// Name of SQLite's file in a data directory.
+pub(crate) const DATABASE_FILE: &str = "partway.db";
+
 pub use case_fold::folded;
 pub use engine::{DatabaseLocation, Db, Durability, ServerState};
 pub use error::DbError;

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
-use crate::process::data_dir::DataDir;
-use crate::process::permissions::private_file;
+use super::DATABASE_FILE;
+use crate::permissions::private_file;
 
 /// Enough for the log of some thousand small transactions.
 const BYTES: u64 = 4 * 1024 * 1024;
@@ -41,7 +41,7 @@ impl DatabaseReserve {
     /// When there is no room; then it counts as given up. Also when no database is beside it: what is left of a directory whose
     /// filesystem was taken away is none to write to.
     pub fn fill(&self) -> io::Result<()> {
-        std::fs::metadata(DataDir::database_in(self.path.parent().unwrap_or(&self.path)))?;
+        std::fs::metadata(self.path.with_file_name(DATABASE_FILE))?;
         if self.is_given_up() && !self.is_refillable()? {
             let problem = format!("fewer than {REFILL_BYTES} bytes are free");
             return Err(io::Error::new(io::ErrorKind::StorageFull, problem));
@@ -128,7 +128,7 @@ mod tests {
         assert!(!reserve.give_up().unwrap() && !reserve.is_given_up());
         assert_eq!(reserve.fill().unwrap_err().kind(), io::ErrorKind::NotFound);
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
-        File::create(DataDir::database_in(directory.path())).unwrap();
+        File::create(directory.path().join(DATABASE_FILE)).unwrap();
         for _ in 0..2 {
             reserve.fill().unwrap();
             reserve.fill().unwrap();

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, ErrorCode};
 use uuid::Uuid;
 
-use crate::process::permissions::private_file;
+use crate::permissions::private_file;
 
 /// More than the files of a trial take.
 const TRIAL_BYTES: u64 = 1 << 20;

@@ -187,7 +187,7 @@ impl<'r> Row<'r> {
     /// The value of a column, counted from 0.
     pub(super) fn value(&self, column: usize) -> Result<Value<'r>, DbError> {
         match self.0 {
-            RowInner::Sqlite(row) => Ok(super::engine::sqlite_value(row.get_ref(column)?)),
+            RowInner::Sqlite(row) => Ok(sqlite_value(row.get_ref(column)?)),
             RowInner::Postgres(row) => Ok(row.try_get::<_, Value<'r>>(column)?),
         }
     }
@@ -208,4 +208,17 @@ impl<'r> Row<'r> {
 
 fn not_a(column: usize, wanted: &str) -> DbError {
     DbError::Corrupt { table: "an answer", problem: format!("column {column} is not {wanted}") }
+}
+
+/// A value as it stands in a row.
+fn sqlite_value(value: rusqlite::types::ValueRef<'_>) -> Value<'_> {
+    use rusqlite::types::ValueRef;
+    match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(number) => Value::Integer(number),
+        // No column of ours holds fractions.
+        ValueRef::Real(number) => Value::Text(number.to_string().into()),
+        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text)),
+        ValueRef::Blob(bytes) => Value::Blob(bytes.into()),
+    }
 }

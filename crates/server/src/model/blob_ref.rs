@@ -46,3 +46,12 @@ pub struct BlobRef {
     /// Its id there.
     pub id: Uuid,
 }
+
+/// How files of a bucket are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum S3Delivery {
+    /// By a redirect to the store's own presigned URL: the bytes do not pass the server.
+    Redirect,
+    /// Through the server.
+    Stream,
+}

@@ -5,7 +5,6 @@
 //! are not followed here: whoever follows one asks anew, with everything checked again.
 
 mod address;
-mod allowed_hosts;
 mod disposition;
 mod fetch;
 mod own_network;
@@ -20,7 +19,6 @@ use reqwest::{Client, Method, RequestBuilder};
 use url::{Host, Url};
 
 pub use address::is_global;
-pub use allowed_hosts::{AllowedHosts, NameServers};
 pub use fetch::{FetchError, Fetched};
 
 use crate::config::{Config, HttpSettings};

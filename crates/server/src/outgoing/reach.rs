@@ -12,8 +12,9 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use tokio::sync::Mutex;
 use url::Host;
 
+use super::is_global;
 use super::own_network::OwnNetwork;
-use super::{AllowedHosts, NameServers, is_global};
+use crate::model::{AllowedHosts, NameServers};
 
 /// How long a look-up of the server's own names is good, and how long it may take.
 const OWN_LIFETIME: Duration = Duration::from_secs(60);

@@ -10,7 +10,7 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
 use super::directory_owner::{DirectoryOwner, NotTaken};
-use super::permissions;
+use crate::permissions;
 
 /// Extension of a database file whose records are elsewhere now.
 const SET_ASIDE: &str = "db-migrated";
@@ -158,6 +158,6 @@ impl DataDir {
 
     /// The database file of a data directory.
     pub fn database_in(data_dir: &Path) -> PathBuf {
-        data_dir.join("partway.db")
+        data_dir.join(crate::db::DATABASE_FILE)
     }
 }

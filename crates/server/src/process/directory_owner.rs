@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::storage_epoch::boot_id;
+use super::boot_id::boot_id;
 use crate::db::reserve::{DatabaseReserve, is_full};
 use crate::failpoint;
 

@@ -12,8 +12,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::permissions::private_file;
 use crate::db::{Db, DbError, Durability, leases};
+use crate::permissions::private_file;
 
 /// The lease.
 const NAME: &str = "single node";

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::boot_id::boot_id;
 use super::data_dir::DataDir;
 use crate::db::{Db, DbError, Durability, installation};
 
@@ -44,11 +45,4 @@ pub(crate) async fn establish(db: &Db, data_dir: &DataDir) -> Result<Arc<str>, E
     });
     noted.await?;
     Ok(format!("{} {lineage}", boot_id()).into())
-}
-
-/// The kernel's boot id; another one at each call where the kernel does not tell.
-pub(crate) fn boot_id() -> String {
-    let kernels = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
-    // Where the kernel does not tell, every start of the process counts as one of the machine.
-    kernels.map_or_else(|_| Uuid::new_v4().to_string(), |id| id.trim().to_owned())
 }

@@ -17,10 +17,10 @@ use rand::RngExt;
 use rand::distr::Alphanumeric;
 
 use crate::app::App;
-use crate::config::S3Delivery;
 use crate::db::files::{self, DeliverableFile};
 use crate::error::ApiError;
 use crate::http::SendRoom;
+use crate::model::S3Delivery;
 use crate::model::StorageKind;
 use crate::openapi::error_responses;
 use crate::serving::{self, ByteRange, FileBody, ObjectBody, Piece, Precondition, RangeRequest};

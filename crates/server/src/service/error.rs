@@ -1,9 +1,7 @@
 //! Why something could not be done with the files and folders of a workspace.
 
-use partway_api::ErrorCode;
 use partway_api::limits::{MAX_FOLDER_BYTES, MAX_FOLDER_LEVELS};
 
-use super::upload::db_code;
 use crate::db::DbError;
 use crate::input::InvalidInput;
 
@@ -38,19 +36,4 @@ pub enum WorkspaceError {
     /// The database failed.
     #[error(transparent)]
     Db(#[from] DbError),
-}
-
-impl WorkspaceError {
-    /// The code on the wire.
-    pub fn code(&self) -> ErrorCode {
-        match self {
-            Self::FileNotFound(_) => ErrorCode::FileNotFound,
-            Self::FolderNotFound(_) => ErrorCode::FolderNotFound,
-            Self::FileExists(_) => ErrorCode::FileExists,
-            Self::FolderExists(_) => ErrorCode::FolderExists,
-            Self::PathTooLong { .. } => ErrorCode::InvalidFolder,
-            Self::Invalid(error) => error.code,
-            Self::Db(error) => db_code(error),
-        }
-    }
 }

@@ -13,6 +13,7 @@ pub mod move_files;
 mod public_id;
 pub mod public_keys;
 mod publish;
+pub mod readiness;
 pub mod secret;
 mod unfinished;
 pub mod upload;

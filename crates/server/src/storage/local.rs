@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::disk_room::DiskRoom;
 use super::{Blob, DiskState, Promise, Scanned, StorageError, filesystem};
 use crate::failpoint;
-use crate::process::permissions::{DIRECTORY, private_file};
+use crate::permissions::{DIRECTORY, private_file};
 
 /// How much of a blob is reserved in one step. Others wait for their judgement of the room as long as a step takes.
 const RESERVE_STEP_BYTES: u64 = 1 << 30;

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use partway_server::config::S3Delivery;
+use partway_server::model::S3Delivery;
 use partway_server::storage::{BlobStore, S3Store};
 use reqwest::redirect::Policy;
 use reqwest::{Method, StatusCode};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use partway_server::Config;
-use partway_server::config::S3Delivery;
+use partway_server::model::S3Delivery;
 use reqwest::header::HeaderMap;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, RequestBuilder, Response};
@@ -111,7 +111,7 @@ async fn no_answer_of_the_api_may_be_kept() {
     for path in ["/healthz", "/readyz"] {
         seen.succeed(Method::GET, path, &[], Value::Null).await;
     }
-    let document = serde_json::to_value(partway_server::openapi::document()).unwrap();
+    let document = serde_json::to_value(partway_server::api_document::document()).unwrap();
     for (pattern, operations) in document["paths"].as_object().unwrap() {
         if pattern == "/{workspace_no}/{path}" {
             continue;

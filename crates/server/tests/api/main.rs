@@ -36,6 +36,7 @@ mod remote;
 mod resign;
 mod restart;
 mod revocation;
+mod rooms;
 mod scans;
 mod secrets;
 mod services;

@@ -8,7 +8,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use partway_server::Config;
-use partway_server::config::{DatabaseUrl, Endpoint, KeyPrefix, S3Delivery, Seconds, Secret};
+use partway_server::config::{DatabaseUrl, Endpoint, KeyPrefix, Seconds, Secret};
+use partway_server::model::S3Delivery;
 use partway_server::model::StorageKind;
 use partway_server::storage::{BlobStore, S3Settings, S3Store, Scanned};
 use partway_testing::{Garage, Postgres};

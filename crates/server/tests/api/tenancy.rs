@@ -153,7 +153,7 @@ fn contents(app: &TestApp) -> BTreeSet<String> {
 /// The document and the list have the same operations, and say the same of their keys.
 #[test]
 fn every_operation_of_the_document_is_in_the_list_with_what_it_needs() {
-    let document = serde_json::to_value(partway_server::openapi::document()).unwrap();
+    let document = serde_json::to_value(partway_server::api_document::document()).unwrap();
     let mut documented = BTreeSet::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {

@@ -9,7 +9,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::super::DbError;
-use super::postgres::PostgresConnection;
+use super::postgres_connection::PostgresConnection;
 use super::scan_queue::{Scan, Turns};
 
 /// A query that waits longer for a connection is told that the database is away: the server cannot keep up.

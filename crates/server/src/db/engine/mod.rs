@@ -4,9 +4,12 @@
 //! process, and, when it asked for [`Durability::PowerLoss`], survives a power cut. A write that returned an
 //! error has changed nothing, except for one whose commit was sent to PostgreSQL and never answered.
 
+mod connecting;
 mod encryption;
 mod job_queue;
 mod postgres;
+mod postgres_connection;
+mod postgres_values;
 mod scan_queue;
 mod scan_watch;
 mod server_state;
@@ -18,10 +21,9 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use self::postgres::Postgres;
-pub(super) use self::postgres::PostgresConnection;
+pub(super) use self::postgres_connection::PostgresConnection;
 pub use self::server_state::ServerState;
 use self::sqlite::Sqlite;
-pub(super) use self::sqlite::sqlite_value;
 use super::reserve::DatabaseReserve;
 use super::transfer::{self, Content};
 use super::{DbError, Tx};
@@ -62,7 +64,7 @@ impl std::fmt::Display for DatabaseLocation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "{}", path.display()),
-            Self::Postgres { url, .. } => f.write_str(&postgres::without_password(url)),
+            Self::Postgres { url, .. } => f.write_str(&connecting::without_password(url)),
         }
     }
 }

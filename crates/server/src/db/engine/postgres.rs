@@ -16,45 +16,32 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use postgres::types::{FromSql, IsNull, ToSql, Type};
-use postgres::{Client, Config, Statement};
+use postgres::Config;
 use tokio::sync::oneshot;
 use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
 
-use super::super::server_url::ServerUrl;
-use super::super::value::{Parameter, Value};
-use super::super::{DbError, Tx, dialect, migrate};
+use super::super::{DbError, Tx, migrate};
+use super::connecting::{CONNECT_TIMEOUT, no_connection_left, read_url, within};
 use super::encryption::encryption;
 use super::job_queue::{Answer, Job, MAX_WAIT, PostgresScan, Queue, Task};
+use super::postgres_connection::{PostgresConnection, RENEWED};
 use super::scan_queue::{RequestGuard, SCAN_LIMIT, Scan};
 use super::scan_watch::{LookGuard, ScanLimit, ScanWatch};
-use super::server_state::{ServerState, WRITABLE};
+use super::server_state::ServerState;
 
-/// A server that takes longer to connect to is away.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that was taken and says nothing for so long has no server behind it: a pool in between has none left.
 const SILENT: Duration = Duration::from_secs(10);
-/// After this long without an acknowledgement a connection is dead.
-const DEAD_AFTER: Duration = Duration::from_secs(15);
 /// After a connection failed, nobody tries again for this long.
 const PAUSE: Duration = Duration::from_millis(250);
 /// Longer than waiting for a connection and the longest statement together.
 const MAX_ANSWER: Duration = Duration::from_secs(80);
 /// A connection that rested this long is asked whether it is still there before it is used.
 const RESTED: Duration = Duration::from_millis(500);
-/// While the server takes no writes, connections are made anew this often, to find the one that does. As often is tried whether
-/// a role or password that was refused is right again.
-const RENEWED: Duration = Duration::from_secs(1);
 /// Between two lines in the log on a right that is missing.
 const REMINDED: Duration = Duration::from_secs(600);
 /// Most such lines in that time: a few for each table.
 const MAX_REFUSALS: usize = 64;
-/// What each connection is set to. Locks are held for milliseconds; a node that went silent in the middle of a
-/// transaction must not hold them for ever. The isolation is that of reads outside of transactions.
-const SETTINGS: &str = "SET lock_timeout = '10s'; SET statement_timeout = '60s'; \
-                        SET idle_in_transaction_session_timeout = '60s'; SET client_min_messages = 'warning'; \
-                        SET default_transaction_isolation = 'read committed'";
 /// A write. The rows that it reads and others may change it locks, so that it needs no more than this; with more, whoever
 /// waited for a lock would be refused.
 const WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
@@ -180,7 +167,7 @@ impl Postgres {
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
     {
-        self.run(move |connection| connection.transaction(WRITE, query)).await
+        self.run(move |connection| transaction(connection, WRITE, query)).await
     }
 
     /// Runs a list or search of a workspace, all of whose statements see the database as it was at one moment, when it is
@@ -197,7 +184,7 @@ impl Postgres {
         // Dropped in this order.
         let (_looks, request) = (LookGuard(Arc::clone(&self.asking.watch)), RequestGuard::default());
         let run = Box::new(move |connection: Result<&mut PostgresConnection, DbError>| -> Answer {
-            let outcome = connection.and_then(|connection| connection.scan(query));
+            let outcome = connection.and_then(|connection| in_snapshot(connection, query));
             Box::new(move || drop(sender.send(outcome)))
         });
         self.asking.queue.push_scan(Scan { workspace_id, abandoned: Arc::clone(&request.0), run })?;
@@ -237,7 +224,7 @@ impl Postgres {
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
     {
-        self.ask(move |connection| connection.transaction(WRITE, query)).await.unwrap_or(Err(DbError::Panicked))
+        self.ask(move |connection| transaction(connection, WRITE, query)).await.unwrap_or(Err(DbError::Panicked))
     }
 
     fn ask<T: Send + 'static>(
@@ -263,10 +250,10 @@ async fn in_time<T>(receiver: oneshot::Receiver<Result<T, DbError>>) -> Result<T
 
 fn settle_schema(connection: &mut PostgresConnection, migrate: bool) -> Result<(), DbError> {
     if !migrate {
-        return connection.transaction(WRITE, migrate::check);
+        return transaction(connection, WRITE, migrate::check);
     }
     for version in migrate::VERSIONS {
-        connection.transaction(WRITE, |tx| {
+        transaction(connection, WRITE, |tx| {
             // Another node may be at it, and a large table takes its time.
             tx.without_timeouts()?;
             tx.exists(MIGRATION_LOCK, &[])?;
@@ -276,28 +263,38 @@ fn settle_schema(connection: &mut PostgresConnection, migrate: bool) -> Result<(
     Ok(())
 }
 
-/// The URL's settings; what it does not say about connecting is set here.
-pub(super) fn read_url(url: &str) -> Result<ServerUrl, DbError> {
-    let mut server = ServerUrl::parse(url).map_err(|problem| DbError::Unsuitable(format!("database.url {problem}")))?;
-    let config = &mut server.config;
-    if config.get_connect_timeout().is_none() {
-        config.connect_timeout(CONNECT_TIMEOUT);
+/// Runs `query` between `begin` and COMMIT.
+fn transaction<T>(
+    connection: &mut PostgresConnection,
+    begin: &str,
+    query: impl FnOnce(&Tx<'_>) -> Result<T, DbError>,
+) -> Result<T, DbError> {
+    connection.run(begin)?;
+    // A panic goes on to the thread, which closes the connection: the server then rolls back.
+    match query(&Tx::postgres(connection)) {
+        Ok(value) => {
+            connection.run("COMMIT")?;
+            Ok(value)
+        }
+        Err(error) => {
+            // One that cannot roll back is broken, which the next query finds.
+            let _ = connection.run("ROLLBACK");
+            Err(error)
+        }
     }
-    if config.get_tcp_user_timeout().is_none() {
-        config.tcp_user_timeout(DEAD_AFTER);
-    }
-    if config.get_application_name().is_none() {
-        config.application_name("partway");
-    }
-    config.keepalives_idle(DEAD_AFTER);
-    config.keepalives_interval(DEAD_AFTER / 3);
-    config.keepalives_retries(3);
-    Ok(server)
 }
 
-/// The URL as it may be shown.
-pub(super) fn without_password(url: &str) -> String {
-    ServerUrl::parse(url).map_or_else(|_| "the PostgreSQL database".to_owned(), |server| server.to_string())
+/// Runs `query` on one moment of the database, each statement for as long as a scan may take.
+fn in_snapshot<T>(
+    connection: &mut PostgresConnection,
+    query: impl FnOnce(&Tx<'_>) -> Result<T, DbError>,
+) -> Result<T, DbError> {
+    let begin = format!("{SNAPSHOT}; SET LOCAL statement_timeout = {}", SCAN_LIMIT.as_millis());
+    transaction(connection, &begin, query).map_err(|error| match error.sql_state() {
+        // Only its limit cancels it.
+        Some("57014") => DbError::TooLong,
+        _ => error,
+    })
 }
 
 /// Makes connections.
@@ -316,22 +313,6 @@ impl Connector {
         within(limit, move || PostgresConnection::open(&config, encryption, breaks))
             .unwrap_or_else(|| Err(DbError::Unavailable(no_connection_left(limit, self.max_connections).into())))
     }
-}
-
-pub(super) fn no_connection_left(waited: Duration, max_connections: u32) -> String {
-    format!(
-        "a connection was taken and not served for {} s: a pool between Partway and the server has none left; allowed: one \
-         that has database.max_connections ({max_connections}) for each node and 2 for each command",
-        waited.as_secs()
-    )
-}
-
-/// The result of `work`, if it comes in time; otherwise it goes on by itself.
-pub(super) fn within<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let (sender, receiver) = mpsc::channel();
-    let spawned = std::thread::Builder::new().name("db-connect".to_owned()).spawn(move || sender.send(work()));
-    spawned.ok()?;
-    receiver.recv_timeout(limit).ok()
 }
 
 struct Worker {
@@ -471,185 +452,4 @@ fn run_scan(connection: &mut PostgresConnection, watch: &ScanWatch, scan: Postgr
     // Its request goes when it has the answer, which is not to be taken for one that has gone before.
     answer();
     !was_cancelled
-}
-
-/// A connection, and the statements that were prepared on it.
-pub struct PostgresConnection {
-    client: Client,
-    statements: HashMap<&'static str, Statement>,
-    breaks: u64,
-    opened_at: Instant,
-    used_at: Instant,
-    /// Whether its server said that it is going, or takes no writes.
-    is_lost: bool,
-    /// While a scan is run: no statement begins after it.
-    limit: Option<ScanLimit>,
-    /// A right or a table that a statement lacked, for the log.
-    refusal: Option<String>,
-}
-
-impl PostgresConnection {
-    fn open(config: &Config, encryption: MakeRustlsConnect, breaks: u64) -> Result<Self, DbError> {
-        let mut client = config.connect(encryption)?;
-        client.batch_execute(SETTINGS)?;
-        let now = Instant::now();
-        let (opened_at, used_at) = (now, now);
-        Ok(Self {
-            client,
-            statements: HashMap::new(),
-            breaks,
-            opened_at,
-            used_at,
-            is_lost: false,
-            limit: None,
-            refusal: None,
-        })
-    }
-
-    /// Runs `query` between `begin` and COMMIT.
-    fn transaction<T>(&mut self, begin: &str, query: impl FnOnce(&Tx<'_>) -> Result<T, DbError>) -> Result<T, DbError> {
-        self.run(begin)?;
-        // A panic goes on to the thread, which closes the connection: the server then rolls back.
-        match query(&Tx::postgres(self)) {
-            Ok(value) => {
-                self.run("COMMIT")?;
-                Ok(value)
-            }
-            Err(error) => {
-                // One that cannot roll back is broken, which the next query finds.
-                let _ = self.run("ROLLBACK");
-                Err(error)
-            }
-        }
-    }
-
-    /// Runs `query` on one moment of the database, each statement for as long as a scan may take.
-    fn scan<T>(&mut self, query: impl FnOnce(&Tx<'_>) -> Result<T, DbError>) -> Result<T, DbError> {
-        let begin = format!("{SNAPSHOT}; SET LOCAL statement_timeout = {}", SCAN_LIMIT.as_millis());
-        self.transaction(&begin, query).map_err(|error| match error.sql_state() {
-            // Only its limit cancels it.
-            Some("57014") => DbError::TooLong,
-            _ => error,
-        })
-    }
-
-    /// The state of a connection after an error.
-    fn noted(&mut self, error: postgres::Error) -> DbError {
-        let error = DbError::from(error);
-        self.note(&error);
-        error
-    }
-
-    fn note(&mut self, error: &DbError) {
-        let is_going = error.sql_state().is_some_and(|state| LOST.iter().any(|class| state.starts_with(class)));
-        // One that was made just now would be no different if it were made anew.
-        let is_read_only = matches!(error, DbError::ReadOnly(_)) && self.opened_at.elapsed() >= RENEWED;
-        self.is_lost |= is_going || is_read_only;
-        if matches!(error, DbError::Forbidden(_) | DbError::Refused(_)) {
-            self.refusal = Some(crate::error_chain(error));
-        }
-    }
-
-    fn check_writable(&mut self) -> Result<(), DbError> {
-        let rows = self.query(&WRITABLE, &[])?;
-        let is = |column: usize| rows.first().and_then(|row| row.try_get(column).ok()).unwrap_or(false);
-        let unusable: Option<String> = rows.first().and_then(|row| row.try_get(2).ok()).flatten();
-        let error = match (is(0), is(1), unusable) {
-            (true, _, _) => DbError::ReadOnly("it is a standby".into()),
-            (false, true, _) => DbError::ReadOnly("default_transaction_read_only is on".into()),
-            (false, false, Some(tables)) => {
-                DbError::Forbidden(format!("these are missing, or may not be read and written: {tables}").into())
-            }
-            (false, false, None) => return Ok(()),
-        };
-        self.note(&error);
-        Err(error)
-    }
-
-    /// Runs statements without parameters.
-    pub(in crate::db) fn run(&mut self, sql: &str) -> Result<(), DbError> {
-        self.client.batch_execute(sql).map_err(|error| self.noted(error))
-    }
-
-    fn prepare(&mut self, sql: &'static str) -> Result<Statement, DbError> {
-        // A cancel request that comes between two statements ends neither.
-        if self.limit.as_ref().is_some_and(ScanLimit::is_over) {
-            return Err(DbError::TooLong);
-        }
-        if let Some(statement) = self.statements.get(sql) {
-            return Ok(statement.clone());
-        }
-        let statement = self.client.prepare(&dialect::query(sql)).map_err(|error| self.noted(error))?;
-        self.statements.insert(sql, statement.clone());
-        Ok(statement)
-    }
-
-    pub(in crate::db) fn execute(
-        &mut self,
-        sql: &'static str,
-        parameters: &[&dyn Parameter],
-    ) -> Result<usize, DbError> {
-        let statement = self.prepare(sql)?;
-        let values: Vec<Value<'_>> = parameters.iter().map(|parameter| parameter.to_value()).collect();
-        let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
-        let changed = self.client.execute(&statement, &values).map_err(|error| self.noted(error))?;
-        Ok(usize::try_from(changed).unwrap_or(usize::MAX))
-    }
-
-    pub(in crate::db) fn query(
-        &mut self,
-        sql: &'static str,
-        parameters: &[&dyn Parameter],
-    ) -> Result<Vec<postgres::Row>, DbError> {
-        let statement = self.prepare(sql)?;
-        let values: Vec<Value<'_>> = parameters.iter().map(|parameter| parameter.to_value()).collect();
-        let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
-        self.client.query(&statement, &values).map_err(|error| self.noted(error))
-    }
-}
-
-/// Classes of SQLSTATE after which the connection is of no more use: 08, it broke; 57P, the server is going; 26 and 42P05,
-/// somebody in between forgot or mixed up what was prepared.
-const LOST: [&str; 4] = ["08", "57P", "26", "42P05"];
-
-impl ToSql for Value<'_> {
-    fn to_sql(&self, ty: &Type, out: &mut bytes::BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        match self {
-            Value::Null => Ok(IsNull::Yes),
-            Value::Integer(number) if *ty == Type::INT8 => number.to_sql(ty, out),
-            Value::Boolean(is) if *ty == Type::BOOL => is.to_sql(ty, out),
-            // As it comes from SQLite, which has no booleans.
-            Value::Integer(number @ 0..=1) if *ty == Type::BOOL => (*number == 1).to_sql(ty, out),
-            Value::Text(text) if <&str as ToSql>::accepts(ty) => text.as_ref().to_sql(ty, out),
-            Value::Blob(bytes) if *ty == Type::BYTEA => bytes.as_ref().to_sql(ty, out),
-            // Without the value: it may be a secret.
-            _ => Err(format!("a value of another type than {ty}").into()),
-        }
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-
-    postgres::types::to_sql_checked!();
-}
-
-impl<'a> FromSql<'a> for Value<'a> {
-    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
-        Ok(match *ty {
-            Type::INT8 => Value::Integer(i64::from_sql(ty, raw)?),
-            Type::INT4 => Value::Integer(i64::from(i32::from_sql(ty, raw)?)),
-            Type::BOOL => Value::Boolean(bool::from_sql(ty, raw)?),
-            Type::BYTEA => Value::Blob(raw.into()),
-            _ => Value::Text(<&str>::from_sql(ty, raw)?.into()),
-        })
-    }
-
-    fn from_sql_null(_: &Type) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
-        Ok(Value::Null)
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
 }

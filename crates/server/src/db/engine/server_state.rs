@@ -10,8 +10,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::super::server_url::ServerUrl;
 use super::super::{DbError, transfer};
+use super::connecting::{no_connection_left, read_url, within};
 use super::encryption::encryption;
-use super::postgres::{no_connection_left, read_url, within};
 
 /// How long looking may take in all.
 const LIMIT: Duration = Duration::from_secs(15);

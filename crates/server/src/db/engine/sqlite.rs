@@ -22,11 +22,10 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::super::reserve::DatabaseReserve;
-use super::super::value::Value;
 use super::super::{DbError, Tx, migrate};
 use super::scan_queue::{Abandoned, RequestGuard, SCAN_LIMIT, Scan, ScanQueue};
 use super::{Durability, Purpose};
-use crate::process::permissions::private_file;
+use crate::permissions::private_file;
 
 /// Connections for look-ups, which take microseconds: a few keep one that waits for the disk from delaying the others.
 const LOOKUP_READERS: usize = 3;
@@ -235,19 +234,6 @@ fn in_snapshot<T>(connection: &Connection, query: impl FnOnce(&Tx<'_>) -> Result
     // Dropped, it is rolled back, also when the query panics.
     let _transaction = connection.unchecked_transaction()?;
     query(&Tx::sqlite(connection))
-}
-
-/// A value as it stands in a row.
-pub fn sqlite_value(value: rusqlite::types::ValueRef<'_>) -> Value<'_> {
-    use rusqlite::types::ValueRef;
-    match value {
-        ValueRef::Null => Value::Null,
-        ValueRef::Integer(number) => Value::Integer(number),
-        // No column of ours holds fractions.
-        ValueRef::Real(number) => Value::Text(number.to_string().into()),
-        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text)),
-        ValueRef::Blob(bytes) => Value::Blob(bytes.into()),
-    }
 }
 
 /// Each version in a transaction of its own. Two processes that start at once take turns.

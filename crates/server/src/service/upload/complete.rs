@@ -2,8 +2,8 @@
 
 use uuid::Uuid;
 
+use super::quota::{QuotaHeadroom, quota_headroom};
 use super::records::Records;
-use super::start::{Room, room_left};
 use super::status::Found;
 use super::{UploadError, Uploads, to_its_end};
 use crate::db::files::File;
@@ -231,11 +231,11 @@ fn too_little_room(
     session: &Session,
     is_public: bool,
     storage_limit: Option<u64>,
-) -> Result<Option<Room>, DbError> {
+) -> Result<Option<QuotaHeadroom>, DbError> {
     let Some(usage) = usage::find(tx, session.workspace_id)? else { return Ok(None) };
     let replaced_bytes = replaced_bytes(tx, session.workspace_id, &session.folder, &session.file_name)?;
     let counting = if is_public { Counting::Private } else { Counting::None };
-    let room = room_left(&usage, counting, storage_limit, replaced_bytes);
+    let room = quota_headroom(&usage, counting, storage_limit, replaced_bytes);
     Ok(room.filter(|room| session.size_bytes > replaced_bytes && session.size_bytes > room.left_bytes()))
 }
 

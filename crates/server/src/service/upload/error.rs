@@ -5,7 +5,7 @@ use std::time::Duration;
 use partway_api::ErrorCode;
 use uuid::Uuid;
 
-use super::start::Room;
+use super::quota::QuotaHeadroom;
 use crate::db::DbError;
 use crate::db::sessions::Status;
 use crate::hmac_keys::to_hex;
@@ -80,7 +80,7 @@ pub enum UploadError {
          files and open sessions of private keys)",
         .0.left_bytes(), .0.limit_bytes, .0.counted_bytes
     )]
-    NoRoomInWorkspace(Room),
+    NoRoomInWorkspace(QuotaHeadroom),
     /// The workspace has many sessions.
     #[error(
         "the workspace has {open} open sessions of private keys; allowed: at most {limit}; complete or abort some, or let \
@@ -271,43 +271,6 @@ impl UploadError {
     pub(crate) fn too_slow(limits: PaceLimits) -> Self {
         Self::TooSlow { bytes: limits.least_bytes, within: limits.window }
     }
-
-    /// The code on the wire.
-    pub fn code(&self) -> ErrorCode {
-        match self {
-            Self::SessionNotFound(_) => ErrorCode::SessionNotFound,
-            Self::SessionCompleted(_) => ErrorCode::SessionCompleted,
-            Self::SessionAborted(_) => ErrorCode::SessionAborted,
-            Self::SessionExpired(_) | Self::SessionForgotten { .. } => ErrorCode::SessionExpired,
-            Self::NotYours(_) | Self::KeyRevoked => ErrorCode::Forbidden,
-            Self::UuidMismatch { .. } => ErrorCode::UuidMismatch,
-            Self::PartsMissing { .. } => ErrorCode::PartsMissing,
-            Self::IdempotencyKeyReused(_) => ErrorCode::IdempotencyKeyReused,
-            Self::StorageLimitExceeded { .. }
-            | Self::NoRoomInWorkspace(_)
-            | Self::TooManySessions { .. }
-            | Self::WorkspaceFull
-            | Self::WorkspaceBusy => ErrorCode::StorageLimitExceeded,
-            Self::FileTooLarge(_) => ErrorCode::FileTooLarge,
-            Self::Fetch(FetchError::Forbidden(_)) => ErrorCode::InvalidRemoteUrl,
-            Self::Fetch(_) => ErrorCode::RemoteFetchFailed,
-            Self::Invalid(error) => error.code,
-            Self::Opening(_) | Self::Ending(_) | Self::HeldUp | Self::Busy => ErrorCode::ServiceUnavailable,
-            Self::NoSuchPart { .. } | Self::HashKind { .. } | Self::HashNotKept { .. } | Self::EtagsNotCompared => {
-                ErrorCode::InvalidParameter
-            }
-            Self::HashMismatch { .. } | Self::DigestMismatch { .. } | Self::OtherParts(_) => {
-                ErrorCode::ChecksumMismatch
-            }
-            Self::PartTooShort { .. } | Self::PartTooLong { .. } | Self::BodyBroken(_) => ErrorCode::PartSizeMismatch,
-            Self::Stalled(_) | Self::TooSlow { .. } | Self::TookTooLong(_) => ErrorCode::RequestTimeout,
-            Self::SyncFailed(_) => ErrorCode::Internal,
-            // Not a code that SDKs retry: the retry would end the request that took this one's place.
-            Self::Superseded(_) => ErrorCode::InvalidParameter,
-            Self::Db(error) => db_code(error),
-            Self::Storage(error) => storage_code(error),
-        }
-    }
 }
 
 /// How long ago the id was made, where it says so (UUID version 7).
@@ -321,44 +284,5 @@ fn fetch_problem(error: &FetchError) -> String {
     match error {
         FetchError::Forbidden(_) => error.to_string(),
         other => format!("the server of `remote_url` did not deliver the file: {other}"),
-    }
-}
-
-fn storage_code(error: &StorageError) -> ErrorCode {
-    match error {
-        StorageError::Full { .. } => ErrorCode::InsufficientStorage,
-        StorageError::Stopped => ErrorCode::ServiceUnavailable,
-        passing if passing.is_transient() => ErrorCode::ServiceUnavailable,
-        StorageError::Io { .. }
-        | StorageError::DataDir(_)
-        | StorageError::Unavailable { .. }
-        | StorageError::Answer { .. }
-        | StorageError::Store { .. }
-        | StorageError::NotConfigured(_)
-        | StorageError::Panicked => ErrorCode::Internal,
-    }
-}
-
-/// The code of a database failure, wherever it happened.
-pub(crate) fn db_code(error: &DbError) -> ErrorCode {
-    match error {
-        DbError::Full(_) => ErrorCode::InsufficientStorage,
-        DbError::Locked(_)
-        | DbError::TooLong
-        | DbError::Busy
-        | DbError::Unavailable(_)
-        | DbError::ReadOnly(_)
-        | DbError::Refused(_)
-        | DbError::Forbidden(_)
-        | DbError::Stopped => ErrorCode::ServiceUnavailable,
-        DbError::NotEmpty
-        | DbError::Unsuitable(_)
-        | DbError::Panicked
-        | DbError::Corrupt { .. }
-        | DbError::TooNew { .. }
-        | DbError::TooOld { .. }
-        | DbError::Commit(_)
-        | DbError::Engine(_)
-        | DbError::Io { .. } => ErrorCode::Internal,
     }
 }

@@ -20,6 +20,7 @@ mod end;
 mod error;
 mod in_flight;
 mod local;
+mod quota;
 mod records;
 mod remote;
 mod resign;
@@ -42,7 +43,6 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use error::UploadError;
-pub(crate) use error::db_code;
 pub use local::BodyError;
 pub use resign::Resigned;
 pub use start::{Idempotency, Started};

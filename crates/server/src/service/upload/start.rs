@@ -6,10 +6,10 @@ use partway_api::limits::IDEMPOTENCY_SECONDS;
 use uuid::Uuid;
 
 use super::complete::check_hash_kind;
+use super::quota::{QuotaHeadroom, counted_at_start, quota_headroom};
 use super::{UploadError, Uploads, to_its_end};
 use crate::db::idempotency::{self, Used};
 use crate::db::sessions::{self, Session, Status};
-use crate::db::usage::{Counting, Usage};
 use crate::db::{Db, DbError, Durability, Timestamp, Tx, api_keys, usage, workspaces};
 use crate::input::{IdempotencyKey, InvalidInput, StartUpload};
 use crate::model::PublicLimits;
@@ -207,8 +207,10 @@ impl NewSession {
             let size_bytes = session.size_bytes;
             let replaced_bytes = replaced_bytes(tx, session.workspace_id, &session.folder, &session.file_name)?;
             let counting = counted_at_start(public.is_some());
-            let room = room_left(&usage, counting, limits.storage_bytes, replaced_bytes);
-            if let Some(Room { counted_bytes, limit_bytes }) = room.filter(|room| size_bytes > room.left_bytes()) {
+            let room = quota_headroom(&usage, counting, limits.storage_bytes, replaced_bytes);
+            if let Some(QuotaHeadroom { counted_bytes, limit_bytes }) =
+                room.filter(|room| size_bytes > room.left_bytes())
+            {
                 return Ok(Stored::Refused(match public {
                     // How much others have there is none of a stranger's business.
                     Some(_) => UploadError::WorkspaceFull,
@@ -239,43 +241,6 @@ impl NewSession {
             None => Ok(()),
         }
     }
-}
-
-/// How full a workspace with a limit is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
-    /// Bytes in files and in the open sessions that count, without the file that is replaced.
-    pub counted_bytes: u64,
-    /// What may be.
-    pub limit_bytes: u64,
-}
-
-impl Room {
-    /// What is left.
-    pub fn left_bytes(&self) -> u64 {
-        self.limit_bytes.saturating_sub(self.counted_bytes)
-    }
-}
-
-/// The open sessions that take room from a new upload. Those of strangers take none from a private key's: they have what it leaves,
-/// now and when they are published.
-pub(super) fn counted_at_start(is_public: bool) -> Counting {
-    if is_public { Counting::All } else { Counting::Private }
-}
-
-/// The room that is left in a workspace for what replaces a file of so many bytes, beside its files and the sessions that are
-/// `counting`; `None` where nothing limits it.
-///
-/// A session that replaces a file counts with all of its bytes while it is open: the bytes that it will free are not given to a
-/// second one.
-pub(super) fn room_left(
-    usage: &Usage,
-    counting: Counting,
-    settings_limit: Option<u64>,
-    replaced_bytes: u64,
-) -> Option<Room> {
-    let limit_bytes = usage.limits.storage_bytes.or(settings_limit)?;
-    Some(Room { counted_bytes: usage.counted_bytes(counting).saturating_sub(replaced_bytes), limit_bytes })
 }
 
 fn new_session(identity: &Identity, upload: StartUpload, plan: PartPlan, storage: StorageKind) -> Session {

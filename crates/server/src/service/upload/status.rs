@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::local::LiveSession;
+use super::local::{LiveSession, LocalSession};
 use super::{UploadError, Uploads, authorize};
 use crate::db::Timestamp;
 use crate::db::sessions::{self, ListedSession, Session, Status};
@@ -44,6 +44,15 @@ pub(super) enum Found {
     InStore(Box<Session>),
     /// It has ended.
     Ended(Box<Session>),
+}
+
+impl From<LocalSession> for Found {
+    fn from(session: LocalSession) -> Self {
+        match session {
+            LocalSession::Live(live) => Self::Live(live),
+            LocalSession::Ended(session) => Self::Ended(session),
+        }
+    }
 }
 
 /// A page of sessions.
@@ -117,11 +126,13 @@ impl Uploads {
         // Memory is asked first. Nothing is opened for somebody who may not see it.
         if let Some(live) = self.local.as_ref().and_then(|local| local.find_open(id)) {
             authorize(&live.session, identity, self.remembered)?;
-            return self.local()?.open(id).await?.ok_or_else(not_found);
+            return self.local()?.open(id).await?.map(Found::from).ok_or_else(not_found);
         }
         let session = self.stored_session(identity, session_id).await?;
         match (session.status, session.storage) {
-            (Status::Uploading, StorageKind::Local) => self.local()?.open(id).await?.ok_or_else(not_found),
+            (Status::Uploading, StorageKind::Local) => {
+                self.local()?.open(id).await?.map(Found::from).ok_or_else(not_found)
+            }
             (Status::Uploading, StorageKind::S3) => Ok(Found::InStore(Box::new(session))),
             _ => Ok(Found::Ended(Box::new(session))),
         }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::complete::check_hash;
 use super::in_flight::InFlightFile;
 use super::local::Announced;
-use super::start::{Room, counted_at_start, room_left};
+use super::quota::{QuotaHeadroom, counted_at_start, quota_headroom};
 use super::{UploadError, Uploads, to_its_end};
 use crate::db::files::{self, File};
 use crate::db::{Durability, api_keys, usage, workspaces};
@@ -123,7 +123,7 @@ impl Uploads {
             .read(move |tx| Ok((usage::find(tx, workspace_id)?, files::largest_bytes(tx, workspace_id)?)));
         let (usage, replaced_bytes) = read.await?;
         let counting = counted_at_start(identity.is_public());
-        let room = usage.and_then(|usage| room_left(&usage, counting, self.limits.storage_bytes, replaced_bytes));
+        let room = usage.and_then(|usage| quota_headroom(&usage, counting, self.limits.storage_bytes, replaced_bytes));
         let most = Most::of(expected.max_file, room, identity.is_public(), self.primary)?;
         self.check_strangers_disk(identity, expected.about_bytes.unwrap_or_default()).await?;
         let mut under_way = self.under_way.enter(workspace_id, identity.kind);
@@ -296,7 +296,7 @@ impl Uploads {
             let replaced_bytes = replaced_bytes(tx, draft.workspace_id, &draft.folder, &draft.name)?;
             let room = usage::find(tx, draft.workspace_id)?;
             let counting = counted_at_start(is_public);
-            let room = room.and_then(|usage| room_left(&usage, counting, settings_limit, replaced_bytes));
+            let room = room.and_then(|usage| quota_headroom(&usage, counting, settings_limit, replaced_bytes));
             if let Some(room) = room.filter(|room| draft.size_bytes > room.left_bytes()) {
                 return Ok(Err(no_room(room, is_public)));
             }
@@ -336,19 +336,19 @@ impl Uploads {
 #[derive(Debug, Clone, Copy)]
 struct Most {
     max_file: SizeLimit,
-    room: Option<Room>,
+    room: Option<QuotaHeadroom>,
     is_public: bool,
 }
 
 /// The workspace is full. How full, is none of a stranger's business.
-fn no_room(room: Room, is_public: bool) -> UploadError {
+fn no_room(room: QuotaHeadroom, is_public: bool) -> UploadError {
     if is_public { UploadError::WorkspaceFull } else { UploadError::NoRoomInWorkspace(room) }
 }
 
 impl Most {
     fn of(
         mut max_file: SizeLimit,
-        room: Option<Room>,
+        room: Option<QuotaHeadroom>,
         is_public: bool,
         storage: StorageKind,
     ) -> Result<Self, UploadError> {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use reqwest::{Method, Response};
 use rusty_s3::signing::sign;
 
+use super::xml::ANSWER_TIMEOUT;
 use super::{S3Store, xml};
 use crate::storage::StorageError;
 
@@ -15,8 +16,6 @@ const TRIES: u32 = 4;
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
 /// How long a signature of a call is good: clocks may differ by this much.
 const SIGNED: u64 = 900;
-/// How long the store may take to begin an answer.
-pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A call.
 pub(super) struct Call<'c> {

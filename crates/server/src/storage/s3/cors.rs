@@ -5,7 +5,8 @@ use reqwest::Method;
 use reqwest::header::HeaderMap;
 
 use super::S3Store;
-use super::client::{ANSWER_TIMEOUT, Call};
+use super::client::Call;
+use super::xml::ANSWER_TIMEOUT;
 use crate::storage::StorageError;
 
 /// Any origin may send parts and fetch files by presigned URLs, and reads the parts' entity tags.

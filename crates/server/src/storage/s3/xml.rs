@@ -1,13 +1,16 @@
 //! What the store says, and what is said to it. Only what is used of each answer is read.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use reqwest::Response;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::client::ANSWER_TIMEOUT;
 use crate::storage::StorageError;
+
+/// How long the store may take to begin an answer.
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// `Error`, in answers that are none.
 #[derive(Debug, Default, Deserialize)]

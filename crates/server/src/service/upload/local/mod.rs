@@ -26,13 +26,13 @@ pub use receive::BodyError;
 pub(super) use whole::Announced;
 
 use super::records::Records;
-use super::status::Found;
 use super::turns;
 use super::{UploadError, blocking, plan_of, to_its_end};
 use crate::config::Config;
 use crate::db::sessions::{self, Session};
 use crate::pace::PaceLimits;
 use crate::storage::{DiskState, LocalStore, WriteGate};
+pub(super) use registry::LocalSession;
 use registry::Registry;
 use reopen::Opener;
 
@@ -132,7 +132,7 @@ impl LocalUploads {
     ///
     /// # Errors
     /// [`UploadError::Opening`] when that takes long.
-    pub(super) async fn open(&self, id: Uuid) -> Result<Option<Found>, UploadError> {
+    pub(super) async fn open(&self, id: Uuid) -> Result<Option<LocalSession>, UploadError> {
         self.registry.find(id).await
     }
 }

@@ -11,7 +11,7 @@ use futures_util::{Stream, StreamExt};
 use uuid::Uuid;
 
 use super::live::{Arrival, BegunPart, LiveSession};
-use super::{Found, LocalUploads, UploadError, blocking, to_its_end};
+use super::{LocalSession, LocalUploads, UploadError, blocking, to_its_end};
 use crate::db::sessions::Status;
 use crate::db::{Durability, parts, sessions};
 use crate::failpoint;
@@ -60,9 +60,9 @@ impl LocalUploads {
         body: impl Stream<Item = Result<Bytes, BodyError>>,
     ) -> Result<String, UploadError> {
         let live = match self.registry.find(session_id).await? {
-            Some(Found::Live(live)) => live,
-            Some(Found::Ended(session)) => return Err(UploadError::ended(session_id, session.status)),
-            Some(Found::InStore(_)) | None => return Err(UploadError::SessionNotFound(session_id.to_string())),
+            Some(LocalSession::Live(live)) => live,
+            Some(LocalSession::Ended(session)) => return Err(UploadError::ended(session_id, session.status)),
+            None => return Err(UploadError::SessionNotFound(session_id.to_string())),
         };
         let lease = live.take_turn(part_index, arrival).await?;
         tokio::select! {

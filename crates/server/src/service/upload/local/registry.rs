@@ -9,11 +9,10 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::UploadError;
 use super::live::LiveSession;
-use super::reopen::Opener;
+use super::reopen::{NotOpened, Opener};
 use super::turns::TurnGuard;
-use super::{Found, UploadError};
-use crate::db::DbError;
 use crate::db::sessions::Session;
 use crate::storage::StorageError;
 
@@ -69,11 +68,11 @@ impl Registry {
     ///
     /// # Errors
     /// [`UploadError::Opening`] when that takes long.
-    pub(super) async fn find(self: &Arc<Self>, id: Uuid) -> Result<Option<Found>, UploadError> {
+    pub(super) async fn find(self: &Arc<Self>, id: Uuid) -> Result<Option<LocalSession>, UploadError> {
         let deadline = tokio::time::Instant::now() + OPENING_WAIT;
         loop {
             if let Some(live) = self.used_now(id).get() {
-                return Ok(Some(Found::Live(Arc::clone(live))));
+                return Ok(Some(LocalSession::Live(Arc::clone(live))));
             }
             // Opening may take long, and must not end with the request that began it. Those that come later only wait:
             // what they leave behind must not grow with their number. If it fails, the next of them tries.
@@ -108,7 +107,7 @@ impl Registry {
     }
 
     /// The same, however long it takes.
-    pub(super) async fn open(&self, id: Uuid) -> Result<Option<Found>, UploadError> {
+    pub(super) async fn open(&self, id: Uuid) -> Result<Option<LocalSession>, UploadError> {
         let opened = loop {
             let cell = self.used_now(id);
             let opened = cell.get_or_try_init(|| self.opener.open(id)).await.cloned();
@@ -121,9 +120,9 @@ impl Registry {
             break opened;
         };
         match opened {
-            Ok(live) => Ok(Some(Found::Live(live))),
+            Ok(live) => Ok(Some(LocalSession::Live(live))),
             Err(NotOpened::Nothing) => Ok(None),
-            Err(NotOpened::Ended(session)) => Ok(Some(Found::Ended(session))),
+            Err(NotOpened::Ended(session)) => Ok(Some(LocalSession::Ended(session))),
             Err(NotOpened::Failed(error)) => Err(error),
         }
     }
@@ -193,20 +192,12 @@ impl Entry {
     }
 }
 
-/// Why a session is not open.
-pub(super) enum NotOpened {
-    /// There is none.
-    Nothing,
+/// A session of local storage.
+pub(in super::super) enum LocalSession {
+    /// It takes parts.
+    Live(Arc<LiveSession>),
     /// It has ended.
     Ended(Box<Session>),
-    /// It could not be opened.
-    Failed(UploadError),
-}
-
-impl From<DbError> for NotOpened {
-    fn from(error: DbError) -> Self {
-        Self::Failed(error.into())
-    }
 }
 
 #[cfg(test)]

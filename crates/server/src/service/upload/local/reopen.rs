@@ -9,9 +9,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::live::LiveSession;
-use super::registry::NotOpened;
 use super::turns::Turns;
 use super::{LocalUploads, UploadError, blocking, plan_of};
+use crate::db::DbError;
 use crate::db::sessions::{self, Session, Status};
 use crate::db::{Db, Durability, api_keys, parts};
 use crate::failpoint;
@@ -167,5 +167,21 @@ impl LocalUploads {
                 }
             }
         }
+    }
+}
+
+/// Why a session is not open.
+pub(super) enum NotOpened {
+    /// There is none.
+    Nothing,
+    /// It has ended.
+    Ended(Box<Session>),
+    /// It could not be opened.
+    Failed(UploadError),
+}
+
+impl From<DbError> for NotOpened {
+    fn from(error: DbError) -> Self {
+        Self::Failed(error.into())
     }
 }

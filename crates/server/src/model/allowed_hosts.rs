@@ -5,8 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use crate::config::Setting;
-
 /// Names and networks that may be connected to wherever they are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowedHosts {
@@ -15,23 +13,8 @@ pub struct AllowedHosts {
 }
 
 impl AllowedHosts {
-    /// Whether any address of this host may be connected to.
-    pub fn has_name(&self, name: &str) -> bool {
-        let name = name.trim_end_matches('.');
-        self.names.iter().any(|allowed| allowed.eq_ignore_ascii_case(name))
-    }
-
-    /// Whether the address is in one of the networks.
-    pub fn has_address(&self, address: IpAddr) -> bool {
-        self.networks.iter().any(|network| network.contains(&address))
-    }
-}
-
-impl Setting for AllowedHosts {
-    const ALLOWED: &'static str =
-        "host names, addresses and networks, separated by commas, such as `files.internal, 10.1.0.0/16, ::1`";
-
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads names, addresses and networks, separated by commas; `None` if one is malformed.
+    pub fn parse(text: &str) -> Option<Self> {
         let mut parsed = Self::default();
         for item in items(text) {
             let address = item.parse::<IpAddr>().map(IpNet::from);
@@ -42,6 +25,17 @@ impl Setting for AllowedHosts {
             }
         }
         Some(parsed)
+    }
+
+    /// Whether any address of this host may be connected to.
+    pub fn has_name(&self, name: &str) -> bool {
+        let name = name.trim_end_matches('.');
+        self.names.iter().any(|allowed| allowed.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether the address is in one of the networks.
+    pub fn has_address(&self, address: IpAddr) -> bool {
+        self.networks.iter().any(|network| network.contains(&address))
     }
 }
 
@@ -55,10 +49,9 @@ fn is_name(text: &str) -> bool {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NameServers(pub Vec<SocketAddr>);
 
-impl Setting for NameServers {
-    const ALLOWED: &'static str = "IP addresses with ports, separated by commas, such as `10.0.0.53:53`";
-
-    fn parse(text: &str) -> Option<Self> {
+impl NameServers {
+    /// Reads addresses with ports, separated by commas; `None` if one is malformed.
+    pub fn parse(text: &str) -> Option<Self> {
         items(text).map(|item| item.parse().ok()).collect::<Option<Vec<_>>>().map(Self)
     }
 }

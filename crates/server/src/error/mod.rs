@@ -3,6 +3,11 @@
 //! A handler's error becomes a response without a body that carries an [`ErrorReport`]; the request-id
 //! middleware writes the body, because it knows the id, and logs the cause, once.
 
+mod db;
+mod storage;
+mod upload;
+mod workspace;
+
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
@@ -10,12 +15,8 @@ use http::header::{CONTENT_RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use partway_api::{ErrorBody, ErrorCode};
 
-use crate::db::DbError;
 use crate::error_chain::error_chain;
 use crate::input::InvalidInput;
-use crate::service::error::WorkspaceError;
-use crate::service::upload::{UploadError, db_code};
-use crate::storage::StorageError;
 
 /// When to come again for what is not there now: a session that is being opened, a database that starts anew.
 const RETRY_SECONDS: &str = "5";
@@ -122,51 +123,6 @@ impl ApiError {
 impl From<InvalidInput> for ApiError {
     fn from(error: InvalidInput) -> Self {
         Self::new(error.code, error.message)
-    }
-}
-
-impl From<UploadError> for ApiError {
-    fn from(error: UploadError) -> Self {
-        let code = error.code();
-        match error {
-            UploadError::Db(cause) => cause.into(),
-            UploadError::Storage(cause) => Self::failed(code, &cause),
-            UploadError::Opening(_) | UploadError::Ending(_) | UploadError::HeldUp | UploadError::Busy => {
-                Self::failed(code, &error)
-            }
-            UploadError::PartsMissing { ref missing, .. } => {
-                let mut answer = Self::new(code, error.to_string());
-                answer.report.missing_parts = Some(missing.clone());
-                answer
-            }
-            refused => Self::new(code, refused.to_string()),
-        }
-    }
-}
-
-impl From<WorkspaceError> for ApiError {
-    fn from(error: WorkspaceError) -> Self {
-        match error {
-            WorkspaceError::Db(cause) => cause.into(),
-            refused => Self::new(refused.code(), refused.to_string()),
-        }
-    }
-}
-
-impl From<DbError> for ApiError {
-    fn from(error: DbError) -> Self {
-        let mut answer = Self::failed(db_code(&error), &error);
-        if matches!(error, DbError::TooLong | DbError::Busy) {
-            answer.report.message = error.to_string();
-            answer.report.is_told = true;
-        }
-        answer
-    }
-}
-
-impl From<StorageError> for ApiError {
-    fn from(error: StorageError) -> Self {
-        UploadError::Storage(error).into()
     }
 }
 

@@ -19,11 +19,11 @@ use crate::service::bootstrap::{FirstRun, Secrets, bootstrap};
 use crate::service::event::Events;
 use crate::service::file::Files;
 use crate::service::folder::Folders;
+use crate::service::part_urls::PartUrlSigner;
 use crate::service::readiness::Readiness;
 use crate::service::upload::{LocalParts, Uploads};
 use crate::service::urls::Urls;
 use crate::service::webhook::Signer;
-use crate::storage::presign::Presigner;
 use crate::storage::{LocalStore, S3Store, StorageError, Stores, WriteGate, filesystem};
 
 /// One server's state. Clones share it.
@@ -212,9 +212,9 @@ impl App {
         let public = Urls::public_of(&config.http, listening_on);
         let shown = bootstrap(&db, move |first_run| show(first_run, &public)).await;
         let (secrets, first_run) = shown.map_err(db_failed)?;
-        let presigner = Presigner::new(&secrets.part_urls.value);
-        crate::jobs::follow_part_urls(&presigner, &secrets.part_urls);
-        let urls = Arc::new(Urls::new(&config.http, listening_on, presigner));
+        let part_url_signer = PartUrlSigner::new(&secrets.part_urls.value);
+        crate::jobs::follow_part_urls(&part_url_signer, &secrets.part_urls);
+        let urls = Arc::new(Urls::new(&config.http, listening_on, part_url_signer));
         let events = Events::new(Arc::clone(&urls));
         let uploads = Uploads::new(db.clone(), &stores, local, events.clone(), outgoing.clone(), &config);
         let grace_seconds = config.storage.url_lifetime.0.as_secs();

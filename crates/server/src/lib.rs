@@ -69,8 +69,8 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) {
     let verifying = tokio::spawn(jobs::verify_untrusted(app.uploads.clone(), stop_jobs.clone()));
     let revoker = jobs::Revoker { lease: lease("revoker"), db: app.db.clone(), uploads: app.uploads.clone() };
     let revoking = tokio::spawn(revoker.run(stop_jobs.clone()));
-    let (presigner, signer) = (app.urls.presigner().clone(), app.signer.clone());
-    let follower = jobs::SecretsFollower { db: app.db.clone(), presigner, signer };
+    let (part_url_signer, signer) = (app.urls.part_url_signer().clone(), app.signer.clone());
+    let follower = jobs::SecretsFollower { db: app.db.clone(), part_url_signer, signer };
     let following = tokio::spawn(follower.run(stop_jobs.clone()));
     let is_single = app.db.is_shared() && app.stores.local.is_some();
     // Until the last job has ended.

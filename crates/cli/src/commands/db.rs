@@ -5,7 +5,7 @@ use std::io;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use partway_server::config::DatabaseUrl;
-use partway_server::db::transfer::Content;
+use partway_server::db::import::Content;
 use partway_server::db::{DatabaseLocation, Db};
 use partway_server::process::data_dir::DataDir;
 use serde_json::json;

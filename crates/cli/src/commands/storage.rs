@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use partway_server::config::Config;
 use partway_server::db::Db;
 use partway_server::model::StorageKind;
-use partway_server::service::move_files::{MoveFiles, Moved};
+use partway_server::service::storage_migration::{MoveFiles, Moved};
 use partway_server::storage::{LocalStore, S3Store, Stores};
 
 use super::database::open_existing;

@@ -9,9 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::db::secrets::{self, Secret};
 use crate::db::{Db, DbError, Durability};
+use crate::service::part_urls::PartUrlSigner;
 use crate::service::secret::SecretName;
 use crate::service::webhook::Signer;
-use crate::storage::presign::Presigner;
 use crate::turn::turn;
 
 /// Between two looks: three rows by primary key.
@@ -22,7 +22,7 @@ pub struct SecretsFollower {
     /// The records.
     pub db: Db,
     /// Signs part URLs.
-    pub presigner: Presigner,
+    pub part_url_signer: PartUrlSigner,
     /// Signs what webhooks are sent.
     pub signer: Signer,
 }
@@ -62,7 +62,7 @@ impl SecretsFollower {
         });
         let (part_urls, webhooks, any_outlived) = found.await?;
         if let Some(secret) = part_urls.filter(|secret| known.part_urls.as_ref() != Some(secret)) {
-            follow_part_urls(&self.presigner, &secret);
+            follow_part_urls(&self.part_url_signer, &secret);
             known.part_urls = Some(secret);
         }
         if let Some(secret) = webhooks.filter(|secret| known.webhooks.as_ref() != Some(secret)) {
@@ -77,7 +77,7 @@ impl SecretsFollower {
 }
 
 /// Has part URLs signed with this secret, and those of the one before it taken for as long as that is good.
-pub(crate) fn follow_part_urls(presigner: &Presigner, secret: &Secret) {
+pub(crate) fn follow_part_urls(part_url_signer: &PartUrlSigner, secret: &Secret) {
     let previous = secret.previous.as_ref().map(|previous| (&previous.value, previous.until.unix_seconds()));
-    presigner.rotate(&secret.value, previous);
+    part_url_signer.rotate(&secret.value, previous);
 }

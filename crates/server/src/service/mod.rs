@@ -9,12 +9,14 @@ pub mod file_dto;
 pub mod folder;
 pub mod fsck;
 pub mod key;
-pub mod move_files;
+
+pub mod part_urls;
 mod public_id;
 pub mod public_keys;
 mod publish;
 pub mod readiness;
 pub mod secret;
+pub mod storage_migration;
 mod unfinished;
 pub mod upload;
 pub mod urls;

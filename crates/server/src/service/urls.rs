@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::config::{BaseUrl, HttpSettings};
-use crate::storage::presign::{PartPermission, Presigner};
+use crate::service::part_urls::{PartPermission, PartUrlSigner};
 
 /// What must be escaped in a segment of a path (RFC 3986, `pchar`), and `'`, which pasting into a shell would end.
 const ESCAPED: &AsciiSet = &CONTROLS
@@ -34,16 +34,16 @@ pub struct Urls {
     public: BaseUrl,
     parts: BaseUrl,
     delivery: BaseUrl,
-    presigner: Presigner,
+    part_url_signer: PartUrlSigner,
 }
 
 impl Urls {
     /// From the settings, and the address that is really listened on.
-    pub fn new(settings: &HttpSettings, listening_on: SocketAddr, presigner: Presigner) -> Self {
+    pub fn new(settings: &HttpSettings, listening_on: SocketAddr, part_url_signer: PartUrlSigner) -> Self {
         let public = Self::public_of(settings, listening_on);
         let parts = settings.parts_url.clone().unwrap_or_else(|| public.clone());
         let delivery = settings.delivery_url.clone().unwrap_or_else(|| public.clone());
-        Self { public, parts, delivery, presigner }
+        Self { public, parts, delivery, part_url_signer }
     }
 
     /// The base that clients use for the API, as the settings say.
@@ -57,8 +57,8 @@ impl Urls {
     }
 
     /// What makes and checks part URLs.
-    pub fn presigner(&self) -> &Presigner {
-        &self.presigner
+    pub fn part_url_signer(&self) -> &PartUrlSigner {
+        &self.part_url_signer
     }
 
     /// The paths that a proxy may leave in front of a request's path; none is empty.
@@ -76,7 +76,7 @@ impl Urls {
 
     /// The presigned URL of one part.
     pub fn part(&self, permission: &PartPermission) -> String {
-        format!("{}{}", self.parts, self.presigner.path_and_query(permission))
+        format!("{}{}", self.parts, self.part_url_signer.path_and_query(permission))
     }
 
     /// Where a file is served.

@@ -17,7 +17,6 @@ mod late_room;
 mod local;
 mod local_blobs;
 mod part_writer;
-pub mod presign;
 mod s3;
 mod stores;
 mod unclaimed;

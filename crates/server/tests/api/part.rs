@@ -81,13 +81,13 @@ async fn an_expired_url_says_so_and_a_signed_one_of_no_session_finds_none() {
     assert_error(app.put(session.part_url(0), b"abc").await, 403, "URL_EXPIRED", &["`expires`"]).await;
     assert_error(session.complete(&app).await, 410, "SESSION_EXPIRED", &[session.id()]).await;
 
-    let permission = partway_server::storage::presign::PartPermission {
+    let permission = partway_server::service::part_urls::PartPermission {
         session_id: uuid::Uuid::from_u128(5),
         part_index: 0,
         length_bytes: 3,
         expires_at: i64::MAX,
     };
-    let url = app.url(&app.app().urls.presigner().path_and_query(&permission));
+    let url = app.url(&app.app().urls.part_url_signer().path_and_query(&permission));
     assert_error(app.put(&url, b"abc").await, 404, "SESSION_NOT_FOUND", &[]).await;
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use partway_server::db::secrets::Secret;
 use partway_server::db::{Durability, Timestamp};
 use partway_server::service::event::EventKind;
+use partway_server::service::part_urls::{PartPermission, PartUrlSigner};
 use partway_server::service::secret::Rotatable;
-use partway_server::storage::presign::{PartPermission, Presigner};
 use serde_json::json;
 use standardwebhooks::Webhook;
 use uuid::Uuid;
@@ -23,7 +23,7 @@ impl TestApp {
     }
 
     /// A fresh URL of a session's first part, once the server signs with another secret than this.
-    async fn url_once_not_signed_with(&self, session: &Session, old: &Presigner) -> String {
+    async fn url_once_not_signed_with(&self, session: &Session, old: &PartUrlSigner) -> String {
         for _ in 0..3000 {
             let again: serde_json::Value = session.resign(self, &json!({"parts": [0]})).await.json().await.unwrap();
             let url = again["parts"][0]["url"].as_str().unwrap();
@@ -48,7 +48,7 @@ impl TestApp {
 async fn part_urls_are_signed_with_the_new_secret_within_seconds_and_both_are_good_for_the_grace() {
     let app = TestApp::start_local().await;
     let session = app.upload(3, json!({"ttl_seconds": 3600})).await;
-    let old = Presigner::new(&app.app().secrets.part_urls.value);
+    let old = PartUrlSigner::new(&app.app().secrets.part_urls.value);
     app.rotate(Rotatable::PartUrls, 3600).await;
     let renewed = app.url_once_not_signed_with(&session, &old).await;
     assert_eq!(app.put(session.part_url(0), b"abc").await.status(), 200);

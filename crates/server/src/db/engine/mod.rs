@@ -24,8 +24,8 @@ use self::postgres::Postgres;
 pub(super) use self::postgres_connection::PostgresConnection;
 pub use self::server_state::ServerState;
 use self::sqlite::Sqlite;
+use super::import::{self, Content};
 use super::reserve::DatabaseReserve;
-use super::transfer::{self, Content};
 use super::{DbError, Tx};
 
 /// What a write must survive once it is answered.
@@ -246,11 +246,11 @@ impl Db {
                 super::migrate::check(&from)?;
                 // The file is read at length in between.
                 to.without_timeouts()?;
-                let is_empty = transfer::is_empty(to)?;
+                let is_empty = import::is_empty(to)?;
                 if is_empty {
-                    transfer::copy_all(&from, to, &copied)?;
+                    import::copy_all(&from, to, &copied)?;
                 }
-                let (wanted, there) = (transfer::contents(&from)?, transfer::contents(to)?);
+                let (wanted, there) = (import::contents(&from)?, import::contents(to)?);
                 match wanted.iter().zip(&there).find(|(wanted, there)| wanted != there) {
                     None => Ok(there),
                     Some((wanted, _)) if is_empty => Err(DbError::Corrupt {

@@ -9,7 +9,7 @@ use postgres::{Client, Config, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::super::server_url::ServerUrl;
-use super::super::{DbError, transfer};
+use super::super::{DbError, import};
 use super::connecting::{no_connection_left, read_url, within};
 use super::encryption::encryption;
 
@@ -44,7 +44,7 @@ const USABLE: &str = "has_table_privilege(to_regclass(name), 'SELECT') AND has_t
 
 /// A statement with the program's tables in it.
 fn with_tables(sql: &str) -> String {
-    let tables: Vec<String> = transfer::TABLES.iter().map(|table| format!("'{}'", table.name)).collect();
+    let tables: Vec<String> = import::TABLES.iter().map(|table| format!("'{}'", table.name)).collect();
     sql.replace("TABLES", &tables.join(", ")).replace("USABLE", USABLE)
 }
 

@@ -15,9 +15,9 @@ use uuid::Uuid;
 
 use crate::db::Timestamp;
 use crate::error::ApiError;
+use crate::service::part_urls::PartPermission;
 use crate::service::urls::Urls;
 use crate::storage::StorageError;
-use crate::storage::presign::PartPermission;
 
 /// Most URLs that are signed where requests are answered. Each takes some microseconds: with more, other requests would
 /// wait for them.
@@ -56,12 +56,12 @@ mod tests {
 
     use super::*;
     use crate::config::HttpSettings;
-    use crate::storage::presign::Presigner;
+    use crate::service::part_urls::PartUrlSigner;
 
     /// How long the first step takes, which is how long a thread that answers requests is held, and whether it was all.
     async fn first_step(parts: u32) -> (std::time::Duration, bool) {
-        let presigner = Presigner::new(&[1; 32]);
-        let urls = Arc::new(Urls::new(&HttpSettings::default(), "127.0.0.1:1".parse().unwrap(), presigner));
+        let part_url_signer = PartUrlSigner::new(&[1; 32]);
+        let urls = Arc::new(Urls::new(&HttpSettings::default(), "127.0.0.1:1".parse().unwrap(), part_url_signer));
         let plan = PartPlan::for_size(u64::from(parts) * 10 * 1024 * 1024);
         let expires_at = Timestamp::now();
         let id = Uuid::from_u128(7);

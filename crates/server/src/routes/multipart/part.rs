@@ -17,8 +17,8 @@ use crate::db::Timestamp;
 use crate::error::ApiError;
 use crate::input::content_digests;
 use crate::openapi::error_responses;
+use crate::service::part_urls::{PartPermission, Refusal};
 use crate::service::upload::BodyError;
-use crate::storage::presign::{PartPermission, Refusal};
 
 /// The query of a presigned URL.
 #[derive(Debug, Deserialize)]
@@ -95,7 +95,7 @@ fn check(
     let Query(Presigned { length, expires, signature }) = query.map_err(|_| not_ours())?;
     let permission = PartPermission { session_id, part_index, length_bytes: length, expires_at: expires };
     let now = Timestamp::now().unix_seconds();
-    app.urls.presigner().check(&permission, &signature, now).map_err(|refusal| match refusal {
+    app.urls.part_url_signer().check(&permission, &signature, now).map_err(|refusal| match refusal {
         Refusal::Signature => not_ours(),
         Refusal::Expired => ApiError::new(
             ErrorCode::UrlExpired,

@@ -17,7 +17,7 @@ const CONTEXT: &str = "partway part URL v1";
 
 /// Makes and checks signatures. Clones share their secret.
 #[derive(Clone)]
-pub struct Presigner {
+pub struct PartUrlSigner {
     keys: Arc<RwLock<Keys>>,
 }
 
@@ -29,9 +29,9 @@ struct Keys {
     previous: Option<(Hmac<Sha256>, i64)>,
 }
 
-impl std::fmt::Debug for Presigner {
+impl std::fmt::Debug for PartUrlSigner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Presigner(…)")
+        f.write_str("PartUrlSigner(…)")
     }
 }
 
@@ -59,7 +59,7 @@ pub enum Refusal {
     Expired,
 }
 
-impl Presigner {
+impl PartUrlSigner {
     /// Signs with `secret`.
     pub fn new(secret: &[u8; 32]) -> Self {
         Self { keys: Arc::new(RwLock::new(Keys { current: keyed(secret), previous: None })) }
@@ -115,16 +115,16 @@ mod tests {
         PartPermission { session_id: Uuid::from_u128(7), part_index: 3, length_bytes: 10, expires_at: 1000 };
 
     fn signature(permission: &PartPermission) -> String {
-        let url = Presigner::new(&[1; 32]).path_and_query(permission);
+        let url = PartUrlSigner::new(&[1; 32]).path_and_query(permission);
         url.rsplit_once("signature=").unwrap().1.to_owned()
     }
 
     #[test]
     fn a_url_permits_exactly_what_it_was_signed_for() {
-        let presigner = Presigner::new(&[1; 32]);
+        let part_url_signer = PartUrlSigner::new(&[1; 32]);
         let good = signature(&PERMISSION);
-        assert_eq!(presigner.check(&PERMISSION, &good, 999), Ok(()));
-        assert_eq!(presigner.check(&PERMISSION, &good, 1000), Err(Refusal::Expired));
+        assert_eq!(part_url_signer.check(&PERMISSION, &good, 999), Ok(()));
+        assert_eq!(part_url_signer.check(&PERMISSION, &good, 1000), Err(Refusal::Expired));
         let changed = [
             PartPermission { session_id: Uuid::from_u128(8), ..PERMISSION },
             PartPermission { part_index: 4, ..PERMISSION },
@@ -132,30 +132,30 @@ mod tests {
             PartPermission { expires_at: 2000, ..PERMISSION },
         ];
         for permission in changed {
-            assert_eq!(presigner.check(&permission, &good, 999), Err(Refusal::Signature), "{permission:?}");
+            assert_eq!(part_url_signer.check(&permission, &good, 999), Err(Refusal::Signature), "{permission:?}");
         }
         for bad in ["", "00", &good[1..], &good.to_uppercase(), &format!("{good}0"), &"g".repeat(64)] {
-            assert_eq!(presigner.check(&PERMISSION, bad, 999), Err(Refusal::Signature), "{bad}");
+            assert_eq!(part_url_signer.check(&PERMISSION, bad, 999), Err(Refusal::Signature), "{bad}");
         }
-        assert_eq!(Presigner::new(&[2; 32]).check(&PERMISSION, &good, 999), Err(Refusal::Signature));
+        assert_eq!(PartUrlSigner::new(&[2; 32]).check(&PERMISSION, &good, 999), Err(Refusal::Signature));
     }
 
     #[test]
     fn after_a_rotation_both_secrets_are_good_until_the_old_ones_time_is_over() {
-        let presigner = Presigner::new(&[1; 32]);
+        let part_url_signer = PartUrlSigner::new(&[1; 32]);
         let old = signature(&PERMISSION);
-        presigner.rotate(&[2; 32], Some((&[1; 32], 500)));
-        let new = presigner.path_and_query(&PERMISSION).rsplit_once("signature=").unwrap().1.to_owned();
+        part_url_signer.rotate(&[2; 32], Some((&[1; 32], 500)));
+        let new = part_url_signer.path_and_query(&PERMISSION).rsplit_once("signature=").unwrap().1.to_owned();
         assert_ne!(old, new);
         assert_eq!(
-            (presigner.check(&PERMISSION, &old, 499), presigner.check(&PERMISSION, &new, 499)),
+            (part_url_signer.check(&PERMISSION, &old, 499), part_url_signer.check(&PERMISSION, &new, 499)),
             (Ok(()), Ok(()))
         );
-        assert_eq!(presigner.check(&PERMISSION, &old, 500), Err(Refusal::Signature));
-        assert_eq!(presigner.check(&PERMISSION, &new, 500), Ok(()));
+        assert_eq!(part_url_signer.check(&PERMISSION, &old, 500), Err(Refusal::Signature));
+        assert_eq!(part_url_signer.check(&PERMISSION, &new, 500), Ok(()));
         // Without a grace, at once; and clones know of it.
-        let clone = presigner.clone();
-        presigner.rotate(&[3; 32], None);
+        let clone = part_url_signer.clone();
+        part_url_signer.rotate(&[3; 32], None);
         assert_eq!(clone.check(&PERMISSION, &new, 0), Err(Refusal::Signature));
     }
 }

@@ -5,6 +5,8 @@
 //! ones up, until every page of the buffers is resident: ten thousand idle clients take 160 MiB for them. With pages of their own, those
 //! that nobody wrote to take nothing: 80 MiB.
 //!
+//! A general allocator does not do it: with mimalloc 0.1.52 9,000 readers that take nothing cost 481 MiB, with this 148 (`scripts/bench idle`).
+//!
 //! Invariant: a block is either somebody's or in the list of free ones, and what is given back is of the size and alignment
 //! that it was asked for with, as `GlobalAlloc` demands; so the size tells whose block it is.
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # axum puts `content-length: 0` into a 304 to HEAD; Squid takes the length into its copy, and from then on GET is 200 without bytes.
 #
-# Seen with axum 0.8.9 on hyper 1.12.0 (crates.io), Squid 5.7 (Debian 12, package squid 5.7-2+deb12u6) on 2026-11-28. A handler
+# Seen with axum 0.8.9 on hyper 1.12.0, Squid 5.7 (Debian 12, package squid 5.7-2+deb12u6) on 2026-11-28. A handler
 # by `get(...)` answers a file of twelve bytes with ETag and max-age=1, and `StatusCode::NOT_MODIFIED` to If-None-Match:
 #   directly: GET 200 content-length 12; GET 304 no content-length; HEAD 200 content-length 12; HEAD 304 content-length 0
 #   through Squid: GET 200 twelve bytes; two seconds later HEAD 200 content-length 0; then GET 200 content-length 0, no bytes, for everybody

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Garage: a part that is sent again and breaks off stays in the list of parts as it was, and yet the upload cannot be completed with it.
 #
-# Seen with Garage 2.5.0 (crates.io), boto3 1.40.0, on 2026-11-28. Part 1 of a multipart upload is sent whole, and a second time
+# Seen with Garage 2.5.0 and boto3 1.40.0, on 2026-11-28. Part 1 of a multipart upload is sent whole, and a second time
 # only in half (the connection is cut); the list of parts goes on saying part 1 with its size and ETag:
 #   CompleteMultipartUpload with exactly the parts that are listed: 400 InvalidPart, ten seconds later, too
 #   after part 1 was sent once more, whole: 200

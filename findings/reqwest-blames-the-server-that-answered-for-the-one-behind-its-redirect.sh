@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # reqwest's error of a connection that failed after a redirect names the URL that was asked first, whose server answered.
 #
-# Seen with reqwest 0.13.5 (crates.io) on 2026-11-29. One server answers 302 to another address, where nothing listens:
+# Seen with reqwest 0.13.5 on 2026-11-29. One server answers 302 to another address, where nothing listens:
 #   the text says "error sending request for url (http://127.0.0.1:FIRST/file)", `Error::url()` says FIRST, too, `is_connect` is true;
 #   the address where nothing listens is in none of it, nor in any source
 # "Connection refused" is then read as that of a server that runs. A program that tells its user where the fault is has to follow

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # rustls does not take a self-signed certificate as `openssl req -x509` makes it, even when it is the only one that it was told to trust.
 #
-# Seen with OpenSSL 3.0 (Debian 12), rustls 0.23.46 with webpki (crates.io), curl 7.88.1, Python 3.11, on 2026-11-29:
+# Seen with OpenSSL 3.0 (Debian 12), rustls 0.23.46 with webpki, curl 7.88.1, Python 3.11, on 2026-11-29:
 #   openssl req -x509 -newkey … -subj /CN=localhost -addext subjectAltName=DNS:localhost: basicConstraints CA:TRUE, by default
 #   curl --cacert CERT: 200; Python with cafile=CERT: 200; rustls with CERT as its root: invalid peer certificate, CaUsedAsEndEntity
 #   the same command with -addext basicConstraints=critical,CA:FALSE: all three take it

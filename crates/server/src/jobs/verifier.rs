@@ -1,5 +1,5 @@
 //! After the machine was started anew, perhaps after a power cut: verifies the parts of all open sessions, while the
-//! server serves. A session that somebody asks for is verified at once; see `service/upload/reopen.rs`.
+//! server serves. A session that somebody asks for is verified at once; see `service/upload/local/reopen.rs`.
 
 use std::time::Duration;
 

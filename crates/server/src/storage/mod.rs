@@ -3,8 +3,8 @@
 //! [`BlobStore`] is what every storage can do. [`LocalStore`] keeps blobs in the data directory, [`S3Store`] in a bucket;
 //! [`Stores`] has those of a server. [`BlobWriter`] writes a
 //! blob from front to back, [`PartWriter`] brings one part into its place in a
-//! blob and hashes it on the way, [`PartDigests`] compares it with what its sender says of it; [`presign`] makes and
-//! checks the URLs that permit sending a part. What hashes of parts make the hash of the file is partway-hash.
+//! blob and hashes it on the way, [`PartDigests`] compares it with what its sender says of it. How hashes of parts
+//! make the hash of the file is in partway-hash.
 
 mod blob;
 mod blob_store;

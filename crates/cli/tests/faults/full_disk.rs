@@ -14,6 +14,19 @@ use crate::server::{Server, bytes, fresh, partway, run, text};
 const PART: usize = 10 * 1024 * 1024;
 /// Names the filesystem to the process inside.
 const INSIDE: &str = "PARTWAY_SMALL_DISK";
+/// A disk that may be filled to its last byte, and webhooks of this machine.
+const TO_THE_LAST_BYTE: [(&str, &str); 3] = [
+    ("PARTWAY_STORAGE_MIN_FREE_BYTES", "1"),
+    ("PARTWAY_OUTGOING_ALLOWED_HOSTS", "127.0.0.1"),
+    ("PARTWAY_LOG_FILTER", "error"),
+];
+
+/// Adds a webhook at which nobody listens: its events wait.
+fn add_silent_webhook(data_dir: &Path, event: &str) {
+    let mut add = partway();
+    add.envs(TO_THE_LAST_BYTE).args(["webhooks", "add", "http://127.0.0.1:1/", "--event", event, "--data-dir"]);
+    run(add.arg(data_dir));
+}
 
 /// Runs `body` with a directory on a filesystem of `size_mib`: in a process of its own.
 fn on_small_disk(test: &str, size_mib: u32, body: impl AsyncFnOnce(PathBuf)) {
@@ -332,18 +345,11 @@ fn other_writes_never_take_the_room_for_deleting_and_go_on_when_there_is_room() 
     let test = "full_disk::other_writes_never_take_the_room_for_deleting_and_go_on_when_there_is_room";
     on_small_disk(test, 64, async |disk| {
         let data_dir = disk.join("data");
-        let settings = [
-            ("PARTWAY_STORAGE_MIN_FREE_BYTES", "1"),
-            ("PARTWAY_OUTGOING_ALLOWED_HOSTS", "127.0.0.1"),
-            ("PARTWAY_LOG_FILTER", "error"),
-        ];
-        let mut server = Server::start_with(&data_dir, &[], &settings);
+        let mut server = Server::start_with(&data_dir, &[], &TO_THE_LAST_BYTE);
         let (key, public) = (server.private_key(), crate::server::key_in(&server.greeting, "pk_"));
         let mut api = Api::new(&server.url, &key);
         // An event that is put off: nobody listens.
-        let mut add = partway();
-        add.envs(settings).args(["webhooks", "add", "http://127.0.0.1:1/", "--event", "file.deleted", "--data-dir"]);
-        run(add.arg(&data_dir));
+        add_silent_webhook(&data_dir, "file.deleted");
         let data = bytes(1, 1000);
         let (_, waiting, urls) = start(&api, "waiting", data.len()).await;
         assert_eq!(api.put(&urls[0], &data).await.unwrap().0, 200);
@@ -373,7 +379,7 @@ fn other_writes_never_take_the_room_for_deleting_and_go_on_when_there_is_room() 
             if round == 0 {
                 // It stays so whatever becomes of the process.
                 server.kill();
-                server = Server::start_with(&data_dir, &[], &settings);
+                server = Server::start_with(&data_dir, &[], &TO_THE_LAST_BYTE);
                 api = Api::new(&server.url, &key);
             }
             delete(&api, paths.pop().unwrap()).await;
@@ -475,17 +481,10 @@ fn deleting_a_folder_with_its_files_works_on_a_disk_without_a_byte() {
     const FILES: usize = 300;
     on_small_disk("full_disk::deleting_a_folder_with_its_files_works_on_a_disk_without_a_byte", 96, async |disk| {
         let data_dir = disk.join("data");
-        let settings = [
-            ("PARTWAY_STORAGE_MIN_FREE_BYTES", "1"),
-            ("PARTWAY_OUTGOING_ALLOWED_HOSTS", "127.0.0.1"),
-            ("PARTWAY_LOG_FILTER", "error"),
-        ];
-        let server = Server::start_with(&data_dir, &[], &settings);
+        let server = Server::start_with(&data_dir, &[], &TO_THE_LAST_BYTE);
         let api = Api::new(&server.url, &server.private_key());
         // Each file that goes is an event that waits: nobody listens at the webhook.
-        let mut add = partway();
-        add.envs(settings).args(["webhooks", "add", "http://127.0.0.1:1/", "--event", "file.deleted", "--data-dir"]);
-        run(add.arg(&data_dir));
+        add_silent_webhook(&data_dir, "file.deleted");
         let large = bytes(1, 8_000_000);
         for (folder, name) in [("shots", "large"), ("shots/raw", "large")] {
             let body = json!({"file_name": name, "folder": folder, "size": large.len(), "format": "bin"});
@@ -577,16 +576,9 @@ fn completing_on_a_disk_without_a_byte_succeeds_or_can_be_repeated_once_there_is
     let test = "full_disk::completing_on_a_disk_without_a_byte_succeeds_or_can_be_repeated_once_there_is_room";
     on_small_disk(test, 96, async |disk| {
         let data_dir = disk.join("data");
-        let settings = [
-            ("PARTWAY_STORAGE_MIN_FREE_BYTES", "1"),
-            ("PARTWAY_OUTGOING_ALLOWED_HOSTS", "127.0.0.1"),
-            ("PARTWAY_LOG_FILTER", "error"),
-        ];
-        let mut server = Server::start_with(&data_dir, &[], &settings);
+        let mut server = Server::start_with(&data_dir, &[], &TO_THE_LAST_BYTE);
         let key = server.private_key();
-        let mut add = partway();
-        add.envs(settings).args(["webhooks", "add", "http://127.0.0.1:1/", "--event", "file.created", "--data-dir"]);
-        run(add.arg(&data_dir));
+        add_silent_webhook(&data_dir, "file.created");
         let api = Api::new(&server.url, &key);
         let data = bytes(1, PART + 5);
         // Its metadata goes into the file's record and into the event.
@@ -624,7 +616,7 @@ fn completing_on_a_disk_without_a_byte_succeeds_or_can_be_repeated_once_there_is
         assert_eq!(waiting(&data_dir), 3 - refused, "an event without its file");
         // The server dies in this state, and comes back on the full disk.
         server.kill();
-        let server = Server::start_with(&data_dir, &[], &settings);
+        let server = Server::start_with(&data_dir, &[], &TO_THE_LAST_BYTE);
         let api = Api::new(&server.url, &key);
         for id in &sessions {
             let (status, answer) = complete(&api, id).await;

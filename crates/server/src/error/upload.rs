@@ -50,7 +50,7 @@ impl From<UploadError> for ApiError {
         let code = error.code();
         match error {
             UploadError::Db(cause) => cause.into(),
-            UploadError::Storage(cause) => Self::failed(code, &cause),
+            UploadError::Storage(cause) => cause.into(),
             UploadError::Opening(_) | UploadError::Ending(_) | UploadError::HeldUp | UploadError::Busy => {
                 Self::failed(code, &error)
             }

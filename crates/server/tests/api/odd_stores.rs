@@ -77,6 +77,13 @@ async fn an_object_of_other_parts_that_completing_left_is_not_taken_for_ones_own
     app.assert_bytes(&answer.json().await.unwrap(), &data).await;
 }
 
+/// The session, whose time is over, ends without a file.
+async fn assert_expires(app: &TestApp, session: &Session) {
+    app.app().uploads.expire_overdue().await.unwrap();
+    app.app().uploads.garbage_bell().notify_one();
+    app.until("it expires", |app| column(app, session, "status") == "expired").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_upload_that_became_a_file_is_never_given_up_and_one_beside_it_is_after_two_looks() {
     let (app, odd) = start_on(Manners { lists_completed: true, ..Manners::default() }).await;
@@ -202,9 +209,7 @@ async fn an_object_that_is_not_what_its_client_named_is_not_published_when_its_s
         session.put_all(&app, b"abc").await;
         complete_at_store(&app, &session, is_noted).await;
         app.sql(&format!("UPDATE sessions SET {column_of_hash} = '{other}', expires_at = 1"));
-        app.app().uploads.expire_overdue().await.unwrap();
-        app.app().uploads.garbage_bell().notify_one();
-        app.until("it expires", |app| column(app, &session, "status") == "expired").await;
+        assert_expires(&app, &session).await;
         assert_eq!(app.count("files"), 0);
         app.until("it is freed", |app| app.count("garbage") == 0).await;
     }
@@ -226,9 +231,7 @@ async fn an_object_that_completing_left_never_takes_the_place_of_a_newer_file() 
             app.whole(b"newer", &[("file_name", "n.bin")]).await;
         }
         app.sql(&format!("UPDATE sessions SET expires_at = 1 WHERE id = '{}'", session.id()));
-        app.app().uploads.expire_overdue().await.unwrap();
-        app.app().uploads.garbage_bell().notify_one();
-        app.until("it expires", |app| column(app, &session, "status") == "expired").await;
+        assert_expires(&app, &session).await;
         let there = app.look("/api/v1/files?file_path=n.bin").await["files"][0].clone();
         let served = app.get(there["url"].as_str().unwrap()).await;
         assert_eq!(served.bytes().await.unwrap(), b"newer"[..]);
@@ -245,9 +248,7 @@ async fn an_upload_for_which_there_is_no_room_ends_when_it_expires() {
     complete_at_store_alone(&app, &session).await;
     app.sql("UPDATE workspaces SET storage_limit_bytes = 2");
     app.sql("UPDATE sessions SET expires_at = 1");
-    app.app().uploads.expire_overdue().await.unwrap();
-    app.app().uploads.garbage_bell().notify_one();
-    app.until("it expires", |app| column(app, &session, "status") == "expired").await;
+    assert_expires(&app, &session).await;
     assert_eq!(app.count("files"), 0);
     app.until("it is freed", |app| app.count("garbage") == 0).await;
 }

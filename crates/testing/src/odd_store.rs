@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::net::TcpStream;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 use crate::proxied::{self, Request};
 
@@ -36,6 +36,26 @@ pub struct OddStore {
     /// Where it is reached.
     pub url: String,
     seen: Arc<Mutex<Seen>>,
+    gate: Arc<Gate>,
+}
+
+/// Parts with a number above the limit wait here, before they reach the store.
+#[derive(Debug, Default)]
+struct Gate {
+    limit: Mutex<Option<u32>>,
+    raised: Condvar,
+}
+
+impl Gate {
+    fn set(&self, limit: Option<u32>) {
+        *self.limit.lock().unwrap() = limit;
+        self.raised.notify_all();
+    }
+
+    fn pass(&self, part: u32) {
+        let limit = self.limit.lock().unwrap();
+        drop(self.raised.wait_while(limit, |limit| limit.is_some_and(|limit| part > limit)).unwrap());
+    }
 }
 
 /// Requests that it was sent: uploads by their key and id, as they stand in URLs.
@@ -91,9 +111,20 @@ impl OddStore {
     /// In front of the store at `target`.
     pub fn start(target: &str, manners: Manners) -> Self {
         let (target, seen) = (target.trim_start_matches("http://").to_owned(), Arc::<Mutex<Seen>>::default());
-        let shared = Arc::clone(&seen);
-        let url = proxied::serve(move |client| pass_on(client, &target, manners, &shared));
-        Self { url, seen }
+        let gate = Arc::<Gate>::default();
+        let shared = (Arc::clone(&seen), Arc::clone(&gate));
+        let url = proxied::serve(move |client| pass_on(client, &target, manners, &shared.0, &shared.1));
+        Self { url, seen, gate }
+    }
+
+    /// Holds parts with a number above this one (the first is 1) until [`Self::let_parts_go`].
+    pub fn hold_parts_above(&self, number: u32) {
+        self.gate.set(Some(number));
+    }
+
+    /// Passes on the parts that were held, but for those whose sender has gone.
+    pub fn let_parts_go(&self) {
+        self.gate.set(None);
     }
 
     /// Ids of the uploads that it was told to give up.
@@ -122,19 +153,39 @@ impl OddStore {
     }
 }
 
-fn pass_on(mut client: TcpStream, target: &str, manners: Manners, seen: &Mutex<Seen>) -> std::io::Result<()> {
+fn pass_on(
+    mut client: TcpStream,
+    target: &str,
+    manners: Manners,
+    seen: &Mutex<Seen>,
+    gate: &Gate,
+) -> std::io::Result<()> {
     if let Some(closed) = &mut seen.lock().unwrap().away {
         *closed += 1;
         return Ok(());
     }
     let Some(request) = Request::read(&mut client)? else { return Ok(()) };
     let Some(call) = Call::new(request.line()) else { return Ok(()) };
+    if let Some(number) = call.part_number() {
+        gate.pass(number);
+        if has_gone(&client) {
+            return Ok(());
+        }
+    }
     if let Some(answer) = own_answer(&call, manners, &mut seen.lock().unwrap()) {
         return client.write_all(&answer);
     }
     let answer = request.send_without_chunks(target)?;
     let answer = changed(&call, answer, manners, &mut seen.lock().unwrap());
     client.write_all(&answer)
+}
+
+/// Whether the sender of a whole request has closed its connection.
+fn has_gone(client: &TcpStream) -> bool {
+    client.set_nonblocking(true).unwrap();
+    let peeked = client.peek(&mut [0]);
+    client.set_nonblocking(false).unwrap();
+    !peeked.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
 }
 
 /// The store's answer as it is told.

@@ -175,23 +175,29 @@ fn begin_upload_of_zeros(server: &Server, file: &Path) -> (Child, ChildStderr) {
     (uploading, errors)
 }
 
+/// The line that an upload writes once its session is there; its last word is the session's id.
+fn first_line(errors: &mut ChildStderr) -> String {
+    let mut line = Vec::new();
+    for byte in errors.bytes().map(Result::unwrap).take_while(|byte| *byte != b'\n') {
+        line.push(byte);
+    }
+    text(&line)
+}
+
 #[test]
 fn ctrl_c_leaves_the_session_and_says_how_to_go_on() {
     let (directory, data_dir) = fresh();
     let (server, gate) = start_holding(&data_dir);
     let file = directory.path().join("f.bin");
     let (mut uploading, mut errors) = begin_upload_of_zeros(&server, &file);
-    // A first line comes once the session is there.
-    let mut shown = vec![0; 4096];
-    let read = errors.read(&mut shown).unwrap();
-    let begin = text(&shown[..read]);
-    let session = begin.trim_end().rsplit(' ').next().unwrap().to_owned();
+    let begin = first_line(&mut errors);
+    let session = begin.rsplit(' ').next().unwrap().to_owned();
     until_held(&gate);
     assert!(std::process::Command::new("kill").args(["-INT", &uploading.id().to_string()]).status().unwrap().success());
     assert_eq!(uploading.wait().unwrap().code(), Some(130));
     let mut rest = String::new();
     errors.read_to_string(&mut rest).unwrap();
-    assert!(rest.contains("partway upload --resume") && rest.contains(&session), "{begin}{rest}");
+    assert!(rest.contains("partway upload --resume") && rest.contains(&session), "{begin}\n{rest}");
 }
 
 #[test]
@@ -224,10 +230,9 @@ impl Stopped {
         command.env("PARTWAY_URL", &server.url).env("PARTWAY_API_KEY", key).stderr(Stdio::piped());
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut errors = child.stderr.take().unwrap();
-        let mut shown = vec![0; 4096];
-        let read = errors.read(&mut shown).unwrap();
+        let begin = first_line(&mut errors);
         signal(&child, "-STOP");
-        let session = text(&shown[..read]).trim_end().rsplit(' ').next().unwrap().to_owned();
+        let session = begin.rsplit(' ').next().unwrap().to_owned();
         Self { child, session, errors }
     }
 

@@ -1,10 +1,20 @@
-//! Named places at which a test makes the process die or the disk fail. Without the feature `failpoints`, which only
-//! test builds have, nothing of this is compiled in.
+//! Named places at which a test makes the process die or the disk fail. Only test builds have the feature `failpoints`;
+//! without it, every place compiles to nothing.
 //!
-//! `FAILPOINTS="name=action@hits;…"`: the action happens at the hits named, counted from 1 (`@3`, `@3-5`, `@3-`; without
-//! `@`, at every one). Actions: `kill` ends the process as `kill -9` does, `eio` and `enospc` are what the system then
-//! says, `pauseN` waits for N seconds, `panic` panics, `hold:PATH` waits until there is something at the path; `held` in the
-//! place of its extension says that it waits.
+//! `PARTWAY_FAILPOINTS="name=action@hits;…"` arms places. Hits are counted from 1: `@3`, `@3-5`, `@3-`; without `@`, every hit
+//! counts.
+//!
+//! | action | effect |
+//! |---|---|
+//! | `kill` | ends the process as `kill -9` does |
+//! | `eio`, `enospc` | [`fail_at`] returns this error of the system |
+//! | `pauseN` | waits for N seconds |
+//! | `panic` | panics |
+//! | `hold:PATH` | makes the file PATH with the extension `held`, and waits until PATH exists |
+
+/// The environment variable that arms places.
+#[cfg(feature = "failpoints")]
+pub(crate) const VARIABLE: &str = "PARTWAY_FAILPOINTS";
 
 #[cfg(feature = "failpoints")]
 mod armed {
@@ -21,7 +31,7 @@ mod armed {
     struct Point {
         action: Action,
         hits: std::ops::RangeInclusive<u64>,
-        reached: AtomicU64,
+        hits_so_far: AtomicU64,
     }
 
     #[derive(Clone, Copy)]
@@ -34,7 +44,7 @@ mod armed {
     }
 
     static POINTS: LazyLock<HashMap<String, Point>> = LazyLock::new(|| {
-        let text = std::env::var("FAILPOINTS").unwrap_or_default();
+        let text = std::env::var(super::VARIABLE).unwrap_or_default();
         text.split(';').filter(|text| !text.is_empty()).filter_map(parse).collect()
     });
 
@@ -55,31 +65,34 @@ mod armed {
             };
             let (first, last) = hits.split_once('-').unwrap_or((hits, hits));
             let last = if last.is_empty() { u64::MAX } else { last.parse().ok()? };
-            let point = Point { action, hits: first.parse().ok()?..=last, reached: AtomicU64::new(0) };
+            let point = Point { action, hits: first.parse().ok()?..=last, hits_so_far: AtomicU64::new(0) };
             Some((name.to_owned(), point))
         })();
         if parsed.is_none() {
-            WARNED.get_or_init(|| tracing::error!(text, "FAILPOINTS cannot be read"));
+            WARNED.get_or_init(|| tracing::error!(text, "cannot parse a failpoint of PARTWAY_FAILPOINTS"));
         }
         parsed
     }
 
-    /// Does what `FAILPOINTS` says of this place.
-    pub(crate) fn reach(name: &str) -> io::Result<()> {
+    /// Performs the action that `PARTWAY_FAILPOINTS` has for this place.
+    ///
+    /// # Errors
+    /// That of `eio` and `enospc`.
+    pub(crate) fn fail_at(name: &str) -> io::Result<()> {
         let Some(point) = POINTS.get(name) else { return Ok(()) };
-        let hit = point.reached.fetch_add(1, Ordering::Relaxed) + 1;
+        let hit = point.hits_so_far.fetch_add(1, Ordering::Relaxed) + 1;
         if !point.hits.contains(&hit) {
             return Ok(());
         }
         match point.action {
             Action::Kill => {
                 let _ = kill_process(getpid(), Signal::KILL);
-                // The signal comes at once, but may come to another thread first.
+                // The kernel may stop this thread last: nothing may run on until then.
                 std::thread::sleep(Duration::from_secs(10));
                 Ok(())
             }
             Action::Fail(errno) => Err(errno.into()),
-            Action::Panic => std::panic::panic_any(format!("the failpoint {name} was reached")),
+            Action::Panic => std::panic::panic_any(format!("the failpoint {name} was hit")),
             Action::Pause(seconds) => {
                 std::thread::sleep(Duration::from_secs(seconds));
                 Ok(())
@@ -96,17 +109,17 @@ mod armed {
 }
 
 #[cfg(feature = "failpoints")]
-pub(crate) use armed::reach;
+pub(crate) use armed::fail_at;
 
-/// Does nothing.
+/// Does nothing in builds without the feature.
 #[cfg(not(feature = "failpoints"))]
 #[inline(always)]
-pub(crate) fn reach(_name: &str) -> std::io::Result<()> {
+pub(crate) fn fail_at(_name: &str) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A place at which the process may die.
+/// A place at which the process may die, pause or panic. Errors have no effect here.
 #[inline(always)]
-pub(crate) fn pass(name: &str) {
-    let _ = reach(name);
+pub(crate) fn hit(name: &str) {
+    let _ = fail_at(name);
 }

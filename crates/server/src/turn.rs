@@ -14,7 +14,7 @@ use crate::failpoint;
 /// leave things as a process that was killed may leave them.
 pub(crate) async fn turn<T>(job: &'static str, work: impl Future<Output = T>) -> Option<T> {
     let guarded = AssertUnwindSafe(async {
-        failpoint::pass(job);
+        failpoint::hit(job);
         work.await
     });
     match guarded.catch_unwind().await {

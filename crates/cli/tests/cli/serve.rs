@@ -164,7 +164,7 @@ fn a_first_start_that_fails_makes_no_keys_and_the_next_one_shows_them() {
     assert_eq!(failed.status.code(), Some(1));
     assert!(text(&failed.stderr).contains("the keys could not be shown"), "{}", text(&failed.stderr));
     // Killed as soon as they are shown.
-    let killed = serve(&[("FAILPOINTS", "bootstrap.shown=kill")], std::process::Stdio::piped());
+    let killed = serve(&[("PARTWAY_FAILPOINTS", "bootstrap.shown=kill")], std::process::Stdio::piped());
     let void = key_in(&text(&killed.stdout), "sk_");
     assert_eq!(killed.status.code(), None);
     let server = Server::start(&data_dir, &[]);

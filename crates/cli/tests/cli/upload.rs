@@ -150,7 +150,7 @@ fn cut_connections_are_mended() {
 fn start_holding(data_dir: &Path) -> (Server, PathBuf) {
     let gate = data_dir.with_extension("gate");
     let failpoint = format!("part.after_write=hold:{}@2", gate.display());
-    (Server::start_with(data_dir, &[], &[("FAILPOINTS", &failpoint)]), gate)
+    (Server::start_with(data_dir, &[], &[("PARTWAY_FAILPOINTS", &failpoint)]), gate)
 }
 
 fn until_held(gate: &Path) {

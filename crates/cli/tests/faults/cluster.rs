@@ -296,7 +296,7 @@ async fn a_node_killed_at_any_step_loses_nothing_and_leaves_nothing() {
         survivor.signal("STOP");
         let mut database = connect(&url);
         execute(&mut database, "UPDATE leases SET expires_at = 1");
-        let armed = settings.clone().and("FAILPOINTS", &format!("{step}=kill@1"));
+        let armed = settings.clone().and("PARTWAY_FAILPOINTS", &format!("{step}=kill@1"));
         let mut dying = armed.start(&data_dir, &first_address);
         let at_dying = Api::new(&dying.url, &key);
         let data = bytes(number, 3000);
@@ -369,7 +369,8 @@ async fn completing_that_was_killed_behind_the_store_goes_on_whatever_the_store_
         let address = free_address();
         let key = settings.start(&data_dir, &address).private_key();
         for (number, step) in (1..).zip(["complete.after_store", "complete.before_commit"]) {
-            let mut dying = settings.clone().and("FAILPOINTS", &format!("{step}=kill@1")).start(&data_dir, &address);
+            let mut dying =
+                settings.clone().and("PARTWAY_FAILPOINTS", &format!("{step}=kill@1")).start(&data_dir, &address);
             let api = Api::new(&dying.url, &key);
             let data = bytes(number, PART + 3000);
             let started = api.start(&start_body(step, data.len()), step).await;

@@ -21,8 +21,11 @@ impl Failing {
     fn start(failpoints: &str) -> Self {
         let (directory, data_dir) = fresh();
         let arguments = ["--listen".to_owned(), free_address()];
-        let server =
-            Server::start_with(&data_dir, &arguments.each_ref().map(String::as_str), &[("FAILPOINTS", failpoints)]);
+        let server = Server::start_with(
+            &data_dir,
+            &arguments.each_ref().map(String::as_str),
+            &[("PARTWAY_FAILPOINTS", failpoints)],
+        );
         let api = Api::new(&server.url, &server.private_key());
         Self { api, server, arguments, data_dir, _directory: directory }
     }
@@ -101,7 +104,7 @@ async fn a_part_that_cannot_be_read_after_a_reboot_is_missing() {
     let database = rusqlite::Connection::open(failing.data_dir.join("partway.db")).unwrap();
     database.execute("UPDATE sessions SET trusted_boot_id = 'another'", []).unwrap();
     drop(database);
-    failing.restart(&[("FAILPOINTS", "blob.read=eio@3")]);
+    failing.restart(&[("PARTWAY_FAILPOINTS", "blob.read=eio@3")]);
     assert_eq!(indices(&api.status(&id).await, "missing_parts"), [0]);
     assert_eq!(api.put(&urls[0], &data[..PART]).await.unwrap().0, 200);
     assert_eq!(complete_once(&api, &id).await.0, 201);

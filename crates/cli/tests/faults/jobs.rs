@@ -52,7 +52,7 @@ async fn every_job_goes_on_when_a_turn_of_it_panicked() {
 
     let failpoints = PANICS.map(|(job, hits)| format!("{job}=panic@{hits}")).join(";") + ";owner.beat=panic@1";
     let environment = [
-        ("FAILPOINTS", failpoints.as_str()),
+        ("PARTWAY_FAILPOINTS", failpoints.as_str()),
         ("PARTWAY_STORAGE_SWEEP_SECONDS", "1"),
         ("PARTWAY_OUTGOING_ALLOWED_HOSTS", "127.0.0.1"),
         ("PARTWAY_WEBHOOKS_FIRST_PAUSE_SECONDS", "1"),

@@ -133,7 +133,7 @@ fn nothing_acknowledged_is_lost_and_nothing_is_left_behind_however_often_the_ser
             let database = rusqlite::Connection::open(data_dir.join("partway.db")).unwrap();
             database.execute("UPDATE sessions SET trusted_boot_id = 'another'", []).unwrap();
         }
-        let more = [("FAILPOINTS", failpoint.as_str())];
+        let more = [("PARTWAY_FAILPOINTS", failpoint.as_str())];
         let more = if at_step { &more[..] } else { &[] };
         let server = Server::start_with(&data_dir, &arguments, &[&environment[..], more].concat());
         let patience = if at_step { STEP_PATIENCE } else { Duration::from_micros(rng.random_range(0..150_000)) };

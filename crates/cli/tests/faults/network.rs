@@ -119,7 +119,7 @@ impl Holding {
     fn start(data_dir: &Path, arguments: &[&str], parts: usize) -> Self {
         let gate = data_dir.with_extension("gate");
         let failpoint = format!("part.after_write=hold:{}@{}", gate.display(), parts + 1);
-        let server = Server::start_with(data_dir, arguments, &[("FAILPOINTS", &failpoint)]);
+        let server = Server::start_with(data_dir, arguments, &[("PARTWAY_FAILPOINTS", &failpoint)]);
         Self { server, gate, parts }
     }
 

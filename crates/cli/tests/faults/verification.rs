@@ -29,7 +29,7 @@ fn after_reboot(sessions: usize, failpoints: &str) -> (Server, Api, Vec<String>,
     });
     server.kill();
     reboot(&data_dir);
-    let server = Server::start_with(&data_dir, &["--listen", &address], &[("FAILPOINTS", failpoints)]);
+    let server = Server::start_with(&data_dir, &["--listen", &address], &[("PARTWAY_FAILPOINTS", failpoints)]);
     (server, api, ids, directory)
 }
 
@@ -112,7 +112,7 @@ fn a_session_that_is_given_up_while_it_waits_for_its_verification_leaves_no_blob
 fn a_session_that_is_looked_at_and_given_up_while_it_is_being_started_leaves_no_blob() {
     let (directory, data_dir) = fresh();
     for (step, attempt) in [("start.after_row", 0), ("start.after_row", 1), ("start.after_reserve", 2)] {
-        let mut server = Server::start_with(&data_dir, &[], &[("FAILPOINTS", &format!("{step}=pause1"))]);
+        let mut server = Server::start_with(&data_dir, &[], &[("PARTWAY_FAILPOINTS", &format!("{step}=pause1"))]);
         let key = if attempt == 0 {
             server.private_key()
         } else {
@@ -214,7 +214,8 @@ fn assert_clean(server: &mut Server, directory: &Path) {
 fn a_start_that_is_repeated_after_the_process_died_has_its_room_before_it_is_answered() {
     let (_directory, data_dir) = fresh();
     let address = free_address();
-    let mut server = Server::start_with(&data_dir, &["--listen", &address], &[("FAILPOINTS", "start.after_row=kill")]);
+    let mut server =
+        Server::start_with(&data_dir, &["--listen", &address], &[("PARTWAY_FAILPOINTS", "start.after_row=kill")]);
     let api = Api::new(&server.url, &server.private_key());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let body = json!({"file_name": "f", "size": 3_000_000, "format": "bin"});

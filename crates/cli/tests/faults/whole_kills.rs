@@ -151,7 +151,7 @@ fn kill_often(place: &Place, data_dir: &Path) {
         let at_step = kill % 2 == 0;
         let hit = if step == "blob.write" { rng.random_range(1..=20) } else { rng.random_range(1..=2) };
         let failpoint = format!("{step}=kill@{hit}");
-        let settings = if at_step { settings.clone().and("FAILPOINTS", &failpoint) } else { settings.clone() };
+        let settings = if at_step { settings.clone().and("PARTWAY_FAILPOINTS", &failpoint) } else { settings.clone() };
         let server = settings.start(data_dir, &address);
         let patience = if at_step { STEP_PATIENCE } else { Duration::from_micros(rng.random_range(0..300_000)) };
         let died_by_itself = run_until_killed(server, patience);

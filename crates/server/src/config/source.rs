@@ -12,6 +12,17 @@ const CLIENT_VARIABLES: [&str; 2] = ["PARTWAY_API_KEY", "PARTWAY_URL"];
 /// Names the file itself, and so cannot stand in it.
 const CONFIG_VARIABLE: &str = "PARTWAY_CONFIG";
 
+/// The variable of test builds. Other builds refuse it as an unknown setting.
+#[cfg(feature = "failpoints")]
+fn is_test_variable(name: &str) -> bool {
+    name == crate::failpoint::VARIABLE
+}
+
+#[cfg(not(feature = "failpoints"))]
+fn is_test_variable(_name: &str) -> bool {
+    false
+}
+
 /// The environment variable that sets `key`.
 pub(super) fn env_name(key: &str) -> String {
     format!("PARTWAY_{}", key.replace('.', "_").to_uppercase())
@@ -78,6 +89,7 @@ impl SettingsReader {
             let ours = name.starts_with("PARTWAY_")
                 && name != CONFIG_VARIABLE
                 && !CLIENT_VARIABLES.contains(&&*name)
+                && !is_test_variable(&name)
                 && !service_link::is_service_link(&name, &value);
             if ours {
                 // Unknown variables keep their own name, which is what the message must show.

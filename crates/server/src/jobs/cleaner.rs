@@ -97,7 +97,7 @@ impl Cleaner {
         self.uploads.expire_overdue().await?;
         let mut steps = 0_u32;
         while self.files.purge_deleted().await? {
-            failpoint::pass("cleaner.after_purge");
+            failpoint::hit("cleaner.after_purge");
             steps += 1;
             // A large folder takes a while: the lease is renewed, and the rest is not forgotten over it.
             if steps.is_multiple_of(PURGE_STEPS) {
@@ -125,7 +125,7 @@ impl Cleaner {
         // A look first: an empty transaction would have to be brought to the disk, too.
         while self.db.read(parts::any_ended).await? {
             self.db.write_to_free(Durability::Process, |tx| parts::forget_ended(tx, ROWS_STEP)).await?;
-            failpoint::pass("cleaner.after_forget_parts");
+            failpoint::hit("cleaner.after_forget_parts");
         }
         Ok(())
     }
@@ -137,7 +137,7 @@ impl Cleaner {
         }
         let forget = move |tx: &Tx<'_>| sessions::forget_ended_before(tx, until, ROWS_STEP);
         while self.db.write_to_free(Durability::Process, forget).await? == ROWS_STEP as usize {
-            failpoint::pass("cleaner.after_forget_sessions");
+            failpoint::hit("cleaner.after_forget_sessions");
         }
         Ok(())
     }
@@ -167,7 +167,7 @@ impl Cleaner {
                 last = next;
                 let mut deleted = Vec::with_capacity(blobs.len());
                 for blob_id in blobs {
-                    failpoint::pass("cleaner.before_delete");
+                    failpoint::hit("cleaner.before_delete");
                     match store.delete_blob(blob_id).await {
                         Ok(()) => {
                             failures = 0;
@@ -179,7 +179,7 @@ impl Cleaner {
                             failures += u32::from(error.is_transient());
                         }
                     }
-                    failpoint::pass("cleaner.after_delete");
+                    failpoint::hit("cleaner.after_delete");
                     if failures == MAX_FAILURES {
                         break;
                     }
@@ -196,7 +196,7 @@ impl Cleaner {
             let forget = move |tx: &Tx<'_>| deleted.iter().try_for_each(|blob_id| garbage::delete(tx, *blob_id));
             self.db.write_to_free(Durability::Process, forget).await?;
         }
-        failpoint::pass("cleaner.after_forget");
+        failpoint::hit("cleaner.after_forget");
         Ok(())
     }
 

@@ -222,10 +222,10 @@ impl WebhookDispatcher {
             // It is still due, and is listed again as one for that address, which may be busy.
             return None;
         }
-        failpoint::pass("webhook.before_send");
+        failpoint::hit("webhook.before_send");
         let noted = match self.send(&delivery).await {
             Ok(()) => {
-                failpoint::pass("webhook.after_send");
+                failpoint::hit("webhook.after_send");
                 self.db.write_to_free(Durability::Process, move |tx| deliveries::delete(tx, id)).await
             }
             Err(problem) => return self.put_off(delivery, &problem).await,
@@ -273,7 +273,7 @@ impl WebhookDispatcher {
 /// Where it could not be noted what became of an event it is still due, and is held back for as long as it would have been put
 /// off.
 fn noted_or_later(id: Uuid, noted: Result<(), DbError>, pause_seconds: Option<u64>) -> HeldBack {
-    failpoint::pass("webhook.after_note");
+    failpoint::hit("webhook.after_note");
     let error = noted.err()?;
     let pause_seconds = pause_seconds.unwrap_or(LONGEST_PAUSE_SECONDS);
     let error = crate::error_chain::error_chain(&error);

@@ -139,7 +139,7 @@ fn beat(path: &Path, file: &File, process: &Process, stopped: &mpsc::Receiver<()
             Err(RecvTimeoutError::Timeout) => {}
             Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
         }
-        failpoint::pass("owner.beat");
+        failpoint::hit("owner.beat");
         if let Some(other) = other_owner(path, process) {
             tracing::error!(owner = %other, directory = %path.display(), "another server took the data directory; this one ends at once");
             std::process::exit(1);

@@ -52,7 +52,7 @@ pub async fn bootstrap(
         let public_key = key::create_key(tx, &workspace, KeyKind::Public)?;
         let first_run = FirstRun { workspace, private_key, public_key };
         show(&first_run).map_err(|source| DbError::Io { path: "the keys could not be shown".to_owned(), source })?;
-        failpoint::pass("bootstrap.shown");
+        failpoint::hit("bootstrap.shown");
         Ok((secrets, Some(first_run)))
     })
     .await

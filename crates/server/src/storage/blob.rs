@@ -45,7 +45,7 @@ impl Blob {
     /// # Errors
     /// [`StorageError::Full`] when there is no room; part of the bytes may have been written.
     pub fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<(), StorageError> {
-        let written = failpoint::reach("blob.write").and_then(|()| self.file.write_all_at(bytes, offset));
+        let written = failpoint::fail_at("blob.write").and_then(|()| self.file.write_all_at(bytes, offset));
         written.map_err(|source| StorageError::new("write to", self.id, source))
     }
 
@@ -54,7 +54,7 @@ impl Blob {
     /// # Errors
     /// Also when the blob ends before the buffer is full.
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), StorageError> {
-        let read = failpoint::reach("blob.read").and_then(|()| self.file.read_exact_at(buffer, offset));
+        let read = failpoint::fail_at("blob.read").and_then(|()| self.file.read_exact_at(buffer, offset));
         read.map_err(|source| StorageError::new("read", self.id, source))
     }
 
@@ -64,7 +64,7 @@ impl Blob {
     /// Only what a test asks for: whatever the system says, the read that may wait hears as well.
     pub fn read_cached_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, StorageError> {
         let mut read = 0;
-        let reached = failpoint::reach("blob.read");
+        let reached = failpoint::fail_at("blob.read");
         reached.map_err(|source| StorageError::new("read", self.id, source))?;
         while read < buffer.len() {
             let mut rest = [IoSliceMut::new(&mut buffer[read..])];
@@ -89,7 +89,7 @@ impl Blob {
     /// # Errors
     /// When the system cannot; nothing may then be assumed of bytes written before.
     pub fn sync(&self) -> Result<(), StorageError> {
-        let synced = failpoint::reach("blob.sync").and_then(|()| self.file.sync_data());
+        let synced = failpoint::fail_at("blob.sync").and_then(|()| self.file.sync_data());
         synced.map_err(|source| StorageError::new("sync", self.id, source))
     }
 

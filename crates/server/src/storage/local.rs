@@ -194,7 +194,7 @@ impl LocalStore {
     /// # Errors
     /// When the system cannot.
     pub fn delete(&self, blob_id: Uuid) -> Result<(), StorageError> {
-        let removed = failpoint::reach("blob.delete").and_then(|()| fs::remove_file(self.path(blob_id)));
+        let removed = failpoint::fail_at("blob.delete").and_then(|()| fs::remove_file(self.path(blob_id)));
         match removed {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
                 Err(StorageError::new("delete", blob_id, source))

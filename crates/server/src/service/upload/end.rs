@@ -66,7 +66,7 @@ impl Uploads {
                     Some(Ok(())) if storage == StorageKind::S3 => failures = 0,
                     Some(Ok(())) | None => {}
                 }
-                failpoint::pass("cleaner.after_expire");
+                failpoint::hit("cleaner.after_expire");
             }
         }
     }

@@ -41,7 +41,7 @@ impl Uploads {
         let ended_sessions = ended.iter().filter(|ended| ended.is_ok()).count();
         tracing::info!(ended_sessions, "ended sessions of revoked keys");
         self.garbage_bell.notify_one();
-        failpoint::pass("revoked.after_round");
+        failpoint::hit("revoked.after_round");
         Ok(Some((last, ended.into_iter().collect())))
     }
 

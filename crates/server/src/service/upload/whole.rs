@@ -131,7 +131,7 @@ impl Uploads {
         let blob = BlobRef { storage: self.primary, id: Uuid::now_v7() };
         let bell = Arc::clone(&self.garbage_bell);
         let unfinished = UnfinishedBlob::begin(&self.records.db, blob, Some(workspace_id), bell).await?;
-        failpoint::pass("whole.after_row");
+        failpoint::hit("whole.after_row");
         let mut tally = ByteCounter::default();
         let mut looked_at_bytes = 0;
         let counted = body.then(|bytes| {
@@ -170,7 +170,7 @@ impl Uploads {
             stored = stored => stored,
             () = unfinished.lost() => return Err(UploadError::HeldUp),
         };
-        failpoint::pass("whole.after_bytes");
+        failpoint::hit("whole.after_bytes");
         let looked = match (stored, blob.storage) {
             (Ok(bytes), StorageKind::Local) => Ok((bytes, None)),
             (Ok(_), StorageKind::S3) => {
@@ -285,7 +285,7 @@ impl Uploads {
         let (events, grace_seconds) = (self.records.events.clone(), self.records.grace_seconds);
         let public = self.records.public;
         let settings_limit = self.limits.storage_bytes;
-        failpoint::pass("whole.before_commit");
+        failpoint::hit("whole.before_commit");
         let published = self.records.db.write(Durability::PowerLoss, move |tx| {
             workspaces::lock(tx, draft.workspace_id)?;
             // It may have come for hours.
@@ -324,7 +324,7 @@ impl Uploads {
                 return Err(error.into());
             }
         };
-        failpoint::pass("whole.after_commit");
+        failpoint::hit("whole.after_commit");
         unfinished.claimed();
         self.records.events.ring();
         self.garbage_bell.notify_one();

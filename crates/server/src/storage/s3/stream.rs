@@ -57,7 +57,7 @@ impl S3Store {
             return self.call(&call).await.map(drop).map_err(E::from);
         }
         let upload_id = self.create_upload(blob_id, headers).await?;
-        failpoint::pass("stream.after_upload");
+        failpoint::hit("stream.after_upload");
         let mut parts: Vec<PartInStore> = Vec::new();
         let mut next = first;
         loop {
@@ -74,7 +74,7 @@ impl S3Store {
                     (sent?, gathered)
                 }
             };
-            failpoint::pass("stream.after_part");
+            failpoint::hit("stream.after_part");
             parts.push(sent);
             if gathered.is_empty() {
                 break;
@@ -82,7 +82,7 @@ impl S3Store {
             next = gathered;
         }
         let is_complete = self.complete_upload(blob_id, &upload_id, &parts).await?;
-        failpoint::pass("stream.after_complete");
+        failpoint::hit("stream.after_complete");
         if is_complete {
             return Ok(());
         }

@@ -39,11 +39,11 @@ impl LocalUploads {
         if live.is_of_public_key() {
             self.records.check_place(&live.session).await?;
         }
-        failpoint::pass("complete.before_sync");
+        failpoint::hit("complete.before_sync");
         self.sync(&live).await?;
-        failpoint::pass("complete.after_sync");
+        failpoint::hit("complete.after_sync");
         let draft = self.describe(&live, received).await?;
-        failpoint::pass("complete.before_commit");
+        failpoint::hit("complete.before_commit");
         let file = match self.records.publish(&live.session, Occasion::Complete, draft).await? {
             Published::Now(file) => *file,
             Published::Refused(refused) => return Err(refused),
@@ -55,7 +55,7 @@ impl LocalUploads {
                 return completed_file(*session, hash.as_ref());
             }
         };
-        failpoint::pass("complete.after_commit");
+        failpoint::hit("complete.after_commit");
         guard.completed();
         self.registry.remove(session_id);
         drop(deciding);

@@ -23,7 +23,7 @@ impl LocalUploads {
             Some(live) => Some(live.ending.lock().await),
             None => None,
         };
-        failpoint::pass("end.before_commit");
+        failpoint::hit("end.before_commit");
         let events = self.records.events.clone();
         let ended =
             self.records.db.write_to_free(Durability::PowerLoss, move |tx| match sessions::find_locked(tx, id)? {
@@ -31,7 +31,7 @@ impl LocalUploads {
                 _ => Ok(false),
             });
         let ended = ended.await?;
-        failpoint::pass("end.after_commit");
+        failpoint::hit("end.after_commit");
         self.records.events.ring();
         if ended {
             // Verified in the very moment, perhaps.

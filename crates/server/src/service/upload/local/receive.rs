@@ -104,7 +104,7 @@ impl LocalUploads {
             (Arc::clone(&turn), Arc::clone(live)),
         );
         let begun = self.begin_part(live, part_index).await?;
-        failpoint::pass("part.before_write");
+        failpoint::hit("part.before_write");
         writer.write(first).await?;
         while let Some(chunk) = next_bytes(body.as_mut(), &mut pace).await? {
             if chunk.len() as u64 > writer.missing_bytes() {
@@ -117,7 +117,7 @@ impl LocalUploads {
         if let Some(mismatch) = mismatch {
             return Err(UploadError::DigestMismatch { part_index, mismatch });
         }
-        failpoint::pass("part.after_write");
+        failpoint::hit("part.after_write");
         self.start_writeback(&live.blob, part);
         to_its_end(record_part(self.clone(), Arc::clone(live), part_index, begun, subtrees, turn)).await
     }
@@ -233,7 +233,7 @@ async fn record_part(
     if let Some(ended) = recorded.await? {
         return Err(UploadError::ended_or_gone(session_id, ended));
     }
-    failpoint::pass("part.after_record");
+    failpoint::hit("part.after_record");
     let entity_tag = format!("\"{}\"", &blake3::hash(&subtrees).to_hex()[..32]);
     if !live.part_recorded(part_index, begun, subtrees) {
         uploads.forget_lost(session_id, move |tx| parts::delete(tx, session_id, part_index)).await;

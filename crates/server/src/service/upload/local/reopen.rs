@@ -102,7 +102,7 @@ impl Opener {
         } else {
             tracing::warn!(%session_id, intact = intact.len(), ?damaged, "parts of a session are damaged, and missing again");
         }
-        failpoint::pass("verify.before_commit");
+        failpoint::hit("verify.before_commit");
         let trust = Arc::clone(&self.trust);
         let noted = self.db.write_to_free(Durability::Process, move |tx| {
             let now = sessions::find_locked(tx, session_id)?;

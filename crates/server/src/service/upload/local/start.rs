@@ -23,7 +23,7 @@ impl LocalUploads {
 
     async fn make(&self, new: NewSession, public_key_id: &mut Option<Uuid>) -> Result<LiveSession, NotStarted> {
         new.store(&self.records.db, public_key_id).await?;
-        failpoint::pass("start.after_row");
+        failpoint::hit("start.after_row");
         let store = Arc::clone(&self.store);
         let (blob_id, size_bytes) = (new.session.blob_id, new.session.size_bytes);
         let (blob_is_late, plan) = (new.public.is_some(), new.plan);
@@ -33,7 +33,7 @@ impl LocalUploads {
         });
         match made.await {
             Ok(blob) => {
-                failpoint::pass("start.after_reserve");
+                failpoint::hit("start.after_reserve");
                 Ok(LiveSession::fresh(new.session, plan, blob, blob_is_late))
             }
             Err(error) => {

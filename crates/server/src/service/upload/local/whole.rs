@@ -57,7 +57,7 @@ impl LocalUploads {
             Ok((Arc::new(store.create_empty(blob_id)?), promise))
         })
         .await?;
-        failpoint::pass("whole.after_blob");
+        failpoint::hit("whole.after_blob");
         let mut writer = BlobWriter::new(Arc::clone(&blob), Arc::clone(&self.gate), promise);
         let mut stretch = 0..0;
         let mut body = pin!(body);

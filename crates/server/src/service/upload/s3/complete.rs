@@ -72,9 +72,9 @@ impl S3Uploads {
             return Err(UploadError::SessionExpired(session.id));
         }
         self.records.check_place(&session).await?;
-        failpoint::pass("complete.before_store");
+        failpoint::hit("complete.before_store");
         let object = self.assemble(&session, claimant, hash.as_ref(), etags.as_ref()).await?;
-        failpoint::pass("complete.after_store");
+        failpoint::hit("complete.after_store");
         match compare(&session, &object) {
             Ok(()) => {}
             Err(mismatch @ UploadError::HashMismatch { .. }) => {
@@ -133,9 +133,9 @@ impl S3Uploads {
         let dimensions = self.dimensions(session.blob_id, session.size_bytes, &file_type.mime_type).await;
         let mut draft = draft(session, file_type, hash_of(&object), dimensions);
         draft.entity_tag = object.entity_tag;
-        failpoint::pass("complete.before_commit");
+        failpoint::hit("complete.before_commit");
         let published = self.records.publish(session, occasion, draft).await?;
-        failpoint::pass("complete.after_commit");
+        failpoint::hit("complete.after_commit");
         Ok(published)
     }
 

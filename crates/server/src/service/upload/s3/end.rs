@@ -36,7 +36,7 @@ impl S3Uploads {
                 }
             }
         }
-        failpoint::pass("end.before_commit");
+        failpoint::hit("end.before_commit");
         let events = self.records.events.clone();
         let ended =
             self.records.db.write_to_free(Durability::PowerLoss, move |tx| match sessions::find_locked(tx, id)? {
@@ -44,7 +44,7 @@ impl S3Uploads {
                 _ => Ok(false),
             });
         let ended = ended.await.map(drop);
-        failpoint::pass("end.after_commit");
+        failpoint::hit("end.after_commit");
         self.records.events.ring();
         guard.release().await;
         Ok(ended?)

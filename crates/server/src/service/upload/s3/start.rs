@@ -18,7 +18,7 @@ impl S3Uploads {
         public_key_id: &mut Option<Uuid>,
     ) -> Result<Session, NotStarted> {
         new.store(&self.records.db, public_key_id).await?;
-        failpoint::pass("start.after_row");
+        failpoint::hit("start.after_row");
         match self.with_upload(new.session.clone()).await {
             Ok(session) => Ok(session),
             Err(error) => {
@@ -52,14 +52,14 @@ impl S3Uploads {
         let (id, blob_id, before) = (session.id, session.blob_id, session.store_upload_id.clone());
         let headers = headers_at_store(&session.file_name, &session.mime_type);
         let upload_id = self.store.create_upload(blob_id, &headers).await?;
-        failpoint::pass("start.after_reserve");
+        failpoint::hit("start.after_reserve");
         let noted_id = upload_id.clone();
         let noted = self.records.db.write(Durability::PowerLoss, move |tx| {
             let is_noted = sessions::set_store_upload(tx, id, blob_id, before.as_deref(), &noted_id)?;
             Ok((is_noted, sessions::find(tx, id)?))
         });
         let (is_noted, now) = noted.await?;
-        failpoint::pass("start.after_upload");
+        failpoint::hit("start.after_upload");
         let now = now.ok_or_else(|| UploadError::SessionNotFound(id.to_string()))?;
         if !is_noted {
             // Another node was faster, or the session has ended. If this fails the sweep finds it.

@@ -8,13 +8,13 @@ use tokio::sync::Notify;
 use super::error::WorkspaceError;
 use super::event::Events;
 use super::folder::{FolderMaker, check_new_folders, ensure_folder};
+use super::grace::GracePolicy;
 use super::key::Identity;
 use super::publish::discard_blob;
 use crate::db::file_list::{self, FileFilter, FileOrder, FilePage};
 use crate::db::files::{self, File};
 use crate::db::{Db, DbError, Durability, Timestamp, Tx, folders, garbage, workspaces};
 use crate::input::{FileName, FolderPath, MediaType, Metadata, Tags};
-use crate::model::StorageKind;
 
 /// Files taken away in one transaction when a folder was deleted: some milliseconds in SQLite, and some hundred questions to
 /// PostgreSQL, so that uploads do not wait long behind it.
@@ -27,8 +27,8 @@ pub struct Files {
     events: Events,
     /// Rings when there is garbage.
     garbage_bell: Arc<Notify>,
-    /// How long a bucket keeps what was deleted, in seconds.
-    grace_seconds: u64,
+    /// How long the blobs of deleted files are kept.
+    grace: GracePolicy,
     /// Most folders of a workspace.
     most_folders: u32,
 }
@@ -58,8 +58,8 @@ pub struct FileChange {
 
 impl Files {
     /// The folders of one database, at most `most_folders` in a workspace.
-    pub fn new(db: Db, events: Events, garbage_bell: Arc<Notify>, grace_seconds: u64, most_folders: u32) -> Self {
-        Self { db, events, garbage_bell, grace_seconds, most_folders }
+    pub fn new(db: Db, events: Events, garbage_bell: Arc<Notify>, grace: GracePolicy, most_folders: u32) -> Self {
+        Self { db, events, garbage_bell, grace, most_folders }
     }
 
     /// One page of files, counted from 1.
@@ -196,10 +196,10 @@ impl Files {
     /// # Errors
     /// [`WorkspaceError::FileNotFound`].
     pub async fn delete(&self, identity: &Identity, file_no: String) -> Result<(), WorkspaceError> {
-        let (events, grace_seconds) = (self.events.clone(), self.grace_seconds);
+        let (events, grace) = (self.events.clone(), self.grace);
         let delete = on_file(identity.workspace_id, file_no, move |tx: &Tx<'_>, file: File| {
             files::delete(tx, &file)?;
-            discard(tx, &events, &file, grace_seconds).map(Ok)
+            discard(tx, &events, &file, grace).map(Ok)
         });
         self.db.write_to_free(Durability::PowerLoss, delete).await??;
         self.events.ring();
@@ -235,7 +235,7 @@ impl Files {
         if !self.db.read(|tx| folders::any_deleted(tx, None)).await? {
             return Ok(false);
         }
-        let (events, grace_seconds) = (self.events.clone(), self.grace_seconds);
+        let (events, grace) = (self.events.clone(), self.grace);
         let purged = self.db.write_to_free(Durability::PowerLoss, move |tx| {
             let files = files::list_deleted(tx, PURGE_STEP)?;
             for file in &files {
@@ -243,7 +243,7 @@ impl Files {
                 workspaces::lock(tx, file.workspace_id)?;
                 // Another node may have been there, whose lease ran out.
                 if files::delete_uncounted(tx, file)? {
-                    discard(tx, &events, file, grace_seconds)?;
+                    discard(tx, &events, file, grace)?;
                 }
             }
             folders::forget_deleted(tx, PURGE_STEP)?;
@@ -276,15 +276,7 @@ fn find(tx: &Tx<'_>, workspace_id: uuid::Uuid, file_no: String) -> Result<Result
 }
 
 /// A file is gone: its bytes go, too, and whoever wants to know is told.
-fn discard(tx: &Tx<'_>, events: &Events, file: &File, grace_seconds: u64) -> Result<(), DbError> {
-    discard_blob(tx, file, garbage::Reason::Deleted, |storage| keep_seconds(grace_seconds, storage))?;
+fn discard(tx: &Tx<'_>, events: &Events, file: &File, grace: GracePolicy) -> Result<(), DbError> {
+    discard_blob(tx, file, garbage::Reason::Deleted, grace)?;
     events.file_deleted(tx, file)
-}
-
-/// How long the bytes of a file that goes now are kept. A reader has a local file open; one of the bucket holds a URL.
-pub(super) fn keep_seconds(grace_seconds: u64, storage: StorageKind) -> u64 {
-    match storage {
-        StorageKind::Local => 0,
-        StorageKind::S3 => grace_seconds,
-    }
 }

@@ -8,8 +8,8 @@ pub mod file;
 pub mod file_dto;
 pub mod folder;
 pub mod fsck;
+pub mod grace;
 pub mod key;
-
 pub mod part_urls;
 mod public_id;
 pub mod public_keys;

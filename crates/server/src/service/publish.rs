@@ -10,14 +10,14 @@ use uuid::Uuid;
 
 use super::event::{Events, NamedUrl};
 use super::folder::{FolderMaker, ensure_folder};
+use super::grace::GracePolicy;
 use super::public_id::unused_public_id;
 use crate::db::api_keys::{self, ApiKey};
 use crate::db::files::{self, File};
 use crate::db::{DbError, Timestamp, Tx, folders, garbage};
 use crate::input::{InvalidInput, quote_for_message};
 use crate::media::FileType;
-use crate::model::PublicLimits;
-use crate::model::{BlobRef, StorageKind};
+use crate::model::{BlobRef, PublicLimits};
 
 /// A file whose bytes are durable and that is to become visible.
 #[derive(Debug, Clone)]
@@ -108,13 +108,13 @@ impl Place {
 }
 
 /// Makes the file visible. A file that was at its path is gone from then on, and its blob garbage, kept
-/// for as long as `keep_seconds` says. The workspace must be locked, and the place found in the same transaction.
+/// for as long as `grace` says. The workspace must be locked, and the place found in the same transaction.
 pub(super) fn publish_file(
     tx: &Tx<'_>,
     events: &Events,
     draft: FileDraft,
     place: Place,
-    keep_seconds: impl FnOnce(StorageKind) -> u64,
+    grace: GracePolicy,
 ) -> Result<File, DbError> {
     let Place { key, replaced } = place;
     let folder = ensure_folder(tx, FolderMaker::of(&key), &draft.folder)?;
@@ -128,7 +128,7 @@ pub(super) fn publish_file(
     };
     if let Some(replaced) = &replaced {
         files::delete(tx, replaced)?;
-        discard_blob(tx, replaced, garbage::Reason::Replaced, keep_seconds)?;
+        discard_blob(tx, replaced, garbage::Reason::Replaced, grace)?;
     }
     let now = Timestamp::now();
     let file = File {
@@ -172,14 +172,14 @@ pub(super) fn discard_blob(
     tx: &Tx<'_>,
     file: &File,
     reason: garbage::Reason,
-    keep_seconds: impl FnOnce(StorageKind) -> u64,
+    grace: GracePolicy,
 ) -> Result<(), DbError> {
     let dead = garbage::NewGarbage {
         blob: file.blob(),
         workspace_id: Some(file.workspace_id),
         reason,
         size_bytes: file.size_bytes,
-        keep_seconds: keep_seconds(file.storage),
+        keep_seconds: grace.seconds(file.storage),
     };
     garbage::insert(tx, &dead)
 }

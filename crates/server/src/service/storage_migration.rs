@@ -16,6 +16,7 @@ use crate::db::files::{self, MoveCandidate};
 use crate::db::garbage::{self, NewGarbage, Reason};
 use crate::db::{Db, DbError, Durability, workspaces};
 use crate::model::{BlobRef, StorageKind};
+use crate::service::grace::GracePolicy;
 use crate::service::unfinished::UnfinishedBlob;
 use crate::serving::{headers_at_store, safer_type};
 use crate::storage::{BlobStore, ByteSource, ByteStream, StorageError, Stores, stream_hash};
@@ -33,8 +34,8 @@ pub struct MoveFiles {
     pub stores: Stores,
     /// Where the files are to be.
     pub to: StorageKind,
-    /// How long what was moved is kept for those who hold a URL to it, in seconds.
-    pub grace_seconds: u64,
+    /// How long the old blob of a moved file is kept.
+    pub grace: GracePolicy,
 }
 
 /// What became of the files.
@@ -196,7 +197,7 @@ impl MoveFiles {
             workspace_id: Some(file.workspace_id),
             reason: Reason::Moved,
             size_bytes: file.size_bytes,
-            keep_seconds: if old.storage == StorageKind::S3 { self.grace_seconds } else { 0 },
+            keep_seconds: self.grace.seconds(old.storage),
         };
         let (id, workspace_id, hash) = (file.id, file.workspace_id, format!("blake3:{hash}"));
         let switched = self.db.write(Durability::PowerLoss, move |tx| {

@@ -14,7 +14,6 @@ use crate::input::{EtagsHash, FileHash, HashKind, MediaType};
 use crate::media::FileType;
 use crate::model::PublicLimits;
 use crate::model::StorageKind;
-use crate::service::file::keep_seconds;
 use crate::service::key::Identity;
 use crate::service::publish::{FileDraft, Place, publish_file, replaced_bytes};
 
@@ -274,7 +273,7 @@ impl Records {
         occasion: Occasion,
         draft: FileDraft,
     ) -> Result<Published, UploadError> {
-        let (grace_seconds, storage_limit, events) = (self.grace_seconds, self.storage_limit, self.events.clone());
+        let (grace, storage_limit, events) = (self.grace, self.storage_limit, self.events.clone());
         let (public, session_id) = (self.public, session.id);
         let made_by = session.store_upload_id.clone();
         let published = self.db.write(Durability::PowerLoss, move |tx| {
@@ -293,7 +292,7 @@ impl Records {
             if occasion == Occasion::Expiry && place.replaces_newer_than(session.created_at) {
                 return Ok(Some(Published::Outdated));
             }
-            let file = publish_file(tx, &events, draft, place, |storage| keep_seconds(grace_seconds, storage))?;
+            let file = publish_file(tx, &events, draft, place, grace)?;
             // Another one may have been opened meanwhile: the sweep has to know which of them became the file.
             session.store_upload_id = made_by.clone();
             sessions::complete(tx, &session, &file)?;

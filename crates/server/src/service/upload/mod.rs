@@ -58,6 +58,7 @@ use crate::model::StorageKind;
 use crate::model::WorkspaceLimits;
 use crate::outgoing::{Outgoing, Reachability};
 use crate::service::event::Events;
+use crate::service::grace::GracePolicy;
 use crate::service::key::Identity;
 use crate::service::public_keys::StrangersDisk;
 use crate::storage::{DiskState, PartDigests, StorageError, Stores, WriteGate};
@@ -115,10 +116,10 @@ impl Uploads {
         outgoing: Outgoing,
         config: &Config,
     ) -> Self {
-        let grace_seconds = config.storage.url_lifetime.0.as_secs();
+        let grace = GracePolicy::new(config.storage.url_lifetime.0.as_secs());
         let public = config.limits.of_public_keys();
         let storage_limit = config.limits.of_workspace().storage_bytes;
-        let records = Records { db, grace_seconds, events, storage_limit, public };
+        let records = Records { db, grace, events, storage_limit, public };
         let garbage_bell = Arc::<Notify>::default();
         let local = stores.local.clone().zip(local).map(|(store, LocalParts { gate, trust })| {
             LocalUploads::new(records.clone(), store, gate, trust, Arc::clone(&garbage_bell), config)

@@ -4,13 +4,14 @@ use crate::db::sessions::Session;
 use crate::db::{Db, DbError};
 use crate::model::PublicLimits;
 use crate::service::event::Events;
+use crate::service::grace::GracePolicy;
 
 /// The database, as all uploads use it. Clones share it.
 #[derive(Clone)]
 pub(super) struct Records {
     pub(super) db: Db,
-    /// How long a bucket keeps what was replaced, in seconds.
-    pub(super) grace_seconds: u64,
+    /// How long the blobs of replaced files are kept.
+    pub(super) grace: GracePolicy,
     /// Most bytes of a workspace that has no limit of its own.
     pub(super) storage_limit: Option<u64>,
     /// Tells what happens.

@@ -20,7 +20,6 @@ use crate::failpoint;
 use crate::input::{FileHash, FileName, FolderPath, MediaType, SizeLimit, UploadFields};
 use crate::media::{FileType, HEAD_BYTES};
 use crate::model::{BlobRef, StorageKind};
-use crate::service::file::keep_seconds;
 use crate::service::key::Identity;
 use crate::service::public_keys::check_webhook_url;
 use crate::service::publish::{FileDraft, Place, publish_file, replaced_bytes};
@@ -282,7 +281,7 @@ impl Uploads {
         if let Some(bytes) = bytes {
             bytes.keep();
         }
-        let (events, grace_seconds) = (self.records.events.clone(), self.records.grace_seconds);
+        let (events, grace) = (self.records.events.clone(), self.records.grace);
         let public = self.records.public;
         let settings_limit = self.limits.storage_bytes;
         failpoint::hit("whole.before_commit");
@@ -308,7 +307,7 @@ impl Uploads {
             if !UnfinishedBlob::claim(tx, draft.blob)? {
                 return Ok(Err(UploadError::HeldUp));
             }
-            publish_file(tx, &events, draft, place, |storage| keep_seconds(grace_seconds, storage)).map(Ok)
+            publish_file(tx, &events, draft, place, grace).map(Ok)
         });
         let file = match published.await {
             Ok(Ok(file)) => file,

@@ -11,6 +11,7 @@ use crate::extract::{ApiJson, Caller};
 use crate::input::{EtagsHash, FileHash};
 use crate::openapi::error_responses;
 use crate::service::file_dto::file_record;
+use crate::service::upload::ExpectedHashes;
 
 error_responses!(CompleteErrors: ANY, KEY, JSON, [InvalidParameter, UuidMismatch, PartsMissing, ChecksumMismatch, Forbidden, StorageLimitExceeded, FileExists, SessionNotFound, SessionExpired, SessionAborted, InsufficientStorage]);
 
@@ -50,6 +51,6 @@ pub async fn complete_multipart(
     let uuid = body.optional_text("uuid")?;
     let hash = body.optional_text("hash")?.map(FileHash::parse).transpose()?;
     let etags = body.optional_text("etags_sha256")?.map(EtagsHash::parse).transpose()?;
-    let file = app.uploads.complete(&identity, session_id, uuid, hash, etags).await?;
+    let file = app.uploads.complete(&identity, session_id, uuid, ExpectedHashes { file: hash, etags }).await?;
     Ok((StatusCode::CREATED, Json(file_record(file, &identity.workspace_no, &app.urls))))
 }

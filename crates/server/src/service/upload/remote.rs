@@ -4,8 +4,9 @@ use futures_util::StreamExt;
 use partway_api::ErrorCode;
 use partway_api::limits::MAX_URL_BYTES;
 
+use super::tasks::to_its_end;
 use super::whole::{DirectUploadHints, MOST_IN_ONE_REQUEST, UploadOrigin};
-use super::{UploadError, Uploads, to_its_end};
+use super::{UploadError, Uploads};
 use crate::db::files::File;
 use crate::input::{FileName, InvalidInput, MediaType, SizeLimit, UploadFields, quote_for_message};
 use crate::outgoing::FetchError;

@@ -9,22 +9,22 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use uuid::Uuid;
 
-use super::complete::check_hash;
+use super::backend::IncomingFile;
 use super::in_flight::InFlightFile;
-use super::local::Announced;
-use super::quota::{QuotaHeadroom, counted_at_start, quota_headroom};
-use super::{UploadError, Uploads, to_its_end};
+use super::session::{QuotaHeadroom, UPLOAD_SOURCE, check_hash, counted_at_start, quota_headroom};
+use super::tasks::to_its_end;
+use super::{UploadError, Uploads};
 use crate::db::files::{self, File};
 use crate::db::{Durability, api_keys, usage, workspaces};
 use crate::failpoint;
 use crate::input::{FileHash, FileName, FolderPath, MediaType, SizeLimit, UploadFields};
 use crate::media::{FileType, HEAD_BYTES};
-use crate::model::{BlobRef, StorageKind};
+use crate::model::BlobRef;
 use crate::service::key::Identity;
 use crate::service::public_keys::check_webhook_url;
 use crate::service::publish::{FileDraft, Place, publish_file, replaced_bytes};
 use crate::service::unfinished::UnfinishedBlob;
-use crate::storage::{BlobHeaders, MAX_STREAM_BYTES, UnclaimedBytes};
+use crate::storage::{BlobHeaders, UnclaimedBytes};
 
 /// Where a limit of one request is told.
 pub const MOST_IN_ONE_REQUEST: &str = "here; larger ones go by multipart upload";
@@ -79,7 +79,7 @@ pub enum UploadOrigin {
 impl UploadOrigin {
     fn as_str(self) -> &'static str {
         match self {
-            Self::Api => super::complete::UPLOAD_SOURCE,
+            Self::Api => UPLOAD_SOURCE,
             Self::Remote => "remote",
         }
     }
@@ -123,11 +123,12 @@ impl Uploads {
         let (usage, replaced_bytes) = read.await?;
         let counting = counted_at_start(identity.is_public());
         let room = usage.and_then(|usage| quota_headroom(&usage, counting, self.limits.storage_bytes, replaced_bytes));
-        let most = Most::of(expected.max_file, room, identity.is_public(), self.primary)?;
+        let backend = self.backends.primary()?;
+        let most = Most::of(expected.max_file, backend.max_file_bytes(), room, identity.is_public())?;
         self.check_strangers_disk(identity, expected.about_bytes.unwrap_or_default()).await?;
         let mut under_way = self.under_way.enter(workspace_id, identity.kind);
         most.check(expected.at_least_bytes.unwrap_or_default(), under_way.of_others())?;
-        let blob = BlobRef { storage: self.primary, id: Uuid::now_v7() };
+        let blob = BlobRef { storage: self.backends.primary, id: Uuid::now_v7() };
         let bell = Arc::clone(&self.garbage_bell);
         let unfinished = UnfinishedBlob::begin(&self.records.db, blob, Some(workspace_id), bell).await?;
         failpoint::hit("whole.after_row");
@@ -151,33 +152,23 @@ impl Uploads {
                 counted
             }
         });
-        let stored = async {
-            match blob.storage {
-                StorageKind::Local => {
-                    // Whoever has a public key could take the room of the whole disk by what they announce.
-                    let keeps_room = !identity.is_public();
-                    let announced = Announced { about_bytes: expected.about_bytes, keeps_room };
-                    self.local()?.receive_whole(blob.id, announced, counted).await.map(Some)
-                }
-                StorageKind::S3 => {
-                    let headers = &expected.headers;
-                    self.s3()?.receive_whole(identity, blob.id, headers, counted).await.map(|()| None)
-                }
-            }
+        let file = IncomingFile {
+            blob_id: blob.id,
+            workspace_id,
+            key_kind: identity.kind,
+            about_bytes: expected.about_bytes,
+            headers: &expected.headers,
         };
         let stored = tokio::select! {
-            stored = stored => stored,
+            stored = backend.receive_file(file, counted.boxed()) => stored,
             () = unfinished.lost() => return Err(UploadError::HeldUp),
         };
         failpoint::hit("whole.after_bytes");
-        let looked = match (stored, blob.storage) {
-            (Ok(bytes), StorageKind::Local) => Ok((bytes, None)),
-            (Ok(_), StorageKind::S3) => {
-                self.s3()?.look_at_whole(blob.id, tally.size_bytes).await.map(|entity_tag| (None, entity_tag))
-            }
-            (Err(error), _) => Err(error),
+        let confirmed = match stored {
+            Ok(bytes) => backend.confirm_file(blob.id, tally.size_bytes).await.map(|entity_tag| (bytes, entity_tag)),
+            Err(error) => Err(error),
         };
-        match looked {
+        match confirmed {
             Ok((bytes, entity_tag)) => Ok(ReceivedFile { bytes, unfinished, tally, entity_tag, _under_way: under_way }),
             Err(error) => {
                 // A store that did not answer may do yet what it was asked for.
@@ -243,10 +234,8 @@ impl Uploads {
             return Err(mismatch);
         }
         let (file_type, blob) = (FileType::of(&tally.head, declared), unfinished.blob());
-        let dimensions = match blob.storage {
-            StorageKind::Local => self.local()?.dimensions(blob.id, &file_type.mime_type).await?,
-            StorageKind::S3 => self.s3()?.dimensions(blob.id, tally.size_bytes, &file_type.mime_type).await,
-        };
+        let backend = self.backends.of(blob.storage)?;
+        let dimensions = backend.dimensions(blob.id, tally.size_bytes, &file_type.mime_type).await?;
         let draft = FileDraft {
             id: Uuid::now_v7(),
             workspace_id: identity.workspace_id,
@@ -347,12 +336,12 @@ fn no_room(room: QuotaHeadroom, is_public: bool) -> UploadError {
 impl Most {
     fn of(
         mut max_file: SizeLimit,
+        of_storage: Option<u64>,
         room: Option<QuotaHeadroom>,
         is_public: bool,
-        storage: StorageKind,
     ) -> Result<Self, UploadError> {
-        if storage == StorageKind::S3 && max_file.bytes > MAX_STREAM_BYTES {
-            max_file = SizeLimit { bytes: MAX_STREAM_BYTES, whose: MOST_IN_ONE_REQUEST };
+        if let Some(bytes) = of_storage.filter(|bytes| max_file.bytes > *bytes) {
+            max_file = SizeLimit { bytes, whose: MOST_IN_ONE_REQUEST };
         }
         match room {
             Some(room) if room.left_bytes() == 0 => Err(no_room(room, is_public)),

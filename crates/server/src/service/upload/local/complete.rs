@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::super::complete::{Occasion, Published, check_hash, completed_file, draft, file_type};
+use uuid::Uuid;
+
 use super::live::LiveSession;
-use super::{LocalUploads, UploadError, blocking};
+use super::{LocalSession, LocalUploads, PART_RECORDS, UploadError, blocking};
 use crate::db::files::File;
 use crate::db::sessions::Status;
 use crate::db::{DbError, Timestamp};
@@ -12,15 +13,15 @@ use crate::failpoint;
 use crate::input::FileHash;
 use crate::media;
 use crate::service::publish::FileDraft;
+use crate::service::upload::session::{Occasion, Published, check_hash, completed_file, draft, file_type};
 
 impl LocalUploads {
-    /// Completes the session, or tells what another request made of it.
-    pub(in super::super) async fn complete(
-        &self,
-        live: Arc<LiveSession>,
-        hash: Option<FileHash>,
-    ) -> Result<File, UploadError> {
-        let session_id = live.session.id;
+    /// Completes the session, or answers how another request ended it.
+    pub(super) async fn complete_session(&self, session_id: Uuid, hash: Option<FileHash>) -> Result<File, UploadError> {
+        let live = match self.find(session_id).await? {
+            LocalSession::Live(live) => live,
+            LocalSession::Ended(session) => return completed_file(*session, hash.as_ref()),
+        };
         let deciding = live.ending.lock().await;
         if live.ended() == Some(Status::Completed) {
             // Another request completed it while this one waited.
@@ -44,13 +45,12 @@ impl LocalUploads {
         failpoint::hit("complete.after_sync");
         let draft = self.describe(&live, received).await?;
         failpoint::hit("complete.before_commit");
-        let file = match self.records.publish(&live.session, Occasion::Complete, draft).await? {
+        let file = match self.records.publish(&live.session, Occasion::Complete, draft, PART_RECORDS).await? {
             Published::Now(file) => *file,
-            Published::Refused(refused) => return Err(refused),
-            // Sessions of local storage never begin anew, and are not published when they expire.
+            // Sessions of local storage never restart with another blob, and are not published when they expire.
             Published::Changed | Published::Outdated => return Err(UploadError::Ending(session_id)),
             Published::Ended(session) => {
-                // Its end was not told to this process: the answer of the commit was lost.
+                // This process missed its end: the answer of that commit was lost.
                 self.registry.remove(session_id);
                 return completed_file(*session, hash.as_ref());
             }
@@ -63,8 +63,8 @@ impl LocalUploads {
         Ok(file)
     }
 
-    /// Brings the blob's name onto the disk, and says what is to be published. But for how the file begins, and the
-    /// header of an image or a video, no byte is read.
+    /// Syncs the blob's directory entry and describes the file to be published. Only the first bytes and the header of an image or a
+    /// video are read.
     async fn describe(&self, live: &Arc<LiveSession>, hash: Option<String>) -> Result<FileDraft, UploadError> {
         let (store, live) = (Arc::clone(&self.store), Arc::clone(live));
         let described = blocking(move || {

@@ -2,21 +2,16 @@
 
 use uuid::Uuid;
 
-use super::super::end::end_session;
-use super::{LocalUploads, UploadError};
-use crate::db::sessions::{self, Session, Status};
-use crate::db::{Durability, Timestamp};
+use super::{LocalUploads, PART_RECORDS, UploadError};
+use crate::db::Durability;
+use crate::db::sessions;
 use crate::failpoint;
+use crate::service::upload::session::{self, Ending};
 
 impl LocalUploads {
-    /// Ends the session as `status`, if it takes parts and `applies`.
-    pub(in super::super) async fn end(
-        &self,
-        id: Uuid,
-        status: Status,
-        applies: impl Fn(&Session, Timestamp) -> bool + Clone + Send + 'static,
-    ) -> Result<(), UploadError> {
-        // Not opened for this: that may mean reading all its parts. Whoever is verifying it finds that it has ended.
+    /// Ends the session, if it takes parts and `ending` applies to it.
+    pub(super) async fn end_session(&self, id: Uuid, ending: Ending) -> Result<(), UploadError> {
+        // Not opened for this, which may mean reading all its parts. A task that is verifying it finds that it has ended.
         let _door = self.registry.lock_lifecycle(id).await;
         let live = self.registry.find_open(id);
         let deciding = match &live {
@@ -27,16 +22,18 @@ impl LocalUploads {
         let events = self.records.events.clone();
         let ended =
             self.records.db.write_to_free(Durability::PowerLoss, move |tx| match sessions::find_locked(tx, id)? {
-                Some(session) if applies(&session, tx.now()?) => end_session(tx, &events, &session, status),
+                Some(session) if ending.applies(&session, tx.now()?) => {
+                    session::end_session(tx, &events, &session, ending, PART_RECORDS)
+                }
                 _ => Ok(false),
             });
         let ended = ended.await?;
         failpoint::hit("end.after_commit");
         self.records.events.ring();
         if ended {
-            // Verified in the very moment, perhaps.
+            // It may have been opened in this very moment.
             if let Some(live) = live.as_ref().or(self.registry.find_open(id).as_ref()) {
-                live.end(status);
+                live.end(ending.status());
             }
             self.registry.remove(id);
         }

@@ -1,8 +1,7 @@
 //! A session while it takes parts: its open blob, which parts are there, and who is sending which.
 
 use std::collections::HashMap;
-use std::num::NonZeroU64;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use partway_api::PartPlan;
@@ -12,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::UploadError;
 use crate::db::Timestamp;
 use crate::db::sessions::{Session, Status};
+use crate::service::upload::backend::Arrival;
 use crate::storage::Blob;
 
 /// Turns that were taken are kept until there are more than this; then those that nobody holds go.
@@ -19,10 +19,10 @@ const IDLE_TURNS: usize = 64;
 
 /// A session while it takes parts. At most one exists for a session.
 #[derive(Debug)]
-pub(in super::super) struct LiveSession {
+pub(super) struct LiveSession {
     /// What it was started with. Its status and its end are not looked at here: the table has both.
-    pub(in super::super) session: Session,
-    pub(in super::super) plan: PartPlan,
+    pub(super) session: Session,
+    pub(super) plan: PartPlan,
     pub(super) blob: Arc<Blob>,
     /// Whether its room is taken part by part, as bytes come.
     blob_is_late: bool,
@@ -69,19 +69,6 @@ struct Part {
     maybe_recorded: bool,
     /// The latest request that took its turn.
     latest: Option<Arrival>,
-}
-
-/// When a request for a part came, among all of this process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in super::super) struct Arrival(NonZeroU64);
-
-impl Arrival {
-    /// Later than all before.
-    pub(in super::super) fn now() -> Self {
-        static ARRIVED: AtomicU64 = AtomicU64::new(1);
-        let number = ARRIVED.fetch_add(1, Ordering::Relaxed);
-        Self(NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN))
-    }
 }
 
 /// One part's turn: who holds the lock may write; who came last may cancel.
@@ -285,12 +272,12 @@ impl LiveSession {
     }
 
     /// Indices of the parts that are there, and of those that are not.
-    pub(in super::super) fn parts(&self) -> (Vec<u32>, Vec<u32>) {
+    pub(super) fn parts(&self) -> (Vec<u32>, Vec<u32>) {
         self.table().parts()
     }
 
     /// When the session ends by itself.
-    pub(in super::super) fn expires_at(&self) -> Timestamp {
+    pub(super) fn expires_at(&self) -> Timestamp {
         self.table().expires_at
     }
 

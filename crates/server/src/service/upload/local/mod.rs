@@ -1,9 +1,9 @@
 //! Uploads whose parts this process receives, into blobs of its data directory.
 //!
-//! While a session takes parts, a `LiveSession` in memory keeps its open blob and knows which parts are there; there is
-//! never more than one for a session, which is what lets two requests for the same part, or a part and a complete, see
-//! each other.
+//! Invariant: while a session takes parts, exactly one `LiveSession` in memory keeps its open blob and knows which parts are there. Two
+//! requests for the same part, or a part and a complete, therefore see each other.
 
+mod backend;
 mod complete;
 mod end;
 mod live;
@@ -21,26 +21,24 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore};
 use uuid::Uuid;
 
-pub(super) use live::{Arrival, LiveSession};
-pub use receive::BodyError;
-pub(super) use whole::Announced;
-
-use super::records::Records;
+use super::UploadError;
+use super::session::{PartRecords, Records, plan_of};
+use super::tasks::{blocking, to_its_end};
 use super::turns;
-use super::{UploadError, blocking, plan_of, to_its_end};
 use crate::config::Config;
-use crate::db::sessions::{self, Session};
+use crate::db::sessions;
 use crate::pace::PaceLimits;
-use crate::storage::{DiskState, LocalStore, WriteGate};
-pub(super) use registry::LocalSession;
-use registry::Registry;
+use crate::storage::{LocalStore, WriteGate};
+use registry::{LocalSession, Registry};
 use reopen::Opener;
 
-/// Parts whose writing is being started at once. Each takes a blocking thread for a moment, on a slow disk for longer.
-const WRITEBACKS: usize = 4;
-/// Sessions that rest and are synced at once: nobody waits for them.
-const IDLE_SYNCS: usize = 2;
-/// Between two tries of what must not be left undone.
+/// The table `parts` records which parts of a local session are there.
+const PART_RECORDS: PartRecords = PartRecords::Database;
+/// Parts whose writeback is being started at once. Each takes a blocking thread for a moment, on a slow disk for longer.
+const MAX_WRITEBACKS: usize = 4;
+/// Idle sessions that are synced at once. Few: no request waits for them.
+const MAX_IDLE_SYNCS: usize = 2;
+/// Pause between two attempts to delete records of lost parts, which must not be given up.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// The uploads of one data directory. Clones share them.
@@ -50,22 +48,23 @@ pub(super) struct LocalUploads {
     store: Arc<LocalStore>,
     gate: Arc<WriteGate>,
     registry: Arc<Registry>,
-    /// What parts must have been received under to be trusted as they are: this boot of the machine, this directory.
+    /// The storage epoch: parts that were received in it need no verification. It names this boot of the machine and this directory.
     trust: Arc<str>,
-    /// How fast a body must come.
+    /// How fast a body must arrive.
     pace: PaceLimits,
-    /// Permits to start writing a part back; none where parts do not go to the disk as they come.
+    /// Permits to start the writeback of a part; none where early writeback is off.
     writebacks: Arc<Semaphore>,
-    /// Permits to sync a session that rests.
+    /// Permits to sync an idle session.
     idle_syncs: Arc<Semaphore>,
-    /// When it was looked up last how many bytes strangers have on the disk, and how many they were.
+    /// When the bytes of public keys on the disk were last counted, and how many they were.
     strangers: Arc<tokio::sync::Mutex<Option<(Instant, u64)>>>,
     /// Rings when there is garbage.
     garbage_bell: Arc<Notify>,
 }
 
 impl LocalUploads {
-    /// `gate` is shared by all that write to `store`. `trust` differs after whatever may have lost unsynced bytes.
+    /// `gate` is shared by all that write to `store`. `trust` is the storage epoch, which changes after every event that may have lost
+    /// unsynced bytes.
     pub(super) fn new(
         records: Records,
         store: Arc<LocalStore>,
@@ -82,22 +81,16 @@ impl LocalUploads {
             registry: Arc::new(Registry::new(opener)),
             trust,
             pace: PaceLimits::new(&config.http),
-            writebacks: Arc::new(Semaphore::new(if config.storage.early_writeback { WRITEBACKS } else { 0 })),
-            idle_syncs: Arc::new(Semaphore::new(IDLE_SYNCS)),
+            writebacks: Arc::new(Semaphore::new(if config.storage.early_writeback { MAX_WRITEBACKS } else { 0 })),
+            idle_syncs: Arc::new(Semaphore::new(MAX_IDLE_SYNCS)),
             strangers: Arc::default(),
             garbage_bell,
         }
     }
 
-    /// How full the disk is.
-    pub(super) async fn disk(&self) -> Result<DiskState, UploadError> {
-        let store = Arc::clone(&self.store);
-        blocking(move || store.room()).await
-    }
-
-    /// How many bytes the open sessions of public keys have on the disk. There may be thousands of sessions: one looks for all
-    /// who ask while another one is looking.
-    pub(super) async fn bytes_of_strangers(&self) -> Result<u64, UploadError> {
+    /// Bytes that the open sessions of public keys have on the disk. There may be thousands of sessions, so callers that arrive while
+    /// a count is running share the next one.
+    async fn bytes_of_strangers(&self) -> Result<u64, UploadError> {
         let asked_at = Instant::now();
         let mut known = self.strangers.lock().await;
         if let Some((began_at, bytes)) = *known
@@ -113,26 +106,11 @@ impl LocalUploads {
         Ok(bytes)
     }
 
-    /// The circumstances that parts received now have.
-    pub(super) fn trust(&self) -> &str {
-        &self.trust
-    }
-
-    /// Whether the session's parts need no verification.
-    pub(super) fn trusts(&self, session: &Session) -> bool {
-        session.trusted_boot_id == *self.trust
-    }
-
-    /// The session, if it is open in memory.
-    pub(super) fn find_open(&self, id: Uuid) -> Option<Arc<LiveSession>> {
-        self.registry.find_open(id)
-    }
-
-    /// The session, opened if it takes parts. `None` when there is none.
+    /// The session, opened if it takes parts.
     ///
     /// # Errors
-    /// [`UploadError::Opening`] when that takes long.
-    pub(super) async fn open(&self, id: Uuid) -> Result<Option<LocalSession>, UploadError> {
-        self.registry.find(id).await
+    /// [`UploadError::Opening`] when that takes long; [`UploadError::SessionNotFound`] when there is none.
+    async fn find(&self, id: Uuid) -> Result<LocalSession, UploadError> {
+        self.registry.find(id).await?.ok_or_else(|| UploadError::SessionNotFound(id.to_string()))
     }
 }

@@ -10,12 +10,13 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use uuid::Uuid;
 
-use super::live::{Arrival, BegunPart, LiveSession};
+use super::live::{BegunPart, LiveSession};
 use super::{LocalSession, LocalUploads, UploadError, blocking, to_its_end};
 use crate::db::sessions::Status;
 use crate::db::{Durability, parts, sessions};
 use crate::failpoint;
 use crate::pace::Pace;
+use crate::service::upload::backend::{Arrival, BodyError, PartBody};
 use crate::storage::{Blob, PartDigests, PartWriter, Promise, WrittenPart};
 
 /// A smaller part is synced as fast as its writing could be started.
@@ -37,11 +38,6 @@ impl Drop for DropGuard {
     }
 }
 
-/// Why a body gave no more bytes.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct BodyError(pub String);
-
 impl LocalUploads {
     /// Receives part `part_index` of a session, which must have `digests`. The caller has checked that the sender may
     /// send it.
@@ -51,18 +47,17 @@ impl LocalUploads {
     ///
     /// # Errors
     /// When the session takes no parts, the body is not exactly the part, or something failed.
-    pub(in super::super) async fn receive_part(
+    pub(super) async fn write_part(
         &self,
         session_id: Uuid,
         part_index: u32,
         arrival: Arrival,
         digests: PartDigests,
-        body: impl Stream<Item = Result<Bytes, BodyError>>,
+        body: PartBody<'_>,
     ) -> Result<String, UploadError> {
-        let live = match self.registry.find(session_id).await? {
-            Some(LocalSession::Live(live)) => live,
-            Some(LocalSession::Ended(session)) => return Err(UploadError::ended(session_id, session.status)),
-            None => return Err(UploadError::SessionNotFound(session_id.to_string())),
+        let live = match self.find(session_id).await? {
+            LocalSession::Live(live) => live,
+            LocalSession::Ended(session) => return Err(UploadError::ended(session_id, session.status)),
         };
         let lease = live.take_turn(part_index, arrival).await?;
         tokio::select! {

@@ -193,11 +193,21 @@ impl Entry {
 }
 
 /// A session of local storage.
-pub(in super::super) enum LocalSession {
+pub(super) enum LocalSession {
     /// It takes parts.
     Live(Arc<LiveSession>),
     /// It has ended.
     Ended(Box<Session>),
+}
+
+impl LocalSession {
+    /// The session's row: as it was opened, or as it ended.
+    pub(super) fn session(self) -> Session {
+        match self {
+            Self::Live(live) => live.session.clone(),
+            Self::Ended(session) => *session,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -150,7 +150,7 @@ impl LocalUploads {
     ///
     /// # Errors
     /// When the sessions cannot be listed.
-    pub(in super::super) async fn verify_untrusted(&self, stop: &CancellationToken) -> Result<(), UploadError> {
+    pub(super) async fn verify_sessions(&self, stop: &CancellationToken) -> Result<(), UploadError> {
         let mut last = Uuid::nil();
         loop {
             let trust = Arc::clone(&self.trust);

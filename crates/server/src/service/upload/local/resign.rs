@@ -1,21 +1,23 @@
 //! A longer life for a session of local storage. Its URLs are this server's own, and signed where they are answered.
 
-use std::sync::Arc;
+use uuid::Uuid;
 
-use super::super::resign::{Resigned, choose};
-use super::live::LiveSession;
-use super::{LocalUploads, UploadError};
+use super::{LocalSession, LocalUploads, UploadError};
 use crate::db::Timestamp;
+use crate::service::upload::session::{Resigned, choose};
 
 impl LocalUploads {
-    /// Lets the session live longer, and says which parts may be signed.
-    pub(in super::super) async fn resign(
+    /// Extends the session's life, and answers which parts may be signed.
+    pub(super) async fn resign_session(
         &self,
-        live: Arc<LiveSession>,
+        id: Uuid,
         wanted: Option<Vec<u32>>,
         ttl_seconds: u64,
     ) -> Result<Resigned, UploadError> {
-        let id = live.session.id;
+        let live = match self.find(id).await? {
+            LocalSession::Live(live) => live,
+            LocalSession::Ended(session) => return Err(UploadError::ended(id, session.status)),
+        };
         let parts = choose(wanted, || live.parts().1, &live.plan)?;
         let _deciding = live.ending.lock().await;
         if let Some(status) = live.ended() {

@@ -4,25 +4,43 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::super::start::{NewSession, NotStarted};
 use super::live::LiveSession;
-use super::{LocalUploads, blocking};
+use super::{LocalUploads, UploadError, blocking};
 use crate::db::{Durability, Tx, sessions};
 use crate::failpoint;
+use crate::service::upload::session::{NewSession, SessionStart, StoredStart};
+
+/// Why no session was made.
+enum NotMade {
+    /// An earlier request of the same name made this one.
+    Repeated(Box<SessionStart>),
+    /// It could not be made.
+    Failed(UploadError),
+}
+
+impl<E: Into<UploadError>> From<E> for NotMade {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
 
 impl LocalUploads {
-    /// The row, then the blob.
-    pub(in super::super) async fn start(
-        &self,
-        new: NewSession,
-        public_key_id: &mut Option<Uuid>,
-    ) -> Result<(), NotStarted> {
-        let id = new.session.id;
-        self.registry.start(id, self.make(new, public_key_id)).await
+    /// Stores the row, then makes the blob.
+    pub(super) async fn start_session(&self, new: NewSession) -> Result<SessionStart, UploadError> {
+        let session = new.session.clone();
+        let mut public_key_id = None;
+        match self.registry.start(session.id, self.make(new, &mut public_key_id)).await {
+            Ok(()) => Ok(SessionStart { session, public_key_id, is_repeated: false }),
+            Err(NotMade::Repeated(first)) => Ok(*first),
+            Err(NotMade::Failed(error)) => Err(error),
+        }
     }
 
-    async fn make(&self, new: NewSession, public_key_id: &mut Option<Uuid>) -> Result<LiveSession, NotStarted> {
-        new.store(&self.records.db, public_key_id).await?;
+    async fn make(&self, new: NewSession, public_key_id: &mut Option<Uuid>) -> Result<LiveSession, NotMade> {
+        match new.store(&self.records.db).await? {
+            StoredStart::New(id) => *public_key_id = id,
+            StoredStart::Repeated(first) => return Err(NotMade::Repeated(Box::new(first))),
+        }
         failpoint::hit("start.after_row");
         let store = Arc::clone(&self.store);
         let (blob_id, size_bytes) = (new.session.blob_id, new.session.size_bytes);
@@ -42,7 +60,7 @@ impl LocalUploads {
                     sessions::delete(tx, &new.session)
                 };
                 self.records.db.write_to_free(Durability::Process, take_back).await?;
-                Err(NotStarted::Failed(error))
+                Err(NotMade::Failed(error))
             }
         }
     }

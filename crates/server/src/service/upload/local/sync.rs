@@ -1,4 +1,4 @@
-//! Bringing parts onto the disk, and what becomes of them when that fails.
+//! Syncing parts to the disk, and discarding them when that fails.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use super::{LocalUploads, UploadError, blocking};
 use crate::db::{DbError, Durability, Tx, parts};
 
 impl LocalUploads {
-    /// Closes sessions that nobody has used for a while, and has those synced first that need it: a sync that fails is
-    /// told to the first who asks only, and to nobody once the file is closed.
-    pub(in super::super) fn close_idle(&self) {
+    /// Closes idle sessions, and syncs those first that need it: the kernel reports a failed sync only once, and never after the file was
+    /// closed.
+    pub(super) fn close_idle_sessions(&self) {
         for live in self.registry.idle_unsynced() {
             let uploads = self.clone();
             tokio::spawn(async move {
@@ -32,11 +32,11 @@ impl LocalUploads {
         }
     }
 
-    /// Brings all bytes of the session's parts onto the disk. Call with `ending` held.
+    /// Syncs all bytes of the session's parts to the disk. Call with `ending` held.
     ///
-    /// After a failed sync the kernel drops what it could not write and tells it once: the next sync would succeed
-    /// without the bytes. So none of the parts is trusted any more; they have to be sent again. Nothing else is done
-    /// with the session until the database has heard of it, too.
+    /// After a failed sync the kernel drops the pages that it could not write and reports that once: the next sync would succeed without
+    /// the bytes. Therefore all parts are missing again after a failure, and nothing else is done with the session until the database has
+    /// recorded that.
     pub(super) async fn sync(&self, live: &LiveSession) -> Result<(), UploadError> {
         live.set_unsynced(false);
         let blob = Arc::clone(&live.blob);
@@ -49,7 +49,7 @@ impl LocalUploads {
         synced
     }
 
-    /// Takes records of parts back whose bytes are lost, and does not give up before that is done.
+    /// Deletes the records of parts whose bytes are lost, and retries until that is done.
     pub(super) async fn forget_lost(
         &self,
         session_id: Uuid,

@@ -1,15 +1,15 @@
 //! Files that come whole, into a blob of the data directory.
 
-use std::pin::pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 use uuid::Uuid;
 
 use super::{LocalUploads, UploadError, blocking};
+use crate::db::api_keys::KeyKind;
 use crate::failpoint;
 use crate::media;
+use crate::service::upload::backend::{FileBody, IncomingFile};
 use crate::storage::{BlobWriter, UnclaimedBytes};
 
 /// How much is promised to a file at once, of which it is not known how large it is or whether all of it comes, and how much is
@@ -20,11 +20,11 @@ const FIRST_STRETCH_BYTES: u64 = 1 << 20;
 
 /// The size of a file that comes whole, as far as it is known.
 #[derive(Debug, Clone, Copy)]
-pub(in super::super) struct Announced {
+struct Announced {
     /// About how many bytes there will be.
-    pub(in super::super) about_bytes: Option<u64>,
+    about_bytes: Option<u64>,
     /// Whether the disk keeps room for all of them from the beginning on. Off, nobody can take room without sending bytes.
-    pub(in super::super) keeps_room: bool,
+    keeps_room: bool,
 }
 
 impl Announced {
@@ -42,12 +42,14 @@ impl Announced {
 impl LocalUploads {
     /// Brings all that `body` brings into a new blob, and onto the disk. No byte is written that the disk's room was not asked
     /// for. Bytes that were written are given back at once when this fails, and when its result is dropped.
-    pub(in super::super) async fn receive_whole(
+    pub(super) async fn write_file(
         &self,
-        blob_id: Uuid,
-        announced: Announced,
-        body: impl Stream<Item = Result<Bytes, UploadError>>,
+        file: IncomingFile<'_>,
+        mut body: FileBody<'_>,
     ) -> Result<UnclaimedBytes, UploadError> {
+        let blob_id = file.blob_id;
+        // Holders of a public key could take the space of the whole disk by announcing it.
+        let announced = Announced { about_bytes: file.about_bytes, keeps_room: file.key_kind != KeyKind::Public };
         let store = Arc::clone(&self.store);
         let mut promised = announced.stretch(0);
         let (blob, promise) = blocking(move || {
@@ -60,7 +62,6 @@ impl LocalUploads {
         failpoint::hit("whole.after_blob");
         let mut writer = BlobWriter::new(Arc::clone(&blob), Arc::clone(&self.gate), promise);
         let mut stretch = 0..0;
-        let mut body = pin!(body);
         while let Some(bytes) = body.next().await {
             let bytes = bytes?;
             let missing = (bytes.len() as u64).saturating_sub(writer.promised_bytes());
@@ -87,7 +88,7 @@ impl LocalUploads {
     }
 
     /// Width and height, from the header of an image or a video.
-    pub(in super::super) async fn dimensions(
+    pub(super) async fn read_dimensions(
         &self,
         blob_id: Uuid,
         mime_type: &str,

@@ -1,4 +1,4 @@
-//! Whether the store keeps the CRC-64/NVME of whole objects: nothing but a trial tells.
+//! Whether the store keeps the CRC-64/NVME of whole objects, which only a trial shows.
 
 use uuid::Uuid;
 
@@ -9,18 +9,18 @@ use crate::service::unfinished::UnfinishedBlob;
 use crate::storage::BlobStore;
 
 impl S3Uploads {
-    /// Whether a `crc64nvme:` hash can be compared with what arrives. Tried once in the life of this process, with an object
+    /// Whether a `crc64nvme:` hash can be compared with the bytes that arrive. Tried once in the life of this process, with an object
     /// of one byte that is deleted again.
     ///
     /// # Errors
-    /// When store or database fail; it is tried again by whoever asks next.
-    pub(in super::super) async fn keeps_checksums(&self) -> Result<bool, UploadError> {
+    /// When store or database fail; the next call tries again.
+    pub(super) async fn keeps_checksums(&self) -> Result<bool, UploadError> {
         self.checksums.get_or_try_init(|| self.try_checksums()).await.copied()
     }
 
     async fn try_checksums(&self) -> Result<bool, UploadError> {
         let blob = BlobRef { storage: StorageKind::S3, id: Uuid::now_v7() };
-        // Listed before its first byte: whatever ends this, the cleaner deletes it.
+        // Registered before its first byte exists: however this ends, the cleaner deletes it.
         let trial =
             UnfinishedBlob::begin(&self.records.db, blob, None, std::sync::Arc::clone(&self.garbage_bell)).await?;
         let keeps = self.store.try_checksums(blob.id).await?;

@@ -7,16 +7,18 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use uuid::Uuid;
 
-use super::super::complete::{Occasion, Published, check_hash, check_noted_etags, completed_file, draft, file_type};
 use super::claim::Claimed;
 use super::parts::InStore;
-use super::{S3Uploads, UploadError, plan_of};
+use super::{PART_RECORDS, S3Uploads, UploadError, plan_of};
 use crate::db::files::File;
 use crate::db::sessions::{self, Session, Status};
 use crate::db::{Durability, Timestamp, garbage};
 use crate::failpoint;
-use crate::input::{EtagsHash, FileHash};
+use crate::input::EtagsHash;
 use crate::media;
+use crate::service::upload::session::{
+    ExpectedHashes, Occasion, Published, check_hash, check_noted_etags, completed_file, draft, file_type,
+};
 use crate::storage::{BlobStore, ObjectReader, StorageError, StoredBlob};
 
 /// How often the parts are listed and completed: they change when one is sent again in the very moment.
@@ -37,20 +39,15 @@ fn compare(session: &Session, object: &StoredBlob) -> Result<(), UploadError> {
 }
 
 impl S3Uploads {
-    /// Completes the session, or tells what another request made of it.
-    pub(in super::super) async fn complete(
-        &self,
-        id: Uuid,
-        hash: Option<FileHash>,
-        etags: Option<EtagsHash>,
-    ) -> Result<File, UploadError> {
-        match self.claim_to_complete(id, hash.as_ref().map(FileHash::as_str)).await? {
+    /// Completes the session, or answers how another request ended it.
+    pub(super) async fn complete_session(&self, id: Uuid, expected: ExpectedHashes) -> Result<File, UploadError> {
+        match self.claim_to_complete(id, expected.file_text()).await? {
             Claimed::Ended(session) => {
-                check_noted_etags(&session, hash.as_ref(), etags.as_ref())?;
-                completed_file(*session, hash.as_ref())
+                check_noted_etags(&session, &expected)?;
+                completed_file(*session, expected.file.as_ref())
             }
             Claimed::Taken(session, guard) => {
-                let completed = self.complete_claimed(*session, guard.claimant(), hash, etags).await;
+                let completed = self.complete_claimed(*session, guard.claimant(), &expected).await;
                 guard.release().await;
                 if completed.is_ok() {
                     self.garbage_bell.notify_one();
@@ -64,16 +61,15 @@ impl S3Uploads {
         &self,
         session: Session,
         claimant: Uuid,
-        hash: Option<FileHash>,
-        etags: Option<EtagsHash>,
+        expected: &ExpectedHashes,
     ) -> Result<File, UploadError> {
-        // An object that is there already is published, now or by whoever expires the session.
+        // An object that exists already is published, now or when the session is expired.
         if session.expires_at <= Timestamp::now() && self.find_whole(&session).await?.is_none() {
             return Err(UploadError::SessionExpired(session.id));
         }
         self.records.check_place(&session).await?;
         failpoint::hit("complete.before_store");
-        let object = self.assemble(&session, claimant, hash.as_ref(), etags.as_ref()).await?;
+        let object = self.assemble(&session, claimant, expected).await?;
         failpoint::hit("complete.after_store");
         match compare(&session, &object) {
             Ok(()) => {}
@@ -86,14 +82,13 @@ impl S3Uploads {
         }
         match self.publish_object(&session, Occasion::Complete, object).await? {
             Published::Now(file) => Ok(*file),
-            Published::Refused(refused) => Err(refused),
             Published::Changed | Published::Outdated => Err(UploadError::Ending(session.id)),
             Published::Ended(ended) => {
                 if ended.status != Status::Completed {
                     self.discard(&ended).await?;
                 }
-                check_noted_etags(&ended, hash.as_ref(), etags.as_ref())?;
-                completed_file(*ended, hash.as_ref())
+                check_noted_etags(&ended, expected)?;
+                completed_file(*ended, expected.file.as_ref())
             }
         }
     }
@@ -130,11 +125,11 @@ impl S3Uploads {
         object: StoredBlob,
     ) -> Result<Published, UploadError> {
         let file_type = file_type(session, &self.head(session.blob_id, session.size_bytes).await);
-        let dimensions = self.dimensions(session.blob_id, session.size_bytes, &file_type.mime_type).await;
+        let dimensions = self.read_dimensions(session.blob_id, session.size_bytes, &file_type.mime_type).await;
         let mut draft = draft(session, file_type, hash_of(&object), dimensions);
         draft.entity_tag = object.entity_tag;
         failpoint::hit("complete.before_commit");
-        let published = self.records.publish(session, occasion, draft).await?;
+        let published = self.records.publish(session, occasion, draft, PART_RECORDS).await?;
         failpoint::hit("complete.after_commit");
         Ok(published)
     }
@@ -145,8 +140,7 @@ impl S3Uploads {
         &self,
         session: &Session,
         claimant: Uuid,
-        hash: Option<&FileHash>,
-        etags: Option<&EtagsHash>,
+        expected: &ExpectedHashes,
     ) -> Result<StoredBlob, UploadError> {
         let mut is_noted = false;
         let plan = plan_of(session)?;
@@ -156,7 +150,7 @@ impl S3Uploads {
             let (upload_id, parts) = match there {
                 InStore::Whole(object) => {
                     if !is_noted {
-                        check_noted_etags(session, hash, etags)?;
+                        check_noted_etags(session, expected)?;
                     }
                     return Ok(object);
                 }
@@ -166,11 +160,11 @@ impl S3Uploads {
                     return Err(UploadError::PartsMissing { missing, total: plan.parts() });
                 }
             };
-            if let Some(etags) = etags {
+            if let Some(etags) = &expected.etags {
                 if EtagsHash::of(parts.iter().map(|part| part.entity_tag.as_str())) != *etags {
                     return Err(UploadError::OtherParts(session.id));
                 }
-                if hash.is_none() && !is_noted {
+                if expected.file.is_none() && !is_noted {
                     self.note_complete(session.id, claimant, etags.note()).await?;
                     is_noted = true;
                 }
@@ -257,12 +251,7 @@ impl S3Uploads {
     }
 
     /// Width and height, from the header of an image or a video.
-    pub(in super::super) async fn dimensions(
-        &self,
-        blob_id: Uuid,
-        size_bytes: u64,
-        mime_type: &str,
-    ) -> Option<(u32, u32)> {
+    pub(super) async fn read_dimensions(&self, blob_id: Uuid, size_bytes: u64, mime_type: &str) -> Option<(u32, u32)> {
         if !media::has_dimensions(mime_type) {
             return None;
         }

@@ -1,12 +1,13 @@
 //! Uploads whose parts go to the store: any node serves any request and keeps nothing.
 //!
-//! The row comes first and names the blob; the store's multipart upload is opened under the blob's key after it. Which
-//! parts are there the store alone knows, and is asked. Whoever ends a session (completes, aborts, expires it) claims it
-//! in the database first (`claim.rs`), so that no two nodes tell the store different things about one session.
+//! The row comes first and names the blob; the store's multipart upload is opened under the blob's key after it. Only the store knows
+//! which parts are there, and it is asked each time. A node that ends a session (completes, aborts or expires it) claims it in the
+//! database first (`claim.rs`), so that no two nodes give the store conflicting orders about one session.
 //!
-//! Whenever a node dies: a session without its upload, or with more than one, or with an object that is not published, is
-//! still found by its row. Completing again goes on from there, and ending it deletes whatever is under its key.
+//! Whenever a node dies, the session is still found by its row, be it without an upload, with more than one, or with an object that is
+//! not published. Completing it again goes on from there, and ending it deletes everything under its key.
 
+mod backend;
 mod checksums;
 mod claim;
 mod complete;
@@ -21,12 +22,15 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, OnceCell};
 
+use super::UploadError;
 use super::in_flight::InFlightLimit;
-use super::records::Records;
-use super::{UploadError, blocking, plan_of};
+use super::session::{PartRecords, Records, plan_of};
+use super::tasks::blocking;
 use crate::storage::{S3Store, StoreUpload};
 
-/// Files that pass this server on their way to the store at once: each holds up to 16 MiB.
+/// The store lists the parts of its multipart uploads.
+const PART_RECORDS: PartRecords = PartRecords::Store;
+/// Upper bound of the files that are streamed through this server to the store at once. Each takes up to 16 MiB of memory.
 const MAX_STREAMS_IN_FLIGHT: usize = 64;
 
 /// The uploads of one bucket. Clones share them.
@@ -36,9 +40,9 @@ pub(super) struct S3Uploads {
     store: Arc<S3Store>,
     /// Rings when there is garbage.
     garbage_bell: Arc<Notify>,
-    /// Files whose bytes are passed on to the store.
+    /// Limits the files that are streamed to the store.
     streams: InFlightLimit,
-    /// What the last sweep found to be in nobody's use.
+    /// Uploads that the last sweep found to be unused.
     suspects: Arc<Mutex<HashSet<StoreUpload>>>,
     /// Whether the store keeps checksums of whole objects, once that is known.
     checksums: Arc<OnceCell<bool>>,

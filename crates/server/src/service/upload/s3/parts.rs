@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use partway_api::PartPlan;
 
-use super::super::resign::{Resigned, choose};
-use super::super::status::SessionState;
 use super::{S3Uploads, UploadError, blocking, plan_of};
 use crate::db::Timestamp;
-use crate::db::sessions::{Session, Status};
+use crate::db::sessions::Session;
+use crate::service::upload::session::{Resigned, SessionState, choose};
 use crate::storage::{BlobStore, PartInStore, StoredBlob};
 
 /// What the store has of a session.
@@ -72,21 +71,18 @@ impl S3Uploads {
     }
 
     /// How far the session is.
-    pub(in super::super) async fn state(&self, mut session: Session) -> Result<SessionState, UploadError> {
+    pub(super) async fn session_state(&self, session: Session) -> Result<SessionState, UploadError> {
         let plan = plan_of(&session)?;
         let there = self.look(&session).await?;
         let (uploaded, missing) = there.parts(&plan);
         let etags = Some(there.etags(&uploaded));
-        if session.expires_at <= Timestamp::now() {
-            // The cleaner has not come to it yet.
-            session.status = Status::Expired;
-        }
-        Ok(SessionState { expires_at: session.expires_at, session, plan, uploaded, missing, etags })
+        let expires_at = session.expires_at;
+        Ok(SessionState::of_open(session, plan, expires_at, (uploaded, missing), etags))
     }
 
     /// Lets the session live longer, and signs URLs of parts. An upload that has gone is opened anew: all of its parts
     /// are missing.
-    pub(in super::super) async fn resign(
+    pub(super) async fn resign_session(
         &self,
         mut session: Session,
         wanted: Option<Vec<u32>>,
@@ -107,12 +103,12 @@ impl S3Uploads {
         }
         let expires_at = now.plus_seconds(ttl_seconds);
         self.records.extend(id, expires_at).await?;
-        let urls = self.part_urls(&session, parts.clone(), expires_at).await?;
+        let urls = self.sign_parts(&session, parts.clone(), expires_at).await?;
         Ok(Resigned { session_id: id, plan, parts, expires_at, store_urls: Some(urls) })
     }
 
     /// URLs of these parts, good until then. Signing 10,000 takes long enough to be done elsewhere.
-    pub(in super::super) async fn part_urls(
+    pub(super) async fn sign_parts(
         &self,
         session: &Session,
         parts: Vec<u32>,

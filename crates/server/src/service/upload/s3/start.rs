@@ -1,26 +1,22 @@
 //! The store's multipart upload of a new session: opened after the row, and named in it.
 
-use uuid::Uuid;
-
-use super::super::end::end_session;
-use super::super::start::{NewSession, NotStarted};
-use super::{S3Uploads, UploadError};
+use super::{PART_RECORDS, S3Uploads, UploadError};
 use crate::db::sessions::{self, Session, Status};
 use crate::db::{Durability, Tx};
 use crate::failpoint;
+use crate::service::upload::session::{Ending, NewSession, SessionStart, StoredStart, end_session};
 use crate::serving::headers_at_store;
 
 impl S3Uploads {
-    /// The row, then the upload.
-    pub(in super::super) async fn start(
-        &self,
-        new: NewSession,
-        public_key_id: &mut Option<Uuid>,
-    ) -> Result<Session, NotStarted> {
-        new.store(&self.records.db, public_key_id).await?;
+    /// Stores the row, then opens the upload.
+    pub(super) async fn start_session(&self, new: NewSession) -> Result<SessionStart, UploadError> {
+        let public_key_id = match new.store(&self.records.db).await? {
+            StoredStart::New(id) => id,
+            StoredStart::Repeated(first) => return Ok(first),
+        };
         failpoint::hit("start.after_row");
         match self.with_upload(new.session.clone()).await {
-            Ok(session) => Ok(session),
+            Ok(session) => Ok(SessionStart { session, public_key_id, is_repeated: false }),
             Err(error) => {
                 // The row stays, as one that was aborted: the store may have opened an upload all the same, and what is
                 // found under its key is known to be dead.
@@ -29,7 +25,7 @@ impl S3Uploads {
                     // Another node may have answered the same request meanwhile.
                     Some(session) if session.store_upload_id.is_none() => {
                         new.free_name(tx)?;
-                        end_session(tx, &events, &session, Status::Aborted)
+                        end_session(tx, &events, &session, Ending::Abort, PART_RECORDS)
                     }
                     _ => Ok(false),
                 };
@@ -37,13 +33,13 @@ impl S3Uploads {
                     tracing::warn!(error = %crate::error_chain::error_chain(&error), "a session that was not started stays until it expires");
                 }
                 self.garbage_bell.notify_one();
-                Err(NotStarted::Failed(error))
+                Err(error)
             }
         }
     }
 
     /// The session, with an upload at the store. Two nodes may open one at once: the first that is noted counts.
-    pub(in super::super) async fn with_upload(&self, session: Session) -> Result<Session, UploadError> {
+    pub(super) async fn with_upload(&self, session: Session) -> Result<Session, UploadError> {
         if session.store_upload_id.is_some() { Ok(session) } else { self.replace_upload(session).await }
     }
 

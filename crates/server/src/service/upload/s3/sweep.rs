@@ -11,6 +11,7 @@ use std::sync::PoisonError;
 use super::{S3Uploads, UploadError, plan_of};
 use crate::db::sessions::{self, Session, Status};
 use crate::db::{Tx, blobs};
+use crate::service::upload::session::Ending;
 use crate::storage::StoreUpload;
 
 /// Looked up in one go.
@@ -44,7 +45,7 @@ fn judge(session: &Session, upload: &StoreUpload, has_owner: bool) -> Verdict {
 
 impl S3Uploads {
     /// Gives up what is dead, and ends sessions that take more than they were started for.
-    pub(in super::super) async fn sweep(&self) -> Result<(), UploadError> {
+    pub(super) async fn sweep_uploads(&self) -> Result<(), UploadError> {
         let mut suspects = HashSet::new();
         for uploads in self.store.list_uploads(None).await?.chunks(ROUND) {
             let wanted = uploads.to_vec();
@@ -85,7 +86,7 @@ impl S3Uploads {
                 session_id = %session.id, part_index = part.index, size_bytes = part.size_bytes,
                 "aborted a session: the store took a part that is longer than its URL allows; `partway doctor` says more"
             );
-            self.end(session.id, Status::Aborted, |_, _| true).await?;
+            self.end_session(session.id, Ending::Abort).await?;
             self.garbage_bell.notify_one();
             Ok::<_, UploadError>(())
         };

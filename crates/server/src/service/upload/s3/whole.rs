@@ -2,13 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 use uuid::Uuid;
 
 use super::{S3Uploads, UploadError};
-use crate::service::key::Identity;
-use crate::storage::{BlobHeaders, BlobStore, StorageError};
+use crate::service::upload::backend::{FileBody, IncomingFile};
+use crate::storage::{BlobStore, StorageError};
 
 /// So much must come in so long: whoever is slower than 14 KiB/s would keep others from their turn.
 const STRETCH_BYTES: u64 = 8 << 20;
@@ -19,14 +18,8 @@ impl S3Uploads {
     ///
     /// # Errors
     /// [`UploadError::Busy`] while many others do: each holds two parts in memory.
-    pub(in super::super) async fn receive_whole(
-        &self,
-        identity: &Identity,
-        blob_id: Uuid,
-        headers: &BlobHeaders,
-        body: impl Stream<Item = Result<Bytes, UploadError>>,
-    ) -> Result<(), UploadError> {
-        let _turn = self.streams.enter(identity.workspace_id, identity.kind).await?;
+    pub(super) async fn write_file(&self, file: IncomingFile<'_>, body: FileBody<'_>) -> Result<(), UploadError> {
+        let _permit = self.streams.enter(file.workspace_id, file.key_kind).await?;
         let mut stretch = (Instant::now(), 0);
         let body = body.map(|bytes| {
             let bytes = bytes?;
@@ -38,15 +31,11 @@ impl S3Uploads {
             }
             Ok(bytes)
         });
-        self.store.put_stream(blob_id, headers, body).await
+        self.store.put_stream(file.blob_id, file.headers, body).await
     }
 
     /// The entity tag of an object that was written and must have this size.
-    pub(in super::super) async fn look_at_whole(
-        &self,
-        blob_id: Uuid,
-        size_bytes: u64,
-    ) -> Result<Option<String>, UploadError> {
+    pub(super) async fn confirm_object(&self, blob_id: Uuid, size_bytes: u64) -> Result<Option<String>, UploadError> {
         match self.store.find_blob(blob_id).await? {
             Some(found) if found.size_bytes == size_bytes => Ok(found.entity_tag),
             found => {

@@ -1,0 +1,49 @@
+//! The database and the limits that every upload needs.
+
+use uuid::Uuid;
+
+use crate::db::sessions::Session;
+use crate::db::{Db, DbError, Tx, parts};
+use crate::model::PublicLimits;
+use crate::service::event::Events;
+use crate::service::grace::GracePolicy;
+
+/// The database as all uploads use it. Clones share it.
+#[derive(Clone)]
+pub(in crate::service::upload) struct Records {
+    pub(in crate::service::upload) db: Db,
+    /// How long the blobs of replaced files are kept.
+    pub(in crate::service::upload) grace: GracePolicy,
+    /// Upper bound of a workspace's bytes, where the workspace has none of its own.
+    pub(in crate::service::upload) storage_limit: Option<u64>,
+    /// Writes events to the outbox.
+    pub(in crate::service::upload) events: Events,
+    /// Limits of public keys.
+    pub(in crate::service::upload) public: PublicLimits,
+}
+
+impl Records {
+    /// The session, in whatever state it is.
+    pub(in crate::service::upload) async fn find(&self, id: Uuid) -> Result<Option<Session>, DbError> {
+        self.db.read(move |tx| crate::db::sessions::find(tx, id)).await
+    }
+}
+
+/// Where it is recorded which parts of a session are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::service::upload) enum PartRecords {
+    /// In the table `parts`, which is emptied in the background after the session has ended.
+    Database,
+    /// At the store, which lists the parts of its multipart upload.
+    Store,
+}
+
+impl PartRecords {
+    /// Schedules the deletion of the session's part records, in the transaction that ends the session.
+    pub(in crate::service::upload) fn forget_later(self, tx: &Tx<'_>, session_id: Uuid) -> Result<(), DbError> {
+        match self {
+            Self::Database => parts::forget_later(tx, session_id),
+            Self::Store => Ok(()),
+        }
+    }
+}

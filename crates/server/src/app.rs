@@ -22,6 +22,7 @@ use crate::service::folder::Folders;
 use crate::service::grace::GracePolicy;
 use crate::service::part_urls::PartUrlSigner;
 use crate::service::readiness::Readiness;
+use crate::service::serve::Representations;
 use crate::service::upload::{LocalParts, Uploads};
 use crate::service::urls::Urls;
 use crate::service::webhook::Signer;
@@ -49,6 +50,8 @@ pub struct Inner {
     pub files: Files,
     /// Their folders.
     pub folders: Folders,
+    /// Their files as URLs serve them.
+    pub representations: Representations,
     /// What happens is told through it.
     pub events: Events,
     /// Requests to hosts that the outside named.
@@ -222,6 +225,7 @@ impl App {
         let most_folders = config.limits.workspace_folders.0;
         let files = Files::new(db.clone(), events.clone(), uploads.garbage_bell(), grace, most_folders);
         let folders = Folders::new(db.clone(), uploads.garbage_bell(), most_folders);
+        let representations = Representations::new(db.clone(), stores.clone(), &config);
         let rate_limits = RateLimits::new(&config.limits);
         let readiness = Readiness::new(db.clone(), stores.clone());
         let inner = Inner {
@@ -232,6 +236,7 @@ impl App {
             uploads,
             files,
             folders,
+            representations,
             events,
             outgoing,
             signer,

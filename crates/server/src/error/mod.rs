@@ -4,6 +4,7 @@
 //! middleware writes the body, because it knows the id, and logs the cause, once.
 
 mod db;
+mod serve;
 mod storage;
 mod upload;
 mod workspace;

@@ -1,4 +1,4 @@
-//! The rules. No HTTP types and no SQL: services are called by routes, and call the database's queries and the
+//! The rules. No HTTP requests or answers and no SQL: services are called by routes, and call the database's queries and the
 //! storage.
 
 pub mod bootstrap;
@@ -16,6 +16,7 @@ pub mod public_keys;
 mod publish;
 pub mod readiness;
 pub mod secret;
+pub mod serve;
 pub mod storage_migration;
 mod unfinished;
 pub mod upload;

@@ -15,11 +15,10 @@ use uuid::Uuid;
 use crate::db::files::{self, MoveCandidate};
 use crate::db::garbage::{self, NewGarbage, Reason};
 use crate::db::{Db, DbError, Durability, workspaces};
-use crate::model::{BlobRef, StorageKind};
+use crate::model::{BlobRef, StorageKind, safer_type};
 use crate::service::grace::GracePolicy;
 use crate::service::unfinished::UnfinishedBlob;
-use crate::serving::{headers_at_store, safer_type};
-use crate::storage::{BlobStore, ByteSource, ByteStream, StorageError, Stores, stream_hash};
+use crate::storage::{BlobHeaders, BlobStore, ByteSource, ByteStream, StorageError, Stores, stream_hash};
 
 /// Files looked up at once.
 const ROUND: u32 = 200;
@@ -167,7 +166,7 @@ impl MoveFiles {
     ) -> Result<(blake3::Hash, Option<String>), MoveError> {
         let expected = file.stored.hash.as_ref().and_then(|hash| hash.strip_prefix("blake3:")).map(str::to_owned);
         let source = MoveBackend { store: from, blob_id: file.stored.blob_id, on_moved };
-        let headers = headers_at_store(&file.name, safer_type(&file.mime_type, file.declared_type.as_deref()));
+        let headers = BlobHeaders::of_file(&file.name, safer_type(&file.mime_type, file.declared_type.as_deref()));
         to.put_blob(blob_id, file.size_bytes, &headers, &source).await?;
         let found = stream_hash(to, blob_id, file.size_bytes).await?;
         // Files whose bytes never passed the server have no such hash: they are read once more.

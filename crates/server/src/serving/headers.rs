@@ -1,95 +1,43 @@
 //! Headers of served files.
 
-use http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderMap, HeaderValue};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use std::time::SystemTime;
 
-use crate::db::files::DeliverableFile;
-use crate::storage::BlobHeaders;
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, LAST_MODIFIED,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Characters that RFC 8187 lets stand in an extended parameter, besides letters and digits.
-const EXTENDED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+use super::conditional::is_strong_date;
+use crate::model::{ScriptRisk, content_disposition};
+use crate::service::serve::Representation;
 
-/// Types that no browser runs anything of, whatever is in the file.
-const PASSIVE: [&str; 12] = [
-    "image/jpeg",
-    "image/png",
-    "image/gif",
-    "image/webp",
-    "image/avif",
-    "image/bmp",
-    "text/plain",
-    "text/csv",
-    "application/octet-stream",
-    "application/zip",
-    "application/gzip",
-    "application/json",
-];
-
-/// The strong entity tag of a file: its hash, what the bucket's store calls it, or its id where nothing is known of its
-/// bytes.
-pub fn entity_tag(file: &DeliverableFile) -> String {
-    let hash = file.hash.as_ref().and_then(|hash| hash.strip_prefix("blake3:"));
-    match (&file.entity_tag, hash) {
-        (Some(tag), _) => tag.clone(),
-        (None, Some(hash)) => format!("\"{hash}\""),
-        (None, None) => format!("\"{}\"", file.id.simple()),
+/// Sets the headers by which caches and clients recognize the representation.
+pub(super) fn set_validators(headers: &mut HeaderMap, representation: &Representation) {
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(CACHE_CONTROL, representation.cache_control.clone());
+    insert_text(headers, ETAG, &representation.entity_tag);
+    if is_strong_date(representation.modified_at, SystemTime::now()) {
+        insert_text(headers, LAST_MODIFIED, &httpdate::fmt_http_date(representation.modified_at));
     }
 }
 
-/// Sets the file's type, and what keeps the file from acting as the site it is served from: browsers may not guess
-/// another type, what could run script is sandboxed, and HTML is not shown at all.
-pub fn guard_content(headers: &mut HeaderMap, file: &DeliverableFile) {
-    let mime_type = safer_type(&file.mime_type, file.declared_type.as_deref());
-    let content_type = HeaderValue::from_str(mime_type);
+/// Sets the type, and the headers that keep a file from acting as the site it is served from: browsers may not guess
+/// another type, a file that could run script is sandboxed, and a page is saved instead of shown.
+pub(super) fn set_content_guards(headers: &mut HeaderMap, representation: &Representation) {
+    let content_type = HeaderValue::from_str(&representation.media_type);
     headers.insert(CONTENT_TYPE, content_type.unwrap_or(HeaderValue::from_static("application/octet-stream")));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if is_active(mime_type) {
+    if representation.script_risk >= ScriptRisk::Active {
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
     }
-    if let Ok(value) = HeaderValue::from_str(&content_disposition(&file.name, is_page(mime_type))) {
-        headers.insert(CONTENT_DISPOSITION, value);
+    let as_attachment = representation.script_risk == ScriptRisk::Page;
+    insert_text(headers, CONTENT_DISPOSITION, &content_disposition(&representation.file_name, as_attachment));
+}
+
+/// Sets a header. Text that no header can have is left out.
+pub(super) fn insert_text(headers: &mut HeaderMap, name: HeaderName, text: &str) {
+    if let Ok(value) = HeaderValue::from_str(text) {
+        headers.insert(name, value);
     }
-}
-
-/// What a store that serves a file itself is to say of it. It cannot sandbox what a browser could run: that is not shown.
-pub fn headers_at_store(name: &str, mime_type: &str) -> BlobHeaders {
-    BlobHeaders {
-        content_type: mime_type.to_owned(),
-        content_disposition: content_disposition(name, is_active(mime_type)),
-    }
-}
-
-/// The type that a file is served as: of what its bytes are and what it was declared as, the one with which a browser can
-/// do less; what its bytes are, where that is the same.
-pub fn safer_type<'t>(mime_type: &'t str, declared: Option<&'t str>) -> &'t str {
-    declared.filter(|declared| script_risk(declared) < script_risk(mime_type)).unwrap_or(mime_type)
-}
-
-/// How much a browser can do with files of this type: show it, run something of it, or open it as a page.
-fn script_risk(mime_type: &str) -> u8 {
-    if is_page(mime_type) { 2 } else { u8::from(is_active(mime_type)) }
-}
-
-fn is_page(mime_type: &str) -> bool {
-    matches!(&*essence(mime_type), "text/html" | "application/xhtml+xml")
-}
-
-/// Whether a browser could run something of files of this type.
-fn is_active(mime_type: &str) -> bool {
-    let essence = essence(mime_type);
-    // Whatever ends so is XML to a browser, which may have script in it.
-    let is_xml = essence.ends_with("+xml");
-    let is_media = !is_xml && ["video/", "audio/", "font/"].iter().any(|begin| essence.starts_with(begin));
-    !is_media && !PASSIVE.contains(&&*essence)
-}
-
-/// Whether the file is shown or kept, and its name.
-fn content_disposition(name: &str, as_attachment: bool) -> String {
-    let disposition = if as_attachment { "attachment" } else { "inline" };
-    format!("{disposition}; filename*=UTF-8''{}", utf8_percent_encode(name, EXTENDED))
-}
-
-fn essence(mime_type: &str) -> String {
-    mime_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }

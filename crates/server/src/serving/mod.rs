@@ -1,14 +1,17 @@
-//! Serving files: ranges, conditional requests, and headers that keep a file from acting as the site.
+//! A representation as HTTP: conditions, ranges, headers that keep a file from acting as the site, and bodies that are read
+//! as the connection takes them.
 
 mod body;
 mod conditional;
+mod content;
 mod frames;
 mod headers;
 mod object;
 mod range;
+mod response;
 
-pub use body::{FileBody, Piece};
-pub use conditional::{Precondition, evaluate, is_strong_date, range_applies};
-pub use headers::{entity_tag, guard_content, headers_at_store, safer_type};
-pub use object::ObjectBody;
-pub use range::{ByteRange, RangeRequest, parse_range};
+use body::{FileBody, Piece};
+use conditional::{Precondition, evaluate, range_applies};
+use object::ObjectBody;
+use range::{ByteRange, RangeRequest, parse_range};
+pub use response::respond;

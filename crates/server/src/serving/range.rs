@@ -25,7 +25,7 @@ impl ByteRange {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RangeRequest {
     /// The whole file: there is no range, or none that must be understood.
-    Whole,
+    Full,
     /// These ranges, in the order asked for, none overlapping or touching another; at least one.
     Ranges(Vec<ByteRange>),
     /// Ranges that the file has no byte of.
@@ -34,24 +34,24 @@ pub enum RangeRequest {
 
 /// Reads a `Range` header for a file of `size_bytes`. Other units and bad syntax count as no range at all.
 pub fn parse_range(header: &str, size_bytes: u64) -> RangeRequest {
-    let Some((unit, set)) = header.split_once('=') else { return RangeRequest::Whole };
+    let Some((unit, set)) = header.split_once('=') else { return RangeRequest::Full };
     if header.len() > MAX_HEADER_BYTES || !unit.trim().eq_ignore_ascii_case("bytes") {
-        return RangeRequest::Whole;
+        return RangeRequest::Full;
     }
     let mut ranges: Vec<ByteRange> = Vec::new();
     let mut asked = 0;
     for spec in set.split(',').map(str::trim).filter(|spec| !spec.is_empty()) {
         asked += 1;
         match parse_spec(spec, size_bytes) {
-            Err(Malformed) => return RangeRequest::Whole,
+            Err(Malformed) => return RangeRequest::Full,
             Ok(Some(range)) => add_merged(&mut ranges, range),
             Ok(None) => {}
         }
     }
     match (asked, ranges.len()) {
-        (0, _) => RangeRequest::Whole,
+        (0, _) => RangeRequest::Full,
         (_, 0) => RangeRequest::Unsatisfiable,
-        (_, served) if served > MAX_RANGES => RangeRequest::Whole,
+        (_, served) if served > MAX_RANGES => RangeRequest::Full,
         _ => RangeRequest::Ranges(ranges),
     }
 }
@@ -151,10 +151,10 @@ mod tests {
             "bytes=+1-2",
             "bytes=1--2",
         ] {
-            assert_eq!(parse_range(header, 10), RangeRequest::Whole, "{header}");
+            assert_eq!(parse_range(header, 10), RangeRequest::Full, "{header}");
         }
         let many: Vec<String> = (0..65).map(|i| format!("{}-{}", i * 3, i * 3)).collect();
-        assert_eq!(parse_range(&format!("bytes={}", many.join(",")), 1000), RangeRequest::Whole);
+        assert_eq!(parse_range(&format!("bytes={}", many.join(",")), 1000), RangeRequest::Full);
     }
 
     proptest! {

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
 use super::StorageError;
-use crate::model::StorageKind;
+use crate::model::{ScriptRisk, StorageKind, content_disposition};
 
 /// Bytes on their way.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, StorageError>> + Send>>;
@@ -39,6 +39,14 @@ pub struct BlobHeaders {
     pub content_type: String,
     /// `Content-Disposition`
     pub content_disposition: String,
+}
+
+impl BlobHeaders {
+    /// The headers of a file. A store cannot sandbox a file that a browser could run: such a file is saved and not shown.
+    pub fn of_file(name: &str, mime_type: &str) -> Self {
+        let as_attachment = ScriptRisk::of(mime_type) >= ScriptRisk::Active;
+        Self { content_type: mime_type.to_owned(), content_disposition: content_disposition(name, as_attachment) }
+    }
 }
 
 /// Blobs: bytes under an id, written once and never changed.

@@ -19,7 +19,7 @@ use crate::service::file_dto::file_record;
 use crate::service::key::Identity;
 use crate::service::public_keys::check_webhook_url;
 use crate::service::upload::{DirectUploadHints, MOST_IN_ONE_REQUEST, UploadError, UploadOrigin};
-use crate::serving::headers_at_store;
+use crate::storage::BlobHeaders;
 
 /// What a form may have around its file.
 const MAX_AROUND_BYTES: u64 = (MAX_FORM_FIELDS * 2 * MAX_FORM_FIELD_BYTES) as u64;
@@ -182,6 +182,6 @@ fn expected(known: &UploadFields, file: &FileField, max_file: SizeLimit, length:
         max_file,
         at_least_bytes,
         about_bytes: length,
-        headers: headers_at_store(name, declared.as_str()),
+        headers: BlobHeaders::of_file(name, declared.as_str()),
     }
 }

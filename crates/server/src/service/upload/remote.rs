@@ -11,7 +11,7 @@ use crate::db::files::File;
 use crate::input::{FileName, InvalidInput, MediaType, SizeLimit, UploadFields, quote_for_message};
 use crate::outgoing::FetchError;
 use crate::service::key::Identity;
-use crate::serving::headers_at_store;
+use crate::storage::BlobHeaders;
 
 /// What a file is called whose URL says nothing.
 const NAMELESS: &str = "download";
@@ -52,7 +52,7 @@ impl Uploads {
         let name = fields.stored_name(named.or_else(|| FileName::parse(NAMELESS).ok()))?;
         let declared = MediaType::guess(fetched.content_type.as_deref(), name.as_str());
         let max_file = SizeLimit { whose: MOST_IN_ONE_REQUEST, ..self.max_file(identity) };
-        let headers = headers_at_store(name.as_str(), declared.as_str());
+        let headers = BlobHeaders::of_file(name.as_str(), declared.as_str());
         let size_bytes = fetched.size_bytes;
         let expected = DirectUploadHints { max_file, at_least_bytes: size_bytes, about_bytes: size_bytes, headers };
         let body = fetched.body.map(|bytes| bytes.map_err(UploadError::from));

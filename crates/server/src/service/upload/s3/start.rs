@@ -5,7 +5,7 @@ use crate::db::sessions::{self, Session, Status};
 use crate::db::{Durability, Tx};
 use crate::failpoint;
 use crate::service::upload::session::{Ending, NewSession, SessionStart, StoredStart, end_session};
-use crate::serving::headers_at_store;
+use crate::storage::BlobHeaders;
 
 impl S3Uploads {
     /// Stores the row, then opens the upload.
@@ -46,7 +46,7 @@ impl S3Uploads {
     /// Opens an upload in the place of the one that the session names, which is not there any more.
     pub(super) async fn replace_upload(&self, session: Session) -> Result<Session, UploadError> {
         let (id, blob_id, before) = (session.id, session.blob_id, session.store_upload_id.clone());
-        let headers = headers_at_store(&session.file_name, &session.mime_type);
+        let headers = BlobHeaders::of_file(&session.file_name, &session.mime_type);
         let upload_id = self.store.create_upload(blob_id, &headers).await?;
         failpoint::hit("start.after_reserve");
         let noted_id = upload_id.clone();

@@ -1,5 +1,7 @@
 //! The OpenAPI document from the code: its head, and the routes, which describe themselves.
 
+mod conventions;
+
 use partway_api::ErrorBody;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
@@ -37,5 +39,7 @@ impl Modify for Security {
 
 /// The whole document.
 pub fn document() -> utoipa::openapi::OpenApi {
-    ApiDocument::openapi().merge_from(crate::router::Routes::openapi())
+    let mut document = ApiDocument::openapi().merge_from(crate::router::Routes::openapi());
+    conventions::apply(&mut document);
+    document
 }

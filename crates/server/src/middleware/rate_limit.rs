@@ -1,4 +1,4 @@
-//! Requests of one address, whatever key they have.
+//! The limit on requests from one address, across all keys.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,12 +11,11 @@ use crate::app::App;
 use crate::config::Networks;
 use crate::error::ApiError;
 use crate::http::PeerAddress;
+use crate::service::part_urls::is_part_path;
 
-/// Only the API is limited, and of it not the sending of parts (the only PUT): whoever was let in with a session may send
-/// it as fast as the line allows.
+/// Limits requests to the API, except for parts: a client that was granted a session may send it as fast as the line allows.
 pub(super) async fn per_address(State(app): State<App>, request: Request, next: Next) -> Response {
-    if request.uri().path().starts_with("/api/")
-        && request.method() != Method::PUT
+    if is_limited(request.method(), request.uri().path())
         && let Some(PeerAddress(peer)) = request.extensions().get()
     {
         let address = client_address(*peer, request.headers(), &app.config.http.trusted_proxies);
@@ -27,19 +26,23 @@ pub(super) async fn per_address(State(app): State<App>, request: Request, next: 
     next.run(request).await
 }
 
-/// The nearest address that no trusted proxy has. Each proxy appends the address that it was called from.
+fn is_limited(method: &Method, path: &str) -> bool {
+    path.starts_with("/api/") && !(method == Method::PUT && is_part_path(path))
+}
+
+/// The nearest address that is not a trusted proxy's. Each proxy appends the address that it was called from.
 fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &Networks) -> IpAddr {
     let values =
         headers.get_all("x-forwarded-for").iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    let said: Vec<&[u8]> = values.collect();
+    let forwarded: Vec<&[u8]> = values.collect();
     let mut client = peer.to_canonical();
-    for text in said.into_iter().rev() {
+    for text in forwarded.into_iter().rev() {
         if !trusted.contain(client) {
             break;
         }
-        // What cannot be read is no address: nobody before it is believed.
+        // Text that is no address ends the chain: addresses to its left were not appended by a trusted proxy.
         let text = std::str::from_utf8(text).unwrap_or_default().trim();
-        // Some write the port, too.
+        // Some proxies append the port.
         match text.parse::<IpAddr>().or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip())) {
             Ok(address) => client = address.to_canonical(),
             Err(_) => break,
@@ -56,7 +59,21 @@ mod tests {
     use crate::config::Setting;
 
     #[test]
-    fn forwarded_addresses_are_believed_of_trusted_proxies_alone() {
+    fn the_api_is_limited_except_for_parts() {
+        let part = "/api/v1/multipart/x/parts/0";
+        for (method, path, limited) in [
+            (Method::PUT, part, false),
+            (Method::POST, part, true),
+            (Method::PUT, "/api/v1/files/x", true),
+            (Method::GET, "/api/v1/files", true),
+            (Method::GET, "/w/f", false),
+        ] {
+            assert_eq!(is_limited(&method, path), limited, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn forwarded_addresses_are_believed_from_trusted_proxies_alone() {
         let trusted = Networks::parse("10.0.0.0/8, ::1").unwrap();
         for (peer, said, client) in [
             ("203.0.113.9", "1.2.3.4", "203.0.113.9"),

@@ -24,7 +24,7 @@ error_responses!(DeliveryErrors: [FileNotFound, RangeNotSatisfiable, Internal, S
     operation_id = "get_file_content",
     tag = "delivery",
     params(
-        ("workspace_no" = String, Path, pattern = "^[0-9a-hj-km-np-tv-z]{10}$", description = "Number of the workspace"),
+        ("workspace_no" = String, Path, description = "Number of the workspace"),
         ("path" = String, Path, min_length = 1, description = "Folder and name of the file"),
         ("Range" = Option<String>, Header, nullable = false, description = "One or several byte ranges"),
         ("If-Range" = Option<String>, Header, nullable = false, description = "The tag or date that the ranges are of"),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::openapi::error_responses;
-use crate::storage::DiskState;
+use crate::service::readiness::DiskState;
 
 /// The answer of a server that is well.
 #[derive(Debug, Clone, Copy, Serialize)]

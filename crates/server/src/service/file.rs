@@ -11,8 +11,10 @@ use super::folder::{FolderMaker, check_new_folders, ensure_folder};
 use super::grace::GracePolicy;
 use super::key::Identity;
 use super::publish::discard_blob;
-use crate::db::file_list::{self, FileFilter, FileOrder, FilePage};
-use crate::db::files::{self, File};
+use crate::db::file_list::{self, FilePage};
+pub use crate::db::file_list::{FileFilter, FileKey, FileOrder};
+use crate::db::files;
+pub use crate::db::files::File;
 use crate::db::{Db, DbError, Durability, Timestamp, Tx, folders, garbage, workspaces};
 use crate::input::{FileName, FolderPath, MediaType, Metadata, Tags};
 

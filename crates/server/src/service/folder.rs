@@ -10,7 +10,8 @@ use super::error::WorkspaceError;
 use super::key::Identity;
 use super::public_id::unused_public_id;
 use crate::db::api_keys::ApiKey;
-use crate::db::folders::{self, Folder, FolderFilter, FolderOrder, FolderPage, FolderRef, NewFolder};
+pub use crate::db::folders::FolderOrder;
+use crate::db::folders::{self, Folder, FolderFilter, FolderPage, FolderRef, NewFolder};
 use crate::db::{Db, DbError, Durability, Timestamp, Tx, files, workspaces};
 use crate::input::{FolderName, InvalidInput, quote_for_message};
 

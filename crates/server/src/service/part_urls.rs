@@ -12,6 +12,9 @@ use uuid::Uuid;
 
 use crate::hmac_keys::{from_hex, keyed, to_hex};
 
+/// The path of part URLs, up to the session's id.
+const PATH_PREFIX: &str = "/api/v1/multipart/";
+
 /// Names what is signed; a signature made for anything else never fits.
 const CONTEXT: &str = "partway part URL v1";
 
@@ -80,7 +83,7 @@ impl PartUrlSigner {
         let PartPermission { session_id, part_index, length_bytes, expires_at } = permission;
         let signature = to_hex(&mac(self.keys().current, permission).finalize().into_bytes());
         format!(
-            "/api/v1/multipart/{session_id}/parts/{part_index}?length={length_bytes}&expires={expires_at}&signature={signature}"
+            "{PATH_PREFIX}{session_id}/parts/{part_index}?length={length_bytes}&expires={expires_at}&signature={signature}"
         )
     }
 
@@ -101,6 +104,13 @@ impl PartUrlSigner {
     }
 }
 
+/// Whether a path is that of a part URL, signed or not.
+pub fn is_part_path(path: &str) -> bool {
+    let mut segments = path.strip_prefix(PATH_PREFIX).into_iter().flat_map(|rest| rest.split('/'));
+    let found = [segments.next(), segments.next(), segments.next(), segments.next()];
+    matches!(found, [Some(session_id), Some("parts"), Some(index), None] if !session_id.is_empty() && !index.is_empty())
+}
+
 fn mac(mut keyed: Hmac<Sha256>, permission: &PartPermission) -> Hmac<Sha256> {
     let PartPermission { session_id, part_index, length_bytes, expires_at } = permission;
     keyed.update(format!("{CONTEXT}\nPUT\n{session_id}\n{part_index}\n{length_bytes}\n{expires_at}").as_bytes());
@@ -117,6 +127,21 @@ mod tests {
     fn signature(permission: &PartPermission) -> String {
         let url = PartUrlSigner::new(&[1; 32]).path_and_query(permission);
         url.rsplit_once("signature=").unwrap().1.to_owned()
+    }
+
+    #[test]
+    fn part_urls_and_nothing_else_have_the_path_of_one() {
+        let url = PartUrlSigner::new(&[1; 32]).path_and_query(&PERMISSION);
+        assert!(is_part_path(url.split_once('?').unwrap().0), "{url}");
+        for other in [
+            "/api/v1/multipart/x/parts",
+            "/api/v1/multipart/x/parts/",
+            "/api/v1/multipart/x/parts/1/y",
+            "/api/v1/files/x/parts/1",
+            "/x",
+        ] {
+            assert!(!is_part_path(other), "{other}");
+        }
     }
 
     #[test]

@@ -13,7 +13,8 @@ use tokio::task::{AbortHandle, JoinError};
 
 use crate::db::{Db, DbError, workspaces};
 use crate::model::StorageKind;
-use crate::storage::{DiskState, StorageError, Stores};
+pub use crate::storage::DiskState;
+use crate::storage::{StorageError, Stores};
 
 /// How old the answer of a check may be, from its begin, and how long somebody waits for one that is under way.
 const LIFETIME: Duration = Duration::from_secs(1);

@@ -24,10 +24,9 @@ error_responses!(DeleteErrors: ANY, PRIVATE_KEY, [InvalidParameter, FileNotFound
     operation_id = "delete_file",
     tag = "files",
     params(
-        ("file_no" = String, Path, pattern = "^[0-9a-hj-km-np-tv-z]{10}$", description = "Number of the file"),
+        ("file_no" = String, Path, description = "Number of the file"),
         ("dry_run" = Option<bool>, Query, nullable = false, description = "`true`: only say what would be deleted"),
     ),
-    security(("bearer" = []), ("api_key" = [])),
     responses(
         (status = 204, description = "The file is deleted"),
         (status = 200, description = "With `dry_run`: what would be", body = DeleteFilePreview),

@@ -19,8 +19,7 @@ error_responses!(GetErrors: ANY, PRIVATE_KEY, [FileNotFound]);
     path = "/api/v1/files/{file_no}",
     operation_id = "get_file",
     tag = "files",
-    params(("file_no" = String, Path, pattern = "^[0-9a-hj-km-np-tv-z]{10}$", description = "Number of the file")),
-    security(("bearer" = []), ("api_key" = [])),
+    params(("file_no" = String, Path, description = "Number of the file")),
     responses(
         (status = 200, description = "The file", body = FileResponse),
         GetErrors,

@@ -6,12 +6,11 @@ use partway_api::{ErrorCode, FileList, PageMeta};
 use unicode_normalization::UnicodeNormalization;
 
 use crate::app::App;
-use crate::db::file_list::{FileFilter, FileKey, FileOrder};
 use crate::error::ApiError;
 use crate::extract::{Parameters, PrivateCaller};
 use crate::input::{InvalidInput, Tags, quote_for_message};
 use crate::openapi::error_responses;
-use crate::service::file::ListFiles;
+use crate::service::file::{FileFilter, FileKey, FileOrder, ListFiles};
 use crate::service::file_dto::file_row;
 
 /// Names of what files are sorted by.
@@ -48,7 +47,6 @@ error_responses!(ListErrors: ANY, PRIVATE_KEY, [InvalidTags, InvalidParameter, F
         ("tags" = Option<String>, Query, nullable = false, pattern = r"^[^,\x00]{0,128}(,[^,\x00]{0,128}){0,49}$", description = "Comma-separated: those that have all of these tags"),
         ("custom_id" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "Those with this `custom_id`"),
     ),
-    security(("bearer" = []), ("api_key" = [])),
     responses(
         (status = 200, description = "A page of files", body = FileList),
         ListErrors,

@@ -9,7 +9,7 @@ pub mod update;
 use partway_api::FileResponse;
 
 use crate::app::App;
-use crate::db::files::File;
+use crate::service::file::File;
 use crate::service::file_dto::file_row;
 use crate::service::key::Identity;
 

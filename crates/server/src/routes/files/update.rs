@@ -22,21 +22,10 @@ error_responses!(UpdateErrors: ANY, PRIVATE_KEY, JSON, [InvalidTags, InvalidMeta
     path = "/api/v1/files/{file_no}",
     operation_id = "update_file",
     tag = "files",
-    params(("file_no" = String, Path, pattern = "^[0-9a-hj-km-np-tv-z]{10}$", description = "Number of the file")),
+    params(("file_no" = String, Path, description = "Number of the file")),
     request_body = partway_api::UpdateFileRequest,
-    security(("bearer" = []), ("api_key" = [])),
     responses(
-        (
-            status = 200,
-            description = "The file as it is now",
-            body = FileResponse,
-            links(
-                ("get_file" = (operation_id = "get_file", parameters(("file_no" = "$response.body#/data/file_no")))),
-                ("update_file" = (operation_id = "update_file", parameters(("file_no" = "$response.body#/data/file_no")))),
-                ("rename_file" = (operation_id = "rename_file", parameters(("file_no" = "$response.body#/data/file_no")))),
-                ("delete_file" = (operation_id = "delete_file", parameters(("file_no" = "$response.body#/data/file_no")))),
-            ),
-        ),
+        (status = 200, description = "The file as it is now", body = FileResponse),
         UpdateErrors,
     )
 ))]

@@ -21,22 +21,8 @@ error_responses!(CreateErrors: ANY, PRIVATE_KEY, JSON, [InvalidFolder, FolderNot
     operation_id = "create_folder",
     tag = "folders",
     request_body = partway_api::CreateFolderRequest,
-    security(("bearer" = []), ("api_key" = [])),
     responses(
-        (
-            status = 201,
-            description = "The folder",
-            body = Folder,
-            links(
-                ("rename_folder" = (operation_id = "rename_folder", parameters(("folder_no" = "$response.body#/folder_no")))),
-                ("delete_folder" = (operation_id = "delete_folder", parameters(("folder_no" = "$response.body#/folder_no")))),
-                ("list_folders" = (operation_id = "list_folders", parameters(("parent_folder_no" = "$response.body#/folder_no")))),
-                ("list_files" = (operation_id = "list_files", parameters(("folder_no" = "$response.body#/folder_no")))),
-                ("create_folder" = (operation_id = "create_folder", request_body = json!({"parent_folder_no": "$response.body#/folder_no"}))),
-                ("start_multipart" = (operation_id = "start_multipart", request_body = json!({"folder": "$response.body#/path"}))),
-                ("create_upload" = (operation_id = "create_upload", request_body = json!({"folder": "$response.body#/path"}))),
-            ),
-        ),
+        (status = 201, description = "The folder", body = Folder),
         CreateErrors,
     )
 ))]

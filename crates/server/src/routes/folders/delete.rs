@@ -25,10 +25,9 @@ error_responses!(DeleteErrors: ANY, PRIVATE_KEY, [InvalidParameter, FolderNotFou
     operation_id = "delete_folder",
     tag = "folders",
     params(
-        ("folder_no" = String, Path, pattern = "^[0-9a-hj-km-np-tv-z]{10}$", description = "Number of the folder"),
+        ("folder_no" = String, Path, description = "Number of the folder"),
         ("dry_run" = Option<bool>, Query, nullable = false, description = "`true`: only say what would be deleted"),
     ),
-    security(("bearer" = []), ("api_key" = [])),
     responses(
         (status = 204, description = "The folder is deleted"),
         (status = 200, description = "With `dry_run`: what would be", body = DeleteFolderPreview),

@@ -7,13 +7,12 @@ use partway_api::{ErrorCode, FolderList, PageMeta};
 use unicode_normalization::UnicodeNormalization;
 
 use crate::app::App;
-use crate::db::folders::FolderOrder;
 use crate::error::ApiError;
 use crate::extract::{Parameters, PrivateCaller};
 use crate::input::{InvalidInput, quote_for_message};
 use crate::openapi::error_responses;
 use crate::service::file_dto;
-use crate::service::folder::ListFolders;
+use crate::service::folder::{FolderOrder, ListFolders};
 
 error_responses!(ListErrors: ANY, PRIVATE_KEY, [InvalidParameter, FolderNotFound]);
 
@@ -34,7 +33,6 @@ error_responses!(ListErrors: ANY, PRIVATE_KEY, [InvalidParameter, FolderNotFound
         ("path" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "The one folder at this path, or none"),
         ("sort" = Option<String>, Query, nullable = false, pattern = "^((name|created_at)_(asc|desc))?$", description = "`name_asc` (the default), `name_desc`, `created_at_asc` or `created_at_desc`"),
     ),
-    security(("bearer" = []), ("api_key" = [])),
     responses(
         (status = 200, description = "A page of folders", body = FolderList),
         ListErrors,

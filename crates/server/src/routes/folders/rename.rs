@@ -22,24 +22,10 @@ error_responses!(RenameErrors: ANY, PRIVATE_KEY, JSON, [InvalidFolder, FolderNot
     path = "/api/v1/folders/rename/{folder_no}",
     operation_id = "rename_folder",
     tag = "folders",
-    params(("folder_no" = String, Path, pattern = "^[0-9a-hj-km-np-tv-z]{10}$", description = "Number of the folder")),
+    params(("folder_no" = String, Path, description = "Number of the folder")),
     request_body = partway_api::RenameFolderRequest,
-    security(("bearer" = []), ("api_key" = [])),
     responses(
-        (
-            status = 200,
-            description = "The folder as it is now",
-            body = Folder,
-            links(
-                ("rename_folder" = (operation_id = "rename_folder", parameters(("folder_no" = "$response.body#/folder_no")))),
-                ("delete_folder" = (operation_id = "delete_folder", parameters(("folder_no" = "$response.body#/folder_no")))),
-                ("list_folders" = (operation_id = "list_folders", parameters(("parent_folder_no" = "$response.body#/folder_no")))),
-                ("list_files" = (operation_id = "list_files", parameters(("folder_no" = "$response.body#/folder_no")))),
-                ("create_folder" = (operation_id = "create_folder", request_body = json!({"parent_folder_no": "$response.body#/folder_no"}))),
-                ("start_multipart" = (operation_id = "start_multipart", request_body = json!({"folder": "$response.body#/path"}))),
-                ("create_upload" = (operation_id = "create_upload", request_body = json!({"folder": "$response.body#/path"}))),
-            ),
-        ),
+        (status = 200, description = "The folder as it is now", body = Folder),
         RenameErrors,
     )
 ))]

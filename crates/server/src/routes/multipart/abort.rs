@@ -21,7 +21,6 @@ error_responses!(AbortErrors: ANY, KEY, [Forbidden, SessionNotFound, SessionExpi
     operation_id = "abort_multipart",
     tag = "multipart",
     params(("session_id" = String, Path, format = "uuid", description = "The session")),
-    security(("bearer" = []), ("api_key" = [])),
     responses(
         (status = 204, description = "The session is aborted, or has expired"),
         AbortErrors,

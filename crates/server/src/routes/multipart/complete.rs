@@ -26,19 +26,8 @@ error_responses!(CompleteErrors: ANY, KEY, JSON, [InvalidParameter, UuidMismatch
     operation_id = "complete_multipart",
     tag = "multipart",
     request_body = partway_api::CompleteRequest,
-    security(("bearer" = []), ("api_key" = [])),
     responses(
-        (
-            status = 201,
-            description = "The file",
-            body = FileRecord,
-            links(
-                ("get_file" = (operation_id = "get_file", parameters(("file_no" = "$response.body#/file_no")))),
-                ("update_file" = (operation_id = "update_file", parameters(("file_no" = "$response.body#/file_no")))),
-                ("rename_file" = (operation_id = "rename_file", parameters(("file_no" = "$response.body#/file_no")))),
-                ("delete_file" = (operation_id = "delete_file", parameters(("file_no" = "$response.body#/file_no")))),
-            ),
-        ),
+        (status = 201, description = "The file", body = FileRecord),
         CompleteErrors,
     )
 ))]

@@ -26,7 +26,6 @@ error_responses!(ListErrors: ANY, PRIVATE_KEY, [InvalidParameter]);
         ("page" = Option<u32>, Query, nullable = false, minimum = 1, maximum = 10_000_000, description = "The page, from 1"),
         ("limit" = Option<u32>, Query, nullable = false, minimum = 1, maximum = 100, description = "Rows on a page: 1 to 100, by default 20"),
     ),
-    security(("bearer" = []), ("api_key" = [])),
     responses(
         (status = 200, description = "The sessions, newest first", body = SessionList),
         ListErrors,

@@ -24,7 +24,6 @@ error_responses!(ResignErrors: ANY, KEY, JSON, [InvalidParameter, InvalidTtl, Fo
     tag = "multipart",
     params(("session_id" = String, Path, format = "uuid", description = "The session")),
     request_body = partway_api::ResignRequest,
-    security(("bearer" = []), ("api_key" = [])),
     responses(
         (status = 200, description = "The URLs", body = ResignResponse),
         ResignErrors,

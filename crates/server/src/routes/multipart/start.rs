@@ -29,7 +29,6 @@ error_responses!(StartErrors: ANY, KEY, JSON, [FileNameRequired, InvalidFileName
     tag = "multipart",
     params(("Idempotency-Key" = Option<String>, Header, nullable = false, pattern = "^[!-~]{1,255}$", description = "The same key with the same body answers the same session for 24 hours")),
     request_body = partway_api::StartRequest,
-    security(("bearer" = []), ("api_key" = [])),
     responses(
         (
             status = 201,

@@ -23,7 +23,6 @@ error_responses!(StatusErrors: ANY, KEY, [Forbidden, SessionNotFound, SessionExp
     operation_id = "get_multipart",
     tag = "multipart",
     params(("session_id" = String, Path, format = "uuid", description = "The session")),
-    security(("bearer" = []), ("api_key" = [])),
     responses(
         (status = 200, description = "The session", body = SessionResponse),
         StatusErrors,

@@ -82,19 +82,8 @@ error_responses!(UploadErrors: ANY, KEY, [FileRequired, FileNameRequired, Invali
     operation_id = "create_upload",
     tag = "uploads",
     request_body(content = UploadForm, content_type = "multipart/form-data"),
-    security(("bearer" = []), ("api_key" = [])),
     responses(
-        (
-            status = 201,
-            description = "The file",
-            body = FileRecord,
-            links(
-                ("get_file" = (operation_id = "get_file", parameters(("file_no" = "$response.body#/file_no")))),
-                ("update_file" = (operation_id = "update_file", parameters(("file_no" = "$response.body#/file_no")))),
-                ("rename_file" = (operation_id = "rename_file", parameters(("file_no" = "$response.body#/file_no")))),
-                ("delete_file" = (operation_id = "delete_file", parameters(("file_no" = "$response.body#/file_no")))),
-            ),
-        ),
+        (status = 201, description = "The file", body = FileRecord),
         UploadErrors,
     )
 ))]

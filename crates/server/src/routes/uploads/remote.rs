@@ -24,19 +24,8 @@ error_responses!(RemoteErrors: ANY, PRIVATE_KEY, JSON, [InvalidRemoteUrl, Remote
     operation_id = "create_remote_upload",
     tag = "uploads",
     request_body = partway_api::RemoteUploadRequest,
-    security(("bearer" = []), ("api_key" = [])),
     responses(
-        (
-            status = 201,
-            description = "The file",
-            body = FileRecord,
-            links(
-                ("get_file" = (operation_id = "get_file", parameters(("file_no" = "$response.body#/file_no")))),
-                ("update_file" = (operation_id = "update_file", parameters(("file_no" = "$response.body#/file_no")))),
-                ("rename_file" = (operation_id = "rename_file", parameters(("file_no" = "$response.body#/file_no")))),
-                ("delete_file" = (operation_id = "delete_file", parameters(("file_no" = "$response.body#/file_no")))),
-            ),
-        ),
+        (status = 201, description = "The file", body = FileRecord),
         RemoteErrors,
     )
 ))]

@@ -57,7 +57,7 @@ fn a_server_that_stood_still_ends_when_another_one_took_its_directory() {
     let _second = Server::start(&mount.0, &[]);
     server.signal("CONT");
     assert_eq!(server.wait().code(), Some(1));
-    assert!(server.log().contains("another server took the data directory"), "{}", server.log());
+    assert!(server.log().contains("another server has taken the data directory"), "{}", server.log());
 }
 
 #[test]

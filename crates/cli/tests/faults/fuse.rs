@@ -176,7 +176,7 @@ async fn comes_back(go_away: impl Fn(&mut Mount)) {
         Outcome::Ended => {
             let (ended, log) = (server.wait(), server.log());
             assert_eq!(ended.code(), Some(1), "{ended}: {log}");
-            assert!(log.contains("the data directory cannot be reached any more"), "{log}");
+            assert!(log.contains("the data directory is unreachable"), "{log}");
             let again = Server::start(&data_dir, &[]);
             let url = url.replace(&server.url, &again.url);
             (again, url)

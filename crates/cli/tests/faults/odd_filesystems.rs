@@ -89,7 +89,7 @@ async fn a_server_whose_directory_is_gone_ends_and_starts_again_when_it_is_back(
     let away = data_dir.with_extension("away");
     std::fs::rename(&data_dir, &away).unwrap();
     until_ended(&mut server).await;
-    assert!(server.log().contains("the data directory cannot be reached any more"), "{}", server.log());
+    assert!(server.log().contains("the data directory is unreachable"), "{}", server.log());
     std::fs::rename(&away, &data_dir).unwrap();
     drop(Server::start(&data_dir, &[]));
     assert_eq!(fsck(&data_dir, &[]).0, 0);

@@ -58,7 +58,7 @@ pub enum StartError {
     #[error(
         "another server with storage.single_node = true and files on its own disk uses the database {0}; allowed: one. Stop it, \
          or give this one another database; if its machine has died, start this one again {seconds} s after that",
-        seconds = single_node::SECONDS
+        seconds = single_node::LEASE_SECONDS
     )]
     NotSingle(String),
     /// Bytes are in a storage that the settings do not have.

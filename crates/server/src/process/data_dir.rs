@@ -1,5 +1,5 @@
-//! The data directory: where its pieces are, and the lock that keeps a second server out (`directory_owner.rs`: where locks
-//! do not reach).
+//! The data directory: the paths in it, and the lock that keeps a second server out. `directory_owner/` does so across
+//! mounts, which do not share locks.
 
 use std::fs::{self, File};
 use std::io;
@@ -9,18 +9,18 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
-use super::directory_owner::{DirectoryOwner, NotTaken};
+use super::directory_owner::{DirectoryGuard, NotTaken};
 use crate::permissions;
 
-/// Extension of a database file whose records are elsewhere now.
+/// Extension of a database file whose records were moved to a database server.
 const SET_ASIDE: &str = "db-migrated";
 
-/// A data directory that this process alone serves. The lock goes with the process, however it ends.
+/// A data directory that this process alone serves. The kernel releases the lock when the process ends, however it ends.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    /// Given up before the lock is.
-    _owner: DirectoryOwner,
+    /// Declared first: it is released before the lock.
+    _owner: DirectoryGuard,
     lock: File,
 }
 
@@ -32,7 +32,7 @@ pub enum DataDirError {
         "another partway server, or partway fsck --repair or db migrate, is using the data directory {0}; stop it, or give this one another --data-dir"
     )]
     InUse(PathBuf),
-    /// A server has it that this process's lock does not keep out.
+    /// Another server has it through a mount that does not share locks.
     #[error(
         "{owner} is using the data directory {path} through another mount, whose locks do not reach this one; stop it, or give this one another --data-dir"
     )]
@@ -56,7 +56,7 @@ pub enum DataDirError {
 }
 
 impl DataDir {
-    /// Makes the directory if need be, readable by its owner alone, and locks it.
+    /// Creates the directory if it is missing, readable by its owner alone, and locks it.
     ///
     /// # Errors
     /// When another server has locked it, or it cannot be made or written.
@@ -64,8 +64,8 @@ impl DataDir {
         let unusable = |source| DataDirError::Unusable { path: path.to_owned(), source };
         fs::DirBuilder::new().recursive(true).mode(permissions::DIRECTORY).create(path).map_err(unusable)?;
         let path = path.canonicalize().map_err(unusable)?;
-        // What is synced inside is lost all the same if the directory's own name is. A parent that may not be read
-        // cannot be synced; it was not made here either.
+        // Synced files are lost nevertheless if the directory's own name is not on disk. A parent that is not readable cannot be
+        // synced; this process has not created it either.
         if let Some(parent) = path.parent() {
             let _ = File::open(parent).and_then(|parent| parent.sync_all());
         }
@@ -76,7 +76,7 @@ impl DataDir {
             .open(path.join("lock"))
             .map_err(unusable)?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => match DirectoryOwner::take(&path) {
+            Ok(()) => match DirectoryGuard::take(&path) {
                 Ok(owner) => {
                     permissions::tighten(&path);
                     permissions::warn_of_exposure(&path);
@@ -90,8 +90,8 @@ impl DataDir {
         }
     }
 
-    /// Whether a process of this machine has locked the directory, as far as the kernel tells. Takes no lock, not even for a
-    /// moment: a server that starts just now would find the directory in use.
+    /// Whether a process of this machine has locked the directory, according to the kernel. Takes no lock, not even for a
+    /// moment: a server that starts at that moment would find the directory in use.
     pub fn is_locked(path: &Path) -> bool {
         let (Ok(lock), Ok(locks)) = (fs::metadata(path.join("lock")), fs::read_to_string("/proc/locks")) else {
             return false;
@@ -100,7 +100,7 @@ impl DataDir {
         locks.lines().any(|line| line.contains("FLOCK") && line.contains("WRITE") && line.contains(&inode))
     }
 
-    /// The database of a directory that exists already, for commands that work beside a running server.
+    /// The database of an existing directory, for commands that run next to a server.
     ///
     /// # Errors
     /// When there is none.
@@ -114,19 +114,19 @@ impl DataDir {
         &self.path
     }
 
-    /// What tells this directory from a copy of it, and from itself before the last [`touch`](Self::touch).
+    /// A name that differs from that of a copy of the directory, and from its own before the last [`touch`](Self::touch).
     ///
     /// # Errors
     /// The system's error.
     pub(crate) fn identity(&self) -> io::Result<String> {
         let lock = self.lock.metadata()?;
         let changed = format!("{}.{:09}", lock.ctime(), lock.ctime_nsec());
-        // None where the records are on a server.
+        // Absent if the records are on a database server.
         let database = fs::metadata(Self::database_in(&self.path)).map(|file| format!("{}:{}", file.dev(), file.ino()));
         Ok(format!("{}:{} {changed} {}", lock.dev(), lock.ino(), database.unwrap_or_default()))
     }
 
-    /// Writes to the lock file, which gives it another time.
+    /// Writes to the lock file, which changes its time.
     ///
     /// # Errors
     /// The system's error.
@@ -135,8 +135,8 @@ impl DataDir {
         self.lock.sync_all()
     }
 
-    /// The records were moved to a database server: their file gets another name, so that no server starts with it. Nobody
-    /// may have it open. Says what it is called now.
+    /// Renames the database file after its records were moved to a database server, so that no server starts with it. No
+    /// process may have it open. Returns the new path.
     ///
     /// # Errors
     /// The system's error.
@@ -150,7 +150,7 @@ impl DataDir {
         Ok(aside)
     }
 
-    /// Whether the records of a data directory were moved to a database server, and nothing came in their place.
+    /// Whether the records of a data directory were moved to a database server, and no new database was created since.
     pub fn is_migrated(data_dir: &Path) -> bool {
         let database = Self::database_in(data_dir);
         !database.exists() && database.with_extension(SET_ASIDE).exists()

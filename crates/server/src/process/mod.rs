@@ -1,4 +1,4 @@
-//! The process: its directory, who owns it, the circumstances it runs under, and how many threads it has.
+//! The process: the data directory and its owner, the storage epoch, and the number of threads.
 
 mod boot_id;
 pub mod data_dir;

@@ -1,9 +1,9 @@
-//! Keeps a second server with files on its own disk off a PostgreSQL database: each would take the other's files for lost, and
-//! free bytes that only the other has.
+//! Keeps a second server with files on its own disk away from a PostgreSQL database: each would treat the other's files as
+//! lost, and delete records of bytes that only the other has.
 //!
-//! Invariants: one process holds the lease [`NAME`] while it serves local storage with a shared database. A server that starts
-//! again on the same data directory, whose lock it has, takes over from its former process at once; one on another directory
-//! has to wait until the lease was given up or ran out. A process that finds the lease taken by another ends at once.
+//! Invariants: one process holds the lease [`LEASE_NAME`] while it serves local storage with a shared database. A server that starts
+//! again on the same data directory, whose lock it has, takes over from its former process at once; a server on another
+//! directory waits until the lease is released or expires. A process that finds the lease taken by another ends at once.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -15,17 +15,17 @@ use uuid::Uuid;
 use crate::db::{Db, DbError, Durability, leases};
 use crate::permissions::private_file;
 
-/// The lease.
-const NAME: &str = "single node";
-/// How long after its last sign of life a server keeps others out.
-pub(crate) const SECONDS: u64 = 30;
-/// Between two signs of life. Two may fail.
-const INTERVAL: Duration = Duration::from_secs(10);
+/// Name of the lease.
+const LEASE_NAME: &str = "single node";
+/// Lifetime of the lease: so long after its last renewal does a server keep others out.
+pub(crate) const LEASE_SECONDS: u64 = 30;
+/// Time between two renewals. Two in a row may fail before the lease expires.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Why local storage could not be served.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotAlone {
-    /// Another server does.
+    /// Another server has the lease.
     #[error("another server holds the lease")]
     Taken,
     /// The database failed.
@@ -36,20 +36,20 @@ pub(crate) enum NotAlone {
     Io(#[from] io::Error),
 }
 
-/// Takes the database for the server of `data_dir`, whose lock the caller has.
+/// Claims the database for the server of `data_dir`, whose lock the caller has.
 pub(crate) async fn take(db: &Db, data_dir: &Path, node: Uuid) -> Result<(), NotAlone> {
     let file = file_in(data_dir);
     let former = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok());
     let taken = db.write(Durability::PowerLoss, move |tx| {
         if let Some(former) = former {
-            leases::hand_over(tx, NAME, former, node)?;
+            leases::hand_over(tx, LEASE_NAME, former, node)?;
         }
-        leases::take(tx, NAME, node, SECONDS)
+        leases::take(tx, LEASE_NAME, node, LEASE_SECONDS)
     });
     if !taken.await? {
         return Err(NotAlone::Taken);
     }
-    // A crash in between has the next start wait for the lease.
+    // After a crash between the two writes, the next start waits until the lease expires.
     Ok(write(&file, node)?)
 }
 
@@ -57,7 +57,7 @@ fn file_in(data_dir: &Path) -> PathBuf {
     data_dir.join("node")
 }
 
-/// Whole or not at all.
+/// Replaces the file atomically.
 fn write(file: &Path, node: Uuid) -> io::Result<()> {
     let new = file.with_extension("new");
     let mut writing = private_file().write(true).create(true).truncate(true).open(&new)?;
@@ -66,14 +66,14 @@ fn write(file: &Path, node: Uuid) -> io::Result<()> {
     std::fs::rename(new, file)
 }
 
-/// Renews the lease until `stop`, and gives it up then.
+/// Renews the lease until `stop`, and releases it then.
 pub(crate) async fn hold(db: Db, node: Uuid, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
-            () = tokio::time::sleep(INTERVAL) => {}
+            () = tokio::time::sleep(RENEWAL_INTERVAL) => {}
         }
-        match db.write(Durability::Process, move |tx| leases::take(tx, NAME, node, SECONDS)).await {
+        match db.write(Durability::Process, move |tx| leases::take(tx, LEASE_NAME, node, LEASE_SECONDS)).await {
             Ok(true) => {}
             Ok(false) => {
                 tracing::error!(
@@ -82,12 +82,12 @@ pub(crate) async fn hold(db: Db, node: Uuid, stop: CancellationToken) {
                 );
                 std::process::exit(1);
             }
-            // Requests fail as well, and say why.
-            Err(error) => tracing::debug!(error = crate::error_chain(&error), "the lease could not be renewed"),
+            // Requests fail as well, and report the cause.
+            Err(error) => tracing::debug!(error = crate::error_chain(&error), "cannot renew the lease"),
         }
     }
-    if let Err(error) = db.write(Durability::Process, move |tx| leases::give_up(tx, NAME, node)).await {
+    if let Err(error) = db.write(Durability::Process, move |tx| leases::give_up(tx, LEASE_NAME, node)).await {
         let error = crate::error_chain(&error);
-        tracing::warn!(error, "a server on another data directory can start in {SECONDS} s");
+        tracing::warn!(error, "a server on another data directory can start in {LEASE_SECONDS} s");
     }
 }

@@ -1,11 +1,11 @@
-//! Whether what was written and not synced is still there. It survives the end of a process, but not that of the
-//! machine, and it may not be in a snapshot or a copy of the disk: parts recorded under other circumstances are read and
-//! compared with their records before they are trusted.
+//! The storage epoch: while it lasts, written bytes are there even if they were never synced. Unsynced bytes survive the end
+//! of a process but not a crash of the machine, and a snapshot or copy of the disk may lack them. Parts recorded in another
+//! epoch are read and compared with their records before they are trusted.
 //!
-//! The circumstances are the kernel's boot id and the lineage, a random name that lasts as long as nobody else puts
-//! anything in the data directory's place. Each start and each orderly stop touches the lock file, which changes its
-//! time, and notes in the database what the lock file is since then. A start that finds another lock file than the
-//! database says (either was restored, or the whole was copied) begins a new lineage.
+//! An epoch is named by the kernel's boot id and the lineage, a random name that lasts until the data directory is replaced.
+//! Each start and each orderly stop touches the lock file, which changes its time, and records the lock file's identity in the
+//! database. A start that finds another lock file than the database has (one of them was restored, or both were copied) begins
+//! a new lineage.
 
 use std::io;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::db::{Db, DbError, Durability, installation};
 const IDENTITY: &str = "identity";
 const LINEAGE: &str = "lineage";
 
-/// Why the circumstances cannot be told.
+/// Why no epoch could be established.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EpochError {
     /// The database failed.
@@ -30,7 +30,7 @@ pub(crate) enum EpochError {
     Io(#[from] io::Error),
 }
 
-/// Notes the present circumstances, and names them.
+/// Records the current epoch, and returns its name.
 pub(crate) async fn establish(db: &Db, data_dir: &DataDir) -> Result<Arc<str>, EpochError> {
     let found = data_dir.identity()?;
     let (known, lineage) =

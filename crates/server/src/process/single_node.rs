@@ -1,5 +1,5 @@
 //! Keeps a second server with files on its own disk away from a PostgreSQL database: each would treat the other's files as
-//! lost, and delete records of bytes that only the other has.
+//! lost, and release bytes that only the other has.
 //!
 //! Invariants: one process holds the lease [`LEASE_NAME`] while it serves local storage with a shared database. A server that starts
 //! again on the same data directory, whose lock it has, takes over from its former process at once; a server on another
@@ -17,7 +17,7 @@ use crate::permissions::private_file;
 
 /// Name of the lease.
 const LEASE_NAME: &str = "single node";
-/// Lifetime of the lease: so long after its last renewal does a server keep others out.
+/// Lifetime of the lease: for this time after its last renewal, a server keeps others out.
 pub(crate) const LEASE_SECONDS: u64 = 30;
 /// Time between two renewals. Two in a row may fail before the lease expires.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! The bytes of an answer: pieces of text and ranges of a file, read when the connection takes them.
+//! The body of an answer from a local blob: pieces of text and ranges of the file, read when the connection takes them.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::task::JoinHandle;
 
 use super::ByteRange;
-use super::frames::{Frames, Room};
+use super::frames::{FramePermit, Frames};
 use crate::http::SendRoom;
 use crate::storage::{Blob, StorageError};
 
-/// A piece of the body.
+/// A piece of a body.
 #[derive(Debug)]
 pub enum Piece {
     /// These bytes.
@@ -32,7 +32,7 @@ impl Piece {
     }
 }
 
-/// A body made of pieces. While it lives, the file's bytes stay, even when the file is replaced or deleted.
+/// A body of pieces. It keeps the bytes of its file, even when the file is replaced or deleted.
 #[derive(Debug)]
 pub struct FileBody {
     blob: Arc<Blob>,
@@ -41,13 +41,13 @@ pub struct FileBody {
     left_bytes: u64,
     frames: Frames,
     room: SendRoom,
-    reading: Option<JoinHandle<Result<(Bytes, Room), StorageError>>>,
+    reading: Option<JoinHandle<Result<(Bytes, FramePermit), StorageError>>>,
 }
 
-/// A frame that is in memory, or will be.
+/// A frame that is in memory, or is being read.
 enum Reading {
-    Done(Bytes, Room),
-    Begun(JoinHandle<Result<(Bytes, Room), StorageError>>),
+    Done(Bytes, FramePermit),
+    Begun(JoinHandle<Result<(Bytes, FramePermit), StorageError>>),
 }
 
 impl FileBody {
@@ -58,29 +58,29 @@ impl FileBody {
         Self { blob, pieces, left_bytes, frames: Frames::default(), room, reading: None }
     }
 
-    /// The beginning of `range`, `most_bytes` at most, if the system has it in memory; otherwise it starts to read it. The rest of
-    /// `range` becomes the next piece.
-    fn read(&mut self, range: ByteRange, most_bytes: u64) -> Result<Reading, StorageError> {
-        let room = self.frames.room(range.length().min(most_bytes));
-        let now = room.bytes();
+    /// Reads the first bytes of `range`, at most `max_bytes`: at once if the page cache has them, otherwise on another thread. The rest
+    /// of `range` becomes the next piece.
+    fn read(&mut self, range: ByteRange, max_bytes: u64) -> Result<Reading, StorageError> {
+        let permit = self.frames.permit(range.length().min(max_bytes));
+        let now = permit.bytes();
         if now < range.length() {
             self.pieces.push(Piece::Range(ByteRange { first: range.first + now, last: range.last }));
         }
         let mut buffer = vec![0; usize::try_from(now).unwrap_or(usize::MAX)];
         let read = self.blob.read_cached_at(&mut buffer, range.first)?;
         if read == buffer.len() {
-            return Ok(Reading::Done(buffer.into(), room));
+            return Ok(Reading::Done(buffer.into(), permit));
         }
         let (blob, offset) = (Arc::clone(&self.blob), range.first + read as u64);
         Ok(Reading::Begun(tokio::task::spawn_blocking(move || {
             blob.read_exact_at(&mut buffer[read..], offset)?;
-            Ok((buffer.into(), room))
+            Ok((buffer.into(), permit))
         })))
     }
 
-    fn hand_out(&mut self, bytes: Bytes, room: Room) -> Poll<Option<Result<Frame<Bytes>, StorageError>>> {
+    fn hand_out(&mut self, bytes: Bytes, permit: FramePermit) -> Poll<Option<Result<Frame<Bytes>, StorageError>>> {
         self.left_bytes -= bytes.len() as u64;
-        Poll::Ready(Some(Ok(Frame::data(self.frames.hand_out(bytes, room)))))
+        Poll::Ready(Some(Ok(Frame::data(self.frames.hand_out(bytes, permit)))))
     }
 }
 
@@ -89,20 +89,20 @@ impl Body for FileBody {
     type Error = StorageError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StorageError>>> {
-        ready!(self.frames.poll_gone(cx));
+        ready!(self.frames.poll_sent(cx));
         let mut reading = match self.reading.take() {
             Some(reading) => reading,
             None => {
-                // While the client takes nothing, nothing is read.
-                let most_bytes = ready!(self.room.poll_bytes(self.left_bytes));
+                // Nothing is read while the client takes nothing.
+                let max_bytes = ready!(self.room.poll_bytes(self.left_bytes));
                 match self.pieces.pop() {
                     None => return Poll::Ready(None),
                     Some(Piece::Text(text)) => {
                         self.left_bytes -= text.len() as u64;
                         return Poll::Ready(Some(Ok(Frame::data(text))));
                     }
-                    Some(Piece::Range(range)) => match self.read(range, most_bytes) {
-                        Ok(Reading::Done(bytes, room)) => return self.hand_out(bytes, room),
+                    Some(Piece::Range(range)) => match self.read(range, max_bytes) {
+                        Ok(Reading::Done(bytes, permit)) => return self.hand_out(bytes, permit),
                         Ok(Reading::Begun(reading)) => reading,
                         Err(error) => return Poll::Ready(Some(Err(error))),
                     },
@@ -114,7 +114,7 @@ impl Body for FileBody {
             return Poll::Pending;
         };
         match read.unwrap_or_else(|error| Err(error.into())) {
-            Ok((bytes, room)) => self.hand_out(bytes, room),
+            Ok((bytes, permit)) => self.hand_out(bytes, permit),
             Err(error) => Poll::Ready(Some(Err(error))),
         }
     }

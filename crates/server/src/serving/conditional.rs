@@ -1,22 +1,25 @@
 //! Conditional requests (RFC 9110, section 13).
+//!
+//! The typed headers of the crate `headers` (0.4.2) are not used. Its `If-Range` lets a later date pass, where section 13.1.5
+//! demands the very date, and a tag with a space in it panics in debug builds.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::HeaderMap;
 use http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE};
 
-/// What the conditions of a request allow.
+/// The verdict of a request's conditions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precondition {
-    /// Go on.
+    /// The request continues.
     Met,
-    /// 304: the client has it.
+    /// 304: the client has this version.
     NotModified,
-    /// 412: it is not what the client thinks.
+    /// 412: the client expects another version.
     Failed,
 }
 
-/// Judges a GET or HEAD of something with this strong entity tag, last modified then. In the order of section 13.2.2.
+/// Evaluates a GET or HEAD of a representation with this strong entity tag and date, in the order of section 13.2.2.
 pub fn evaluate(headers: &HeaderMap, entity_tag: &str, modified: SystemTime) -> Precondition {
     if headers.contains_key(IF_MATCH) {
         if !lists(headers, &IF_MATCH, |tag| tag == entity_tag) {
@@ -26,7 +29,7 @@ pub fn evaluate(headers: &HeaderMap, entity_tag: &str, modified: SystemTime) -> 
         return Precondition::Failed;
     }
     if headers.contains_key(IF_NONE_MATCH) {
-        // Weak comparison: the marker of a weak tag does not count.
+        // Weak comparison ignores the marker of a weak tag.
         if lists(headers, &IF_NONE_MATCH, |tag| tag.strip_prefix("W/").unwrap_or(tag) == entity_tag) {
             return Precondition::NotModified;
         }
@@ -36,14 +39,14 @@ pub fn evaluate(headers: &HeaderMap, entity_tag: &str, modified: SystemTime) -> 
     Precondition::Met
 }
 
-/// Whether the second of a modification is over, so that its date names one version alone. Until then none is told, and none
-/// counts: another version may come with the same date. A date that was told is thus at least a second older than the answer
-/// it came with, which makes it a strong validator (RFC 9110, section 8.8.2.2).
+/// Whether the second of a modification is over, so that its date names one version only. Until then the date is neither sent
+/// nor accepted, because another version may get the same one. A date that was sent is thus at least a second older than its
+/// answer, which makes it a strong validator (RFC 9110, section 8.8.2.2).
 pub fn is_strong_date(modified: SystemTime, now: SystemTime) -> bool {
     whole_seconds(now) > whole_seconds(modified)
 }
 
-/// Whether `If-Range` lets a `Range` count: there is none, or it names exactly what is served.
+/// Whether a `Range` applies: there is no `If-Range`, or it names exactly the version that is served.
 pub fn range_applies(headers: &HeaderMap, entity_tag: &str, modified: SystemTime) -> bool {
     let Some(value) = headers.get(IF_RANGE) else { return true };
     match value.to_str() {
@@ -58,7 +61,7 @@ pub fn range_applies(headers: &HeaderMap, entity_tag: &str, modified: SystemTime
 
 fn lists(headers: &HeaderMap, name: &http::HeaderName, matches: impl Fn(&str) -> bool) -> bool {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    // Our own tags are quoted hexadecimal and have no comma, so splitting at commas finds them.
+    // Tags of this server and of S3 stores contain no comma, so splitting at commas finds them.
     values.flat_map(|value| value.split(',')).map(str::trim).any(|tag| tag == "*" || matches(tag))
 }
 

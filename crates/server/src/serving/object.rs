@@ -1,4 +1,4 @@
-//! The bytes of an answer whose file is in the bucket, on their way through this server.
+//! The body of an answer whose file is in the bucket and passes through this server.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::frames::Frames;
 use crate::http::SendRoom;
 use crate::storage::{BlobStore, StorageError};
 
-/// A body made of pieces of text and ranges of an object. A range is asked for when the one before it is through.
+/// A body of pieces of text and ranges of an object. A range is requested when the one before it has been read.
 pub struct ObjectBody {
     stream: Pin<Box<dyn Stream<Item = Result<Bytes, StorageError>> + Send>>,
     left_bytes: u64,
@@ -26,7 +26,7 @@ impl ObjectBody {
     /// The pieces, one after the other. Their ranges must be within the blob.
     ///
     /// # Errors
-    /// When the store does not give the first bytes: nothing has been answered then.
+    /// When the store fails before the first byte. Nothing has been answered then.
     pub async fn open(
         store: Arc<dyn BlobStore>,
         blob_id: Uuid,
@@ -60,8 +60,8 @@ impl Body for ObjectBody {
     type Error = StorageError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StorageError>>> {
-        // While the client takes nothing, nothing is asked of the store.
-        ready!(self.frames.poll_gone(cx));
+        // Nothing is read from the store while the client takes nothing.
+        ready!(self.frames.poll_sent(cx));
         ready!(self.room.poll_bytes(self.left_bytes));
         self.stream.as_mut().poll_next(cx).map(|next| {
             next.map(|bytes| {

@@ -1,11 +1,11 @@
 //! The `Range` header (RFC 9110, section 14).
 
-/// Most ranges that one answer serves; a request for more gets the whole file (RFC 9110, section 14.2).
+/// Maximum ranges in one answer. A request for more gets the full file (RFC 9110, section 14.2).
 const MAX_RANGES: usize = 64;
-/// Longest header that is looked at, in bytes.
+/// Longest header that is parsed, in bytes.
 const MAX_HEADER_BYTES: usize = 4096;
 
-/// Bytes `first` to `last`, both included, of a file that has them.
+/// Bytes `first` to `last`, both inclusive, within a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ByteRange {
     /// First byte, from 0.
@@ -21,34 +21,34 @@ impl ByteRange {
     }
 }
 
-/// What a `Range` header asks for.
+/// The meaning of a `Range` header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RangeRequest {
-    /// The whole file: there is no range, or none that must be understood.
+    /// The full file: the header is absent, malformed or in another unit.
     Full,
-    /// These ranges, in the order asked for, none overlapping or touching another; at least one.
+    /// At least one range, in the order of the request; none overlaps or touches another.
     Ranges(Vec<ByteRange>),
-    /// Ranges that the file has no byte of.
+    /// The file has no byte of any range.
     Unsatisfiable,
 }
 
-/// Reads a `Range` header for a file of `size_bytes`. Other units and bad syntax count as no range at all.
+/// Parses a `Range` header for a file of `size_bytes`. Other units and bad syntax count as no range.
 pub fn parse_range(header: &str, size_bytes: u64) -> RangeRequest {
     let Some((unit, set)) = header.split_once('=') else { return RangeRequest::Full };
     if header.len() > MAX_HEADER_BYTES || !unit.trim().eq_ignore_ascii_case("bytes") {
         return RangeRequest::Full;
     }
     let mut ranges: Vec<ByteRange> = Vec::new();
-    let mut asked = 0;
+    let mut requested = 0;
     for spec in set.split(',').map(str::trim).filter(|spec| !spec.is_empty()) {
-        asked += 1;
+        requested += 1;
         match parse_spec(spec, size_bytes) {
             Err(Malformed) => return RangeRequest::Full,
             Ok(Some(range)) => add_merged(&mut ranges, range),
             Ok(None) => {}
         }
     }
-    match (asked, ranges.len()) {
+    match (requested, ranges.len()) {
         (0, _) => RangeRequest::Full,
         (_, 0) => RangeRequest::Unsatisfiable,
         (_, served) if served > MAX_RANGES => RangeRequest::Full,
@@ -58,7 +58,7 @@ pub fn parse_range(header: &str, size_bytes: u64) -> RangeRequest {
 
 struct Malformed;
 
-/// `first-last`, `first-` or `-suffix_length`. `None` when the file has no such byte.
+/// Parses `first-last`, `first-` or `-suffix_length`. `None` if the file has no such byte.
 fn parse_spec(spec: &str, size_bytes: u64) -> Result<Option<ByteRange>, Malformed> {
     let (first, last) = spec.split_once('-').ok_or(Malformed)?;
     let end = size_bytes.checked_sub(1);
@@ -75,7 +75,7 @@ fn parse_spec(spec: &str, size_bytes: u64) -> Result<Option<ByteRange>, Malforme
     Ok(end.filter(|end| first <= *end).map(|end| ByteRange { first, last: last.min(end) }))
 }
 
-/// A number that is too large for 64 bits is still a number, beyond any file.
+/// Parses digits. A number too large for 64 bits counts as the largest one, which is beyond any file.
 fn digits(text: &str) -> Result<u64, Malformed> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Malformed);
@@ -83,22 +83,22 @@ fn digits(text: &str) -> Result<u64, Malformed> {
     Ok(text.parse().unwrap_or(u64::MAX))
 }
 
-/// Adds a range, joined with those that it overlaps or touches: nobody gets a byte twice for asking twice.
+/// Adds a range, merged with those that it overlaps or touches: no byte is sent twice.
 fn add_merged(ranges: &mut Vec<ByteRange>, mut range: ByteRange) {
-    let mut place = None;
+    let mut position = None;
     let mut index = 0;
     while let Some(other) = ranges.get(index).copied() {
         if other.first <= range.last.saturating_add(1) && range.first <= other.last.saturating_add(1) {
             range = ByteRange { first: range.first.min(other.first), last: range.last.max(other.last) };
             ranges.remove(index);
-            place = place.or(Some(index));
-            // What it has grown to may reach ranges that were passed already.
+            position = position.or(Some(index));
+            // The merged range may touch ranges that were skipped before.
             index = 0;
         } else {
             index += 1;
         }
     }
-    ranges.insert(place.unwrap_or(ranges.len()).min(ranges.len()), range);
+    ranges.insert(position.unwrap_or(ranges.len()).min(ranges.len()), range);
 }
 
 #[cfg(test)]
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_ignored() {
+    fn malformed_headers_are_ignored() {
         for header in [
             "",
             "bytes",

@@ -1,10 +1,9 @@
-//! How many connections there may be, in all and from one address.
+//! The upper bounds on connections, in all and from one address.
 //!
-//! Each connection takes a descriptor, and one more while it sends a file. A process without a descriptor left cannot accept,
-//! open a blob or write its database's log: nobody is served then. Therefore one that is over the bound is accepted, told 503, and
-//! closed. Not accepting would leave it in the kernel's queue, where clients and health checks wait in silence and behind
-//! those who filled it; and a bound per address could not be kept at all, because whose connection is next is seen only
-//! once it is accepted.
+//! Each connection takes a descriptor, and one more while it sends a file. A process without a free descriptor cannot accept,
+//! open a blob or write its database's log, so it serves nobody. A connection over the bound is therefore accepted, answered 503
+//! and closed. Not accepting it would leave it in the kernel's queue, where clients and health checks would wait in silence after
+//! those that filled the queue. A bound per address would be impossible: the address is known only after accepting.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -16,20 +15,20 @@ use rustix::process::{Resource, getrlimit};
 use crate::config::{HttpSettings, Networks};
 use crate::rate_limits::rate_limit_subject;
 
-/// Descriptors for everything but connections and what they send: the database, its log, jobs, look-ups.
+/// Descriptors for everything except connections and the files they send: the database, its log, jobs, look-ups.
 const OTHER_DESCRIPTORS: u64 = 256;
-/// Most connections unless the settings say otherwise: what 200 MiB are enough for when all of them are readers that do not read.
-const DEFAULT_MAX: u64 = 10_000;
-/// One address gets this part of them unless the settings say otherwise.
-const DEFAULT_SHARE: usize = 4;
-/// Refusals are told to the log this often.
-const TELLING: Duration = Duration::from_secs(10);
+/// Default maximum of connections: 200 MiB of memory suffice for as many clients that do not read their answers.
+const DEFAULT_MAX_CONNECTIONS: u64 = 10_000;
+/// By default, one address gets the maximum divided by this.
+const DEFAULT_ADDRESS_DIVISOR: usize = 4;
+/// Minimum time between two log lines about refusals.
+const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The connections of one server.
 pub(crate) struct Connections {
-    most: usize,
-    most_per_address: usize,
-    /// Each has many clients behind it.
+    max: usize,
+    max_per_address: usize,
+    /// Each carries the requests of many clients.
     trusted: Networks,
     open: Mutex<Open>,
 }
@@ -39,11 +38,11 @@ struct Open {
     all: usize,
     by_address: HashMap<IpAddr, usize>,
     refused: u64,
-    told_at: Option<Instant>,
+    logged_at: Option<Instant>,
 }
 
-/// A connection that counts, until it is dropped.
-pub(crate) struct Admitted {
+/// A connection that counts until this is dropped.
+pub(crate) struct ConnectionPermit {
     connections: Arc<Connections>,
     address: IpAddr,
 }
@@ -51,72 +50,72 @@ pub(crate) struct Admitted {
 /// Why a connection is not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// There are as many as there may be.
+    /// The maximum of all connections is reached.
     Full,
-    /// Its address has as many as it may.
+    /// The maximum of its address is reached.
     Address,
 }
 
 impl Connections {
     pub(crate) fn new(settings: &HttpSettings) -> Arc<Self> {
-        let most = settings.max_connections.map_or_else(default_max, |count| count.0 as usize);
-        let most_per_address = settings.max_connections_per_address.map(|count| count.0 as usize);
-        let most_per_address = most_per_address.unwrap_or_else(|| most.div_ceil(DEFAULT_SHARE));
-        tracing::debug!(most, most_per_address, "connections");
-        Arc::new(Self { most, most_per_address, trusted: settings.trusted_proxies.clone(), open: Mutex::default() })
+        let max = settings.max_connections.map_or_else(default_max, |count| count.0 as usize);
+        let max_per_address = settings.max_connections_per_address.map(|count| count.0 as usize);
+        let max_per_address = max_per_address.unwrap_or_else(|| max.div_ceil(DEFAULT_ADDRESS_DIVISOR));
+        tracing::debug!(max, max_per_address, "connections");
+        Arc::new(Self { max, max_per_address, trusted: settings.trusted_proxies.clone(), open: Mutex::default() })
     }
 
     /// Counts a connection.
     ///
     /// # Errors
-    /// When there are too many.
-    pub(crate) fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<Admitted, Refused> {
+    /// [`Refused`] when a maximum is reached.
+    pub(crate) fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<ConnectionPermit, Refused> {
         let peer = peer.to_canonical();
         let address = rate_limit_subject(peer);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let of_address = open.by_address.get(&address).copied().unwrap_or_default();
-        let refused = if open.all >= self.most {
+        let refused = if open.all >= self.max {
             Some(Refused::Full)
-        } else if of_address >= self.most_per_address && !self.trusted.contain(peer) {
+        } else if of_address >= self.max_per_address && !self.trusted.contain(peer) {
             Some(Refused::Address)
         } else {
             None
         };
         if let Some(refused) = refused {
-            self.tell(&mut open, refused, peer);
+            self.log(&mut open, refused, peer);
             return Err(refused);
         }
         open.all += 1;
         *open.by_address.entry(address).or_default() += 1;
-        Ok(Admitted { connections: Arc::clone(self), address })
+        Ok(ConnectionPermit { connections: Arc::clone(self), address })
     }
 
-    /// Whether connections that rest should end, so that others find a place.
+    /// Whether idle connections should end, so that others are admitted.
     pub(crate) fn is_crowded(&self) -> bool {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).all >= self.most - self.most / 8
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).all >= self.max - self.max / 8
     }
 
-    fn tell(&self, open: &mut Open, why: Refused, peer: IpAddr) {
+    fn log(&self, open: &mut Open, why: Refused, peer: IpAddr) {
         open.refused += 1;
-        if open.told_at.is_some_and(|at| at.elapsed() < TELLING) {
+        if open.logged_at.is_some_and(|at| at.elapsed() < REFUSAL_LOG_INTERVAL) {
             return;
         }
         let refused = std::mem::take(&mut open.refused);
-        open.told_at = Some(Instant::now());
-        let (most, most_per_address) = (self.most, self.most_per_address);
+        open.logged_at = Some(Instant::now());
+        let (max, max_per_address) = (self.max, self.max_per_address);
         match why {
-            Refused::Full => tracing::warn!(refused, most, "connections are refused: there are http.max_connections"),
+            Refused::Full => tracing::warn!(refused, max, "connections are refused: http.max_connections are open"),
             Refused::Address => tracing::warn!(
                 refused,
                 %peer,
-                most_per_address,
-                "connections are refused: one address has http.max_connections_per_address; if it is a proxy, http.trusted_proxies should list it"
+                max_per_address,
+                "connections are refused: one address has http.max_connections_per_address open; if it is a proxy, add it to http.trusted_proxies"
             ),
         }
     }
 }
 
-impl Drop for Admitted {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut open = self.connections.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.all -= 1;
@@ -129,11 +128,11 @@ impl Drop for Admitted {
     }
 }
 
-/// Half of the descriptors that nothing else needs: the other half is for the files that they send and receive.
+/// Half of the descriptors that nothing else needs; the other half is for the files that connections send and receive.
 fn default_max() -> usize {
     let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let most = (descriptors.saturating_sub(OTHER_DESCRIPTORS) / 2).clamp(16, DEFAULT_MAX);
-    usize::try_from(most).unwrap_or(usize::MAX)
+    let max = (descriptors.saturating_sub(OTHER_DESCRIPTORS) / 2).clamp(16, DEFAULT_MAX_CONNECTIONS);
+    usize::try_from(max).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -141,9 +140,9 @@ mod tests {
     use super::*;
     use crate::config::{Count, Setting};
 
-    fn connections(most: u32, per_address: Option<u32>) -> Arc<Connections> {
+    fn connections(max: u32, per_address: Option<u32>) -> Arc<Connections> {
         Connections::new(&HttpSettings {
-            max_connections: Some(Count(most)),
+            max_connections: Some(Count(max)),
             max_connections_per_address: per_address.map(Count),
             trusted_proxies: Networks::parse("10.0.0.0/8").unwrap(),
             ..HttpSettings::default()

@@ -1,9 +1,9 @@
 //! Closing a connection so that the client gets the last answer.
 //!
-//! A request refused before its body was read leaves bytes on the way. Closing the socket with bytes unread makes
-//! the kernel send a reset, and a client that is still sending then often never sees the answer. So closing first
-//! ends our side, and then takes and drops what still comes, for a bounded time and amount (nginx calls it
-//! lingering close; RFC 9112, section 9.6).
+//! A request refused before its body was read leaves bytes in flight. Closing the socket with unread bytes makes the kernel
+//! send a reset, and a client that is still sending then often never sees the answer. Closing therefore first ends the
+//! server's side, and then reads and drops incoming bytes, for a bounded time and amount (nginx: lingering close; RFC 9112,
+//! section 9.6).
 
 use std::io;
 use std::pin::Pin;
@@ -15,12 +15,12 @@ use tokio::time::Sleep;
 
 use super::paced_stream::PacedStream;
 
-/// How long a client may go on sending after the answer.
-const MAX_TIME: Duration = Duration::from_secs(5);
-/// How much it may send: a default part and some more.
-const MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Time for which a client may continue to send after the answer.
+const MAX_LINGER_TIME: Duration = Duration::from_secs(5);
+/// Bytes that it may send: a default part and some more.
+const MAX_LINGER_BYTES: usize = 16 * 1024 * 1024;
 
-/// A connection that closes that way.
+/// A connection that lingers when it is closed.
 pub(crate) struct Lingering {
     stream: PacedStream,
     closing: Option<Closing>,
@@ -42,7 +42,7 @@ impl Lingering {
 }
 
 impl Closing {
-    /// Takes what comes, until the client has closed, too, or had enough time.
+    /// Drops incoming bytes until the client closes or a bound is reached.
     fn poll_drain(&mut self, mut stream: Pin<&mut PacedStream>, cx: &mut Context<'_>) -> Poll<()> {
         let mut scratch = [0; 16 * 1024];
         while self.left_bytes > 0 && self.deadline.as_mut().poll(cx).is_pending() {
@@ -91,9 +91,10 @@ impl AsyncWrite for Lingering {
         if this.closing.is_none() {
             ready!(stream.as_mut().poll_shutdown(cx))?;
         }
-        let closing = this
-            .closing
-            .get_or_insert_with(|| Closing { deadline: Box::pin(tokio::time::sleep(MAX_TIME)), left_bytes: MAX_BYTES });
+        let closing = this.closing.get_or_insert_with(|| Closing {
+            deadline: Box::pin(tokio::time::sleep(MAX_LINGER_TIME)),
+            left_bytes: MAX_LINGER_BYTES,
+        });
         closing.poll_drain(stream, cx).map(Ok)
     }
 }

@@ -9,7 +9,7 @@ mod server;
 mod sockets;
 mod unread_body;
 
-pub(crate) use paced_stream::MOST_UNSENT_BYTES;
+pub(crate) use paced_stream::MAX_UNSENT_BYTES;
 pub(crate) use send_room::SendRoom;
 pub use server::listen;
 pub(crate) use server::{PeerAddress, serve};

@@ -1,13 +1,12 @@
-//! Answers that hyper gives by itself: 400, 414 and 431 to heads that it cannot read. Nothing of Partway sees these requests.
+//! Answers that hyper itself sends: 400, 414 and 431 to heads that it cannot parse. No code of Partway sees these requests.
 //!
-//! Invariant: they carry `Cache-Control: no-store`, as every error does. A cache in front that takes a head which hyper refuses
-//! (with a hundred headers and more, or a control character in one) would otherwise keep the refusal, as nginx does with
-//! `proxy_cache_valid any`, and give it to everybody who asks for that URL.
+//! Invariant: they carry `Cache-Control: no-store`, as every error does. A cache in front of the server that accepts a head which
+//! hyper refuses (with more than a hundred headers, or a control character in one) would otherwise keep the refusal, as nginx
+//! does with `proxy_cache_valid any`, and answer it to every request for that URL.
 //!
-//! Bytes written while no request is being answered are hyper's own. An answer is over once its body has been dropped and what
-//! was written of it was flushed: hyper flushes its own buffer before the stream. A head that cannot be read and comes in one
-//! packet behind a good request may be answered in one write with that one's answer, and is then left as it is: no proxy sends
-//! such a thing, for it waits for answers.
+//! Bytes written while no request is being answered are hyper's own. An answer has ended once its body is dropped and its bytes
+//! are flushed: hyper flushes its own buffer before the stream. A malformed head in the same packet as a good request may be
+//! answered in one write together with it, and is then left unchanged: no proxy sends one, because proxies wait for answers.
 
 use std::io;
 use std::pin::Pin;
@@ -29,20 +28,20 @@ pub(crate) struct Answers {
 }
 
 impl Answers {
-    /// A request has come: until the guard is dropped, what is written belongs to its answer.
+    /// A request has arrived: bytes written until the guard is dropped belong to its answer.
     pub(crate) fn begin(self: &Arc<Self>) -> AnswerGuard {
         self.begun.fetch_add(1, Ordering::SeqCst);
         AnswerGuard(Arc::clone(self))
     }
 
-    /// How many have begun, if all of them have ended.
+    /// The number of answers so far, if all of them have ended.
     fn all_ended(&self) -> Option<usize> {
         let begun = self.begun.load(Ordering::SeqCst);
         (begun == self.ended.load(Ordering::SeqCst)).then_some(begun)
     }
 }
 
-/// An answer that is not over.
+/// An answer that has not ended.
 #[derive(Debug)]
 pub(crate) struct AnswerGuard(Arc<Answers>);
 
@@ -85,9 +84,9 @@ impl<B: Body + Unpin> Body for Answered<B> {
 pub(crate) struct OwnAnswers<S> {
     stream: S,
     answers: Arc<Answers>,
-    /// How many answers had begun when the last of them was over; none while one is being written.
+    /// The number of answers when the last one ended; `None` while one is being written.
     over: Option<usize>,
-    /// An answer of hyper's own that is not written yet.
+    /// The unwritten rest of one of hyper's own answers.
     pending: Bytes,
 }
 
@@ -96,7 +95,7 @@ impl<S: AsyncWrite + Unpin> OwnAnswers<S> {
         Self { stream, answers, over: Some(0), pending: Bytes::new() }
     }
 
-    /// Whether what is written now belongs to no answer of the service.
+    /// Whether the next bytes belong to no answer of the service.
     fn is_hypers_own(&self) -> bool {
         self.over.is_some() && self.over == self.answers.all_ended()
     }
@@ -112,7 +111,7 @@ impl<S: AsyncWrite + Unpin> OwnAnswers<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Takes an answer of hyper's own. The rest is written when the stream is flushed.
+    /// Takes one of hyper's own answers. The rest is written when the stream is flushed.
     fn take(&mut self, cx: &mut Context<'_>, answer: &[u8]) -> Poll<io::Result<usize>> {
         self.over = None;
         self.pending = with_no_store(answer).into();
@@ -123,7 +122,7 @@ impl<S: AsyncWrite + Unpin> OwnAnswers<S> {
     }
 }
 
-/// The answer with the header behind its first line.
+/// The answer with the header after its first line.
 fn with_no_store(answer: &[u8]) -> Vec<u8> {
     let headers = answer.windows(2).position(|pair| pair == b"\r\n").map_or(0, |at| at + 2);
     [&answer[..headers], if headers == 0 { &[] } else { NO_STORE }, &answer[headers..]].concat()
@@ -190,7 +189,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_of_hypers_own_gets_the_header_and_no_byte_of_the_service_changes() {
-        // Room for less than any of it: everything is written in pieces.
+        // The buffer is smaller than any line: everything is written in pieces.
         let (mut client, server) = duplex(7);
         let answers = Arc::<Answers>::default();
         let mut connection = OwnAnswers::new(server, Arc::clone(&answers));
@@ -199,7 +198,7 @@ mod tests {
                 let guard = answers.begin();
                 connection.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
                 drop(guard);
-                // Dropped, and not flushed: bytes of the body may come still, whatever they look like.
+                // Dropped and not flushed: bytes of the body may follow, and may look like any answer.
                 connection.write_all(body).await.unwrap();
                 connection.flush().await.unwrap();
             }

@@ -1,14 +1,14 @@
-//! A connection that ends when its client takes nothing of an answer, or next to nothing.
+//! A connection that ends when its client takes an answer too slowly.
 //!
-//! Invariant: while bytes of an answer wait, the client's side acknowledges some at least every `stall_timeout`, and a least number over
-//! each window; otherwise writing fails, and with the connection go its memory, its open file, and the bytes that this file pins.
+//! Invariant: while bytes of an answer wait, the client acknowledges some at least every `stall_timeout`, and a minimum over each
+//! window. Otherwise writing fails, and the connection releases its memory, its open file, and the bytes that this file pins.
 //!
-//! The kernel takes up to some megabytes for a client before it says that no more fit, and says that more do only when a third of
-//! them has gone: on a slow line minutes pass between two writes. Bytes that the client has acknowledged are what counts.
+//! The kernel buffers up to some megabytes for a client before it reports that its buffer is full, and reports free space only
+//! when a third of it is free: on a slow line minutes pass between two writes. Only bytes that the client has acknowledged count.
 //!
-//! Bodies of files are read only when the socket takes them ([`SendRoom`]), and the kernel holds no more than [`MOST_UNSENT_BYTES`] beyond
-//! what the client lets it send. Without that bound it takes megabytes for each client that takes nothing: a thousand of those are
-//! as much as Linux allows for all connections of a machine, and filling their buffers keeps others waiting.
+//! Bodies of files are read only when the socket takes them ([`SendRoom`]), and the kernel buffers at most [`MAX_UNSENT_BYTES`]
+//! beyond the client's receive window. Without that bound it buffers megabytes for each client that takes nothing: a thousand of
+//! them use as much as Linux allows for all connections of a machine, and filling their buffers keeps others waiting.
 
 use std::io;
 use std::pin::Pin;
@@ -23,28 +23,28 @@ use super::send_room::SendRoom;
 use super::sockets;
 use crate::pace::{Pace, PaceLimits};
 
-/// Looks at what the client took are this far apart, or a quarter of the times that are looked for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// Bytes that the kernel takes before it may send them. A kernel that has less than half of it asks for more, and that lasts until the
-/// process has read from the file, for any line.
-pub(crate) const MOST_UNSENT_BYTES: u32 = 128 * 1024;
+/// Maximum time between two checks of a client's progress. A quarter of each bound applies if that is shorter.
+const MAX_CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// Bytes that the kernel buffers before it may send them. It asks for more when less than half is left, which keeps any line busy
+/// while the process reads from the file.
+pub(crate) const MAX_UNSENT_BYTES: u32 = 128 * 1024;
 
 /// The connection.
 pub(crate) struct PacedStream {
     stream: TcpStream,
     pace: Pace,
     written_bytes: u64,
-    /// Bytes that the client had taken at the last look.
+    /// Bytes that the client had acknowledged at the last check.
     taken_bytes: u64,
-    /// There while the kernel takes no more.
+    /// `Some` while the kernel's buffer is full.
     waiting: Option<Box<Waiting>>,
     room: SendRoom,
 }
 
 struct Waiting {
-    looked_at: Instant,
+    checked_at: Instant,
     progressed_at: Instant,
-    next_look: Pin<Box<Sleep>>,
+    next_check: Pin<Box<Sleep>>,
 }
 
 impl PacedStream {
@@ -52,7 +52,7 @@ impl PacedStream {
         Self { stream, pace: Pace::new(limits), written_bytes: 0, taken_bytes: 0, waiting: None, room: SendRoom::new() }
     }
 
-    /// The room that there is, as bodies see it.
+    /// The room of this connection, for its bodies.
     pub(crate) fn room(&self) -> SendRoom {
         self.room.clone()
     }
@@ -61,20 +61,20 @@ impl PacedStream {
         Pin::new(&mut self.get_mut().stream)
     }
 
-    /// Bytes that the client took since the last time that this was asked.
+    /// Bytes that the client has acknowledged since the last call.
     fn newly_taken(&mut self) -> u64 {
-        // A connection that is gone says so when it is written to.
+        // A broken connection fails at the next write.
         let queued = sockets::unacknowledged_bytes(&self.stream).unwrap_or_default();
         let taken = self.written_bytes.saturating_sub(queued).max(self.taken_bytes);
         taken - std::mem::replace(&mut self.taken_bytes, taken)
     }
 
-    fn pause(&self) -> Duration {
+    fn check_interval(&self) -> Duration {
         let limits = self.pace.limits();
-        LONGEST_PAUSE.min(limits.stall_timeout / 4).min(limits.window / 4)
+        MAX_CHECK_INTERVAL.min(limits.stall_timeout / 4).min(limits.window / 4)
     }
 
-    /// Passes the outcome of a write of `offered` bytes on, and watches the client while there is none.
+    /// Passes the outcome of a write of `offered` bytes on, and watches the client while it is pending.
     fn watch(
         &mut self,
         written: Poll<io::Result<usize>>,
@@ -95,17 +95,17 @@ impl PacedStream {
         }
     }
 
-    /// The kernel has taken something, or will.
+    /// Ends the wait: the kernel has taken bytes, or will.
     fn end_waiting(&mut self) -> Poll<io::Result<()>> {
         match self.waiting.take() {
-            Some(waiting) if !self.look(waiting.looked_at.elapsed()).1 => Poll::Ready(Err(self.too_slow())),
+            Some(waiting) if !self.check(waiting.checked_at.elapsed()).1 => Poll::Ready(Err(self.too_slow())),
             _ => Poll::Ready(Ok(())),
         }
     }
 
-    /// Bytes that the kernel would take at once. Some of its room goes to what it keeps about them.
+    /// Bytes that the kernel would take at once. An eighth of its buffer is for its own records of them.
     fn room_now(&self) -> u64 {
-        let room = sockets::room_bytes(&self.stream, MOST_UNSENT_BYTES).unwrap_or_default();
+        let room = sockets::room_bytes(&self.stream, MAX_UNSENT_BYTES).unwrap_or_default();
         room - room / 8
     }
 
@@ -115,7 +115,7 @@ impl PacedStream {
             if self.stream.poll_write_ready(cx)?.is_pending() {
                 return self.poll_too_slow(cx).map(Err);
             }
-            // Asked like this, the kernel tells when there is some; that a write found room before means nothing.
+            // This call makes the kernel report new room; an earlier successful write does not.
             match self.stream.try_io(Interest::WRITABLE, || sockets::check_writable(&self.stream)) {
                 Ok(()) => {
                     self.room.grant(self.room_now());
@@ -127,35 +127,35 @@ impl PacedStream {
         }
     }
 
-    /// Whether the client has taken anything, and whether it keeps its pace.
-    fn look(&mut self, waited: Duration) -> (bool, bool) {
+    /// Whether the client has acknowledged bytes, and whether it keeps its pace.
+    fn check(&mut self, waited: Duration) -> (bool, bool) {
         let taken = self.newly_taken();
         (taken > 0, self.pace.keeps(waited, taken))
     }
 
-    /// The connection is to be reset: the kernel would go on offering the client what it holds for it.
+    /// Resets the connection: the kernel would otherwise continue to send its buffer to the client.
     fn too_slow(&self) -> io::Error {
         let _ = self.stream.set_zero_linger();
-        io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing of the answer, or too little")
+        io::Error::new(io::ErrorKind::TimedOut, "the client takes the answer too slowly")
     }
 
     fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let mut waiting = self.waiting.take().unwrap_or_else(|| {
             let now = Instant::now();
-            let next_look = Box::pin(tokio::time::sleep(self.pause()));
-            Box::new(Waiting { looked_at: now, progressed_at: now, next_look })
+            let next_check = Box::pin(tokio::time::sleep(self.check_interval()));
+            Box::new(Waiting { checked_at: now, progressed_at: now, next_check })
         });
-        while waiting.next_look.as_mut().poll(cx).is_ready() {
+        while waiting.next_check.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
-            let (has_progressed, is_fast) = self.look(now - waiting.looked_at);
-            waiting.looked_at = now;
+            let (has_progressed, is_fast) = self.check(now - waiting.checked_at);
+            waiting.checked_at = now;
             if has_progressed {
                 waiting.progressed_at = now;
             }
             if !is_fast || now - waiting.progressed_at >= self.pace.limits().stall_timeout {
                 return Poll::Ready(self.too_slow());
             }
-            waiting.next_look.as_mut().reset(now + self.pause());
+            waiting.next_check.as_mut().reset(now + self.check_interval());
         }
         self.waiting = Some(waiting);
         Poll::Pending
@@ -189,7 +189,7 @@ impl AsyncWrite for PacedStream {
         self.stream.is_write_vectored()
     }
 
-    /// Hyper calls it whenever it has polled a body, and polls that again when this is ready.
+    /// Hyper calls this after each poll of a body, and polls the body again when this is ready.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.room.is_wanted() {
             ready!(self.poll_room(cx))?;

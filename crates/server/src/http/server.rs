@@ -1,7 +1,7 @@
-//! Connections: accepting them, serving HTTP/1.1 on them, and letting them end.
+//! Accepts connections, serves HTTP/1.1 on them, and ends them.
 //!
-//! Invariant: no client holds a connection for ever. One that sends no head, no body or takes no answer is ended after a time
-//! (`header_timeout`, the routes' own bounds, `paced_stream.rs`), and there are never more than so many (`connections.rs`).
+//! Invariant: no client holds a connection for ever. A connection whose client sends no head or no body, or takes no answer,
+//! ends after a timeout (`header_timeout`, the routes' own bounds, `paced_stream.rs`), and `connections.rs` bounds their number.
 
 use std::convert::Infallible;
 use std::io;
@@ -28,43 +28,47 @@ use tower::Service;
 use super::connections::Connections;
 use super::lingering::Lingering;
 use super::own_answers::{Answered, Answers, OwnAnswers};
-use super::paced_stream::{MOST_UNSENT_BYTES, PacedStream};
+use super::paced_stream::{MAX_UNSENT_BYTES, PacedStream};
 use super::sockets;
 use super::unread_body;
 use crate::config::HttpSettings;
 use crate::pace::PaceLimits;
 
-/// Most bytes of a body that are read at once, and so most of what one connection holds. Larger buffers were no faster
+/// Maximum bytes of a body that are read at once, which is most of the memory of a connection. Larger buffers were no faster
 /// (1 MiB: 15 % slower) and cost memory; smaller ones made more calls (bench/RESULTS.md).
 const READ_BUFFER_BYTES: usize = 256 * 1024;
-/// How long to wait before accepting again when the system has no file handle left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Connections over the bound that are being told so at once, and for how long. Those beyond are closed without a word.
-const REFUSALS: usize = 64;
-const REFUSAL_TIME: Duration = Duration::from_secs(2);
+/// Pause before the next accept when the system has no free file descriptor.
+const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// Maximum connections over the bound that are answered at the same time. Further ones are closed without an answer.
+const MAX_CONCURRENT_REFUSALS: usize = 64;
+/// Time in which such a connection is answered or closed.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Who has the other end of the connection that a request came by.
+/// Peer address of the connection.
 #[derive(Debug, Clone, Copy)]
 pub struct PeerAddress(pub IpAddr);
 
-/// Connections that have come and wait to be accepted, as many as the system lets there be (`net.core.somaxconn`). One more finds
-/// no place, and its client tries again after a second: thousands that come at once must not cost others that.
+/// Length of the queue of connections to be accepted: the system's own maximum (`net.core.somaxconn`). The client of a connection
+/// that the queue drops tries again after a second, so a burst of thousands must not fill it.
 const BACKLOG: u32 = i32::MAX as u32;
 
 /// Listens, for [`run`](crate::run).
 ///
 /// # Errors
-/// When the address cannot be had. Outside of a runtime it panics.
+/// When the address cannot be bound.
+///
+/// # Panics
+/// Outside of a runtime.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // A server that starts again right after it ended gets its port.
+    // A server that restarts at once gets its port again.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// Serves until `stop`, then lets running requests finish for the time that the settings allow. Connections over the bound
-/// get what `overloaded` answers.
+/// Serves until `stop`, then waits for running requests for the time that the settings allow. `overloaded` answers connections
+/// over the bound.
 pub async fn serve<S, O>(
     listener: TcpListener,
     service: S,
@@ -75,15 +79,14 @@ pub async fn serve<S, O>(
     S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
     O: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
 {
-    // Accepted connections inherit it: a connection costs no call for it.
-    if let Err(error) = sockets::set_up(&listener, MOST_UNSENT_BYTES) {
-        tracing::warn!(%error, "connections cannot be set up; they are slower or take more of the system's memory");
+    // Accepted connections inherit the options, which saves calls for each.
+    if let Err(error) = sockets::set_up(&listener, MAX_UNSENT_BYTES) {
+        tracing::warn!(%error, "cannot set socket options; connections are slower or take more memory of the system");
     }
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(settings.header_timeout.0).max_buf_size(READ_BUFFER_BYTES);
+    let http = http1(settings);
     let pace = PaceLimits::new(settings);
     let admission = Connections::new(settings);
-    let refusals = Arc::new(Semaphore::new(REFUSALS));
+    let refusals = Arc::new(Semaphore::new(MAX_CONCURRENT_REFUSALS));
     let graceful = GracefulShutdown::new();
     let connections = TaskTracker::new();
     let abandon = CancellationToken::new();
@@ -92,11 +95,11 @@ pub async fn serve<S, O>(
         let room = stream.room();
         let answers = Arc::<Answers>::default();
         let io = TokioIo::new(OwnAnswers::new(Lingering::new(stream), Arc::clone(&answers)));
-        let Ok(admitted) = admission.admit(peer.ip()) else {
+        let Ok(permit) = admission.admit(peer.ip()) else {
             if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
                 let refused = refuse(io, answers, overloaded.clone());
                 tokio::spawn(async move {
-                    let _ = tokio::time::timeout(REFUSAL_TIME, refused).await;
+                    let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refused).await;
                     drop(permit);
                 });
             }
@@ -107,7 +110,7 @@ pub async fn serve<S, O>(
             request.extensions_mut().insert(PeerAddress(peer.ip()));
             request.extensions_mut().insert(room.clone());
             let (crowd, guard) = (Arc::clone(&crowd), answers.begin());
-            // Boxed, it is gone while the answer is sent, which may take long.
+            // Boxed, its memory is released before the answer is sent, which may take long.
             Box::pin(unread_body::answer(service.clone(), request)).map(move |mut response| {
                 if crowd.is_crowded() {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -124,22 +127,26 @@ pub async fn serve<S, O>(
                 },
                 () = abandoned.cancelled() => {}
             }
-            drop(admitted);
+            drop(permit);
         });
     }
     drop(listener);
     if tokio::time::timeout(settings.shutdown_timeout.0, graceful.shutdown()).await.is_err() {
-        tracing::warn!(
-            requests = connections.len(),
-            "requests still running at the end of http.shutdown_timeout_seconds are cut off"
-        );
+        let requests = connections.len();
+        tracing::warn!(requests, "requests still running after http.shutdown_timeout_seconds are cut off");
         abandon.cancel();
     }
     connections.close();
     connections.wait().await;
 }
 
-/// Answers one request of a connection that is not served, and closes it.
+fn http1(settings: &HttpSettings) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(settings.header_timeout.0).max_buf_size(READ_BUFFER_BYTES);
+    http
+}
+
+/// Answers one request of a connection over the bound, and closes it.
 async fn refuse<S>(io: TokioIo<OwnAnswers<Lingering>>, answers: Arc<Answers>, overloaded: S)
 where
     S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
@@ -152,7 +159,7 @@ where
     let _ = http1::Builder::new().keep_alive(false).serve_connection(io, service).await;
 }
 
-/// The next connection; `None` once the server is to stop.
+/// The next connection; `None` after `stop`.
 async fn accept(listener: &TcpListener, stop: &CancellationToken) -> Option<(TcpStream, SocketAddr)> {
     loop {
         let accepted = tokio::select! {
@@ -162,17 +169,17 @@ async fn accept(listener: &TcpListener, stop: &CancellationToken) -> Option<(Tcp
         };
         match accepted {
             Ok(accepted) => return Some(accepted),
-            Err(error) if is_of_the_connection(&error) => {}
+            Err(error) if is_of_connection(&error) => {}
             Err(error) => {
                 tracing::error!(%error, "cannot accept connections");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                tokio::time::sleep(ACCEPT_RETRY_PAUSE).await;
             }
         }
     }
 }
 
-/// Errors of a connection that broke before it was accepted, not of the listener.
-fn is_of_the_connection(error: &io::Error) -> bool {
+/// Whether a connection broke before it was accepted. Other errors are of the listener.
+fn is_of_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }

@@ -1,4 +1,4 @@
-//! Facts about a TCP connection that the kernel knows and no crate in use asks for: tcp(7), socket(7), poll(2).
+//! Facts about a TCP connection that the kernel has and no crate in use queries: tcp(7), socket(7), poll(2).
 
 use std::io;
 use std::mem::size_of_val;
@@ -7,12 +7,12 @@ use std::os::fd::AsRawFd;
 use libc::{c_int, c_void};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Bytes that were written and not sent; `linux/sockios.h`.
+/// Bytes that are written and not sent; `linux/sockios.h`.
 const SIOCOUTQNSD: libc::Ioctl = 0x894B;
-/// Numbers that SO_MEMINFO gives; `linux/sock_diag.h`.
+/// Numbers that SO_MEMINFO returns; `linux/sock_diag.h`.
 const MEMINFO_NUMBERS: usize = 9;
 
-/// Bytes that were written and that the other side has not acknowledged.
+/// Bytes that are written and not acknowledged by the other side.
 ///
 /// # Errors
 /// When the connection is gone.
@@ -20,24 +20,24 @@ pub(crate) fn unacknowledged_bytes(stream: &TcpStream) -> io::Result<u64> {
     queue_bytes(stream, libc::TIOCOUTQ)
 }
 
-/// Bytes that the kernel would take now, of which it holds `most_unsent` at most before it sends them.
+/// Bytes that the kernel would take now; it buffers at most `max_unsent` ahead of sending.
 ///
 /// # Errors
 /// When the connection is gone.
-pub(crate) fn room_bytes(stream: &TcpStream, most_unsent: u32) -> io::Result<u64> {
+pub(crate) fn room_bytes(stream: &TcpStream, max_unsent: u32) -> io::Result<u64> {
     let memory = memory(stream)?;
     let [buffer, queued] = [libc::SK_MEMINFO_SNDBUF, libc::SK_MEMINFO_WMEM_QUEUED].map(|index| {
         let number = usize::try_from(index).ok().and_then(|index| memory.get(index));
         u64::from(number.copied().unwrap_or_default())
     });
     let unsent = queue_bytes(stream, SIOCOUTQNSD)?;
-    Ok(buffer.saturating_sub(queued).min(u64::from(most_unsent).saturating_sub(unsent)))
+    Ok(buffer.saturating_sub(queued).min(u64::from(max_unsent).saturating_sub(unsent)))
 }
 
 /// Whether the kernel takes more: a third of its buffer is free, and little enough is unsent.
 ///
 /// # Errors
-/// `WouldBlock` when it does not; it tells when it does, then.
+/// `WouldBlock` when it does not; the kernel then reports when it does.
 #[expect(unsafe_code, reason = "poll(2) without waiting")]
 pub(crate) fn check_writable(stream: &TcpStream) -> io::Result<()> {
     let mut asked = libc::pollfd { fd: stream.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
@@ -49,14 +49,14 @@ pub(crate) fn check_writable(stream: &TcpStream) -> io::Result<()> {
     }
 }
 
-/// Sets up what connections have that are accepted from here: answers, which are written whole, do not wait for a segment to fill, and the
-/// kernel takes `most_unsent` bytes at most before it sends them.
+/// Sets options that accepted connections inherit: answers, which are written whole, do not wait for a segment to fill, and
+/// the kernel buffers at most `max_unsent` bytes ahead of sending.
 ///
 /// # Errors
-/// When the system does not know these options.
-pub(crate) fn set_up(listener: &TcpListener, most_unsent: u32) -> io::Result<()> {
+/// When the system does not have these options.
+pub(crate) fn set_up(listener: &TcpListener, max_unsent: u32) -> io::Result<()> {
     set_option(listener, libc::TCP_NODELAY, 1)?;
-    set_option(listener, libc::TCP_NOTSENT_LOWAT, most_unsent)
+    set_option(listener, libc::TCP_NOTSENT_LOWAT, max_unsent)
 }
 
 #[expect(unsafe_code, reason = "setsockopt(2)")]

@@ -1,10 +1,10 @@
-//! What becomes of a connection whose request was answered before its body was read.
+//! Keeps or closes a connection whose request was answered before its body was read.
 //!
-//! A request is often refused by its head alone: no key, no such file, a bad type. Its body is still on the way then, and
-//! the connection can carry another request only once that body is out of the way. So the little that is left of a small
-//! body is taken and dropped before the answer goes out; of a larger one nothing is waited for, and the answer says
-//! `Connection: close`. Invariant: an answer without that header leaves a connection on which the next request works; a
-//! client that keeps its connections never meets a closed one without having been told (RFC 9112, sections 9.3 and 9.6).
+//! A request is often refused by its head alone: no key, no such file, a bad type. Its body is still in flight then, and the
+//! connection can carry another request only after that body. The rest of a small body is read and dropped before the answer
+//! is sent; for a larger one nothing is awaited, and the answer has `Connection: close`. Invariant: an answer without that
+//! header leaves a connection on which the next request works. A client that keeps its connections never finds one closed
+//! without notice (RFC 9112, sections 9.3 and 9.6).
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -20,49 +20,49 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::oneshot;
 use tower::{Service, ServiceExt};
 
-/// Bytes of a body that are dropped for the sake of the connection: about what a new connection costs to send, and more
-/// than a JSON body of the API has but for large metadata.
+/// Maximum bytes of a body that are dropped to keep the connection: about the cost of a new connection, and more than the
+/// JSON bodies of the API have, except for large metadata.
 const MAX_DROPPED_BYTES: u64 = 64 * 1024;
-/// How long they are waited for: as long as they take on a line of 1 Mbit/s. The head came, so the body is close behind.
-const MAX_WAIT: Duration = Duration::from_millis(500);
+/// Time to wait for them: their time on a line of 1 Mbit/s. The head has arrived, so the body follows soon.
+const MAX_DROP_WAIT: Duration = Duration::from_millis(500);
 
-/// Answers a request, and settles what becomes of the rest of its body.
+/// Answers a request, and drops the rest of its body or closes the connection.
 pub(crate) async fn answer<S, B>(service: S, request: Request<B>) -> Response
 where
     S: Service<Request<Body>, Response = Response, Error = std::convert::Infallible>,
     B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + Unpin + 'static,
 {
-    // Such a client sends no body before it is asked to, and nobody has asked.
-    let waits_to_be_asked = request.headers().contains_key(EXPECT);
+    // Such a client sends no body before a 100, and none was sent.
+    let waits_for_100 = request.headers().contains_key(EXPECT);
     let (given_back, rest) = oneshot::channel();
     let request = request.map(|body| match body.is_end_stream() {
         true => Body::empty(),
         false => Body::new(Watched { body: Some(body), given_back: Some(given_back) }),
     });
     let Ok(mut response) = service.oneshot(request).await;
-    if !is_out_of_the_way(rest, waits_to_be_asked).await {
+    if !is_out_of_the_way(rest, waits_for_100).await {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
 
-async fn is_out_of_the_way<B>(mut rest: oneshot::Receiver<B>, waits_to_be_asked: bool) -> bool
+async fn is_out_of_the_way<B>(mut rest: oneshot::Receiver<B>, waits_for_100: bool) -> bool
 where
     B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + Unpin + 'static,
 {
     match rest.try_recv() {
         Err(oneshot::error::TryRecvError::Closed) => true,
-        // Somebody holds it still.
+        // The service still holds the body.
         Err(oneshot::error::TryRecvError::Empty) => false,
-        Ok(body) if waits_to_be_asked || body.size_hint().lower() > MAX_DROPPED_BYTES => false,
+        Ok(body) if waits_for_100 || body.size_hint().lower() > MAX_DROPPED_BYTES => false,
         Ok(body) => {
-            let dropped = tokio::time::timeout(MAX_WAIT, drop_all(Body::new(body).into_data_stream())).await;
+            let dropped = tokio::time::timeout(MAX_DROP_WAIT, drop_all(Body::new(body).into_data_stream())).await;
             dropped.unwrap_or(false)
         }
     }
 }
 
-/// Whether it came to its end.
+/// Whether the body came to its end.
 async fn drop_all(mut body: BodyDataStream) -> bool {
     let mut left_bytes = MAX_DROPPED_BYTES;
     while let Some(chunk) = body.next().await {
@@ -75,9 +75,9 @@ async fn drop_all(mut body: BodyDataStream) -> bool {
     true
 }
 
-/// A body that is given back if it is dropped before its end.
+/// A body that is handed back if it is dropped before its end.
 struct Watched<B: HttpBody> {
-    /// Gone once it has ended or broken.
+    /// `None` once it has ended or broken.
     body: Option<B>,
     given_back: Option<oneshot::Sender<B>>,
 }

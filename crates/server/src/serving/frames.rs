@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::http::MOST_UNSENT_BYTES;
+use crate::http::MAX_UNSENT_BYTES;
 
 /// A frame that every answer may have: ten thousand of them are 40 MiB.
 const SMALL_FRAME_BYTES: u64 = 4 * 1024;
 /// The largest frame: the bytes that the kernel buffers ahead (`paced_stream.rs`). Larger ones were no faster.
-const MAX_FRAME_BYTES: u64 = MOST_UNSENT_BYTES as u64;
+const MAX_FRAME_BYTES: u64 = MAX_UNSENT_BYTES as u64;
 /// Upper bound of all larger frames together: 128 of the largest are more than the network of one machine takes at once.
 const LARGE_TOTAL_BYTES: u64 = 128 * MAX_FRAME_BYTES;
 /// A frame that is sent faster is followed by a larger one.

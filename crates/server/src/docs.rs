@@ -52,7 +52,7 @@ pub fn errors_md() -> String {
     text
 }
 
-/// docs/openapi.json, as `/openapi.json` answers it: from the code with the feature `openapi`, otherwise as it was when this was built.
+/// docs/openapi.json, which `/openapi.json` answers: generated from the code with the feature `openapi`, otherwise the file at build time.
 ///
 /// # Errors
 /// When the document cannot be written as JSON.

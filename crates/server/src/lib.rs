@@ -1,7 +1,7 @@
-//! The Partway server as a library: everything behind `partway serve`.
+//! The Partway server as a library: everything that `partway serve` runs.
 //!
-//! [`App::open`] opens a data directory, [`run`] serves it on a listener until it is told to stop. How a request
-//! travels through the modules is in docs/ARCHITECTURE.md.
+//! [`App::open`] opens database and storage, and [`run`] serves them on a listener until a token stops it. docs/ARCHITECTURE.md
+//! follows a request through the modules.
 
 #[cfg(feature = "openapi")]
 pub mod api_document;

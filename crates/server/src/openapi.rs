@@ -1,5 +1,5 @@
-//! Parts of the OpenAPI document that routes share. The product serves the document in docs/; only with the feature `openapi`,
-//! which tests have, is it generated from the code (`api_document.rs`).
+//! Parts of the OpenAPI document that routes share. The product serves the document in docs/. `api_document.rs` generates it from
+//! the code with the feature `openapi`, which only tests have.
 //!
 //! Invariant: both are the same. A test compares them, and the routes with the operations of the document.
 
@@ -9,10 +9,10 @@ mod errors;
 #[cfg(feature = "openapi")]
 pub(crate) use errors::{ANY, JSON, KEY, PRIVATE_KEY, responses_by_status};
 
-/// docs/openapi.json, as it is answered.
+/// The text of docs/openapi.json.
 pub(crate) const TEXT: &str = include_str!("../../../docs/openapi.json");
 
-/// `error_responses!(Name: GROUP, GROUP, [Code, Code])`: a type that stands for these errors among the responses of a route.
+/// `error_responses!(Name: GROUP, GROUP, [Code, Code])`: a type that represents these errors among the responses of a route.
 #[cfg(feature = "openapi")]
 macro_rules! error_responses {
     ($name:ident: $($group:ident,)* [$($code:ident),* $(,)?]) => {
@@ -26,7 +26,7 @@ macro_rules! error_responses {
         }
     };
 }
-/// Nothing: no document is generated.
+/// Expands to nothing, because no document is generated.
 #[cfg(not(feature = "openapi"))]
 macro_rules! error_responses {
     ($name:ident: $($group:ident,)* [$($code:ident),* $(,)?]) => {};

@@ -1,7 +1,7 @@
-//! How fast a client must be: how long it may take or bring nothing, and the least rate over some minutes.
+//! The minimum speed of clients: a timeout for no progress, and a minimum rate over some minutes.
 //!
-//! Invariant: only time in which the server waits for the client counts. A client that is held up by the server's own disk, or by
-//! the answer not being ready, is never too slow.
+//! Invariant: only the time for which the server waits for the client counts. A client that waits for the server's disk, or for
+//! an answer, is never too slow.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use crate::config::HttpSettings;
 /// The bounds of one direction of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PaceLimits {
-    /// How long nothing may come or go.
+    /// Maximum time without progress.
     pub(crate) stall_timeout: Duration,
-    /// Fewest bytes in a window.
+    /// Minimum bytes in a window.
     pub(crate) least_bytes: u64,
-    /// How much waiting is a window.
+    /// The waiting time that makes up a window.
     pub(crate) window: Duration,
 }
 
@@ -25,7 +25,7 @@ impl PaceLimits {
     }
 }
 
-/// Progress of one direction of a connection in the window that is running.
+/// Progress of one direction of a connection in the current window.
 #[derive(Debug)]
 pub(crate) struct Pace {
     limits: PaceLimits,
@@ -42,7 +42,7 @@ impl Pace {
         self.limits
     }
 
-    /// Counts bytes and the time for which they were waited for. False when they were too few over a whole window.
+    /// Counts bytes and the time spent waiting for them. False if they were too few over a whole window.
     #[must_use]
     pub(crate) fn keeps(&mut self, waited: Duration, bytes: u64) -> bool {
         self.waited += waited;
@@ -51,9 +51,8 @@ impl Pace {
             return true;
         }
         // The window may have ended some time ago.
-        let least =
-            u128::from(self.limits.least_bytes) * self.waited.as_millis() / self.limits.window.as_millis().max(1);
-        let is_fast = u128::from(self.bytes) >= least;
+        let min = u128::from(self.limits.least_bytes) * self.waited.as_millis() / self.limits.window.as_millis().max(1);
+        let is_fast = u128::from(self.bytes) >= min;
         (self.waited, self.bytes) = (Duration::ZERO, 0);
         is_fast
     }

@@ -12,7 +12,7 @@ use crate::error::ApiError;
 use crate::middleware;
 use crate::routes::{delivery, files, folders, health, multipart, openapi_document, uploads};
 
-/// `documented! { method "/path" handler; … }`: the routes that the OpenAPI document describes, once for all who need them.
+/// `documented! { method "/path" handler; … }`: the routes that the OpenAPI document describes, for the router and the document.
 macro_rules! documented {
     ($($method:ident $path:literal $($handler:ident)::+;)*) => {
         /// Method and path of each.
@@ -53,16 +53,16 @@ documented! {
     get "/readyz" health::get_readiness;
 }
 
-/// All routes, with what every request passes before them.
+/// All routes within their middleware.
 pub fn router(
     app: &App,
 ) -> impl Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send> + Clone + Send + 'static
 {
     let routes = documented()
         .route("/openapi.json", get(openapi_document::get_openapi))
-        // The document has a path with one parameter where the route takes the rest of the path.
+        // The document describes this route with a path of two parameters, because OpenAPI has no wildcard.
         .route("/{workspace_no}/{*path}", get(delivery::get_file_content))
-        // What begins like the API is never a file.
+        // A path under `/api/` is never a file.
         .route("/api/{*rest}", any(no_such_route))
         .fallback(no_such_route)
         .method_not_allowed_fallback(method_not_allowed)
@@ -70,7 +70,7 @@ pub fn router(
     middleware::wrap(routes, app)
 }
 
-/// The answer for connections over the bound: that the process is alive, and otherwise to come again.
+/// The routes for connections over the bound: the process is alive, and every other request is answered 503.
 pub fn overloaded()
 -> impl Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send> + Clone + Send + 'static {
     let too_many = || async { ApiError::new(ErrorCode::ServiceUnavailable, "") };

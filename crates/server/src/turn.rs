@@ -1,7 +1,7 @@
-//! One turn of a job, or one of the many things that a turn does.
+//! One turn of a job, or one item of a turn.
 //!
-//! Invariant: a panic ends a turn and never the job. It is logged, and the job goes on with its next turn; what comes behind
-//! the thing that panicked has its turn in this one.
+//! Invariant: a panic ends a turn and never the job. It is logged, and the job continues with its next turn. If an item
+//! panics, the turn continues with the items after it.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -10,8 +10,8 @@ use futures_util::FutureExt;
 
 use crate::failpoint;
 
-/// Has the job called `job` take a turn; `None` when that panicked. Whatever the turn held was dropped, so that every turn must
-/// leave things as a process that was killed may leave them.
+/// Runs a turn of the job called `job`; `None` if it panicked. A panic drops the values of the turn at any point, so a turn must
+/// tolerate that as it tolerates a killed process.
 pub(crate) async fn turn<T>(job: &'static str, work: impl Future<Output = T>) -> Option<T> {
     let guarded = AssertUnwindSafe(async {
         failpoint::hit(job);
@@ -20,7 +20,7 @@ pub(crate) async fn turn<T>(job: &'static str, work: impl Future<Output = T>) ->
     match guarded.catch_unwind().await {
         Ok(done) => Some(done),
         Err(panic) => {
-            tracing::error!(job, panic = message(&*panic), "a job panicked, and goes on with its next turn");
+            tracing::error!(job, panic = message(&*panic), "a job panicked; it continues with its next turn");
             None
         }
     }

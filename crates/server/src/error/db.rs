@@ -1,4 +1,4 @@
-//! What a database that fails answers.
+//! The answers to failures of the database.
 
 use partway_api::ErrorCode;
 
@@ -34,7 +34,7 @@ impl From<DbError> for ApiError {
         let mut answer = Self::failed(code(&error), &error);
         if matches!(error, DbError::TooLong | DbError::Busy) {
             answer.report.message = error.to_string();
-            answer.report.is_told = true;
+            answer.report.shows_message = true;
         }
         answer
     }

@@ -1,7 +1,7 @@
 //! Errors at the edge: one type that every handler returns, with one shape on the wire.
 //!
-//! A handler's error becomes a response without a body that carries an [`ErrorReport`]; the request-id
-//! middleware writes the body, because it knows the id, and logs the cause, once.
+//! A handler's error becomes a response without a body that carries an [`ErrorReport`]. The request-id middleware, which knows
+//! the id, writes the body and logs the cause once.
 
 mod db;
 mod serve;
@@ -19,9 +19,9 @@ use partway_api::{ErrorBody, ErrorCode};
 use crate::error_chain::error_chain;
 use crate::input::InvalidInput;
 
-/// When to come again for what is not there now: a session that is being opened, a database that starts anew.
+/// `Retry-After` of transient failures: a session that is being opened, a database that restarts.
 const RETRY_SECONDS: &str = "5";
-/// How the published SDKs are told whether trying again is of use.
+/// The header by which the published SDKs decide whether to retry.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// An error as it leaves the server.
@@ -31,16 +31,16 @@ pub struct ApiError {
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// What the body of an error says, and what only the log says.
+/// The content of an error's body, and its cause for the log.
 #[derive(Debug, Clone)]
 pub struct ErrorReport {
     code: ErrorCode,
     message: String,
-    /// Whether the client is told the message although the server failed.
-    is_told: bool,
+    /// Whether the body of a 5xx has the message instead of the fixed text of its code.
+    shows_message: bool,
     missing_parts: Option<Vec<u32>>,
     retry_after_seconds: Option<u64>,
-    /// Why the server failed. Never leaves it.
+    /// The cause of a failure of the server. It is logged and never sent.
     cause: Option<String>,
 }
 
@@ -55,9 +55,9 @@ impl ErrorReport {
         self.code
     }
 
-    /// The body. The text of a 5xx is fixed, but for what the client can do about it.
+    /// The body. The text of a 5xx is that of its code, unless the message helps the client.
     pub fn into_body(self, request_id: String) -> ErrorBody {
-        let is_fixed = self.code.status() >= 500 && !self.is_told;
+        let is_fixed = self.code.status() >= 500 && !self.shows_message;
         let message = if is_fixed { self.code.meaning().to_owned() } else { self.message };
         ErrorBody {
             success: false,
@@ -72,25 +72,31 @@ impl ErrorReport {
 }
 
 impl ApiError {
-    /// An error that the client can mend.
+    /// An error that the client can fix.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         let message = message.into();
-        let report =
-            ErrorReport { code, message, is_told: false, missing_parts: None, retry_after_seconds: None, cause: None };
+        let report = ErrorReport {
+            code,
+            message,
+            shows_message: false,
+            missing_parts: None,
+            retry_after_seconds: None,
+            cause: None,
+        };
         let headers = match code {
             ErrorCode::Unauthorized => vec![(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))],
             ErrorCode::ServiceUnavailable => vec![(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS))],
-            // The published SDKs retry every 409 unless they are told that it is of no use.
+            // The published SDKs retry every 409 without this header.
             _ if code.status() == 409 => vec![(SHOULD_RETRY, HeaderValue::from_static("false"))],
             _ => Vec::new(),
         };
         Self { report, headers }
     }
 
-    /// Too many requests; the next one is let through after so long.
+    /// Too many requests; the next one is accepted after `wait`.
     pub fn rate_limited(whose: &str, wait: Duration) -> Self {
         let seconds = wait.as_secs() + 1;
-        let message = format!("{whose} sends more requests than are allowed; come again in {seconds} s");
+        let message = format!("{whose} exceeds its rate limit; retry in {seconds} s");
         let mut error = Self::new(ErrorCode::RateLimited, message).with_header(RETRY_AFTER, seconds.into());
         error.report.retry_after_seconds = Some(seconds);
         error

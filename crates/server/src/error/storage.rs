@@ -1,4 +1,4 @@
-//! What a storage that fails answers.
+//! The answers to failures of a storage.
 
 use partway_api::ErrorCode;
 
@@ -10,7 +10,7 @@ pub(super) fn code(error: &StorageError) -> ErrorCode {
     match error {
         StorageError::Full { .. } => ErrorCode::InsufficientStorage,
         StorageError::Stopped => ErrorCode::ServiceUnavailable,
-        passing if passing.is_transient() => ErrorCode::ServiceUnavailable,
+        transient if transient.is_transient() => ErrorCode::ServiceUnavailable,
         StorageError::Io { .. }
         | StorageError::DataDir(_)
         | StorageError::Unavailable { .. }

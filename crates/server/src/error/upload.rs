@@ -1,4 +1,4 @@
-//! What refused or failed uploads answer.
+//! The answers to refused and failed uploads.
 
 use partway_api::ErrorCode;
 
@@ -37,7 +37,7 @@ impl UploadError {
             Self::PartTooShort { .. } | Self::PartTooLong { .. } | Self::BodyBroken(_) => ErrorCode::PartSizeMismatch,
             Self::Stalled(_) | Self::TooSlow { .. } | Self::TookTooLong(_) => ErrorCode::RequestTimeout,
             Self::SyncFailed(_) => ErrorCode::Internal,
-            // Not a code that SDKs retry: the retry would end the request that took this one's place.
+            // Not a code that SDKs retry: a retry would end the request that superseded this one.
             Self::Superseded(_) => ErrorCode::InvalidParameter,
             Self::Db(error) => super::db::code(error),
             Self::Storage(error) => super::storage::code(error),

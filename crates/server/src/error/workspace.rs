@@ -1,4 +1,4 @@
-//! What refused or failed requests for files and folders answer.
+//! The answers to refused and failed requests for files and folders.
 
 use partway_api::ErrorCode;
 

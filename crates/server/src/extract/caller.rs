@@ -1,4 +1,4 @@
-//! Who sent the request. Taking a [`Caller`] is what makes a route need a key.
+//! The caller of a request. A route needs a key exactly if it takes a [`Caller`] or a [`PrivateCaller`].
 
 use axum::extract::FromRequestParts;
 use http::header::AUTHORIZATION;
@@ -10,7 +10,7 @@ use crate::db::api_keys::KeyKind;
 use crate::error::ApiError;
 use crate::service::key::{self, Identity};
 
-/// The holder of the key that came with the request, in `Authorization: Bearer` or `x-api-key`.
+/// The holder of the request's key, from `Authorization: Bearer` or `x-api-key`.
 #[derive(Debug, Clone)]
 pub struct Caller(pub Identity);
 

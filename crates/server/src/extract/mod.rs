@@ -1,4 +1,4 @@
-//! What handlers take out of a request: who asks, the id in the path, the query and the JSON body.
+//! Extractors of handlers: the caller, the id in the path, the query and the JSON body.
 
 mod caller;
 mod json;

@@ -1,5 +1,5 @@
-//! The parameters of a request's query, read one by one so that each mistake is named. Unknown ones are ignored, and one
-//! that is empty counts as not given.
+//! The parameters of a request's query, read one by one so that each error names its parameter. Unknown parameters are
+//! ignored; empty ones count as missing.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -11,7 +11,7 @@ use partway_api::limits::{DEFAULT_PAGE_ROWS, MAX_NAME_BYTES, MAX_PAGE_ROWS};
 
 use crate::input::{InvalidInput, quote_for_message};
 
-/// Far beyond any list, and far from overflowing.
+/// Upper bound of `page`: beyond any list, and its offset does not overflow.
 const MAX_PAGE: u32 = 10_000_000;
 
 /// The parameters of a request's query.
@@ -41,7 +41,7 @@ impl Parameters {
         self.page_of(MAX_PAGE_ROWS)
     }
 
-    /// The same, where a page may have another number of rows.
+    /// `page` and `limit`, or their defaults, for pages of at most `max_rows`.
     ///
     /// # Errors
     /// INVALID_PARAMETER.
@@ -49,7 +49,7 @@ impl Parameters {
         Ok((self.number("page", 1, MAX_PAGE)?, self.number("limit", DEFAULT_PAGE_ROWS, max_rows)?))
     }
 
-    /// A parameter that is looked for in the database, which has no NUL in any text.
+    /// A parameter to look up in the database, where no text contains NUL.
     ///
     /// # Errors
     /// INVALID_PARAMETER.
@@ -62,7 +62,7 @@ impl Parameters {
         }
     }
 
-    /// The same, of a part of a name: no longer than a name can be.
+    /// A part of a name to look up: no longer than a name can be.
     ///
     /// # Errors
     /// INVALID_PARAMETER.
@@ -77,12 +77,12 @@ impl Parameters {
         }
     }
 
-    /// A parameter that is `true` or `false`, or its default, false.
+    /// A parameter that is `true` or `false`; missing means false.
     ///
     /// # Errors
     /// INVALID_PARAMETER.
     pub fn boolean(&self, name: &str) -> Result<bool, InvalidInput> {
-        // Given without a value it is meant.
+        // `?dry_run` without a value means true.
         match self.0.get(name).map(String::as_str) {
             None | Some("false") => Ok(false),
             Some("true" | "") => Ok(true),

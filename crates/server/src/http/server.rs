@@ -83,7 +83,7 @@ pub async fn serve<S, O>(
     if let Err(error) = sockets::set_up(&listener, MAX_UNSENT_BYTES) {
         tracing::warn!(%error, "cannot set socket options; connections are slower or take more memory of the system");
     }
-    let http = http1(settings);
+    let http = http_builder(settings);
     let pace = PaceLimits::new(settings);
     let admission = Connections::new(settings);
     let refusals = Arc::new(Semaphore::new(MAX_CONCURRENT_REFUSALS));
@@ -96,13 +96,7 @@ pub async fn serve<S, O>(
         let answers = Arc::<Answers>::default();
         let io = TokioIo::new(OwnAnswers::new(Lingering::new(stream), Arc::clone(&answers)));
         let Ok(permit) = admission.admit(peer.ip()) else {
-            if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
-                let refused = refuse(io, answers, overloaded.clone());
-                tokio::spawn(async move {
-                    let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refused).await;
-                    drop(permit);
-                });
-            }
+            spawn_refusal(&refusals, refuse(io, answers, overloaded.clone()));
             continue;
         };
         let (service, crowd) = (service.clone(), Arc::clone(&admission));
@@ -140,10 +134,20 @@ pub async fn serve<S, O>(
     connections.wait().await;
 }
 
-fn http1(settings: &HttpSettings) -> http1::Builder {
+fn http_builder(settings: &HttpSettings) -> http1::Builder {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(settings.header_timeout.0).max_buf_size(READ_BUFFER_BYTES);
     http
+}
+
+/// Runs a refusal in the background unless too many are running.
+fn spawn_refusal(refusals: &Arc<Semaphore>, refusal: impl Future<Output = ()> + Send + 'static) {
+    if let Ok(permit) = Arc::clone(refusals).try_acquire_owned() {
+        tokio::spawn(async move {
+            let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refusal).await;
+            drop(permit);
+        });
+    }
 }
 
 /// Answers one request of a connection over the bound, and closes it.

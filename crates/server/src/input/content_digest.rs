@@ -9,11 +9,11 @@ use sfv::{BareItem, Dictionary, ListEntry, Parser};
 use super::{InvalidInput, quote_for_message};
 use crate::storage::{DigestAlgorithm, PartDigests};
 
-/// Reads the digests that the body should have. Of `Content-Digest`, algorithms other than sha-256 and sha-512 are
-/// ignored, as RFC 9530 allows.
+/// Reads the expected digests of the body. Algorithms of `Content-Digest` other than sha-256 and sha-512 are ignored, as
+/// RFC 9530 allows.
 ///
 /// # Errors
-/// INVALID_PARAMETER when a header is not as its RFC says.
+/// INVALID_PARAMETER when a header does not follow its RFC.
 pub fn content_digests(headers: &HeaderMap) -> Result<PartDigests, InvalidInput> {
     let mut digests = PartDigests::default();
     if let Some(value) = headers.get("content-md5") {
@@ -25,7 +25,7 @@ pub fn content_digests(headers: &HeaderMap) -> Result<PartDigests, InvalidInput>
         );
     }
     let allowed = "such as sha-256=:BASE64:, sha-512=:BASE64: (RFC 9530)";
-    // A field may come in several lines; together they are one list (RFC 9110, section 5.3).
+    // Several lines of a field are one list (RFC 9110, section 5.3).
     let lines: Vec<&[u8]> = headers.get_all("content-digest").iter().map(http::HeaderValue::as_bytes).collect();
     let field = lines.join(&b", "[..]);
     let dictionary: Dictionary = Parser::new(&field).parse().map_err(|_| refused("Content-Digest", &field, allowed))?;

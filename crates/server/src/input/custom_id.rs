@@ -15,7 +15,7 @@ impl CustomId {
     /// # Errors
     /// INVALID_CUSTOM_ID.
     pub fn parse(text: &str) -> Result<Self, InvalidInput> {
-        // PostgreSQL has no text with NUL in it.
+        // PostgreSQL refuses text with NUL.
         if text.chars().count() > MAX_CUSTOM_ID_CHARS || text.contains('\0') {
             let allowed = format!("at most {MAX_CUSTOM_ID_CHARS} characters, none of them NUL");
             return Err(InvalidInput::new(ErrorCode::InvalidCustomId, "custom_id", quote_for_message(text), allowed));

@@ -1,4 +1,4 @@
-//! `etags_sha256`: which parts a client means when it completes a session.
+//! `etags_sha256`: the parts that a client completes a session with.
 
 use partway_api::ErrorCode;
 use sha2::{Digest, Sha256};
@@ -8,7 +8,7 @@ use super::{InvalidInput, quote_for_message};
 /// Prefix of the digest in a session's row.
 const NOTE: &str = "etags:";
 
-/// The SHA-256 of the ETags of all parts in order, each without its quotes and with a line feed behind it.
+/// The SHA-256 of the ETags of all parts in order, each without its quotes and followed by a line feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EtagsHash(String);
 
@@ -21,7 +21,7 @@ impl EtagsHash {
         let is_digest = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         is_digest.then(|| Self(text.to_ascii_lowercase())).ok_or_else(|| {
             let allowed = "the 64 hexadecimal digits of the SHA-256 of the parts' ETags, in order, each without its \
-                           quotes and with a line feed behind it";
+                           quotes and followed by a line feed";
             InvalidInput::new(ErrorCode::InvalidParameter, "etags_sha256", quote_for_message(text), allowed)
         })
     }
@@ -36,12 +36,12 @@ impl EtagsHash {
         Self(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
-    /// As a session's row has it, in the place of the hash of a whole file.
+    /// The form in a session's row, where the hash of a file would be.
     pub fn note(&self) -> String {
         format!("{NOTE}{}", self.0)
     }
 
-    /// Whether this is a note of one, and not the hash of a file.
+    /// Whether text from a session's row is such a digest, and not the hash of a file.
     pub fn is_note(text: &str) -> bool {
         text.starts_with(NOTE)
     }

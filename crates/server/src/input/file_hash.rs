@@ -1,4 +1,4 @@
-//! The hash of a whole file, as a client says it.
+//! The hash of a whole file, as a client sends it.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -17,7 +17,7 @@ pub struct FileHash {
     kind: HashKind,
 }
 
-/// What kind of hash it is.
+/// A kind of hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HashKind {
     /// BLAKE3, which local storage computes.
@@ -27,7 +27,7 @@ pub enum HashKind {
 }
 
 impl HashKind {
-    /// The kind that can be compared with what arrives in a storage.
+    /// The kind that a storage can compare.
     pub fn of(storage: StorageKind) -> Self {
         match storage {
             StorageKind::Local => Self::Blake3,
@@ -35,7 +35,7 @@ impl HashKind {
         }
     }
 
-    /// How hashes of this kind begin.
+    /// The prefix of hashes of this kind.
     pub fn prefix(self) -> &'static str {
         match self {
             Self::Blake3 => BLAKE3,
@@ -43,7 +43,7 @@ impl HashKind {
         }
     }
 
-    /// Its name on the wire, or that of none.
+    /// Its name on the wire; `none` for no kind.
     pub fn name_of(kind: Option<Self>) -> &'static str {
         kind.map_or("none", |kind| kind.prefix().trim_end_matches(':'))
     }
@@ -67,7 +67,7 @@ impl FileHash {
         })
     }
 
-    /// What kind of hash it is.
+    /// The kind of the hash.
     pub fn kind(&self) -> HashKind {
         self.kind
     }

@@ -9,7 +9,7 @@ use unicode_normalization::UnicodeNormalization;
 use super::{InvalidInput, quote_for_message};
 
 const ALLOWED: &str = "1 to 255 bytes of UTF-8 (after NFC) without /, \\ and control characters, and not . or ..";
-/// Random characters in front of a name, and the dash behind them.
+/// Length of a random prefix with its dash.
 const PREFIX_CHARS: usize = 8;
 
 /// The name of a file: in NFC, 1 to 255 bytes, without separators and control characters, not `.` or `..`.
@@ -31,10 +31,10 @@ impl FileName {
         Ok(Self(name))
     }
 
-    /// The name with eight random characters and a dash in front.
+    /// The name with a prefix of eight random characters and a dash.
     ///
     /// # Errors
-    /// INVALID_FILE_NAME when that makes it too long.
+    /// INVALID_FILE_NAME when the result is too long.
     pub fn with_random_prefix(&self) -> Result<Self, InvalidInput> {
         let prefix: String = rand::rng().sample_iter(Alphanumeric).take(PREFIX_CHARS).map(char::from).collect();
         let prefixed = format!("{prefix}-{}", self.0);
@@ -50,12 +50,12 @@ impl FileName {
         Ok(Self(prefixed))
     }
 
-    /// The name with the extension of another one, unless it has that already.
+    /// The name with the extension of another name, unless it has that extension.
     ///
     /// # Errors
-    /// INVALID_FILE_NAME when that makes it too long.
+    /// INVALID_FILE_NAME when the result is too long.
     pub fn with_extension_of(&self, other: &str) -> Result<Self, InvalidInput> {
-        // A name that only begins with a dot has none.
+        // A name whose only dot is its first character has no extension.
         let Some((_, extension)) = other.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()) else {
             return Ok(self.clone());
         };
@@ -71,7 +71,7 @@ impl FileName {
         Ok(Self(name))
     }
 
-    /// The nearest name to what somebody else calls a file: without what a name may not have.
+    /// The nearest valid name to a foreign one: without the characters that a name may not have.
     pub fn nearest(text: &str) -> Option<Self> {
         let plain: String = text.nfc().filter(|c| !c.is_control() && !matches!(c, '/' | '\\')).collect();
         let plain = plain.trim();
@@ -97,7 +97,7 @@ impl FileName {
 
 /// The text in NFC if it can be a name; file names and folder segments follow the same rule.
 pub(super) fn segment(text: &str) -> Option<String> {
-    // NFC never makes text much shorter (at most by a factor of three): longer input need not be normalized.
+    // NFC shortens text by a factor of three at most: longer input is refused without normalizing it.
     if text.len() > 4 * MAX_NAME_BYTES {
         return None;
     }

@@ -47,7 +47,7 @@ impl FolderPath {
     }
 }
 
-/// The name of a folder that is made or renamed: 1 to 100 characters that could be a file's name.
+/// The name of a new or renamed folder: 1 to 100 characters that are valid in a file's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FolderName(String);
 

@@ -1,4 +1,4 @@
-//! The name that a client gives to a request, so that repeating it does not do its work again.
+//! The name that a client gives a request, so that a retry does not repeat its work.
 
 use http::HeaderValue;
 use partway_api::ErrorCode;
@@ -6,8 +6,8 @@ use partway_api::limits::MAX_IDEMPOTENCY_KEY_BYTES;
 
 use super::{InvalidInput, quote_for_message};
 
-/// The value of `Idempotency-Key`: 1 to 255 visible ASCII characters. Quotes, which the draft of the header asks for
-/// and hardly any client sends, count as part of it.
+/// The value of `Idempotency-Key`: 1 to 255 visible ASCII characters. Quotes, which the header's draft requires and few
+/// clients send, count as part of it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey(String);
 

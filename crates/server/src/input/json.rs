@@ -1,6 +1,6 @@
-//! A JSON object from a client, read member by member so that each mistake is named.
+//! A JSON object from a client, read member by member so that each error names its member.
 //!
-//! A member that is null counts as not given. Unknown members are ignored.
+//! A member that is null counts as missing. Unknown members are ignored.
 
 use partway_api::ErrorCode;
 use serde_json::{Map, Value};
@@ -16,7 +16,7 @@ impl JsonBody {
     /// Reads a request body.
     ///
     /// # Errors
-    /// INVALID_JSON when it is empty, no JSON, or no object.
+    /// INVALID_JSON when it is empty, is not JSON, or is not an object.
     pub fn parse(bytes: &[u8]) -> Result<Self, InvalidInput> {
         let refuse = |was: String| InvalidInput {
             code: ErrorCode::InvalidJson,
@@ -32,12 +32,12 @@ impl JsonBody {
         }
     }
 
-    /// Of members that came otherwise.
+    /// An object of members that were not in a JSON body, such as those of a form.
     pub fn of(members: Map<String, Value>) -> Self {
         Self(members)
     }
 
-    /// SHA-256 of the object in compact form: the same for every way to write its white space.
+    /// SHA-256 of the object in compact form, which does not depend on its white space.
     pub fn sha256(&self) -> [u8; 32] {
         Sha256::digest(serde_json::to_vec(&self.0).unwrap_or_default()).into()
     }
@@ -84,7 +84,7 @@ impl JsonBody {
         }
     }
 
-    /// A member that must be there and be text.
+    /// A required member that is text.
     ///
     /// # Errors
     /// INVALID_PARAMETER.
@@ -93,7 +93,7 @@ impl JsonBody {
             .ok_or_else(|| InvalidInput::new(ErrorCode::InvalidParameter, field, "missing", "a string"))
     }
 
-    /// A member that, when given, must be text.
+    /// An optional member that is text.
     ///
     /// # Errors
     /// INVALID_PARAMETER.
@@ -102,7 +102,7 @@ impl JsonBody {
     }
 }
 
-/// A whole number. 10.0 is one in JSON, which has no integer type: some writers always print the point. Up to 2^53 - 1 they
+/// A whole number. JSON has no integer type, and some writers always print a fraction, so 10.0 counts. Numbers up to 2^53 - 1
 /// are exact (RFC 8259, section 6).
 pub(super) fn whole(value: &Value) -> Option<u64> {
     let exact =

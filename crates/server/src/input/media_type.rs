@@ -1,4 +1,4 @@
-//! What kind of file it is: MIME type, file extension and category.
+//! The kind of a file: MIME type, file extension and category.
 
 use mime::Mime;
 use partway_api::ErrorCode;
@@ -6,7 +6,7 @@ use partway_api::limits::MAX_FORMAT_BYTES;
 
 use super::{InvalidInput, quote_for_message};
 
-/// Extensions by which the world knows these types, where the list in use would name a rarer one first.
+/// Common extensions of types for which `mime_guess` lists a rarer one first.
 const USUAL_EXTENSIONS: [(&str, &str); 14] = [
     ("image/jpeg", "jpg"),
     ("image/tiff", "tiff"),
@@ -24,7 +24,7 @@ const USUAL_EXTENSIONS: [(&str, &str); 14] = [
     ("application/octet-stream", "bin"),
 ];
 
-/// Types besides `text/…` that people call documents.
+/// Prefixes of the types of documents, in addition to `text/…`.
 const DOCUMENT_TYPES: [&str; 7] = [
     "application/pdf",
     "application/msword",
@@ -34,7 +34,7 @@ const DOCUMENT_TYPES: [&str; 7] = [
     "application/xml",
     "application/vnd.ms-",
 ];
-/// How the types of the two office suites in use begin.
+/// Prefixes of the types of the two common office suites.
 const OFFICE_TYPES: [&str; 2] = ["application/vnd.openxmlformats-officedocument", "application/vnd.oasis.opendocument"];
 
 /// A MIME type with concrete type and subtype.
@@ -68,15 +68,15 @@ impl MediaType {
         self.0.essence_str()
     }
 
-    /// The type of a file that says `named` of itself, if it does, and is called `file_name`: a name tells more than the
-    /// type of all that has none.
-    pub fn guess(named: Option<&str>, file_name: &str) -> Self {
-        let named = named.and_then(|text| text.parse::<Mime>().ok().filter(|_| is_header_text(text)));
-        let told = named.filter(|mime| is_concrete(mime) && mime.essence_str() != mime::APPLICATION_OCTET_STREAM);
-        Self(told.unwrap_or_else(|| mime_guess::from_path(file_name).first_or_octet_stream()))
+    /// The type of a file with this declared type and name. The file name wins over `application/octet-stream`.
+    pub fn guess(declared: Option<&str>, file_name: &str) -> Self {
+        let declared = declared.and_then(|text| text.parse::<Mime>().ok().filter(|_| is_header_text(text)));
+        let concrete =
+            declared.filter(|mime| is_concrete(mime) && mime.essence_str() != mime::APPLICATION_OCTET_STREAM);
+        Self(concrete.unwrap_or_else(|| mime_guess::from_path(file_name).first_or_octet_stream()))
     }
 
-    /// The file extension that goes with the type: the name's own where it fits.
+    /// The file extension of the type: the name's own one if it fits.
     pub fn extension(&self, file_name: &str) -> String {
         let essence = self.0.essence_str();
         let own = file_name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
@@ -91,7 +91,7 @@ impl MediaType {
     }
 }
 
-/// Whether the text can be a header as it stands, here and at every store: quoted parameters could have other characters.
+/// Whether the text can be a header unchanged, here and at every store. Quoted parameters could contain other characters.
 fn is_header_text(text: &str) -> bool {
     text.len() <= MAX_FORMAT_BYTES && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{InvalidInput, quote_for_message};
 
-/// A JSON object of at most 16 KiB in compact form, its members in the order given.
+/// A JSON object of at most 16 KiB in compact form, with its members in the order of the request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metadata(Map<String, Value>);
 

@@ -1,5 +1,5 @@
-//! Outside input as validated types. Text that came from a client becomes one of these at the edge, and is
-//! not checked again further in.
+//! Outside input as validated types. Text from a client becomes one of these at the edge, and inner modules do not check it
+//! again.
 
 mod content_digest;
 mod custom_id;
@@ -39,20 +39,20 @@ pub use webhook_url::WebhookUrl;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct InvalidInput {
-    /// The code that the contract gives this field.
+    /// The code that the contract has for this field.
     pub code: ErrorCode,
     /// For the developer of the client.
     pub message: String,
 }
 
 impl InvalidInput {
-    /// `field` was `was`; `allowed` says what it may be.
+    /// Reports that `field` is `was`, and what is `allowed`.
     pub fn new(code: ErrorCode, field: &str, was: impl std::fmt::Display, allowed: impl std::fmt::Display) -> Self {
         Self { code, message: format!("`{field}` is {was}; allowed: {allowed}") }
     }
 }
 
-/// A value as a message shows it: as JSON, and cut where it is long.
+/// A value for a message: as JSON, and truncated if it is long.
 pub(crate) fn quote_for_message(value: impl serde::Serialize) -> String {
     const MAX_CHARS: usize = 80;
     let json = serde_json::to_string(&value).unwrap_or_default();

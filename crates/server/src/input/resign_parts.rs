@@ -8,12 +8,12 @@ use super::json::whole;
 use super::start_upload::ttl_seconds;
 use super::{InvalidInput, JsonBody, quote_for_message};
 
-/// Which parts are to get new URLs, and for how long.
+/// A request for new part URLs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResignParts {
-    /// Indices of the parts; `None` for all that are missing.
+    /// Indices of the parts; `None` for all missing ones.
     pub parts: Option<Vec<u32>>,
-    /// Life of the URLs in seconds.
+    /// Lifetime of the URLs in seconds.
     pub ttl_seconds: u64,
 }
 

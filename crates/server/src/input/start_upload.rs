@@ -13,34 +13,34 @@ use super::{
 pub struct StartRules {
     /// Largest file.
     pub max_file: SizeLimit,
-    /// Longest life of a session.
+    /// Longest lifetime of a session.
     pub ttl: TtlLimit,
     /// Whether every name gets a random prefix.
     pub random_prefix: bool,
 }
 
-/// Most bytes of one file.
+/// Maximum bytes of one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SizeLimit {
-    /// How many.
+    /// The number.
     pub bytes: u64,
-    /// Where or with what, as the end of "at most … bytes …".
+    /// The scope of the limit, as the end of "at most … bytes …".
     pub whose: &'static str,
 }
 
-/// Longest life of a session.
+/// Longest lifetime of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TtlLimit {
-    /// How many seconds.
+    /// The number.
     pub seconds: u64,
-    /// With what, as the end of "… seconds"; empty where it is the contract's.
+    /// The scope of the limit, as the end of "… seconds"; empty for the contract's own limit.
     pub whose: &'static str,
 }
 
-/// What a client wants to upload.
+/// An upload to start.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StartUpload {
-    /// Name, with its random prefix if one was asked for.
+    /// Name, with its random prefix if one was requested.
     pub file_name: FileName,
     /// Size in bytes, within the server's limit.
     pub size_bytes: u64,
@@ -54,16 +54,16 @@ pub struct StartUpload {
     pub metadata: Option<Metadata>,
     /// The client's own id.
     pub custom_id: Option<CustomId>,
-    /// Life of the session in seconds.
+    /// Lifetime of the session in seconds.
     pub ttl_seconds: u64,
     /// Hash of the whole file, as the client knows it.
     pub hash: Option<FileHash>,
-    /// Who is told what becomes of the upload.
+    /// URL that is notified of the outcome.
     pub webhook_url: Option<WebhookUrl>,
 }
 
 impl StartUpload {
-    /// Reads the members in the order of the contract; the first mistake is reported.
+    /// Reads the members in the order of the contract. The first error is reported.
     ///
     /// # Errors
     /// The code of the field.
@@ -118,7 +118,7 @@ pub(super) fn ttl_seconds(body: &JsonBody) -> Result<u64, InvalidInput> {
     Ok(given.unwrap_or(DEFAULT_TTL_SECONDS))
 }
 
-/// The same, where it may be no longer.
+/// The member `ttl_seconds` within `limit`, or its default.
 fn bounded_ttl_seconds(body: &JsonBody, limit: TtlLimit) -> Result<u64, InvalidInput> {
     let given = body.whole_number("ttl_seconds", ErrorCode::InvalidTtl, "seconds", 1..=MAX_TTL_SECONDS)?;
     match given {
@@ -131,7 +131,7 @@ fn bounded_ttl_seconds(body: &JsonBody, limit: TtlLimit) -> Result<u64, InvalidI
 }
 
 fn size(body: &JsonBody, max_file: SizeLimit) -> Result<u64, InvalidInput> {
-    // 2^53 - 1: beyond it, JSON readers lose bytes. What lies between that and the limit is a size, only too large.
+    // Numbers beyond 2^53 - 1 are not exact in JSON. Sizes between the limit and that are valid, and too large.
     let size = body.whole_number("size", ErrorCode::InvalidSize, "bytes", 1..=9_007_199_254_740_991)?;
     let size = size
         .ok_or_else(|| InvalidInput::new(ErrorCode::InvalidSize, "size", "missing", "the size of the file in bytes"))?;

@@ -19,7 +19,7 @@ impl Tags {
         Self::parse_field(value, "tags")
     }
 
-    /// The same, of a member of another name.
+    /// Takes the value of the member `field`.
     ///
     /// # Errors
     /// INVALID_TAGS.
@@ -36,7 +36,7 @@ impl Tags {
         Self::of(given, field)
     }
 
-    /// The tags of a list, which came as `field`.
+    /// Takes a list that was given as `field`.
     ///
     /// # Errors
     /// INVALID_TAGS.
@@ -48,7 +48,7 @@ impl Tags {
             if tag.is_empty() {
                 continue;
             }
-            // PostgreSQL has no text with NUL in it.
+            // PostgreSQL refuses text with NUL.
             if tag.contains('\0') {
                 return Err(refuse(quote_for_message(tag), "tags without NUL".into()));
             }

@@ -1,4 +1,4 @@
-//! What direct and remote uploads say of the file, validated.
+//! The fields of direct and remote uploads, validated.
 
 use partway_api::ErrorCode;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use super::{
     quote_for_message,
 };
 
-/// What a client says of a file that it sends whole, or has fetched.
+/// The fields of a file that is sent whole or fetched.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UploadFields {
     /// Name, without the random prefix.
@@ -23,7 +23,7 @@ pub struct UploadFields {
     pub metadata: Option<Metadata>,
     /// The client's own id.
     pub custom_id: Option<CustomId>,
-    /// Who is told when the file is there.
+    /// URL that is notified when the file is complete.
     pub webhook_url: Option<WebhookUrl>,
     /// Hash of the whole file, as the client knows it.
     pub hash: Option<FileHash>,
@@ -34,7 +34,7 @@ impl UploadFields {
     pub const NAMES: [&str; 8] =
         ["file_name", "random_prefix", "folder", "tags", "metadata", "custom_id", "webhook_url", "hash"];
 
-    /// Reads the members in the order of the contract; the first mistake is reported.
+    /// Reads the members in the order of the contract. The first error is reported.
     ///
     /// # Errors
     /// The code of the field.
@@ -55,17 +55,17 @@ impl UploadFields {
         })
     }
 
-    /// The same; `always`: with a random prefix, asked for or not.
+    /// Adds the random prefix even if it was not requested, for `always`.
     #[must_use]
     pub fn with_prefix(mut self, always: bool) -> Self {
         self.random_prefix |= always;
         self
     }
 
-    /// What can be wrong with the file's hash and name before its bytes have come.
+    /// Checks hash and name before the bytes arrive.
     ///
     /// # Errors
-    /// INVALID_PARAMETER for a hash that nobody could compare, INVALID_FILE_NAME for a name that the prefix makes too long.
+    /// INVALID_PARAMETER for a hash that the storage cannot compare, INVALID_FILE_NAME for a name that the prefix makes too long.
     pub fn check_before_bytes(&self) -> Result<(), InvalidInput> {
         if let Some(hash) = self.hash.as_ref().filter(|hash| hash.kind() != HashKind::Blake3) {
             let allowed = format!("{}… and hexadecimal digits", HashKind::Blake3.prefix());
@@ -82,10 +82,10 @@ impl UploadFields {
         Ok(())
     }
 
-    /// The name that the file gets: the one that was given, or `otherwise`.
+    /// The name of the file: the given one, or `otherwise`.
     ///
     /// # Errors
-    /// FILE_NAME_REQUIRED when there is none, INVALID_FILE_NAME when the prefix makes it too long.
+    /// FILE_NAME_REQUIRED when there is no name, INVALID_FILE_NAME when the prefix makes it too long.
     pub fn stored_name(&self, otherwise: Option<FileName>) -> Result<FileName, InvalidInput> {
         let name = self.file_name.clone().or(otherwise).ok_or_else(|| {
             InvalidInput::new(ErrorCode::FileNameRequired, "file_name", "missing", "the name of the file")

@@ -6,8 +6,7 @@ use url::Url;
 
 use super::{InvalidInput, quote_for_message};
 
-/// An http or https URL of at most 2,048 bytes. Whether its host may be called is looked at when it is named, and again when it is
-/// called.
+/// An http or https URL of at most 2,048 bytes. Its host is checked when the URL is given, and again at each call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookUrl(String);
 
@@ -19,7 +18,7 @@ impl WebhookUrl {
     pub fn parse(text: &str) -> Result<Self, InvalidInput> {
         let url = Url::parse(text).ok().filter(|url| {
             let has_user = !url.username().is_empty() || url.password().is_some();
-            // As it is stored: what is not ASCII has become longer.
+            // The length as stored: encoding makes characters other than ASCII longer.
             matches!(url.scheme(), "http" | "https")
                 && url.has_host()
                 && !has_user

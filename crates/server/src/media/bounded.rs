@@ -1,10 +1,10 @@
-//! Reading small fields of a file, with a budget of steps so that no file can make it long.
+//! Reads small fields of a file within a budget of steps, which bounds the time that any file can take.
 
 use std::io::{Read, Seek, SeekFrom};
 
 use super::Reader;
 
-/// Most boxes or elements looked at in one file. Real files have tens on the way to their dimensions.
+/// Maximum boxes or elements visited in one file. Real files have tens before their dimensions.
 const MAX_STEPS: u32 = 4096;
 
 /// A reader with a budget.
@@ -36,14 +36,14 @@ impl<'b> Bounded<'b> {
         self.bytes().map(u32::from_be_bytes)
     }
 
-    /// Where the reader is.
+    /// The position of the reader.
     pub(super) fn position(&mut self) -> Option<u64> {
         self.reader.stream_position().ok()
     }
 
-    /// Goes to a place.
+    /// Moves to a position.
     pub(super) fn go_to(&mut self, position: u64) -> Option<()> {
-        // `seek` would throw the buffer away even for the next byte; most steps are short.
+        // `seek` would discard the buffer even for the next byte, and most steps are short.
         let here = self.position()?;
         match i64::try_from(i128::from(position) - i128::from(here)) {
             Ok(delta) => self.reader.seek_relative(delta).ok(),

@@ -1,23 +1,23 @@
-//! What kind of file it is: what its bytes say, beside what its uploader says.
+//! The type of a file: detected from its bytes, and declared by its uploader.
 
 use mime::Mime;
 
 use crate::input::MediaType;
 
-/// How much of a file is looked at, in bytes: enough for all signatures but those that stand far behind, such as of tar
+/// Bytes at the start of a file that are examined: enough for all signatures, including those at large offsets, such as of tar
 /// archives (262) and of some documents in ZIP archives (a few KiB).
 pub const HEAD_BYTES: usize = 8192;
 
 /// The type of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileType {
-    /// What the bytes are, as far as they tell; otherwise what was declared.
+    /// The type detected from the bytes; the declared one if the bytes have no signature.
     pub mime_type: String,
-    /// What its uploader said.
+    /// The type that the uploader declared.
     pub declared: String,
 }
 
-/// Types of one container, which its first bytes do not always tell apart: the declared one is believed.
+/// Types of one container, which its first bytes do not always distinguish. The declared type wins among them.
 const FAMILIES: [&[&str]; 4] = [
     &["text/html", "application/xhtml+xml"],
     // ISO base media
@@ -39,7 +39,7 @@ const FAMILIES: [&[&str]; 4] = [
 ];
 
 impl FileType {
-    /// Of a file that begins with `head`.
+    /// The type of a file that begins with `head`.
     pub fn of(head: &[u8], declared: &MediaType) -> Self {
         let mime_type = match infer::get(head) {
             Some(found) if !is_explained(found.mime_type(), declared, head) => found.mime_type().to_owned(),
@@ -48,13 +48,13 @@ impl FileType {
         Self { mime_type, declared: declared.as_str().to_owned() }
     }
 
-    /// The file extension that goes with it: the name's own where it fits.
+    /// The file extension of the type: the name's own one if it fits.
     pub fn extension(&self, file_name: &str) -> String {
         MediaType::parse(&self.mime_type).map(|mime| mime.extension(file_name)).unwrap_or_default()
     }
 }
 
-/// Whether bytes that look like `found` may be a file of the declared type.
+/// Whether bytes with the signature of `found` may be a file of the declared type.
 fn is_explained(found: &str, declared: &MediaType, head: &[u8]) -> bool {
     let (found, declared) = (plain(found), plain(declared.essence()));
     let (found, declared) = (found.as_str(), declared.as_str());
@@ -62,17 +62,17 @@ fn is_explained(found: &str, declared: &MediaType, head: &[u8]) -> bool {
         return true;
     }
     match found {
-        // What is an archive inside is told by more than its beginning.
+        // The first bytes of an archive do not show the type of the document in it.
         "application/zip" => is_archive_of(declared, "+zip"),
         "application/gzip" => declared == "image/svg+xml" || is_archive_of(declared, "+gzip"),
         "application/ole-storage" => declared.starts_with("application/vnd.ms-") || declared == "application/msword",
         "text/xml" => declared.ends_with("/xml") || declared.ends_with("+xml") || declared == "text/html",
-        // Nothing but text, so the two or three bytes of a binary signature stand there by chance.
+        // The rest is text, so the two or three bytes of a binary signature are there by chance.
         _ => !found.starts_with("text/") && !is_textual(found, head) && is_text(head),
     }
 }
 
-/// Whether the declared type may be an archive: one that nobody would recognize by its first bytes alone.
+/// Whether the declared type may be an archive: a type that no signature identifies.
 fn is_archive_of(declared: &str, suffix: &str) -> bool {
     let is_document = ["application/vnd.", "application/java-archive", "application/epub+zip"];
     declared.ends_with(suffix)
@@ -83,14 +83,14 @@ fn is_archive_of(declared: &str, suffix: &str) -> bool {
 /// Types that are text and yet begin with a signature.
 fn is_textual(found: &str, head: &[u8]) -> bool {
     match found {
-        // Looked for in the whole first KiB: in a text that only speaks of it, it stands further on.
+        // Within the first KiB. Text that only mentions the tag usually has it later.
         "application/pdf" => head.starts_with(b"%PDF-"),
         _ => matches!(found, "application/rtf" | "application/postscript" | "image/svg+xml"),
     }
 }
 
 fn is_text(head: &[u8]) -> bool {
-    // The last character may be cut.
+    // The last character may be incomplete.
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
         Err(error) if error.error_len().is_none() => {
@@ -101,7 +101,7 @@ fn is_text(head: &[u8]) -> bool {
     !text.is_empty() && !text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\x0c' | '\x1b'))
 }
 
-/// The essence without the mark of an unregistered name: `audio/x-wav` and `audio/wav` are one.
+/// The essence without the prefix of unregistered names: `audio/x-wav` equals `audio/wav`.
 fn plain(essence: &str) -> String {
     let mime: Option<Mime> = essence.parse().ok();
     let essence = mime.as_ref().map_or(essence, |mime| mime.essence_str());

@@ -1,7 +1,7 @@
-//! What a file says of itself: its type, and width and height of images and video, read from its own header.
+//! Reads the type of a file from its bytes, and width and height of images and video from its header.
 //!
-//! The file is whatever somebody sent. Readers look only at headers, never allocate by a length that the file
-//! claims, and stop after a bounded number of steps. What they cannot read has no dimensions; nothing fails.
+//! Files are untrusted. Readers read only headers, never allocate by a length that a file claims, and stop after a bounded
+//! number of steps. A file that they cannot read has no dimensions; nothing fails.
 
 mod bounded;
 mod file_type;
@@ -14,9 +14,9 @@ pub use file_type::{FileType, HEAD_BYTES};
 use std::io::{BufReader, Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Largest side that is believed, in pixels: what the formats themselves can say at most (16 bit for most).
+/// Largest plausible side in pixels: the maximum of the formats (16 bits in most).
 const MAX_SIDE: u32 = 1 << 20;
-/// Most reads in one file. Headers need tens; a file made to lead a reader on for hours gets no further than this.
+/// Maximum reads in one file. Headers need tens; a malicious file could keep a reader busy for hours without this bound.
 pub const MAX_READS: u32 = 4096;
 /// Headers are read in pieces of this many bytes.
 const BUFFER_BYTES: usize = 4096;
@@ -26,12 +26,12 @@ pub fn has_dimensions(mime_type: &str) -> bool {
     reader_of(mime_type).is_some()
 }
 
-/// Width and height in pixels as the header says them, before any rotation; `None` for other types, for files that
-/// do not say, and for files that are not what their type says. `open` is called for types that have any. Blocks.
+/// Width and height in pixels from the header, before any rotation; `None` for other types, for files without them, and for
+/// files that are not of their type. `open` is called only for types with dimensions. Blocks.
 pub fn dimensions<'f, F: Read + Seek + 'f>(mime_type: &str, open: impl FnOnce() -> Option<F>) -> Option<(u32, u32)> {
     let read = reader_of(mime_type)?;
     let reader: Reader<'f> = BufReader::with_capacity(BUFFER_BYTES, Box::new(open()?));
-    // A reader that trips over a file must not keep the file from being completed. Nothing outlives the panic.
+    // A reader that panics must not prevent the file from being completed. No state outlives the panic.
     let found = catch_unwind(AssertUnwindSafe(|| read(reader))).ok().flatten();
     found.filter(|(width, height)| (1..=MAX_SIDE).contains(width) && (1..=MAX_SIDE).contains(height))
 }
@@ -50,7 +50,7 @@ fn reader_of(mime_type: &str) -> Option<ReadDimensions> {
     }
 }
 
-/// What can be read from any position.
+/// A source that can be read from any position.
 trait ReadSeek: Read + Seek {}
 
 impl<F: Read + Seek> ReadSeek for F {}
@@ -113,7 +113,7 @@ mod tests {
             // A store would make 256 directories for each case.
             let bytes = [BEGINNINGS[begin], &rest].concat();
             for mime in TYPES {
-                // Not by `dimensions`, which takes a panic for a file that says nothing.
+                // Not by `dimensions`, which turns a panic into `None`.
                 let read = reader_of(mime).unwrap();
                 let reader: Reader<'_> = BufReader::with_capacity(BUFFER_BYTES, Box::new(std::io::Cursor::new(&bytes)));
                 let began = std::time::Instant::now();

@@ -1,5 +1,5 @@
-//! MP4 and QuickTime: boxes (ISO/IEC 14496-12). The dimensions stand in the track header of the first track that
-//! has any, in `moov`, which may be at the end of the file.
+//! MP4 and QuickTime: boxes (ISO/IEC 14496-12). The dimensions are in the track header of the first track that has any, in
+//! `moov`, which may be at the end of the file.
 
 use super::Reader;
 use super::bounded::Bounded;
@@ -17,7 +17,7 @@ pub(super) fn dimensions(reader: Reader<'_>) -> Option<(u32, u32)> {
     while let Some(trak) = find(&mut file, at, moov.end, *b"trak") {
         if let Some(header) = find(&mut file, trak.body, trak.end, *b"tkhd")
             && let Some((width, height)) = track_dimensions(&mut file, &header)
-            // Sound has a track header with no dimensions.
+            // The header of a sound track has no dimensions.
             && width > 0
             && height > 0
         {
@@ -46,7 +46,7 @@ fn box_at(file: &mut Bounded<'_>, at: u64, end: u64) -> Option<BoxHeader> {
     let size = u64::from(file.u32()?);
     let kind = file.bytes::<4>()?;
     let size = match size {
-        // 0: to the end of what it is in; 1: the size follows in 64 bits.
+        // 0: to the end of the enclosing box; 1: the size follows in 64 bits.
         0 => end.checked_sub(at)?,
         1 => u64::from_be_bytes(file.bytes()?),
         size => size,

@@ -1,4 +1,4 @@
-//! WebM and Matroska: EBML (RFC 8794, RFC 9559). The dimensions stand in the video settings of a track entry.
+//! WebM and Matroska: EBML (RFC 8794, RFC 9559). The dimensions are in the video settings of a track entry.
 
 use super::Reader;
 use super::bounded::Bounded;
@@ -56,8 +56,8 @@ fn element_at(file: &mut Bounded<'_>, at: u64, end: u64) -> Option<Element> {
     (element_end <= end).then_some(Element { id: u32::try_from(id).ok()?, body, end: element_end })
 }
 
-/// A number whose first byte tells its length by its leading zeros; ids keep the marker bit. Also whether all its
-/// bits are set, which in a size means that it is unknown.
+/// A number whose length is the count of leading zeros of its first byte; ids keep the marker bit. The flag says whether all
+/// bits are set, which marks an unknown size.
 fn variable_number(file: &mut Bounded<'_>, keep_marker: bool, max_bytes: u32) -> Option<(u64, bool)> {
     let [first] = file.bytes()?;
     let more = first.leading_zeros();

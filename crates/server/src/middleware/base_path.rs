@@ -1,5 +1,5 @@
-//! Takes the path of the public URL off a request's path. Some proxies take it off themselves, some leave it: both
-//! work without a setting.
+//! Strips the path of the public URL from a request's path. Some proxies strip it themselves and some keep it: both work
+//! without a setting.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -30,7 +30,7 @@ impl<S> Layer<S> for StripLayer {
     }
 }
 
-/// Takes a prefix off the path and calls the inner service.
+/// Strips a prefix from the path and calls the inner service.
 #[derive(Debug, Clone)]
 pub(super) struct Strip<S> {
     prefixes: Arc<[String]>,
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_whole_segments_are_taken_off() {
+    fn only_whole_segments_are_stripped() {
         let prefixes = ["/media/up".to_owned(), "/media".to_owned()];
         let path = |uri: &str| stripped(&uri.parse().unwrap(), &prefixes).map(|uri| uri.to_string());
         assert_eq!(path("/media/api/v1/x?y=/media/z").as_deref(), Some("/api/v1/x?y=/media/z"));

@@ -1,4 +1,4 @@
-//! What every request passes, and in which order. This is the only place where the order is decided.
+//! The layers around all routes. Their order is decided here and nowhere else.
 
 mod base_path;
 mod no_store;
@@ -19,9 +19,14 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use crate::app::App;
 use crate::error::ApiError;
 
-/// Wraps the routes. From the outside in: the public path prefix goes, caches are kept off what is no file's content, the
-/// request gets its id and its line in the log, browsers' preflights are answered, a panic becomes a 500, an address that asks too much is told so, and only then is
-/// a route looked for.
+/// Wraps the routes. From the outside in, the layers
+///
+/// 1. strip the path prefix of the public URL,
+/// 2. forbid caches to keep anything but the content of files,
+/// 3. give the request its id and its line in the log,
+/// 4. answer browsers' preflights,
+/// 5. turn a panic into a 500,
+/// 6. refuse an address that exceeds its rate limit.
 pub fn wrap(
     routes: Router,
     app: &App,
@@ -37,7 +42,7 @@ pub fn wrap(
     base_path::StripLayer::new(app.urls.path_prefixes()).layer(inner)
 }
 
-/// The same for connections that are not served: with an id, a line in the log, and nothing to be kept.
+/// Wraps the routes of connections over the bound: their answers have an id, a line in the log, and are never cached.
 pub fn wrap_refused(
     routes: Router,
 ) -> impl Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send> + Clone + Send + 'static
@@ -49,12 +54,12 @@ pub fn wrap_refused(
         .service(routes)
 }
 
-/// The panic itself is in the log already, by the panic hook.
+/// The panic hook has already logged the panic.
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     ApiError::new(ErrorCode::Internal, "").into_response()
 }
 
-/// Any origin: the API's permission is its key or its signed URL, never a cookie.
+/// Allows any origin: a request is authorized by its key or signed URL, never by a cookie.
 fn cors() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(Any)
@@ -69,7 +74,7 @@ fn cors() -> CorsLayer {
             CONTENT_LENGTH,
             HeaderName::from_static(request_id::HEADER),
         ])
-        // Nothing that a cache may keep depends on who asks: each site that shows a file would have a copy of its own.
+        // No `Vary`: cacheable answers do not depend on the origin, and caches would keep a copy for each site.
         .vary([])
         .max_age(std::time::Duration::from_secs(24 * 60 * 60))
 }
@@ -84,7 +89,7 @@ mod tests {
     use http::{HeaderValue, Request};
     use tower::ServiceExt;
 
-    /// Fails with the code in its path, after it had said that caches may keep the answer.
+    /// Fails with the code in its path, and asks caches to keep the answer.
     async fn fail(Path(code): Path<String>) -> Response {
         let code = ErrorCode::ALL.iter().find(|known| known.as_str() == code).copied();
         let error = ApiError::new(code.expect("a code"), "it failed");

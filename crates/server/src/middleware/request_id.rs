@@ -1,6 +1,6 @@
 //! Gives each request its id, writes the bodies of errors, and writes one line to the log.
 //!
-//! The line has the path without its query: the query of a part URL is a permission. No header is logged.
+//! The line has the path without its query, because the query of a part URL is a permission. No header is logged.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::error::ErrorReport;
 
-/// The header that tells a client the id.
+/// The header that carries the id to the client.
 pub(super) const HEADER: &str = "x-request-id";
 
 pub(super) async fn handle(request: Request, next: Next) -> Response {
@@ -43,7 +43,7 @@ fn log_cause(report: &ErrorReport, id: &str) {
 
 fn with_error_body(response: Response, report: ErrorReport, id: &str, method: &Method) -> Response {
     let (mut parts, _) = response.into_parts();
-    // It was the length of the empty body.
+    // The length is that of the empty body.
     parts.headers.remove(CONTENT_LENGTH);
     let body = serde_json::to_vec(&report.into_body(id.to_owned())).unwrap_or_default();
     let mut answer = if *method == Method::HEAD { ().into_response() } else { body.into_response() };

@@ -6,17 +6,17 @@ use partway_api::ErrorCode;
 use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, RefOr, Response, ResponseBuilder};
 
-/// Errors that any request of the API may be answered.
+/// Errors of every route of the API.
 pub(crate) const ANY: &[ErrorCode] = &[ErrorCode::RateLimited, ErrorCode::Internal, ErrorCode::ServiceUnavailable];
-/// Errors of a route that needs a key besides.
+/// Further errors of a route that needs a key.
 pub(crate) const KEY: &[ErrorCode] = &[ErrorCode::Unauthorized];
-/// Errors of a route that needs a private key besides.
+/// Further errors of a route that needs a private key.
 pub(crate) const PRIVATE_KEY: &[ErrorCode] = &[ErrorCode::Unauthorized, ErrorCode::Forbidden];
-/// Errors of a route that takes JSON besides.
+/// Further errors of a route that takes JSON.
 pub(crate) const JSON: &[ErrorCode] =
     &[ErrorCode::InvalidJson, ErrorCode::RequestTimeout, ErrorCode::PayloadTooLarge, ErrorCode::UnsupportedMediaType];
 
-/// One response for each status of these codes, which says which of them it may have.
+/// One response for each status of these codes, which lists its codes.
 pub(crate) fn responses_by_status(groups: &[&[ErrorCode]]) -> BTreeMap<String, RefOr<Response>> {
     let mut by_status = BTreeMap::<u16, Vec<ErrorCode>>::new();
     for code in groups.iter().copied().flatten() {
@@ -44,9 +44,9 @@ fn error_response(status: u16, codes: &[ErrorCode]) -> Response {
         401 => response.header("WWW-Authenticate", header(text().enum_values(Some(["Bearer"])), "How a key is sent")),
         409 => {
             let never = text().enum_values(Some(["false"]));
-            response.header("x-should-retry", header(never, "Tells the published SDKs that trying again is of no use"))
+            response.header("x-should-retry", header(never, "The published SDKs do not retry an answer with it"))
         }
-        429 | 503 => response.header("Retry-After", header(seconds(), "Seconds after which to come again")),
+        429 | 503 => response.header("Retry-After", header(seconds(), "Seconds after which to retry")),
         _ => response,
     };
     response.build()

@@ -62,7 +62,7 @@ impl DataDir {
     /// When another server has locked it, or it cannot be made or written.
     pub fn lock(path: &Path) -> Result<Self, DataDirError> {
         let unusable = |source| DataDirError::Unusable { path: path.to_owned(), source };
-        fs::DirBuilder::new().recursive(true).mode(permissions::DIRECTORY).create(path).map_err(unusable)?;
+        fs::DirBuilder::new().recursive(true).mode(permissions::DIRECTORY_MODE).create(path).map_err(unusable)?;
         let path = path.canonicalize().map_err(unusable)?;
         // Synced files are lost nevertheless if the directory's own name is not on disk. A parent that is not readable cannot be
         // synced; this process has not created it either.

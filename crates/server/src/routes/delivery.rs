@@ -16,8 +16,8 @@ error_responses!(DeliveryErrors: [FileNotFound, RangeNotSatisfiable, Internal, S
 
 /// Fetch a file
 ///
-/// Public. Answers ranges, one or several, and conditional requests. A file of an S3 store is answered by a redirect to
-/// the store, unless the settings say otherwise.
+/// Public. Answers ranges, one or several, and conditional requests. By default, a file in an S3 store is answered by a redirect to
+/// the store.
 #[cfg_attr(feature = "openapi", utoipa::path(
     get,
     path = "/{workspace_no}/{path}",
@@ -27,16 +27,16 @@ error_responses!(DeliveryErrors: [FileNotFound, RangeNotSatisfiable, Internal, S
         ("workspace_no" = String, Path, description = "Number of the workspace"),
         ("path" = String, Path, min_length = 1, description = "Folder and name of the file"),
         ("Range" = Option<String>, Header, nullable = false, description = "One or several byte ranges"),
-        ("If-Range" = Option<String>, Header, nullable = false, description = "The tag or date that the ranges are of"),
-        ("If-Match" = Option<String>, Header, nullable = false, description = "Tags of which the file must have one"),
-        ("If-None-Match" = Option<String>, Header, nullable = false, description = "Tags that the client has"),
-        ("If-Modified-Since" = Option<String>, Header, nullable = false, description = "The date of what the client has"),
-        ("If-Unmodified-Since" = Option<String>, Header, nullable = false, description = "The date that the file must be of"),
+        ("If-Range" = Option<String>, Header, nullable = false, description = "Tag or date of the version that the ranges belong to"),
+        ("If-Match" = Option<String>, Header, nullable = false, description = "Tags; the file must have one of them"),
+        ("If-None-Match" = Option<String>, Header, nullable = false, description = "Tags of the versions that the client has"),
+        ("If-Modified-Since" = Option<String>, Header, nullable = false, description = "Date of the version that the client has"),
+        ("If-Unmodified-Since" = Option<String>, Header, nullable = false, description = "Date after which the file must not have changed"),
     ),
     responses(
         (
             status = 200,
-            description = "The file, as the type that its bytes have",
+            description = "The file, with the safer one of its detected and declared types",
             content_type = "*/*",
             body = partway_api::schema::FileBytes,
             headers(
@@ -47,18 +47,18 @@ error_responses!(DeliveryErrors: [FileNotFound, RangeNotSatisfiable, Internal, S
         ),
         (
             status = 302,
-            description = "The file is in the bucket: its URL there",
+            description = "The file is in the bucket; `Location` is its URL there",
             headers(("Location" = String, description = "The presigned URL")),
         ),
         (
             status = 206,
-            description = "The range asked for, or several as `multipart/byteranges`",
+            description = "The requested range, or several as `multipart/byteranges`",
             content_type = "*/*",
             body = partway_api::schema::FileBytes,
             headers(("ETag" = String, description = "From the hash of the file")),
         ),
-        (status = 304, description = "The client has it already", headers(("ETag" = String, description = "From the hash of the file"))),
-        (status = 412, description = "It is not what the request's condition says"),
+        (status = 304, description = "The client has this version", headers(("ETag" = String, description = "From the hash of the file"))),
+        (status = 412, description = "The file does not meet the condition of the request"),
         DeliveryErrors,
     )
 ))]

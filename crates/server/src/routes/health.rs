@@ -10,13 +10,13 @@ use crate::error::ApiError;
 use crate::openapi::error_responses;
 use crate::service::readiness::DiskState;
 
-/// The answer of a server that is well.
+/// The answer of a healthy server.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Health {
     /// `ok`
     status: &'static str,
-    /// There while the disk is full: files are served and can be deleted, and no upload is taken.
+    /// Present while the disk is full: files are served and can be deleted, and no upload is accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(nullable = false))]
     full_disk: Option<FullDisk>,
@@ -28,7 +28,7 @@ pub struct Health {
 pub struct FullDisk {
     /// Bytes that are free.
     free_bytes: u64,
-    /// Bytes that files leave free (`storage.min_free_bytes`).
+    /// Bytes that uploads leave free (`storage.min_free_bytes`).
     kept_bytes: u64,
 }
 
@@ -50,7 +50,7 @@ error_responses!(ReadinessErrors: [ServiceUnavailable, Internal]);
 
 /// Whether database and storage answer
 ///
-/// A full disk is told with status 200: files are still served and deleted, and a node that is taken away for it could do neither.
+/// A full disk is reported with status 200: the node still serves and deletes files, which it could not once it is taken out of service.
 #[cfg_attr(feature = "openapi", utoipa::path(
     get,
     path = "/readyz",

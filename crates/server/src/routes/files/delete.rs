@@ -17,7 +17,7 @@ error_responses!(DeleteErrors: ANY, PRIVATE_KEY, [InvalidParameter, FileNotFound
 
 /// Delete a file
 ///
-/// Who is reading it reads it to its end.
+/// Downloads that have begun continue to their end.
 #[cfg_attr(feature = "openapi", utoipa::path(
     delete,
     path = "/api/v1/files/{file_no}",
@@ -25,7 +25,7 @@ error_responses!(DeleteErrors: ANY, PRIVATE_KEY, [InvalidParameter, FileNotFound
     tag = "files",
     params(
         ("file_no" = String, Path, description = "Number of the file"),
-        ("dry_run" = Option<bool>, Query, nullable = false, description = "`true`: only say what would be deleted"),
+        ("dry_run" = Option<bool>, Query, nullable = false, description = "`true`: only answer what would be deleted"),
     ),
     responses(
         (status = 204, description = "The file is deleted"),

@@ -13,13 +13,13 @@ use crate::openapi::error_responses;
 use crate::service::file::{FileFilter, FileKey, FileOrder, ListFiles};
 use crate::service::file_dto::file_row;
 
-/// Names of what files are sorted by.
-const KEYS: [(&str, FileKey); 5] = [
+/// Values of `sort` and `sort_field`.
+const SORT_KEYS: [(&str, FileKey); 5] = [
     ("created_at", FileKey::CreatedAt),
     ("updated_at", FileKey::UpdatedAt),
     ("name", FileKey::Name),
     ("size", FileKey::Size),
-    // As the published documentation calls it.
+    // The name in the published documentation.
     ("file_size", FileKey::Size),
 ];
 
@@ -27,7 +27,7 @@ error_responses!(ListErrors: ANY, PRIVATE_KEY, [InvalidTags, InvalidParameter, F
 
 /// List files
 ///
-/// All files of the workspace that pass every filter given.
+/// All files of the workspace that pass every given filter.
 #[cfg_attr(feature = "openapi", utoipa::path(
     get,
     path = "/api/v1/files",
@@ -37,15 +37,15 @@ error_responses!(ListErrors: ANY, PRIVATE_KEY, [InvalidTags, InvalidParameter, F
         ("page" = Option<u32>, Query, nullable = false, minimum = 1, maximum = 10_000_000, description = "The page, from 1"),
         ("limit" = Option<u32>, Query, nullable = false, minimum = 1, maximum = 100, description = "Rows on a page: 1 to 100, by default 20"),
         ("sort" = Option<String>, Query, nullable = false, pattern = "^((created_at|updated_at|name|size|file_size)(_asc|_desc)?)?$", description = "`created_at`, `updated_at`, `name` or `size` with `_asc` or `_desc`; by default `created_at_desc`"),
-        ("sort_field" = Option<String>, Query, nullable = false, pattern = "^(created_at|updated_at|name|size|file_size)?$", description = "The same in two parameters: what to sort by"),
+        ("sort_field" = Option<String>, Query, nullable = false, pattern = "^(created_at|updated_at|name|size|file_size)?$", description = "`sort` in two parameters: the key"),
         ("sort_order" = Option<String>, Query, nullable = false, pattern = "^([Aa][Ss][Cc]|[Dd][Ee][Ss][Cc])?$", description = "`asc` or `desc`"),
-        ("folder_no" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "Those directly in this folder; `root`: those in none"),
-        ("search" = Option<String>, Query, nullable = false, max_length = 255, pattern = r"^[^\x00]*$", description = "Those whose name has this in it, without regard to case"),
+        ("folder_no" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "Files directly in this folder; `root`: files in no folder"),
+        ("search" = Option<String>, Query, nullable = false, max_length = 255, pattern = r"^[^\x00]*$", description = "Only names that contain this, ignoring case"),
         ("name" = Option<String>, Query, nullable = false, max_length = 255, pattern = r"^[^\x00]*$", description = "The same as `search`"),
-        ("path" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "Those whose folder and name begin so"),
+        ("path" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "Files whose folder and name begin with this"),
         ("file_path" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "The one file with this folder and name, or none"),
-        ("tags" = Option<String>, Query, nullable = false, pattern = r"^[^,\x00]{0,128}(,[^,\x00]{0,128}){0,49}$", description = "Comma-separated: those that have all of these tags"),
-        ("custom_id" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "Those with this `custom_id`"),
+        ("tags" = Option<String>, Query, nullable = false, pattern = r"^[^,\x00]{0,128}(,[^,\x00]{0,128}){0,49}$", description = "Comma-separated: files with all of these tags"),
+        ("custom_id" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "Files with this `custom_id`"),
     ),
     responses(
         (status = 200, description = "A page of files", body = FileList),
@@ -61,13 +61,13 @@ pub async fn list_files(
     let order = order(&parameters)?;
     let filter = FileFilter {
         folder_id: None,
-        // As names are stored; an empty one says nothing.
+        // In the form in which names are stored; an empty prefix filters nothing.
         path_prefix: parameters
             .text("path")?
             .map(|path| path.trim_start_matches('/').nfc().collect::<String>())
             .filter(|path| !path.is_empty()),
         path: parameters.text("file_path")?.map(|path| path.trim_start_matches('/').nfc().collect()),
-        // Both are judged, whichever counts.
+        // Both are validated, although one of them wins.
         search: {
             let name = parameters.search("name")?;
             parameters.search("search")?.or(name)
@@ -85,7 +85,7 @@ pub async fn list_files(
 }
 
 fn order(parameters: &Parameters) -> Result<FileOrder, InvalidInput> {
-    let key = |name: &str| KEYS.iter().find(|(known, _)| *known == name).map(|(_, key)| *key);
+    let key = |name: &str| SORT_KEYS.iter().find(|(known, _)| *known == name).map(|(_, key)| *key);
     let field = parameters.get("sort_field").map(|name| {
         let allowed = "created_at, updated_at, name, size";
         key(name).ok_or_else(|| {
@@ -94,7 +94,7 @@ fn order(parameters: &Parameters) -> Result<FileOrder, InvalidInput> {
     });
     let field = field.transpose()?;
     let descending = match parameters.get("sort_order").map(str::to_ascii_lowercase).as_deref() {
-        // The newest first, unless something else is asked for.
+        // The default is the newest first.
         None => field.is_none(),
         Some("asc") => false,
         Some("desc") => true,
@@ -107,7 +107,7 @@ fn order(parameters: &Parameters) -> Result<FileOrder, InvalidInput> {
             ));
         }
     };
-    // It counts before the other two, but they are judged, too.
+    // It wins over the other two, which are validated nevertheless.
     let Some(sort) = parameters.get("sort") else {
         return Ok(FileOrder { key: field.unwrap_or(FileKey::CreatedAt), descending });
     };

@@ -13,7 +13,7 @@ use crate::service::file::File;
 use crate::service::file_dto::file_row;
 use crate::service::key::Identity;
 
-/// One file, as these routes answer it.
+/// The answer of these routes with one file.
 fn response(app: &App, identity: &Identity, file: File) -> axum::Json<FileResponse> {
     axum::Json(FileResponse { success: true, data: file_row(file, &identity.workspace_no, &app.urls) })
 }

@@ -18,7 +18,7 @@ error_responses!(DeleteErrors: ANY, PRIVATE_KEY, [InvalidParameter, FolderNotFou
 
 /// Delete a folder with everything below it
 ///
-/// However much that is, nobody sees any of it any more when this answers.
+/// Once this answers, nothing of it is visible any more, independent of its size.
 #[cfg_attr(feature = "openapi", utoipa::path(
     delete,
     path = "/api/v1/folders/{folder_no}",
@@ -26,7 +26,7 @@ error_responses!(DeleteErrors: ANY, PRIVATE_KEY, [InvalidParameter, FolderNotFou
     tag = "folders",
     params(
         ("folder_no" = String, Path, description = "Number of the folder"),
-        ("dry_run" = Option<bool>, Query, nullable = false, description = "`true`: only say what would be deleted"),
+        ("dry_run" = Option<bool>, Query, nullable = false, description = "`true`: only answer what would be deleted"),
     ),
     responses(
         (status = 204, description = "The folder is deleted"),

@@ -18,7 +18,7 @@ error_responses!(ListErrors: ANY, PRIVATE_KEY, [InvalidParameter, FolderNotFound
 
 /// List folders
 ///
-/// Those directly in one folder, or at the workspace's root; with `search` or `path` alone, those of the whole workspace.
+/// Folders directly in one folder or at the workspace's root; with `search` or `path` alone, folders of the whole workspace.
 /// Without `page` and `limit`, the page has up to 1,000 folders.
 #[cfg_attr(feature = "openapi", utoipa::path(
     get,
@@ -28,8 +28,8 @@ error_responses!(ListErrors: ANY, PRIVATE_KEY, [InvalidParameter, FolderNotFound
     params(
         ("page" = Option<u32>, Query, nullable = false, minimum = 1, maximum = 10_000_000, description = "The page, from 1"),
         ("limit" = Option<u32>, Query, nullable = false, minimum = 1, maximum = 1000, description = "Rows on a page: 1 to 1,000. With `page` alone: 20; without both: 1,000"),
-        ("parent_folder_no" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "Those directly in this folder"),
-        ("search" = Option<String>, Query, nullable = false, max_length = 255, pattern = r"^[^\x00]*$", description = "Those whose name has this in it, without regard to case"),
+        ("parent_folder_no" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "Folders directly in this folder"),
+        ("search" = Option<String>, Query, nullable = false, max_length = 255, pattern = r"^[^\x00]*$", description = "Only names that contain this, ignoring case"),
         ("path" = Option<String>, Query, nullable = false, pattern = r"^[^\x00]*$", description = "The one folder at this path, or none"),
         ("sort" = Option<String>, Query, nullable = false, pattern = "^((name|created_at)_(asc|desc))?$", description = "`name_asc` (the default), `name_desc`, `created_at_asc` or `created_at_desc`"),
     ),
@@ -56,7 +56,7 @@ pub async fn list_folders(
         }
     };
     let (page, limit) = match (parameters.get("page"), parameters.get("limit")) {
-        // Published clients name neither, and are not to miss any.
+        // Published clients send neither, and must get all folders.
         (None, None) => (1, MAX_FOLDER_PAGE_ROWS),
         _ => parameters.page_of(MAX_FOLDER_PAGE_ROWS)?,
     };
@@ -70,7 +70,7 @@ pub async fn list_folders(
     Ok(Json(FolderList { folders, meta: PageMeta::new(page, limit, listed.total) }))
 }
 
-/// A path as folders have it: in NFC, without slashes that say nothing.
+/// A path in the form in which it is stored: in NFC, without redundant slashes.
 fn as_stored(path: &str) -> String {
     let path: String = path.nfc().collect();
     path.split('/').filter(|segment| !segment.is_empty()).collect::<Vec<_>>().join("/")

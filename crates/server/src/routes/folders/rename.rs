@@ -16,7 +16,7 @@ error_responses!(RenameErrors: ANY, PRIVATE_KEY, JSON, [InvalidFolder, FolderNot
 
 /// Rename a folder
 ///
-/// The paths and URLs of everything below it follow, however much there is.
+/// The paths and URLs of everything below it change at the same time, independent of its size.
 #[cfg_attr(feature = "openapi", utoipa::path(
     post,
     path = "/api/v1/folders/rename/{folder_no}",

@@ -34,6 +34,7 @@ pub mod storage;
 mod turn;
 
 use tokio::net::TcpListener;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 pub use app::{App, StartError};
@@ -44,6 +45,27 @@ pub use router::DOCUMENTED as DOCUMENTED_ROUTES;
 
 /// Serves `app` on `listener` until `stop`; then running requests get the time that the settings allow.
 pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) {
+    let (stop_jobs, stop_holding) = (CancellationToken::new(), CancellationToken::new());
+    let jobs = spawn_jobs(&app, &stop_jobs);
+    let holding = hold_lease(&app, stop_holding.clone());
+    http::serve(listener, router::router(&app), router::overloaded(), &app.config.http, stop).await;
+    stop_jobs.cancel();
+    for job in jobs {
+        report_panic(job.await);
+    }
+    if let Some(data_dir) = app.data_dir.as_ref().filter(|_| app.stores.local.is_some())
+        && let Err(error) = process::storage_epoch::establish(&app.db, data_dir).await
+    {
+        tracing::warn!(error = %error_chain(&error), "the next start will verify the parts of open sessions");
+    }
+    // The jobs have ended: another server may use the database.
+    stop_holding.cancel();
+    if let Some(holding) = holding {
+        report_panic(holding.await);
+    }
+}
+
+fn spawn_jobs(app: &App, stop: &CancellationToken) -> [JoinHandle<()>; 5] {
     let lease = |name| jobs::Lease::new(name, app.node, app.db.clone());
     let cleaner = jobs::Cleaner {
         lease: lease("cleaner"),
@@ -55,8 +77,6 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) {
         forget_sessions: app.config.limits.forget_sessions.0,
         event_bounds: jobs::EventBounds::new(&app.config.webhooks),
     };
-    let stop_jobs = CancellationToken::new();
-    let cleaning = tokio::spawn(cleaner.run(stop_jobs.clone()));
     let dispatcher = jobs::WebhookDispatcher {
         lease: lease("webhooks"),
         db: app.db.clone(),
@@ -65,32 +85,26 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) {
         bell: app.events.bell(),
         settings: app.config.webhooks.clone(),
     };
-    let dispatching = tokio::spawn(dispatcher.run(stop_jobs.clone()));
-    let verifying = tokio::spawn(jobs::verify_untrusted(app.uploads.clone(), stop_jobs.clone()));
     let revoker = jobs::Revoker { lease: lease("revoker"), db: app.db.clone(), uploads: app.uploads.clone() };
-    let revoking = tokio::spawn(revoker.run(stop_jobs.clone()));
     let (part_url_signer, signer) = (app.urls.part_url_signer().clone(), app.signer.clone());
     let follower = jobs::SecretsFollower { db: app.db.clone(), part_url_signer, signer };
-    let following = tokio::spawn(follower.run(stop_jobs.clone()));
+    [
+        tokio::spawn(cleaner.run(stop.clone())),
+        tokio::spawn(dispatcher.run(stop.clone())),
+        tokio::spawn(jobs::verify_untrusted(app.uploads.clone(), stop.clone())),
+        tokio::spawn(revoker.run(stop.clone())),
+        tokio::spawn(follower.run(stop.clone())),
+    ]
+}
+
+/// Renews the lease of a single node with a shared database.
+fn hold_lease(app: &App, stop: CancellationToken) -> Option<JoinHandle<()>> {
     let is_single = app.db.is_shared() && app.stores.local.is_some();
-    // Until the last job has ended.
-    let stop_holding = CancellationToken::new();
-    let holding =
-        is_single.then(|| tokio::spawn(process::single_node::hold(app.db.clone(), app.node, stop_holding.clone())));
-    http::serve(listener, router::router(&app), router::overloaded(), &app.config.http, stop).await;
-    stop_jobs.cancel();
-    for ended in [cleaning.await, dispatching.await, verifying.await, revoking.await, following.await] {
-        if let Err(error) = ended {
-            tracing::error!(%error, "a job ended badly");
-        }
-    }
-    if let Some(data_dir) = app.data_dir.as_ref().filter(|_| app.stores.local.is_some())
-        && let Err(error) = process::storage_epoch::establish(&app.db, data_dir).await
-    {
-        tracing::warn!(error = %error_chain(&error), "the next start will verify the parts of open sessions");
-    }
-    stop_holding.cancel();
-    if let Some(Err(error)) = futures_util::future::OptionFuture::from(holding).await {
-        tracing::error!(%error, "a job ended badly");
+    is_single.then(|| tokio::spawn(process::single_node::hold(app.db.clone(), app.node, stop)))
+}
+
+fn report_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a job panicked and did not continue");
     }
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::disk_room::DiskRoom;
 use super::{Blob, DiskState, Promise, Scanned, StorageError, filesystem};
 use crate::failpoint;
-use crate::permissions::{DIRECTORY, private_file};
+use crate::permissions::{DIRECTORY_MODE, private_file};
 
 /// How much of a blob is reserved in one step. Others wait for their judgement of the room as long as a step takes.
 const RESERVE_STEP_BYTES: u64 = 1 << 30;
@@ -39,7 +39,7 @@ impl LocalStore {
         let root = data_dir.join("blobs");
         // The last byte of a UUID v7 is random; its first ones are a clock and would fill one directory at a time.
         for shard in 0..=u8::MAX {
-            DirBuilder::new().recursive(true).mode(DIRECTORY).create(root.join(format!("{shard:02x}")))?;
+            DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(root.join(format!("{shard:02x}")))?;
         }
         sync_directory(&root)?;
         sync_directory(data_dir)?;

@@ -8,7 +8,6 @@ use partway_api::PartPlan;
 use partway_hash::PartHasher;
 use partway_server::db::{Durability, parts};
 use partway_server::input::{JsonBody, StartUpload};
-use partway_server::service::key;
 use partway_server::service::upload::ExpectedHashes;
 use partway_server::storage::PartDigests;
 use partway_server::{App, Config};
@@ -50,7 +49,7 @@ async fn once(part_count: u64, in_memory: bool) -> Result<f64, Failure> {
     let (identity, session_id, plan) = {
         let (app, first_run) = App::open(config.clone(), address).await?;
         let private_key = first_run.ok_or("the directory was not new")?.private_key.key;
-        let identity = key::identify(&app.db, &private_key).await?.ok_or("the key is not known")?;
+        let identity = app.keys.identify(&private_key).await?.ok_or("the key is not known")?;
         let upload = StartUpload::read(&JsonBody::parse(body.as_bytes())?, &app.uploads.rules(&identity))?;
         let started = app.uploads.start(&identity, upload, None).await?;
         record_all(&app, started.session.id, started.plan).await?;

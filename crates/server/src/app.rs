@@ -17,17 +17,18 @@ use crate::db::{Db, Durability};
 use crate::outgoing::Outgoing;
 use crate::process::data_dir::DataDir;
 use crate::rate_limits::RateLimits;
-use crate::service::bootstrap::{FirstRun, Secrets, bootstrap};
+use crate::service::bootstrap::{FirstRun, ServerSecrets, bootstrap};
 use crate::service::event::Events;
 use crate::service::file::Files;
 use crate::service::folder::Folders;
 use crate::service::grace::GracePolicy;
+use crate::service::key::Keys;
 use crate::service::part_urls::PartUrlSigner;
 use crate::service::readiness::Readiness;
 use crate::service::serve::Representations;
 use crate::service::upload::Uploads;
 use crate::service::urls::Urls;
-use crate::service::webhook::Signer;
+use crate::service::webhook_signer::WebhookSigner;
 use crate::storage::Stores;
 
 /// One server's state. Clones share it.
@@ -46,6 +47,8 @@ pub struct Inner {
     pub db: Db,
     /// The bytes.
     pub stores: Stores,
+    /// Identifies callers by their keys.
+    pub keys: Keys,
     /// The upload sessions.
     pub uploads: Uploads,
     /// The files of all workspaces.
@@ -59,7 +62,7 @@ pub struct Inner {
     /// Requests to hosts that clients or operators named.
     pub outgoing: Outgoing,
     /// Signs the requests to webhooks.
-    pub signer: Signer,
+    pub signer: WebhookSigner,
     /// Limits on requests per second.
     pub rate_limits: RateLimits,
     /// Whether database and storage answer.
@@ -67,7 +70,7 @@ pub struct Inner {
     /// Every URL given to clients.
     pub urls: Arc<Urls>,
     /// The server's own secrets.
-    pub secrets: Secrets,
+    pub secrets: ServerSecrets,
     /// Keeps other servers out of the data directory; `None` where none is used.
     pub data_dir: Option<DataDir>,
 }
@@ -102,7 +105,7 @@ impl App {
         let Foundation { node, db, stores, local, data_dir } = Foundation::open(&config).await?;
         let db_failed = |source| StartError::db(&config, source);
         let outgoing = Outgoing::new(&config)?;
-        let signer = db.write_to_free(Durability::PowerLoss, Signer::open).await.map_err(db_failed)?;
+        let signer = db.write_to_free(Durability::PowerLoss, WebhookSigner::open).await.map_err(db_failed)?;
         // Keys are shown once: nothing after this can fail.
         let public = Urls::public_of(&config.http, listening_on);
         let shown = bootstrap(&db, move |first_run| show(first_run, &public)).await;
@@ -117,6 +120,7 @@ impl App {
         let files = Files::new(db.clone(), events.clone(), uploads.garbage_bell(), grace, most_folders);
         let folders = Folders::new(db.clone(), uploads.garbage_bell(), most_folders);
         let representations = Representations::new(db.clone(), stores.clone(), &config);
+        let keys = Keys::new(db.clone());
         let rate_limits = RateLimits::new(&config.limits);
         let readiness = Readiness::new(db.clone(), stores.clone());
         let inner = Inner {
@@ -124,6 +128,7 @@ impl App {
             node,
             db,
             stores,
+            keys,
             uploads,
             files,
             folders,

@@ -1,54 +1,50 @@
 //! `partway keys create|list|revoke|webhook-secret`
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use partway_server::Config;
-use partway_server::db::api_keys::{self, ApiKey, KeyKind, Permissions};
-use partway_server::db::sessions;
-use partway_server::service::key;
+use partway_server::db::api_keys::{ApiKey, KeyKind, Permissions};
+use partway_server::service::admin::AdminError;
+use partway_server::service::key::NewKey;
 use serde_json::json;
-use uuid::Uuid;
 
-use super::database::{read, write, write_to_free};
-use super::webhook_secret::ShownSecret;
-use super::workspace::choose;
+use super::database::administer;
+use super::webhook_secret::print_webhook_secret;
 use crate::settings::OutputArgs;
 use crate::{Failure, output, table};
 
-const NO_SUCH_KEY: &str = "there is no such key; `partway keys list` shows the ids";
-/// How long a revocation waits for the uploads that it ends. A server begins within about a second.
-const ENDING_WAIT: Duration = Duration::from_secs(5);
-const ENDING_POLL: Duration = Duration::from_millis(100);
+/// Upper bound of the wait for the uploads that a revocation ends. A running server starts within about a second, and ends some
+/// thousand of them in this time.
+const SESSIONS_END_WAIT: Duration = Duration::from_secs(5);
 
-/// What can be done with keys.
+/// `partway keys`
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
-    /// Make a key. It is shown once.
+    /// Create a key. It is shown once.
     Create(CreateArgs),
     /// List all keys, without the keys themselves.
     List(OutputArgs),
-    /// Revoke a key: it opens nothing from then on, and what it has opened ends.
+    /// Revoke a key: it is refused from then on, and its uploads end.
     Revoke(RevokeArgs),
-    /// Show the secret that signs what is sent to URLs that come with uploads of this key.
+    /// Show the secret that signs requests to the `webhook_url` of this key's uploads.
     WebhookSecret(WebhookSecretArgs),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct CreateArgs {
-    /// What the key may do: `private` everything, `public` only upload.
+    /// Kind of the key: `private` may do everything in its workspace, `public` may only upload.
     #[arg(long)]
     kind: Kind,
-    /// Number of the workspace; needed when there are several.
+    /// Number of the workspace; required when there are several.
     #[arg(long, value_name = "NO")]
     workspace: Option<String>,
-    /// Public keys: uploads may replace files that were made with another key.
+    /// Let uploads of a public key replace files that were uploaded with another key.
     #[arg(long)]
     may_replace: bool,
-    /// Public keys: uploads may name a `webhook_url`.
+    /// Let uploads of a public key name a `webhook_url`.
     #[arg(long)]
     may_name_webhooks: bool,
-    /// Public keys: every upload gets a random prefix, so that no name is ever taken.
+    /// Put a random prefix in front of the name of every upload of a public key, so that no name is ever taken.
     #[arg(long)]
     random_prefix: bool,
     #[command(flatten)]
@@ -77,7 +73,7 @@ impl CreateArgs {
 pub(crate) struct RevokeArgs {
     /// The key's id, as `partway keys list` shows it, or the key itself.
     key: String,
-    /// Let the uploads that were begun with the key go on: their part URLs stay good, and another key may complete them.
+    /// Let uploads that were started with the key continue: their part URLs stay valid, and another key may complete them.
     #[arg(long)]
     keep_sessions: bool,
     #[command(flatten)]
@@ -98,7 +94,16 @@ enum Kind {
     Public,
 }
 
-/// Runs the command on the database, beside the server if one is running.
+impl From<Kind> for KeyKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Private => Self::Private,
+            Kind::Public => Self::Public,
+        }
+    }
+}
+
+/// Runs the command on the database, next to the server if one is running.
 pub(crate) fn keys(command: KeysCommand) -> Result<(), Failure> {
     match command {
         KeysCommand::Create(args) => create(args),
@@ -111,43 +116,19 @@ pub(crate) fn keys(command: KeysCommand) -> Result<(), Failure> {
 fn create(args: CreateArgs) -> Result<(), Failure> {
     let permissions = args.permissions()?;
     let config = args.output.store.config()?;
-    let (kind, wanted) = (args.kind, args.workspace);
-    let drawn = write(&config, move |tx| match choose(tx, wanted.as_deref())? {
-        Ok(workspace) => {
-            let kind = match kind {
-                Kind::Private => KeyKind::Private,
-                Kind::Public => KeyKind::Public,
-            };
-            Ok(Ok(key::draw_key(tx, &workspace, kind, permissions)?))
-        }
-        Err(problem) => Ok(Err(problem)),
-    })??;
-    // First it is shown, then stored: there is never a key that nobody has seen.
-    let key::NewKey { stored, key } = &drawn;
-    let printed = if args.output.json {
-        let mut shown = json!({"id": stored.id.to_string(), "key": key, "kind": stored.kind.as_str(),
-                               "workspace_no": stored.workspace_no});
-        show_permissions(&mut shown, stored);
-        output::json(&shown)
-    } else {
-        output::line(key)
-    };
-    output::needed(printed, "no key was made, because it could not be shown")?;
-    let (kind, number) = (stored.kind.as_str(), stored.workspace_no.clone());
-    write(&config, move |tx| key::store_key(tx, &drawn)).map_err(|error| {
-        format!(
-            "the key that was shown opens nothing, because it could not be stored: {}",
-            partway_server::error_chain(&*error)
-        )
-    })?;
-    if !args.output.json {
+    let (kind, workspace, as_json) = (KeyKind::from(args.kind), args.workspace, args.output.json);
+    let show = |new: &NewKey| if as_json { output::json(&with_key(new)) } else { output::line(&new.key) };
+    let NewKey { stored, .. } =
+        administer(&config, async |admin| admin.keys.create(workspace, kind, permissions, show).await)?;
+    if !as_json {
+        let (kind, number) = (kind.as_str(), stored.workspace_no);
         output::say(format_args!("This {kind} key of workspace {number} is shown only now."));
     }
     Ok(())
 }
 
 fn list(args: &OutputArgs) -> Result<(), Failure> {
-    let keys = read(&args.store.config()?, api_keys::list)?;
+    let keys = administer(&args.store.config()?, async |admin| admin.keys.list().await)?;
     if args.json {
         return Ok(keys.iter().try_for_each(print_json)?);
     }
@@ -170,14 +151,13 @@ fn list(args: &OutputArgs) -> Result<(), Failure> {
 }
 
 fn revoke(args: RevokeArgs) -> Result<(), Failure> {
-    let config = args.output.store.config()?;
-    let (wanted, keeps_sessions) = (args.key.clone(), args.keep_sessions);
-    let revoked = write_to_free(&config, move |tx| key::revoke_key(tx, &wanted, keeps_sessions))?;
-    let key = revoked.ok_or(NO_SUCH_KEY)?;
-    let open = match key.keeps_sessions {
-        true => read(&config, move |tx| sessions::count_of_key(tx, key.id))?,
-        false => wait_for_end_of_sessions(&config, key.id)?,
-    };
+    let (wanted, keeps_sessions) = (args.key, args.keep_sessions);
+    let (key, open) = administer(&args.output.store.config()?, async |admin| {
+        let key = admin.keys.revoke(wanted, keeps_sessions).await?;
+        let patience = if key.keeps_sessions { Duration::ZERO } else { SESSIONS_END_WAIT };
+        let open = admin.keys.open_sessions(key.id, patience).await?;
+        Ok::<_, AdminError>((key, open))
+    })?;
     let unsaid = format!("key {} was revoked, but this could not be shown", key.id);
     if args.output.json {
         let mut shown = shown(&key);
@@ -189,38 +169,32 @@ fn revoke(args: RevokeArgs) -> Result<(), Failure> {
         output::line(format_args!("Revoked {} key {} of workspace {}.", key.kind.as_str(), key.id, key.workspace_no));
     output::needed(printed, unsaid)?;
     match (key.keeps_sessions, open) {
-        (false, 0) => output::say("None of its uploads is open."),
+        (false, 0) => output::say("It has no open uploads."),
         (false, open) => output::say(format_args!(
             "Its part URLs are refused already. {open} of its uploads are still open: a running server ends them, or the next \
-             one that is started; with a bucket the store's own URLs are good until then."
+             one that is started. With a bucket, the store accepts its own presigned URLs until then."
         )),
-        (true, open) => output::say(format_args!("Open uploads that go on with their URLs: {open}.")),
+        (true, open) => output::say(format_args!("Open uploads that continue with their URLs: {open}.")),
     }
-    if args.keep_sessions && !key.keeps_sessions {
+    if keeps_sessions && !key.keeps_sessions {
         output::say("--keep-sessions changes nothing: the key was revoked without it before.");
     }
     Ok(())
 }
 
-/// How many sessions of the key are still open after a running server has had the time to end some thousand.
-fn wait_for_end_of_sessions(config: &Config, id: Uuid) -> Result<u64, Failure> {
-    let until = Instant::now() + ENDING_WAIT;
-    loop {
-        let open = read(config, move |tx| sessions::count_of_key(tx, id))?;
-        if open == 0 || Instant::now() >= until {
-            return Ok(open);
-        }
-        std::thread::sleep(ENDING_POLL);
-    }
-}
-
 fn webhook_secret(args: WebhookSecretArgs) -> Result<(), Failure> {
     let wanted = args.key;
-    let found = write(&args.output.store.config()?, move |tx| match key::find_key(tx, &wanted)? {
-        Some(key) => ShownSecret::of(tx, key.id).map(Some),
-        None => Ok(None),
-    })?;
-    found.ok_or(NO_SUCH_KEY)?.print(args.output.json)
+    let found = administer(&args.output.store.config()?, async |admin| admin.keys.webhook_secret(wanted).await)?;
+    print_webhook_secret(found, args.output.json)
+}
+
+/// A new key as JSON.
+fn with_key(new: &NewKey) -> serde_json::Value {
+    let NewKey { stored, key } = new;
+    let mut shown = json!({"id": stored.id.to_string(), "key": key, "kind": stored.kind.as_str(),
+                           "workspace_no": stored.workspace_no});
+    show_permissions(&mut shown, stored);
+    shown
 }
 
 fn shown(key: &ApiKey) -> serde_json::Value {
@@ -235,7 +209,7 @@ fn print_json(key: &ApiKey) -> std::io::Result<()> {
     output::json(&shown(key))
 }
 
-/// Adds what a public key may do beyond its uploads.
+/// Adds the permissions of a public key.
 fn show_permissions(shown: &mut serde_json::Value, key: &ApiKey) {
     if key.kind == KeyKind::Public {
         let Permissions { may_replace, may_name_webhooks, random_prefix } = key.permissions;
@@ -245,7 +219,7 @@ fn show_permissions(shown: &mut serde_json::Value, key: &ApiKey) {
     }
 }
 
-/// The same as the flags that gave them, without the hyphens in front.
+/// The permissions, named like the flags that gave them.
 fn permissions_of(key: &ApiKey) -> String {
     let Permissions { may_replace, may_name_webhooks, random_prefix } = key.permissions;
     let all =

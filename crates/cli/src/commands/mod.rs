@@ -17,5 +17,4 @@ pub(crate) mod upload;
 pub(crate) mod usage;
 mod webhook_secret;
 pub(crate) mod webhooks;
-mod workspace;
 pub(crate) mod workspaces;

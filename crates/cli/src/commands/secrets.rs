@@ -1,24 +1,23 @@
 //! `partway secrets list|rotate`
 
 use clap::{Args, Subcommand, ValueEnum};
-use partway_server::db::secrets::Secret;
-use partway_server::db::{Timestamp, secrets};
-use partway_server::service::secret::{Rotatable, SecretName};
+use partway_server::db::Timestamp;
+use partway_server::service::secret::{Rotatable, Rotated, SecretState};
 use serde_json::json;
 
-use super::database::{read, write_to_free};
+use super::database::administer;
 use crate::settings::OutputArgs;
 use crate::{Failure, output, table};
 
-/// Most seconds that two values of a secret may be good beside each other: a month.
+/// Upper bound of the grace period of a rotation: a month.
 const MAX_GRACE_SECONDS: u64 = 31 * 24 * 60 * 60;
 
-/// Commands for the server's own secrets.
+/// `partway secrets`
 #[derive(Debug, Subcommand)]
 pub(crate) enum SecretsCommand {
     /// List the secrets, without their values.
     List(OutputArgs),
-    /// Give a secret a new value. Running servers take it up within seconds.
+    /// Replace the value of a secret. Running servers use the new one within seconds.
     Rotate(RotateArgs),
 }
 
@@ -26,7 +25,7 @@ pub(crate) enum SecretsCommand {
 pub(crate) struct RotateArgs {
     /// The secret.
     name: Name,
-    /// How long the value before stays good: a number and s, m, h or d. 0 after a leak.
+    /// How long the previous value stays valid, such as 90s, 10m, 1h or 7d. Use 0 after a leak.
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = grace_seconds)]
     grace: u64,
     #[command(flatten)]
@@ -46,8 +45,8 @@ impl Name {
             Self::PartUrls => Ok(Rotatable::PartUrls),
             Self::Webhooks => Ok(Rotatable::Webhooks),
             Self::PublicKeys => Err(
-                "the secret of public keys cannot be rotated: the keys are derived from it and stand in pages that would stop \
-                 working all at once, and they are no secrets; make a new key with `partway keys create --kind public`, put it \
+                "the secret of public keys cannot be rotated: the keys are derived from it, so every page that uses one would stop \
+                 working at once, and they are no secrets; create a new key with `partway keys create --kind public`, put it \
                  into the pages, and revoke the old one with `partway keys revoke`",
             ),
         }
@@ -72,7 +71,7 @@ fn grace_seconds(text: &str) -> Result<u64, String> {
     seconds.filter(|seconds| *seconds <= MAX_GRACE_SECONDS).ok_or_else(wrong)
 }
 
-/// Runs the command on the database, beside the server if one is running.
+/// Runs the command on the database, next to the server if one is running.
 pub(crate) fn secrets(command: SecretsCommand) -> Result<(), Failure> {
     match command {
         SecretsCommand::List(args) => list(&args),
@@ -81,62 +80,43 @@ pub(crate) fn secrets(command: SecretsCommand) -> Result<(), Failure> {
 }
 
 fn list(args: &OutputArgs) -> Result<(), Failure> {
-    let found = read(&args.store.config()?, |tx| {
-        SecretName::ALL
-            .into_iter()
-            .map(|name| Ok((name, secrets::find(tx, name.as_str())?)))
-            .collect::<Result<Vec<_>, _>>()
-    })?;
-    let now = Timestamp::now();
-    let rows = found.into_iter().map(|(name, secret)| {
-        let rotated_at = secret.as_ref().and_then(|secret| secret.rotated_at).map(Timestamp::to_iso8601);
-        let until =
-            secret.as_ref().and_then(|secret| secret.previous_at(now)).map(|previous| previous.until.to_iso8601());
-        (name, rotated_at, until)
-    });
+    let states = administer(&args.store.config()?, async |admin| admin.secrets.list().await)?;
     if args.json {
-        for (name, rotated_at, until) in rows {
-            output::json(&json!({"name": name.as_str(), "purpose": name.purpose(), "rotated_at": rotated_at,
-                                 "previous_until": until}))?;
+        for SecretState { name, rotated_at, previous_until } in states {
+            output::json(&json!({"name": name.as_str(), "purpose": name.purpose(),
+                                 "rotated_at": rotated_at.map(Timestamp::to_iso8601),
+                                 "previous_until": previous_until.map(Timestamp::to_iso8601)}))?;
         }
         return Ok(());
     }
-    let rows: Vec<_> = rows
-        .map(|(name, rotated_at, until)| {
-            [
-                name.as_str().to_owned(),
-                rotated_at.unwrap_or_default(),
-                until.unwrap_or_default(),
-                name.purpose().to_owned(),
-            ]
-        })
-        .collect();
-    Ok(table::print(["NAME", "ROTATED", "PREVIOUS GOOD UNTIL", "PURPOSE"], &rows)?)
+    let shown = |time: Option<Timestamp>| time.map(Timestamp::to_iso8601).unwrap_or_default();
+    let row = |SecretState { name, rotated_at, previous_until }: SecretState| {
+        [name.as_str().to_owned(), shown(rotated_at), shown(previous_until), name.purpose().to_owned()]
+    };
+    let rows: Vec<_> = states.into_iter().map(row).collect();
+    Ok(table::print(["NAME", "ROTATED", "PREVIOUS VALID UNTIL", "PURPOSE"], &rows)?)
 }
 
 fn rotate(args: &RotateArgs) -> Result<(), Failure> {
     let (secret, grace) = (args.name.rotatable()?, args.grace);
-    let name = secret.name().as_str();
-    let (before, Secret { rotated_at, previous, .. }) = write_to_free(&args.output.store.config()?, move |tx| {
-        let before = secrets::find(tx, name)?;
-        Ok((before, secret.rotate(tx, grace)?))
-    })?;
-    let until = previous.map(|previous| previous.until.to_iso8601());
-    // Whoever rotates once more because of it ends the grace of the value before.
+    let Rotated { state: SecretState { name, rotated_at, previous_until }, ended_grace } =
+        administer(&args.output.store.config()?, async |admin| admin.secrets.rotate(secret, grace).await)?;
+    let (name, until) = (name.as_str(), previous_until.map(Timestamp::to_iso8601));
+    // Rotating once more because of this message would end the grace period of the previous value.
     let unsaid = format!("{name} was rotated, and need not be again, but this could not be shown");
     if args.output.json {
         let rotated_at = rotated_at.map(Timestamp::to_iso8601);
         let shown = json!({"name": name, "rotated_at": rotated_at, "previous_until": until});
         return output::needed(output::json(&shown), unsaid);
     }
-    let printed = output::line(format_args!("Rotated {name}; running servers take it up within seconds."));
+    let printed = output::line(format_args!("Rotated {name}; running servers use the new value within seconds."));
     output::needed(printed, unsaid)?;
     match until {
-        Some(until) => output::say(format_args!("The value before stays good until {until}.")),
+        Some(until) => output::say(format_args!("The previous value stays valid until {until}.")),
         None => output::say("The previous value is refused from now on."),
     }
-    if before.is_some_and(|before| before.previous_at(Timestamp::now()).is_some()) {
-        output::say("The value before that one, still good until now, is refused too.");
+    if ended_grace {
+        output::say("The value before that, which was valid until now, is refused too.");
     }
     Ok(())
 }

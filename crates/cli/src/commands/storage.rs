@@ -10,11 +10,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use partway_server::config::Config;
 use partway_server::db::Db;
 use partway_server::model::StorageKind;
+use partway_server::service::admin::open_existing;
 use partway_server::service::grace::GracePolicy;
 use partway_server::service::storage_migration::{MoveFiles, Moved};
 use partway_server::storage::{LocalStore, S3Store, Stores};
 
-use super::database::open_existing;
 use crate::settings::StoreArgs;
 use crate::{Failure, output, table};
 

@@ -2,48 +2,47 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use partway_server::Config;
-use partway_server::db::deliveries::{self, WebhookState};
-use partway_server::db::webhooks::{self, Webhook};
+use partway_server::db::deliveries::WebhookState;
+use partway_server::db::webhooks::Webhook;
 use partway_server::input::WebhookUrl;
 use partway_server::outgoing::{Outgoing, Reachability, origin_of};
 use partway_server::service::event::EventKind;
-use partway_server::service::webhook::{self, Signer};
+use partway_server::service::webhook::{ListedWebhook, NewWebhook, WebhookList};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::database::{read, write, write_to_free};
-use super::webhook_secret::ShownSecret;
-use super::workspace::choose;
+use super::database::administer;
+use super::webhook_secret::print_webhook_secret;
 use crate::settings::OutputArgs;
 use crate::{Failure, output, table};
 
-/// What can be done with webhooks.
+/// `partway webhooks`
 #[derive(Debug, Subcommand)]
 pub(crate) enum WebhooksCommand {
-    /// Have events of a workspace sent to a URL. Prints the secret that signs them.
+    /// Add a webhook: the server sends events of a workspace to its URL. Prints the secret that signs them.
     Add(AddArgs),
-    /// List all webhooks: how many events wait for each and why they do, were given up, and were forgotten because too many of these
-    /// were kept.
+    /// List all webhooks, with the number of events that are queued, were given up, or were forgotten because too many were given
+    /// up.
     List(OutputArgs),
-    /// Remove a webhook, and what it was still to be sent.
+    /// Remove a webhook and its queued events.
     Remove(RemoveArgs),
-    /// Show the secret of a webhook; after a rotation, with the one before it. `partway keys webhook-secret` shows those of URLs
-    /// that come with uploads.
+    /// Show the secret of a webhook, and after a rotation the previous one. For the `webhook_url` of an upload, use `partway keys
+    /// webhook-secret`.
     Secret(SecretArgs),
-    /// List the events that were given up.
+    /// List the events that were given up after all retries.
     Dead(OutputArgs),
-    /// Send events again that were given up: all, those of one webhook, or one.
+    /// Send events again that were given up: all of them, those of one webhook, or one.
     Replay(ReplayArgs),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct AddArgs {
-    /// Where to send them.
+    /// URL that receives the events.
     url: String,
-    /// An event; may be given several times. All, if none is.
+    /// An event to send; may be given several times. Default: all.
     #[arg(long = "event", value_name = "EVENT")]
     events: Vec<Event>,
-    /// Number of the workspace; needed when there are several.
+    /// Number of the workspace; required when there are several.
     #[arg(long, value_name = "NO")]
     workspace: Option<String>,
     #[command(flatten)]
@@ -83,10 +82,10 @@ pub(crate) struct RemoveArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct SecretArgs {
-    /// The webhook's id. Without it: the workspace's secret, which signed what went to URLs that came with uploads before those
-    /// had a secret for each key.
+    /// The webhook's id. Default: the secret of the workspace, which signed requests to the `webhook_url` of uploads before each
+    /// key had a secret.
     id: Option<Uuid>,
-    /// Number of the workspace; needed when there are several.
+    /// Number of the workspace; required when there are several.
     #[arg(long, value_name = "NO", conflicts_with = "id")]
     workspace: Option<String>,
     #[command(flatten)]
@@ -95,13 +94,13 @@ pub(crate) struct SecretArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
-    /// Id of a webhook, of an event, or of one delivery, as `partway webhooks dead` shows it. All, if none is given.
+    /// Id of a webhook, of an event, or of one delivery as `partway webhooks dead` shows it. Default: all.
     id: Option<Uuid>,
     #[command(flatten)]
     output: OutputArgs,
 }
 
-/// Runs the command on the database, beside the server if one is running.
+/// Runs the command on the database, next to the server if one is running.
 pub(crate) fn webhooks(command: WebhooksCommand) -> Result<(), Failure> {
     match command {
         WebhooksCommand::Add(args) => add(args),
@@ -113,21 +112,21 @@ pub(crate) fn webhooks(command: WebhooksCommand) -> Result<(), Failure> {
     }
 }
 
-/// Whether the server will call the URL.
+/// Refuses a URL that the server would never call.
 fn examine(config: &Config, url: &str) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let origin = origin_of(url);
     match runtime.block_on(async { Outgoing::new(config)?.examine(url).await.map_err(Failure::from) })? {
         Reachability::Open => Ok(()),
         Reachability::Forbidden => Err(format!(
-            "{origin} is not globally reachable, or of this server's own network: the server would never call it; name its \
-             host or network in outgoing.allowed_hosts, then add it again"
+            "{origin} is not globally reachable, or is in this server's own network, so the server would never call it; add its \
+             host or network to outgoing.allowed_hosts, then add the webhook again"
         )
         .into()),
         Reachability::NoSuchName | Reachability::Unknown => {
             output::say(format_args!(
-                "partway: warning: {origin} is not found by its name. It is called once the name leads to an address that is \
-                 globally reachable, or that outgoing.allowed_hosts names."
+                "partway: warning: the name of {origin} was not found. Events are sent once it resolves to an address that is \
+                 globally reachable or that outgoing.allowed_hosts names."
             ));
             Ok(())
         }
@@ -135,84 +134,62 @@ fn examine(config: &Config, url: &str) -> Result<(), Failure> {
 }
 
 fn add(args: AddArgs) -> Result<(), Failure> {
-    let url = WebhookUrl::parse(&args.url)?.into_inner();
-    let config = args.output.store.config()?;
-    examine(&config, &url)?;
+    let url = WebhookUrl::parse(&args.url)?;
+    let (config, as_json) = (args.output.store.config()?, args.output.json);
+    examine(&config, url.as_str())?;
     let kinds: Vec<EventKind> = match args.events.is_empty() {
         true => EventKind::ALL.to_vec(),
         false => args.events.iter().map(|event| event.kind()).collect(),
     };
-    let wanted = args.workspace;
-    let drawn = write(&config, move |tx| match choose(tx, wanted.as_deref())? {
-        Ok(workspace) => {
-            let webhook = webhook::draw(workspace.id, url, &kinds);
-            let secret = Signer::open(tx)?.secret(webhook.id);
-            Ok(Ok((webhook, secret)))
+    let show = |NewWebhook { stored, secret }: &NewWebhook| {
+        if !as_json {
+            return output::line(secret);
         }
-        Err(problem) => Ok(Err(problem)),
-    })??;
-    let (webhook, secret) = drawn;
-    // First the secret is shown, then the webhook is stored: none is told anything that nobody can verify.
-    let printed = if args.output.json {
-        let Webhook { id, url, events, .. } = &webhook;
+        let Webhook { id, url, events, .. } = stored;
         output::json(&json!({"id": id.to_string(), "url": url, "events": events, "secret": secret}))
-    } else {
-        output::line(secret)
     };
-    output::needed(printed, "no webhook was added, because its secret could not be shown")?;
-    let added =
-        format!("Webhook {} gets {}; the secret verifies what it is sent.", webhook.id, webhook.events.join(", "));
-    write(&config, move |tx| webhooks::insert(tx, &webhook)).map_err(|error| {
-        let error = partway_server::error_chain(&*error);
-        format!("the secret that was shown is good for nothing, because the webhook could not be stored: {error}")
-    })?;
-    if !args.output.json {
-        output::say(added);
+    let NewWebhook { stored, .. } =
+        administer(&config, async |admin| admin.webhooks.add(args.workspace, url, kinds, show).await)?;
+    if !as_json {
+        let (id, events) = (stored.id, stored.events.join(", "));
+        output::say(format_args!("Webhook {id} receives {events}. The secret above verifies its requests."));
     }
     Ok(())
 }
 
 fn list(args: &OutputArgs) -> Result<(), Failure> {
-    let (webhooks, states, forgotten_of_uploads) = read(&args.store.config()?, |tx| {
-        Ok((webhooks::list_all(tx)?, deliveries::states_by_webhook(tx)?, deliveries::forgotten_of_uploads(tx)?))
-    })?;
-    let state_of =
-        |id| states.iter().find(|state| state.webhook_id == id).cloned().unwrap_or_else(|| WebhookState::quiet(id));
+    let WebhookList { webhooks, of_uploads, forgotten_of_uploads } =
+        administer(&args.store.config()?, async |admin| admin.webhooks.list().await)?;
     if args.json {
-        for Webhook { id, workspace_id, url, events, created_at, events_forgotten } in &webhooks {
-            let WebhookState { waiting, dead, last_error, .. } = state_of(Some(*id));
-            output::json(
-                &json!({"id": id.to_string(), "workspace_id": workspace_id.to_string(), "url": url, "events": events,
-                       "created_at": created_at.to_iso8601(), "waiting": waiting, "dead": dead,
-                       "forgotten": events_forgotten, "last_error": last_error}),
-            )?;
-        }
-        return Ok(());
+        return Ok(webhooks.iter().try_for_each(print_json)?);
     }
     let row = |id: String, url: String, events: String, state: WebhookState, forgotten: u64| {
         let error = state.last_error.unwrap_or_else(|| "-".to_owned());
         [id, url, events, state.waiting.to_string(), state.dead.to_string(), forgotten.to_string(), error]
     };
     let mut rows: Vec<_> = webhooks
-        .iter()
-        .map(|webhook| {
-            let state = state_of(Some(webhook.id));
-            let (id, events) = (webhook.id.to_string(), webhook.events.join(","));
-            row(id, webhook.url.clone(), events, state, webhook.events_forgotten)
+        .into_iter()
+        .map(|ListedWebhook { webhook, state }| {
+            row(webhook.id.to_string(), webhook.url, webhook.events.join(","), state, webhook.events_forgotten)
         })
         .collect();
-    let of_uploads = state_of(None);
     if of_uploads.waiting + of_uploads.dead + forgotten_of_uploads > 0 {
         rows.push(row("-".into(), "(named by uploads)".into(), "-".into(), of_uploads, forgotten_of_uploads));
     }
     Ok(table::print(["ID", "URL", "EVENTS", "WAITING", "DEAD", "FORGOTTEN", "LAST ERROR"], &rows)?)
 }
 
+fn print_json(listed: &ListedWebhook) -> std::io::Result<()> {
+    let Webhook { id, workspace_id, url, events, created_at, events_forgotten } = &listed.webhook;
+    let WebhookState { waiting, dead, last_error, .. } = &listed.state;
+    output::json(&json!({"id": id.to_string(), "workspace_id": workspace_id.to_string(), "url": url, "events": events,
+               "created_at": created_at.to_iso8601(), "waiting": waiting, "dead": dead,
+               "forgotten": events_forgotten, "last_error": last_error}))
+}
+
 fn remove(args: &RemoveArgs) -> Result<(), Failure> {
     let id = args.id;
-    if !write_to_free(&args.output.store.config()?, move |tx| webhooks::delete(tx, id))? {
-        return Err(unknown(id));
-    }
+    administer(&args.output.store.config()?, async |admin| admin.webhooks.remove(id).await)?;
     let printed = if args.output.json {
         output::json(&json!({"id": id.to_string(), "removed": true}))
     } else {
@@ -221,27 +198,17 @@ fn remove(args: &RemoveArgs) -> Result<(), Failure> {
     output::needed(printed, format_args!("webhook {id} was removed, but this could not be shown"))
 }
 
-fn unknown(id: Uuid) -> Failure {
-    format!("there is no webhook {id}; `partway webhooks list` shows the ids").into()
-}
-
 fn secret(args: SecretArgs) -> Result<(), Failure> {
-    let (id, wanted) = (args.id, args.workspace);
-    let found = write(&args.output.store.config()?, move |tx| {
-        let of = match id {
-            Some(id) => webhooks::find(tx, id)?.map(|webhook| webhook.id).ok_or_else(|| unknown(id).to_string()),
-            None => choose(tx, wanted.as_deref())?.map(|workspace| workspace.id),
-        };
-        match of {
-            Ok(of) => ShownSecret::of(tx, of).map(Ok),
-            Err(problem) => Ok(Err(problem)),
-        }
-    })??;
-    found.print(args.output.json)
+    let (id, workspace) = (args.id, args.workspace);
+    let found = administer(&args.output.store.config()?, async |admin| match id {
+        Some(id) => admin.webhooks.secret(id).await,
+        None => admin.webhooks.secret_of_workspace(workspace).await,
+    })?;
+    print_webhook_secret(found, args.output.json)
 }
 
 fn dead(args: &OutputArgs) -> Result<(), Failure> {
-    let dead = read(&args.store.config()?, deliveries::list_dead)?;
+    let dead = administer(&args.store.config()?, async |admin| admin.webhooks.list_dead().await)?;
     if args.json {
         for delivery in dead {
             output::json(&json!({"id": delivery.id.to_string(), "event_id": delivery.event_id.to_string(),
@@ -257,12 +224,12 @@ fn dead(args: &OutputArgs) -> Result<(), Failure> {
             [delivery.id.to_string(), delivery.event, delivery.created_at.to_iso8601(), delivery.url, error]
         })
         .collect();
-    Ok(table::print(["ID", "EVENT", "HAPPENED", "URL", "LAST ERROR"], &rows)?)
+    Ok(table::print(["ID", "EVENT", "CREATED", "URL", "LAST ERROR"], &rows)?)
 }
 
 fn replay(args: &ReplayArgs) -> Result<(), Failure> {
     let id = args.id;
-    let replayed = write(&args.output.store.config()?, move |tx| deliveries::replay(tx, id))?;
+    let replayed = administer(&args.output.store.config()?, async |admin| admin.webhooks.replay(id).await)?;
     let printed = if args.output.json {
         output::json(&json!({"replayed": replayed}))
     } else {

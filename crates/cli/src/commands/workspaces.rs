@@ -1,24 +1,24 @@
 //! `partway workspaces create|list|limit`
 
+use std::sync::Arc;
+
 use clap::{Args, Subcommand};
-use partway_server::db::usage::{self};
-use partway_server::db::workspaces::{self, Workspace};
+use partway_server::db::workspaces::Workspace;
 use partway_server::model::WorkspaceLimits;
-use partway_server::service::workspace::draw_workspace;
 use serde_json::json;
 
-use super::database::{read, write, write_to_free};
+use super::database::administer;
 use crate::settings::OutputArgs;
 use crate::{Failure, output, table};
 
-/// What can be done with workspaces.
+/// `partway workspaces`
 #[derive(Debug, Subcommand)]
 pub(crate) enum WorkspacesCommand {
-    /// Make a workspace. It has no keys yet; `partway keys create` makes them.
+    /// Create a workspace. It has no keys yet; `partway keys create` makes them.
     Create(CreateArgs),
     /// List all workspaces.
     List(OutputArgs),
-    /// Limit what a workspace may hold and ask for, or show its limits.
+    /// Set the limits of a workspace, or show them.
     Limit(LimitArgs),
 }
 
@@ -27,29 +27,29 @@ pub(crate) enum WorkspacesCommand {
 pub(crate) struct LimitArgs {
     /// Number of the workspace.
     workspace: String,
-    /// How much it may hold, files and open sessions together (those of public keys count for public keys alone): bytes, also with KiB, MiB, GiB or TiB behind them; `default`
-    /// for what the settings say. The same goes for the others.
+    /// Quota of its files and open sessions together, such as 500GiB. `default` removes this limit, so that the one of the
+    /// settings holds; that goes for every limit here. Sessions of public keys count only for public keys.
     #[arg(value_name = "SIZE", value_parser = parse_size)]
     limit: Option<Limit>,
     /// Largest file that may be uploaded.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_file: Option<Limit>,
-    /// Most open upload sessions.
+    /// Upper bound of open upload sessions.
     #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
     open_sessions: Option<Limit>,
-    /// Most requests in a second with one key.
+    /// Upper bound of requests per second with one key.
     #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
     requests_per_second: Option<Limit>,
     #[command(flatten)]
     output: OutputArgs,
 }
 
-/// A limit of the workspace's own, or none.
+/// A limit of the workspace; `None` removes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Limit(Option<u64>);
 
 impl LimitArgs {
-    /// The limits that there were, with those given in their place.
+    /// The limits with those given replaced.
     fn apply(&self, limits: WorkspaceLimits) -> WorkspaceLimits {
         let or = |given: Option<Limit>, before: Option<u64>| given.map_or(before, |Limit(limit)| limit);
         WorkspaceLimits {
@@ -96,38 +96,33 @@ pub(crate) struct CreateArgs {
     output: OutputArgs,
 }
 
-/// Runs the command on the database, beside the server if one is running.
+/// Runs the command on the database, next to the server if one is running.
 pub(crate) fn workspaces(command: WorkspacesCommand) -> Result<(), Failure> {
     match command {
-        WorkspacesCommand::Create(args) => {
-            let (config, name) = (args.output.store.config()?, args.name);
-            let workspace = read(&config, move |tx| draw_workspace(tx, &name))?;
-            let printed = print(std::slice::from_ref(&workspace), args.output.json);
-            output::needed(printed, "no workspace was made, because its number could not be shown")?;
-            write(&config, move |tx| workspaces::insert(tx, &workspace)).map_err(|error| {
-                let error = partway_server::error_chain(&*error);
-                format!("the workspace that was shown is not there, because it could not be stored: {error}")
-            })?;
-        }
+        WorkspacesCommand::Create(args) => create(args)?,
         WorkspacesCommand::Limit(args) => limit(args)?,
-        WorkspacesCommand::List(args) => print(&read(&args.store.config()?, workspaces::list)?, args.json)?,
+        WorkspacesCommand::List(args) => list(&args)?,
     }
     Ok(())
+}
+
+fn create(args: CreateArgs) -> Result<(), Failure> {
+    let as_json = args.output.json;
+    let show = |workspace: &Workspace| print(std::slice::from_ref(workspace), as_json);
+    administer(&args.output.store.config()?, async |admin| admin.workspaces.create(args.name, show).await).map(drop)
+}
+
+fn list(args: &OutputArgs) -> Result<(), Failure> {
+    let workspaces = administer(&args.store.config()?, async |admin| admin.workspaces.list().await)?;
+    Ok(print(&workspaces, args.json)?)
 }
 
 /// Changes the limits that are given, if any are, and shows all.
 fn limit(args: LimitArgs) -> Result<(), Failure> {
     let (config, as_json, number) = (args.output.store.config()?, args.output.json, args.workspace.clone());
-    let args = std::sync::Arc::new(args);
-    let changed = write_to_free(&config, move |tx| {
-        let Some(workspace) = workspaces::find_by_no(tx, &args.workspace)? else { return Ok(None) };
-        workspaces::lock(tx, workspace.id)?;
-        let before = usage::find(tx, workspace.id)?.map(|usage| usage.limits).unwrap_or_default();
-        let limits = args.apply(before);
-        usage::set_limits(tx, workspace.id, limits)?;
-        Ok(Some(limits))
-    })?;
-    let limits = changed.ok_or_else(|| format!("there is no workspace {number}"))?;
+    let (wanted, args) = (number.clone(), Arc::new(args));
+    let change = move |limits| args.apply(limits);
+    let limits = administer(&config, async |admin| admin.workspaces.change_limits(wanted, change).await)?;
     let unsaid = format!("the limits of {number} are set, but could not be shown");
     if as_json {
         return output::needed(
@@ -138,7 +133,7 @@ fn limit(args: LimitArgs) -> Result<(), Failure> {
             unsaid,
         );
     }
-    let shown = |limit: Option<u64>| limit.map_or_else(|| "as the settings say".to_owned(), |limit| limit.to_string());
+    let shown = |limit: Option<u64>| limit.map_or_else(|| "as in the settings".to_owned(), |limit| limit.to_string());
     let rows = [
         ["bytes of files and open sessions".to_owned(), shown(limits.storage_bytes)],
         ["bytes of one file".to_owned(), shown(limits.max_file_bytes)],

@@ -1,4 +1,4 @@
-//! `partway keys` and `partway workspaces`, beside a running server.
+//! `partway keys` and `partway workspaces`, next to a running server.
 
 use serde_json::Value;
 
@@ -40,7 +40,7 @@ fn workspaces_are_apart_and_named_where_there_are_several() {
     assert_eq!(unsaid.status.code(), Some(1));
     assert!(text(&unsaid.stderr).contains(no), "{}", text(&unsaid.stderr));
     let wrong = command(&["keys", "create", "--kind", "public", "--workspace", "0000000000"]);
-    assert!(text(&wrong.stderr).contains("--workspace is \"0000000000\""));
+    assert!(text(&wrong.stderr).contains("there is no workspace \"0000000000\""));
     let made: Value =
         serde_json::from_slice(&command(&["keys", "create", "--kind", "public", "--workspace", no, "--json"]).stdout)
             .unwrap();

@@ -1,4 +1,4 @@
-//! `partway usage`, `partway fsck` and `partway workspaces limit`, beside a running server
+//! `partway usage`, `partway fsck` and `partway workspaces limit`, next to a running server
 
 use std::process::{Output, Stdio};
 
@@ -60,7 +60,8 @@ fn fsck_says_by_its_exit_code_what_it_found() {
     let clean = run(&data_dir, &["fsck", "--deep"]);
     assert_eq!(clean.status.code(), Some(0));
     assert!(
-        text(&clean.stdout).contains("beside a running server") && text(&clean.stdout).contains("Nothing is wrong.")
+        text(&clean.stdout).contains("next to a running server")
+            && text(&clean.stdout).contains("No problem was found.")
     );
     let orphan = data_dir.join("blobs/0a/01890a5d-ac96-774b-bcce-b302099a800a");
     std::fs::write(&orphan, "orphan").unwrap();
@@ -68,7 +69,7 @@ fn fsck_says_by_its_exit_code_what_it_found() {
     assert_eq!(found.status.code(), Some(4));
     let table = text(&found.stdout);
     assert!(
-        table.contains("orphan") && table.contains("6 bytes that nobody owns") && table.contains("--repair mends it"),
+        table.contains("orphan") && table.contains("6 bytes without an owner") && table.contains("--repair fixes it"),
         "{table}"
     );
     assert_eq!(run(&data_dir, &["fsck", "--repair"]).status.code(), Some(1));

@@ -31,7 +31,7 @@ fn webhooks_are_added_listed_replayed_and_removed_beside_the_server() {
     let secret = text(&added.stdout).trim().to_owned();
     assert!(secret.starts_with("whsec_") && text(&added.stderr).contains("file.created"), "{secret}");
     let warned = text(&added.stderr);
-    assert!(warned.contains("warning: https://hooks.example.com is not found by its name"), "{warned}");
+    assert!(warned.contains("warning: the name of https://hooks.example.com was not found"), "{warned}");
     let all = json(&data_dir, &["add", "https://hooks.example.com/all"]);
     assert_eq!(all[0]["events"].as_array().unwrap().len(), 4);
     let listed = json(&data_dir, &["list"]);
@@ -53,7 +53,7 @@ fn webhooks_are_added_listed_replayed_and_removed_beside_the_server() {
         (&["add", "http://10.0.0.5:9/hook"], "outgoing.allowed_hosts"),
         (&["add", "http://[::1]/hook"], "outgoing.allowed_hosts"),
         (&["add", "https://x", "--event", "file.eaten"], "file.created"),
-        (&["add", "https://x", "--workspace", "nowhere"], "--workspace"),
+        (&["add", "https://x", "--workspace", "nowhere"], "no workspace \"nowhere\""),
     ] {
         let refused = webhooks(&data_dir, arguments);
         assert!(!refused.status.success() && text(&refused.stderr).contains(named), "{}", text(&refused.stderr));

@@ -8,7 +8,7 @@ use partway_api::ErrorCode;
 use crate::app::App;
 use crate::db::api_keys::KeyKind;
 use crate::error::ApiError;
-use crate::service::key::{self, Identity};
+use crate::service::key::Identity;
 
 /// The holder of the request's key, from `Authorization: Bearer` or `x-api-key`.
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ impl FromRequestParts<App> for Caller {
         let unauthorized = |message: &str| ApiError::new(ErrorCode::Unauthorized, message);
         let key = key_of(parts)
             .ok_or_else(|| unauthorized("there is no API key; send `Authorization: Bearer KEY` or `x-api-key: KEY`"))?;
-        let identity = key::identify(&app.db, key).await?;
+        let identity = app.keys.identify(key).await?;
         let identity = identity.ok_or_else(|| unauthorized("the API key is unknown or revoked"))?;
         let checked = app.rate_limits.check_key(identity.api_key_id, identity.limits.requests_per_second);
         checked.map_err(|wait| ApiError::rate_limited("this API key", wait))?;

@@ -11,7 +11,7 @@ use crate::db::secrets::{self, Secret};
 use crate::db::{Db, DbError, Durability};
 use crate::service::part_urls::PartUrlSigner;
 use crate::service::secret::SecretName;
-use crate::service::webhook::Signer;
+use crate::service::webhook_signer::WebhookSigner;
 use crate::turn::turn;
 
 /// Between two looks: three rows by primary key.
@@ -24,7 +24,7 @@ pub struct SecretsFollower {
     /// Signs part URLs.
     pub part_url_signer: PartUrlSigner,
     /// Signs what webhooks are sent.
-    pub signer: Signer,
+    pub signer: WebhookSigner,
 }
 
 /// The secrets found at the last look.

@@ -21,7 +21,7 @@ use crate::db::deliveries::{self, Delivery};
 use crate::db::{Db, DbError, Durability, Timestamp, Tx, prefix_upper_bound};
 use crate::failpoint;
 use crate::outgoing::{ForbiddenUrl, Outgoing, is_blocked, origin_of};
-use crate::service::webhook::Signer;
+use crate::service::webhook_signer::WebhookSigner;
 use crate::turn::turn;
 
 /// Looked for at least this often: events of other nodes do not ring here.
@@ -58,7 +58,7 @@ pub struct WebhookDispatcher {
     /// Sends.
     pub outgoing: Outgoing,
     /// Signs.
-    pub signer: Signer,
+    pub signer: WebhookSigner,
     /// Rings when there may be something to tell.
     pub bell: Arc<Notify>,
     /// How patiently.

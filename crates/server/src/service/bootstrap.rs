@@ -13,7 +13,7 @@ use crate::failpoint;
 
 /// The secrets of a data directory.
 #[derive(Clone)]
-pub struct Secrets {
+pub struct ServerSecrets {
     /// Signs part URLs, as it was at the start.
     pub part_urls: Secret,
     /// Public keys are derived from it.
@@ -41,9 +41,10 @@ pub struct FirstRun {
 pub async fn bootstrap(
     db: &Db,
     show: impl Fn(&FirstRun) -> io::Result<()> + Clone + Send + 'static,
-) -> Result<(Secrets, Option<FirstRun>), DbError> {
+) -> Result<(ServerSecrets, Option<FirstRun>), DbError> {
     db.write_to_free(Durability::PowerLoss, move |tx| {
-        let secrets = Secrets { part_urls: SecretName::PartUrls.get(tx)?, public_keys: key::public_key_secret(tx)? };
+        let secrets =
+            ServerSecrets { part_urls: SecretName::PartUrls.get(tx)?, public_keys: key::public_key_secret(tx)? };
         if !workspaces::list(tx)?.is_empty() {
             return Ok((secrets, None));
         }

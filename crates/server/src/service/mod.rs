@@ -1,6 +1,7 @@
 //! The rules. No HTTP requests or answers and no SQL: services are called by routes, and call the database's queries and the
 //! storage.
 
+pub mod admin;
 pub mod bootstrap;
 pub mod error;
 pub mod event;
@@ -21,5 +22,7 @@ pub mod storage_migration;
 mod unfinished;
 pub mod upload;
 pub mod urls;
+pub mod usage;
 pub mod webhook;
+pub mod webhook_signer;
 pub mod workspace;

@@ -1,170 +1,199 @@
-//! Webhooks: subscriptions to the events of a workspace, and the secrets that sign what they are sent.
-//!
-//! Secrets are not stored: each is derived from the id of what it belongs to by HMAC-SHA256 with a secret of the database,
-//! so it can be told again.
+//! Webhooks: subscriptions to the events of a workspace, and the outbox of their events.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::io;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use hmac::Mac;
 use uuid::Uuid;
 
+use super::admin::AdminError;
 use super::event::EventKind;
-use super::secret::SecretName;
-use crate::db::secrets::Secret;
-use crate::db::webhooks;
-use crate::db::{DbError, Timestamp, Tx};
-use crate::hmac_keys::keyed;
+use super::webhook_signer::{PreviousSecret, WebhookSigner};
+use super::workspace::choose;
+use crate::db::deliveries::{self, Delivery, WebhookState};
+use crate::db::webhooks::{self, Webhook};
+use crate::db::{Db, DbError, Durability, Timestamp, Tx};
+use crate::input::WebhookUrl;
 
-/// How secrets are written (Standard Webhooks 1.0): this, and base64.
-const PREFIX: &str = "whsec_";
-/// The kind of signature that goes with secrets of this kind: HMAC-SHA256.
-const VERSION: &str = "v1";
-
-/// Signs what is sent to webhooks. Clones share their secret.
+/// The webhooks of one database.
 #[derive(Clone)]
-pub struct Signer(Arc<RwLock<Secret>>);
-
-/// A secret that receivers verify with, and how long it is good.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PreviousSecret {
-    /// The secret.
-    pub secret: String,
-    /// From when on it signs nothing.
-    pub until: Timestamp,
+pub struct Webhooks {
+    db: Db,
 }
 
-impl Signer {
-    /// With the secret of the database.
+/// A new webhook with the secret that signs its requests.
+#[derive(Debug, Clone)]
+pub struct NewWebhook {
+    /// The row.
+    pub stored: Webhook,
+    /// The secret, which its receiver verifies requests with.
+    pub secret: String,
+}
+
+/// The secret of a webhook, or of the URLs named by uploads of an API key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookSecret {
+    /// The secret that signs.
+    pub secret: String,
+    /// Time of the last rotation; `None` if there was none.
+    pub rotated_at: Option<Timestamp>,
+    /// The secret before, which signs as well until the end of the grace period.
+    pub previous: Option<PreviousSecret>,
+}
+
+impl WebhookSecret {
+    /// The secret of the webhook, API key or workspace with this id.
+    pub(super) fn of(tx: &Tx<'_>, id: Uuid) -> Result<Self, DbError> {
+        let signer = WebhookSigner::open(tx)?;
+        let previous = signer.previous_secret(id, Timestamp::now());
+        Ok(Self { secret: signer.secret(id), rotated_at: signer.rotated_at(), previous })
+    }
+}
+
+/// A webhook and its part of the outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedWebhook {
+    /// The webhook, with the number of events that were forgotten.
+    pub webhook: Webhook,
+    /// Its queued events and those given up.
+    pub state: WebhookState,
+}
+
+/// The outbox of all webhooks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookList {
+    /// The webhooks, oldest first.
+    pub webhooks: Vec<ListedWebhook>,
+    /// Queued events of URLs that uploads named, and those given up.
+    pub of_uploads: WebhookState,
+    /// Events of such URLs that were forgotten.
+    pub forgotten_of_uploads: u64,
+}
+
+impl Webhooks {
+    /// The webhooks of this database.
+    pub fn new(db: Db) -> Self {
+        Self { db }
+    }
+
+    /// Subscribes `url` to events of the workspace with the number `workspace`; without a number, of the only workspace. `show` is
+    /// given the secret before the webhook is stored, so no event is sent that its receiver cannot verify.
+    ///
+    /// # Errors
+    /// [`AdminError::UnknownWorkspace`], [`AdminError::WorkspaceNotNamed`]. [`AdminError::NotShown`] and
+    /// [`AdminError::NotStored`]: there is no new webhook then.
+    pub async fn add(
+        &self,
+        workspace: Option<String>,
+        url: WebhookUrl,
+        events: Vec<EventKind>,
+        show: impl FnOnce(&NewWebhook) -> io::Result<()>,
+    ) -> Result<NewWebhook, AdminError> {
+        // Writes the secret of webhooks where there is none yet.
+        let drawn = self.db.write(Durability::PowerLoss, move |tx| match choose(tx, workspace.as_deref())? {
+            Ok(workspace) => {
+                let stored = draw(workspace.id, url.into_inner(), &events);
+                let secret = WebhookSigner::open(tx)?.secret(stored.id);
+                Ok(Ok(NewWebhook { stored, secret }))
+            }
+            Err(refused) => Ok(Err(refused)),
+        });
+        let new = drawn.await??;
+        show(&new).map_err(|source| {
+            let consequence = "no webhook was added, because its secret could not be shown";
+            AdminError::NotShown { consequence, source }
+        })?;
+        let stored = new.stored.clone();
+        let stored = self.db.write(Durability::PowerLoss, move |tx| webhooks::insert(tx, &stored)).await;
+        stored.map_err(|source| {
+            let consequence = "the secret that was shown verifies nothing, because the webhook could not be stored";
+            AdminError::NotStored { consequence, source }
+        })?;
+        Ok(new)
+    }
+
+    /// All webhooks with their part of the outbox.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn open(tx: &Tx<'_>) -> Result<Self, DbError> {
-        Ok(Self::new(SecretName::Webhooks.get(tx)?))
+    pub async fn list(&self) -> Result<WebhookList, DbError> {
+        let listed = self.db.read(|tx| {
+            Ok((webhooks::list_all(tx)?, deliveries::states_by_webhook(tx)?, deliveries::forgotten_of_uploads(tx)?))
+        });
+        let (webhooks, states, forgotten_of_uploads) = listed.await?;
+        let state_of =
+            |id| states.iter().find(|state| state.webhook_id == id).cloned().unwrap_or_else(|| WebhookState::quiet(id));
+        let webhooks =
+            webhooks.into_iter().map(|webhook| ListedWebhook { state: state_of(Some(webhook.id)), webhook }).collect();
+        Ok(WebhookList { webhooks, of_uploads: state_of(None), forgotten_of_uploads })
     }
 
-    fn new(secret: Secret) -> Self {
-        Self(Arc::new(RwLock::new(secret)))
+    /// Removes a webhook and its queued events. Works on a full disk.
+    ///
+    /// # Errors
+    /// [`AdminError::UnknownWebhook`].
+    pub async fn remove(&self, id: Uuid) -> Result<(), AdminError> {
+        let removed = self.db.write_to_free(Durability::PowerLoss, move |tx| webhooks::delete(tx, id)).await?;
+        if removed { Ok(()) } else { Err(AdminError::UnknownWebhook(id)) }
     }
 
-    /// Signs with this secret from now on, and with the one before it for as long as that is good.
-    pub fn rotate(&self, secret: Secret) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = secret;
+    /// The secret of a webhook.
+    ///
+    /// # Errors
+    /// [`AdminError::UnknownWebhook`].
+    pub async fn secret(&self, id: Uuid) -> Result<WebhookSecret, AdminError> {
+        let found = self.db.write(Durability::PowerLoss, move |tx| match webhooks::find(tx, id)? {
+            Some(webhook) => WebhookSecret::of(tx, webhook.id).map(Some),
+            None => Ok(None),
+        });
+        found.await?.ok_or(AdminError::UnknownWebhook(id))
     }
 
-    fn current(&self) -> Secret {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The secret of a workspace. It signed requests to the URLs named by uploads before each key had a secret of its own.
+    ///
+    /// # Errors
+    /// [`AdminError::UnknownWorkspace`], [`AdminError::WorkspaceNotNamed`].
+    pub async fn secret_of_workspace(&self, workspace: Option<String>) -> Result<WebhookSecret, AdminError> {
+        let found = self.db.write(Durability::PowerLoss, move |tx| match choose(tx, workspace.as_deref())? {
+            Ok(workspace) => WebhookSecret::of(tx, workspace.id).map(Ok),
+            Err(refused) => Ok(Err(refused)),
+        });
+        found.await?
     }
 
-    /// Since when the present secrets are what they are; `None` if they were never rotated.
-    pub fn rotated_at(&self) -> Option<Timestamp> {
-        self.current().rotated_at
+    /// The events that were given up, oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_dead(&self) -> Result<Vec<Delivery>, DbError> {
+        self.db.read(deliveries::list_dead).await
     }
 
-    /// The secret of a webhook; or, for URLs that come with uploads, of the upload's API key.
-    pub fn secret(&self, id: Uuid) -> String {
-        written(&key(&self.current().value, id))
-    }
-
-    /// The same before the last rotation, if it is still good at `now`.
-    pub fn previous_secret(&self, id: Uuid, now: Timestamp) -> Option<PreviousSecret> {
-        let secret = self.current();
-        let previous = secret.previous_at(now)?;
-        Some(PreviousSecret { secret: written(&key(&previous.value, id)), until: previous.until })
-    }
-
-    /// The value of `webhook-signature` (Standard Webhooks 1.0): over the message's id, the time in Unix seconds, and the
-    /// body. After a rotation there are two for a while, the new one first: a receiver takes the message if one fits.
-    pub fn sign(&self, id: Uuid, message_id: &str, timestamp: i64, body: &str) -> String {
-        let secret = self.current();
-        let message = format!("{message_id}.{timestamp}.{body}");
-        let signature = signature(&key(&secret.value, id), &message);
-        match secret.previous_at(Timestamp::now()) {
-            Some(previous) => format!("{signature} {}", self::signature(&key(&previous.value, id), &message)),
-            None => signature,
-        }
+    /// Queues events again that were given up: those of the webhook, event or delivery with this id, or all. Answers how many.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn replay(&self, id: Option<Uuid>) -> Result<usize, DbError> {
+        self.db.write(Durability::PowerLoss, move |tx| deliveries::replay(tx, id)).await
     }
 }
 
-fn signature(key: &[u8; 32], message: &str) -> String {
-    let mut mac = keyed(key);
-    mac.update(message.as_bytes());
-    format!("{VERSION},{}", STANDARD.encode(mac.finalize().into_bytes()))
-}
-
-fn key(secret: &[u8; 32], id: Uuid) -> [u8; 32] {
-    let mut mac = keyed(secret);
-    mac.update(b"partway webhook v1\n");
-    mac.update(id.as_bytes());
-    mac.finalize().into_bytes().into()
-}
-
-fn written(key: &[u8; 32]) -> String {
-    format!("{PREFIX}{}", STANDARD.encode(key))
-}
-
-/// Makes a webhook for these events of a workspace.
+/// Adds a webhook within a transaction.
 ///
 /// # Errors
 /// When the database fails.
-pub fn add(tx: &Tx<'_>, workspace_id: Uuid, url: String, events: &[EventKind]) -> Result<webhooks::Webhook, DbError> {
+pub fn add(tx: &Tx<'_>, workspace_id: Uuid, url: String, events: &[EventKind]) -> Result<Webhook, DbError> {
     let webhook = draw(workspace_id, url, events);
     webhooks::insert(tx, &webhook)?;
     Ok(webhook)
 }
 
-/// A webhook that is told nothing until it is inserted: whoever draws one can show its secret before.
-pub fn draw(workspace_id: Uuid, url: String, events: &[EventKind]) -> webhooks::Webhook {
-    let events = events.iter().map(|event| event.as_str().to_owned()).collect();
-    webhooks::Webhook {
+/// A webhook that gets no events until it is inserted.
+fn draw(workspace_id: Uuid, url: String, events: &[EventKind]) -> Webhook {
+    Webhook {
         id: Uuid::now_v7(),
         workspace_id,
         url,
-        events,
+        events: events.iter().map(|event| event.as_str().to_owned()).collect(),
         created_at: Timestamp::now(),
         events_forgotten: 0,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use standardwebhooks::Webhook;
-
-    use super::*;
-    use crate::db::secrets::PreviousValue;
-
-    fn secret(byte: u8) -> Secret {
-        Secret { value: [byte; 32], rotated_at: None, previous: None }
-    }
-
-    #[test]
-    fn every_webhook_has_a_secret_of_its_own() {
-        let signer = Signer::new(secret(1));
-        let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        assert_ne!(signer.secret(one), signer.secret(other));
-        assert_eq!(signer.secret(one), signer.secret(one));
-        let sign = |id, timestamp| signer.sign(id, "m", timestamp, "b");
-        assert_ne!(sign(one, 1), sign(one, 2));
-        assert_ne!(sign(one, 1), sign(other, 1));
-        // Whoever has the secret gets the same.
-        let receiver = Webhook::new(&signer.secret(one)).unwrap();
-        assert_eq!(receiver.sign("m", 1, b"b").unwrap(), sign(one, 1));
-    }
-
-    #[test]
-    fn a_message_is_signed_with_both_secrets_while_both_are_good() {
-        let (signer, id) = (Signer::new(secret(1)), Uuid::from_u128(1));
-        let old = signer.secret(id);
-        let until = Timestamp::now().plus_seconds(60);
-        let previous = |until| Some(PreviousValue { value: [1; 32], until });
-        signer.rotate(Secret { previous: previous(until), ..secret(2) });
-        let new = signer.secret(id);
-        assert_eq!(signer.previous_secret(id, Timestamp::now()), Some(PreviousSecret { secret: old.clone(), until }));
-        let expected = [&new, &old].map(|secret| Webhook::new(secret).unwrap().sign("m", 1, b"b").unwrap()).join(" ");
-        assert_eq!(signer.sign(id, "m", 1, "b"), expected);
-        signer.rotate(Secret { previous: previous(Timestamp::now()), ..secret(2) });
-        assert_eq!(signer.sign(id, "m", 1, "b"), Webhook::new(&new).unwrap().sign("m", 1, b"b").unwrap());
-        assert_eq!(signer.previous_secret(id, Timestamp::now()), None);
     }
 }

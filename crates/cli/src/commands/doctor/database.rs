@@ -1,7 +1,8 @@
 //! Tries the database: what a server that starts on it would refuse, and what it would suffer from.
 
 use partway_server::Config;
-use partway_server::db::{Db, DbError, ServerState, workspaces};
+use partway_server::db::{Db, DbError, ServerState};
+use partway_server::service::workspace::Workspaces;
 
 use super::{Doctor, Health, ill};
 
@@ -45,7 +46,7 @@ async fn examine_records(config: &Config) -> Health {
         move || Db::open_existing(&location)
     });
     let read = match opened.await {
-        Ok(Ok(db)) => db.read(workspaces::list).await,
+        Ok(Ok(db)) => Workspaces::new(db).list().await,
         Ok(Err(error)) => Err(error),
         Err(error) => return ill(&error, "tell its makers"),
     };

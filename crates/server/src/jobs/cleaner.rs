@@ -1,8 +1,7 @@
-//! Frees bytes that nobody owns any more, and forgets sessions that have ended: their parts at once, the rest after a while.
+//! Deletes garbage, and forgets ended sessions: their parts at once, the rest after `limits.forget_sessions_seconds`.
 //!
-//! Invariant: only blobs named in the garbage table are deleted, and a blob is named there in the same transaction
-//! that took it from its owner. A row goes after its bytes: whenever the process ends, deleting goes on at the next
-//! start.
+//! Invariant: only blobs in the garbage table are deleted, and a blob enters it in the transaction that takes it from its
+//! owner. The row is deleted after the bytes, so deletion resumes at the next start whenever the process ends.
 
 use std::time::{Duration, Instant};
 
@@ -18,37 +17,36 @@ use crate::service::upload::{UploadError, Uploads};
 use crate::storage::Stores;
 use crate::turn::turn;
 
-/// Sessions expire to the second; freeing their bytes may take this much longer.
-const INTERVAL: Duration = Duration::from_secs(15);
-/// Between two rounds, however often the bell rings.
-const PAUSE: Duration = Duration::from_millis(500);
-/// Blobs deleted in one step.
-const STEP: u32 = 100;
-/// So many blobs one after the other that a store does not delete: it is away, and will not delete the others either.
-const MAX_FAILURES: u32 = 3;
-/// Rows deleted in one transaction: a few milliseconds, so that requests do not wait long behind it.
-const ROWS_STEP: u32 = 1000;
-
-/// Steps of taking the files of deleted folders away, before everything else is looked at again.
-const PURGE_STEPS: u32 = 50;
+/// Upper bound of the time between two rounds. Sessions expire to the second; their bytes are deleted up to this much later.
+const CLEANING_INTERVAL: Duration = Duration::from_secs(15);
+/// Lower bound of the time between two rounds, however often the bell rings.
+const MIN_CLEANING_INTERVAL: Duration = Duration::from_millis(500);
+/// Blobs listed and deleted in one step.
+const DELETION_BATCH: u32 = 100;
+/// Consecutive failed deletions after which a store counts as unavailable for this round.
+const MAX_DELETION_FAILURES: u32 = 3;
+/// Rows deleted in one transaction: a few milliseconds, so that requests do not wait long for it.
+const ROWS_PER_TRANSACTION: u32 = 1000;
+/// Steps of purging deleted folders before the other work of a round has its turn again.
+const PURGE_STEPS_PER_TURN: u32 = 50;
 
 /// The cleaner of one server.
 pub struct Cleaner {
-    /// Says whether it is this node that cleans. A long round may be taken over in the middle: every step may be done twice.
+    /// Lets one node clean at a time. Another node may take over during a long round, so every step may run twice.
     pub lease: Lease,
-    /// The records.
+    /// The database.
     pub db: Db,
-    /// The bytes.
+    /// The storages.
     pub stores: Stores,
     /// The sessions.
     pub uploads: Uploads,
     /// The files.
     pub files: Files,
-    /// Between two searches for uploads of the bucket that nobody uses.
+    /// Between two searches of the bucket for unused uploads.
     pub sweep_interval: Duration,
-    /// How long ended sessions are remembered.
+    /// Retention of ended sessions.
     pub forget_sessions: Duration,
-    /// How many events are kept.
+    /// Upper bounds of the outbox.
     pub event_bounds: EventBounds,
 }
 
@@ -61,22 +59,22 @@ enum CleanerError {
 }
 
 impl Cleaner {
-    /// Runs until `stop`. What fails is logged and tried again in the next round.
+    /// Runs until `stop`. A failure is logged, and its work is retried in the next round.
     pub async fn run(mut self, stop: CancellationToken) {
         let bell = self.uploads.garbage_bell();
         let mut swept = None;
         loop {
-            // Wherever a round is left, the next one goes on.
+            // A round may be cancelled anywhere: the next one resumes.
             let cleaned = tokio::select! {
                 () = stop.cancelled() => break,
                 cleaned = turn("job.cleaner", self.clean(&mut swept)) => cleaned,
             };
             if let Some(Err(error)) = cleaned {
-                tracing::error!(error = %crate::error_chain::error_chain(&error), "cleaning failed; trying again soon");
+                tracing::error!(error = %crate::error_chain::error_chain(&error), "cleaning failed; retrying soon");
             }
-            let interval = INTERVAL.min(self.sweep_interval);
+            let interval = CLEANING_INTERVAL.min(self.sweep_interval);
             let next_round = async {
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(MIN_CLEANING_INTERVAL).await;
                 let _ = tokio::time::timeout(interval, bell.notified()).await;
             };
             tokio::select! {
@@ -92,15 +90,15 @@ impl Cleaner {
         if !self.lease.take().await? {
             return Ok(());
         }
-        // First what makes room without waiting for anybody.
+        // First comes the work that frees space without waiting for a store.
         self.delete_garbage().await?;
         self.uploads.expire_overdue().await?;
         let mut steps = 0_u32;
         while self.files.purge_deleted().await? {
             failpoint::hit("cleaner.after_purge");
             steps += 1;
-            // A large folder takes a while: the lease is renewed, and the rest is not forgotten over it.
-            if steps.is_multiple_of(PURGE_STEPS) {
+            // A large folder takes many steps: the lease is renewed, and the other work is done in between.
+            if steps.is_multiple_of(PURGE_STEPS_PER_TURN) {
                 if !self.lease.take().await? {
                     return Ok(());
                 }
@@ -122,9 +120,9 @@ impl Cleaner {
     }
 
     async fn forget_ended_parts(&self) -> Result<(), CleanerError> {
-        // A look first: an empty transaction would have to be brought to the disk, too.
+        // Reads first: even an empty write transaction is synced to the disk.
         while self.db.read(parts::any_ended).await? {
-            self.db.write_to_free(Durability::Process, |tx| parts::forget_ended(tx, ROWS_STEP)).await?;
+            self.db.write_to_free(Durability::Process, |tx| parts::forget_ended(tx, ROWS_PER_TRANSACTION)).await?;
             failpoint::hit("cleaner.after_forget_parts");
         }
         Ok(())
@@ -135,8 +133,8 @@ impl Cleaner {
         if !self.db.read(move |tx| sessions::any_ended_before(tx, until)).await? {
             return Ok(());
         }
-        let forget = move |tx: &Tx<'_>| sessions::forget_ended_before(tx, until, ROWS_STEP);
-        while self.db.write_to_free(Durability::Process, forget).await? == ROWS_STEP as usize {
+        let forget = move |tx: &Tx<'_>| sessions::forget_ended_before(tx, until, ROWS_PER_TRANSACTION);
+        while self.db.write_to_free(Durability::Process, forget).await? == ROWS_PER_TRANSACTION as usize {
             failpoint::hit("cleaner.after_forget_sessions");
         }
         Ok(())
@@ -146,7 +144,9 @@ impl Cleaner {
         let until = Timestamp::now().minus_seconds(IDEMPOTENCY_SECONDS);
         while self.db.read(move |tx| idempotency::any_before(tx, until)).await? {
             self.db
-                .write_to_free(Durability::Process, move |tx| idempotency::forget_before(tx, until, ROWS_STEP))
+                .write_to_free(Durability::Process, move |tx| {
+                    idempotency::forget_before(tx, until, ROWS_PER_TRANSACTION)
+                })
                 .await?;
         }
         Ok(())
@@ -156,13 +156,13 @@ impl Cleaner {
         if self.db.read(garbage::any_unclaimed).await?
             && let Err(error) = self.uploads.give_up_unfinished().await
         {
-            tracing::error!(error = %crate::error_chain::error_chain(&error), "unfinished copies cannot be given up; trying again later");
+            tracing::error!(error = %crate::error_chain::error_chain(&error), "unfinished copies cannot be given up; retrying later");
         }
         for store in self.stores.all() {
             let (kind, mut last) = (store.kind(), Uuid::nil());
             let mut failures = 0;
-            while failures < MAX_FAILURES {
-                let blobs = self.db.read(move |tx| garbage::list(tx, kind, last, STEP)).await?;
+            while failures < MAX_DELETION_FAILURES {
+                let blobs = self.db.read(move |tx| garbage::list(tx, kind, last, DELETION_BATCH)).await?;
                 let Some(next) = blobs.last().copied() else { break };
                 last = next;
                 let mut deleted = Vec::with_capacity(blobs.len());
@@ -173,14 +173,14 @@ impl Cleaner {
                             failures = 0;
                             deleted.push(blob_id);
                         }
-                        // One that cannot be deleted stays listed and does not keep the others.
+                        // A blob that cannot be deleted stays listed, and the others are tried.
                         Err(error) => {
                             tracing::error!(%blob_id, error = %crate::error_chain::error_chain(&error), "a blob cannot be deleted; trying again later");
                             failures += u32::from(error.is_transient());
                         }
                     }
                     failpoint::hit("cleaner.after_delete");
-                    if failures == MAX_FAILURES {
+                    if failures == MAX_DELETION_FAILURES {
                         break;
                     }
                 }
@@ -190,7 +190,7 @@ impl Cleaner {
         Ok(())
     }
 
-    /// Blobs whose bytes are gone.
+    /// Deletes the rows of blobs whose bytes are deleted.
     async fn forget_garbage(&self, deleted: Vec<Uuid>) -> Result<(), CleanerError> {
         if !deleted.is_empty() {
             let forget = move |tx: &Tx<'_>| deleted.iter().try_for_each(|blob_id| garbage::delete(tx, *blob_id));
@@ -200,13 +200,13 @@ impl Cleaner {
         Ok(())
     }
 
-    /// What was given up on a full disk is taken again once there is room.
+    /// Refills the database's reserve of disk space, which was given up on a full disk.
     async fn fill_reserve(&self) {
         let db = self.db.clone();
         match tokio::task::spawn_blocking(move || db.fill_reserve()).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "there is no room to keep for the database"),
-            Err(error) => tracing::error!(%error, "filling the room kept for the database ended badly"),
+            Ok(Err(error)) => tracing::warn!(%error, "there is no free space for the reserve of the database"),
+            Err(error) => tracing::error!(%error, "the task that fills the reserve of the database failed"),
         }
     }
 }

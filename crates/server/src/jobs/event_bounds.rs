@@ -1,9 +1,9 @@
-//! Bounds of the outbox: receivers that do not answer for long, and events that nobody replays, do not fill the database.
+//! Upper bounds of the outbox: neither a receiver that does not answer for long nor events that nobody replays fill the database.
 //!
-//! Invariant: of the events that wait for one receiver the youngest `webhooks.waiting_events` wait on, in their order; those before them
-//! are given up as if they had been tried in vain for long enough, so that they can be replayed. A workspace keeps the
-//! youngest `webhooks.dead_events` of them, for `webhooks.forget_dead_seconds`. Events forgotten for their number are counted
-//! and told. The bounds hold within a round of the cleaner.
+//! Invariant: for each receiver the newest `webhooks.waiting_events` events stay queued, in their order. Older ones are given up
+//! as after the last retry, so they can be replayed. A workspace keeps the newest `webhooks.dead_events` of those, for
+//! `webhooks.forget_dead_seconds`. Events forgotten because of their number are counted and logged. The bounds are enforced
+//! once per round of the cleaner.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -12,23 +12,23 @@ use crate::config::WebhookSettings;
 use crate::db::deliveries::{self, ReceiverId};
 use crate::db::{Db, DbError, Durability, Timestamp, Tx, workspaces};
 
-/// Between two looks, which count all that waits: some 150 ms with a million events.
-const INTERVAL: Duration = Duration::from_secs(5);
-/// Rows that are changed in one transaction.
-const ROWS_STEP: u32 = 1000;
+/// Between two looks, each of which counts all queued events: some 150 ms with a million of them.
+const BOUNDS_CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// Rows changed in one transaction.
+const ROWS_PER_TRANSACTION: u32 = 1000;
 
-/// Keeps the outbox within its bounds.
+/// Enforces the bounds of the outbox.
 pub struct EventBounds {
     waiting_events: u64,
     dead_events: u64,
     forget_dead_seconds: u64,
     looked_at: Option<Instant>,
-    /// Receivers of whom the log has been told; forgotten when half of their events are gone.
+    /// Receivers that were logged; forgotten when half of their events are gone.
     crowded: HashSet<ReceiverId>,
 }
 
 impl EventBounds {
-    /// By these settings.
+    /// The bounds of these settings.
     pub fn new(settings: &WebhookSettings) -> Self {
         Self {
             waiting_events: u64::from(settings.waiting_events.0),
@@ -39,12 +39,12 @@ impl EventBounds {
         }
     }
 
-    /// Gives up and forgets what is too much.
+    /// Gives up and forgets the events above the bounds.
     ///
     /// # Errors
-    /// When the database fails; what was done stays done.
+    /// When the database fails; transactions that were committed stay.
     pub(super) async fn keep(&mut self, db: &Db) -> Result<(), DbError> {
-        if self.looked_at.is_some_and(|at| at.elapsed() < INTERVAL) {
+        if self.looked_at.is_some_and(|at| at.elapsed() < BOUNDS_CHECK_INTERVAL) {
             return Ok(());
         }
         self.looked_at = Some(Instant::now());
@@ -63,13 +63,14 @@ impl EventBounds {
                 let webhook = webhook_id.map_or_else(|| "(named by uploads)".to_owned(), |id| id.to_string());
                 tracing::warn!(
                     %workspace_id, webhook, waiting, most,
-                    "so many events wait for this receiver (webhooks.waiting_events) that the oldest are given up; \
-                     `partway webhooks replay` sends them anew"
+                    "more events are queued for this receiver than webhooks.waiting_events allows; the oldest are given up, and \
+                     `partway webhooks replay` sends them again"
                 );
             }
-            let reason = format!("{most} younger events waited (webhooks.waiting_events)");
-            let give_up = move |tx: &Tx<'_>| deliveries::give_up_behind(tx, receiver, most, ROWS_STEP, &reason);
-            while db.write_to_free(Durability::Process, give_up.clone()).await? == ROWS_STEP as usize {}
+            let reason = format!("{most} newer events were queued (webhooks.waiting_events)");
+            let give_up =
+                move |tx: &Tx<'_>| deliveries::give_up_behind(tx, receiver, most, ROWS_PER_TRANSACTION, &reason);
+            while db.write_to_free(Durability::Process, give_up.clone()).await? == ROWS_PER_TRANSACTION as usize {}
         }
         Ok(())
     }
@@ -77,7 +78,7 @@ impl EventBounds {
     async fn forget_aged(&self, db: &Db) -> Result<(), DbError> {
         let until = Timestamp::now().minus_seconds(self.forget_dead_seconds);
         while db.read(move |tx| deliveries::any_dead_before(tx, until)).await? {
-            let forget = move |tx: &Tx<'_>| deliveries::forget_dead_before(tx, until, ROWS_STEP);
+            let forget = move |tx: &Tx<'_>| deliveries::forget_dead_before(tx, until, ROWS_PER_TRANSACTION);
             db.write_to_free(Durability::Process, forget).await?;
         }
         Ok(())
@@ -88,19 +89,19 @@ impl EventBounds {
         for workspace_id in db.read(move |tx| deliveries::list_with_many_dead(tx, most)).await? {
             let forget = move |tx: &Tx<'_>| {
                 workspaces::lock(tx, workspace_id)?;
-                deliveries::forget_dead_behind(tx, workspace_id, most, ROWS_STEP)
+                deliveries::forget_dead_behind(tx, workspace_id, most, ROWS_PER_TRANSACTION)
             };
             let mut forgotten = 0;
             loop {
                 let step = db.write_to_free(Durability::Process, forget).await?;
                 forgotten += step;
-                if step < ROWS_STEP as usize {
+                if step < ROWS_PER_TRANSACTION as usize {
                     break;
                 }
             }
             tracing::warn!(
                 %workspace_id, forgotten, most,
-                "events that were given up are forgotten: the workspace has more of them than it may keep (webhooks.dead_events)"
+                "events that were given up are forgotten: the workspace has more of them than webhooks.dead_events allows"
             );
         }
         Ok(())

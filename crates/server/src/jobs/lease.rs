@@ -1,4 +1,4 @@
-//! Work that one node of all does at a time.
+//! Leases: some work is done by one node at a time.
 
 use std::sync::Arc;
 
@@ -7,26 +7,26 @@ use uuid::Uuid;
 
 use crate::db::{Db, DbError, Durability, leases};
 
-/// How long a lease is good. Work that takes longer is taken over in the middle, which must do no harm.
-const SECONDS: u64 = 30;
+/// Duration of a lease. Another node may take over work that takes longer, which must do no harm.
+const LEASE_SECONDS: u64 = 30;
 
-/// A lease in the database. Where no other node can come there is nothing to hold.
+/// A lease in the database. It is always held where no other node can share the database.
 pub struct Lease {
     name: &'static str,
     node: Uuid,
     db: Db,
-    /// Held while the database is asked: what was asked for and is no longer waited for must not come after the lease was
-    /// given up, for then nobody would have it until it runs out.
+    /// Held during a request to the database. Without it, a request whose caller was cancelled could take the lease after it
+    /// was given up, and no node would have it until it expires.
     asking: Arc<Mutex<()>>,
 }
 
 impl Lease {
-    /// Of the work `name`, for `node`; not held yet.
+    /// The lease of the work `name` for `node`, not held yet.
     pub fn new(name: &'static str, node: Uuid, db: Db) -> Self {
         Self { name, node, db, asking: Arc::default() }
     }
 
-    /// Takes or renews it. False when another node has it.
+    /// Takes or renews the lease. False when another node has it.
     ///
     /// # Errors
     /// When the database fails.
@@ -37,14 +37,14 @@ impl Lease {
         let (db, name, node) = (self.db.clone(), self.name, self.node);
         let asking = Arc::clone(&self.asking).lock_owned().await;
         let asked = tokio::spawn(async move {
-            let taken = db.write(Durability::Process, move |tx| leases::take(tx, name, node, SECONDS)).await;
+            let taken = db.write(Durability::Process, move |tx| leases::take(tx, name, node, LEASE_SECONDS)).await;
             drop(asking);
             taken
         });
         asked.await.unwrap_or_else(|error| Err(if error.is_panic() { DbError::Panicked } else { DbError::Stopped }))
     }
 
-    /// Lets another node have it now. If that fails it runs out.
+    /// Releases the lease. If that fails, it expires.
     pub async fn give_up(&self) {
         if self.db.is_shared() {
             let _asking = self.asking.lock().await;

@@ -1,7 +1,7 @@
-//! What goes on without a request: sessions expire, garbage is deleted, idle sessions are closed, webhooks are told; parts
-//! are verified after the machine was started anew; what commands beside the server changed is taken up.
+//! Background jobs: sessions expire, garbage is deleted, idle sessions are closed, webhooks are dispatched, parts are verified
+//! after a restart of the machine, and changes by commands next to the server take effect.
 //!
-//! Invariant: whatever fails in a job, a panic included, is logged and tried again; no job ends before the server does.
+//! Invariant: a failure in a job, even a panic, is logged and retried. No job ends before the server does.
 
 mod cleaner;
 mod event_bounds;

@@ -1,5 +1,4 @@
-//! Ends what revoked keys have opened. Keys are revoked by a command beside the server; which node ends their sessions does not
-//! matter, and one at a time does.
+//! Ends the sessions of revoked keys. A command next to the server revokes the keys; one node at a time ends the sessions.
 
 use std::time::Duration;
 
@@ -11,34 +10,34 @@ use crate::db::{Db, sessions};
 use crate::service::upload::{UploadError, Uploads};
 use crate::turn::turn;
 
-/// Between two looks: one row of an index for each revoked key.
-const INTERVAL: Duration = Duration::from_secs(1);
-/// After sessions that could not be ended.
-const PAUSE: Duration = Duration::from_secs(15);
+/// Between two looks, each of which reads one row of an index for each revoked key.
+const REVOKED_KEYS_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// After a failure to end sessions.
+const FAILURE_PAUSE: Duration = Duration::from_secs(15);
 
 /// Ends the sessions of revoked keys.
 pub struct Revoker {
-    /// Says whether it is this node that ends them. Ending one twice does no harm.
+    /// Lets one node end sessions at a time. Ending one twice does no harm.
     pub lease: Lease,
-    /// The records.
+    /// The database.
     pub db: Db,
-    /// The sessions.
+    /// Ends the sessions.
     pub uploads: Uploads,
 }
 
 impl Revoker {
-    /// Runs until `stop`. A step that fails is logged and tried again.
+    /// Runs until `stop`. Failures are logged and retried.
     pub async fn run(self, stop: CancellationToken) {
         loop {
             let pause = tokio::select! {
                 () = stop.cancelled() => break,
                 ended = turn("job.revoker", self.end_sessions()) => match ended {
-                    Some(Ok(())) => INTERVAL,
+                    Some(Ok(())) => REVOKED_KEYS_CHECK_INTERVAL,
                     Some(Err(error)) => {
-                        tracing::error!(error = %crate::error_chain::error_chain(&error), "sessions of revoked keys cannot be ended; trying again soon");
-                        PAUSE
+                        tracing::error!(error = %crate::error_chain::error_chain(&error), "sessions of revoked keys cannot be ended; retrying soon");
+                        FAILURE_PAUSE
                     }
-                    None => PAUSE,
+                    None => FAILURE_PAUSE,
                 },
             };
             tokio::select! {

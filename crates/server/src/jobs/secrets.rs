@@ -1,7 +1,7 @@
-//! Takes up secrets that were rotated by a command beside the server, on whichever node that was.
+//! Follows rotations of secrets by a command next to the server, on any node.
 //!
-//! Invariant: a server signs with the newest value a second or two after it is in the database, and takes no value whose time
-//! is over, even if the database is away.
+//! Invariant: a server signs with the newest value within two seconds of its commit, and accepts no value after its grace
+//! period, even while the database is unavailable.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ use crate::service::secret::SecretName;
 use crate::service::webhook_signer::WebhookSigner;
 use crate::turn::turn;
 
-/// Between two looks: three rows by primary key.
-const INTERVAL: Duration = Duration::from_secs(1);
+/// Between two looks, each of which reads three rows by primary key.
+const SECRETS_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Keeps what signs up to date.
+/// Keeps the signers up to date.
 pub struct SecretsFollower {
-    /// The records.
+    /// The database.
     pub db: Db,
     /// Signs part URLs.
     pub part_url_signer: PartUrlSigner,
-    /// Signs what webhooks are sent.
+    /// Signs requests to webhooks.
     pub signer: WebhookSigner,
 }
 
-/// The secrets found at the last look.
+/// The secrets of the last look.
 #[derive(Default)]
 struct Known {
     part_urls: Option<Secret>,
@@ -42,15 +42,15 @@ impl SecretsFollower {
         loop {
             match turn("job.secrets", self.look(&mut known)).await {
                 Some(Ok(())) => known.is_failing = false,
-                // Said once, not every second for as long as the database is away.
+                // Logged once per failure of the database, not every second.
                 Some(Err(error)) if !std::mem::replace(&mut known.is_failing, true) => {
-                    tracing::warn!(error = %crate::error_chain::error_chain(&error), "the secrets cannot be read; the known ones stay in use");
+                    tracing::warn!(error = %crate::error_chain::error_chain(&error), "the secrets cannot be read; the known values stay in use");
                 }
                 Some(Err(_)) | None => {}
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(INTERVAL) => {}
+                () = tokio::time::sleep(SECRETS_CHECK_INTERVAL) => {}
             }
         }
     }
@@ -76,7 +76,7 @@ impl SecretsFollower {
     }
 }
 
-/// Has part URLs signed with this secret, and those of the one before it taken for as long as that is good.
+/// Signs part URLs with this secret, and accepts those of its previous value during the grace period.
 pub(crate) fn follow_part_urls(part_url_signer: &PartUrlSigner, secret: &Secret) {
     let previous = secret.previous.as_ref().map(|previous| (&previous.value, previous.until.unix_seconds()));
     part_url_signer.rotate(&secret.value, previous);

@@ -1,5 +1,5 @@
-//! After the machine was started anew, perhaps after a power cut: verifies the parts of all open sessions, while the
-//! server serves. A session that somebody asks for is verified at once; see `service/upload/local/reopen.rs`.
+//! Verifies the parts of all open sessions after a restart of the machine, perhaps by a power cut, while the server serves. A
+//! session that a request names is verified at once (`service/upload/local/reopen.rs`).
 
 use std::time::Duration;
 
@@ -8,22 +8,22 @@ use tokio_util::sync::CancellationToken;
 use crate::service::upload::Uploads;
 use crate::turn::turn;
 
-/// Between two tries, when the database fails.
-const PAUSE: Duration = Duration::from_secs(5);
+/// After a failure of the database.
+const FAILURE_PAUSE: Duration = Duration::from_secs(5);
 
-/// Runs until all is verified, or `stop`.
+/// Runs until all sessions are verified, or `stop`.
 pub async fn verify_untrusted(uploads: Uploads, stop: CancellationToken) {
     loop {
         match turn("job.verifier", uploads.verify_untrusted(&stop)).await {
             Some(Ok(())) => return,
             Some(Err(error)) => {
-                tracing::error!(error = %crate::error_chain::error_chain(&error), "cannot list the sessions to verify; trying again");
+                tracing::error!(error = %crate::error_chain::error_chain(&error), "cannot list the sessions to verify; retrying");
             }
             None => {}
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(PAUSE) => {}
+            () = tokio::time::sleep(FAILURE_PAUSE) => {}
         }
     }
 }

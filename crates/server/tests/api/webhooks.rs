@@ -258,8 +258,8 @@ async fn what_is_never_taken_is_kept_and_can_be_sent_anew() {
     app.until("both are given up", |app| app.count("deliveries WHERE dead_at IS NOT NULL") == 2).await;
     let dead = app.app().db.read(deliveries::list_dead).await.unwrap();
     assert!(
-        dead.iter()
-            .all(|delivery| delivery.last_error.as_deref() == Some("it answers 410 Gone") && delivery.attempts >= 2)
+        dead.iter().all(|delivery| delivery.last_error.as_deref() == Some("the receiver answered 410 Gone")
+            && delivery.attempts >= 2)
     );
     peer.answers(|_| StatusCode::OK.into_response());
     let before = peer.asked().len();

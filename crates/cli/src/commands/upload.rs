@@ -219,7 +219,7 @@ async fn upload_file(args: &UploadArgs, client: &Client, file: &Path, interrupte
             Some(Err(error)) if is_recalled && error.is_session_of_no_use() => {
                 output::say(format_args!("{}: {error}; starting anew", file_label(file)));
                 give_up(client, session.as_deref(), interrupted).await;
-                let anew = remembered.as_mut().map(Remembered::begin_anew);
+                let anew = remembered.as_mut().map(Remembered::restart);
                 if let Some(Err(error)) = anew {
                     output::say(format_args!("partway: {error}"));
                     return Outcome::Failed;
@@ -260,7 +260,7 @@ impl Started<'_> {
         let noted = match event {
             Event::Session { session_id } => remembered.set_session(session_id),
             Event::Compared { same, .. } => remembered.keep_parts(same),
-            Event::PartSent { index, part } => remembered.note_part(*index, part),
+            Event::PartSent { index, part } => remembered.record_part(*index, part),
             _ => Ok(()),
         };
         if let Err(error) = noted

@@ -1,14 +1,15 @@
-//! The program's memory: the system's allocator, but for blocks of 8 KiB, which have pages of their own.
+//! The allocator: that of the system, except for blocks of 8 KiB, which have pages of their own.
 //!
-//! A connection has two buffers of exactly 8 KiB for as long as it lasts: hyper's, for the heads of requests and of answers. A client
-//! that does nothing more uses some hundred bytes of each. The system's allocator puts blocks of all sizes side by side and cuts freed
-//! ones up, until every page of the buffers is resident: ten thousand idle clients take 160 MiB for them. With pages of their own, those
-//! that nobody wrote to take nothing: 80 MiB.
+//! Each connection has two buffers of exactly 8 KiB, hyper's for the heads of requests and of answers. An idle client uses some
+//! hundred bytes of each. The allocator of the system places blocks of all sizes next to each other and splits freed ones, until
+//! every page of the buffers is resident: 160 MiB for ten thousand idle clients. With pages of their own, pages that were never
+//! written take no memory: 80 MiB.
 //!
-//! A general allocator does not do it: with mimalloc 0.1.52 9,000 readers that take nothing cost 481 MiB, with this 148 (`scripts/bench idle`).
+//! A general-purpose allocator does not help: 9,000 idle readers take 481 MiB with mimalloc 0.1.52, and 148 MiB with this
+//! (`scripts/bench idle`).
 //!
-//! Invariant: a block is either somebody's or in the list of free ones, and what is given back is of the size and alignment
-//! that it was asked for with, as `GlobalAlloc` demands; so the size tells whose block it is.
+//! Invariant: a block is either in use or in the list of free blocks. `GlobalAlloc` requires that a block is freed with the size and
+//! alignment that it was allocated with, so the size says which allocator a block is from.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr::{self, NonNull};
@@ -18,12 +19,12 @@ use std::time::Duration;
 const BLOCK_BYTES: usize = 8 * 1024;
 /// Alignment that every block has: that of the smallest pages there are.
 const BLOCK_ALIGNMENT: usize = 4096;
-/// Free blocks that are kept, 8 MiB: connections come and go without asking the system. Everything above goes back to it.
-const MOST_FREE: usize = 1024;
+/// Free blocks that are kept, 8 MiB, so that new connections need no system call. The rest is returned to the system.
+const MAX_FREE_BLOCKS: usize = 1024;
 
-/// Between two looks at what the system's allocator has and nobody uses, and how much of that is given back.
+/// Between two looks at the unused memory of the system's allocator, and the amount from which on it is returned.
 const TRIM_INTERVAL: Duration = Duration::from_secs(10);
-const MOST_UNUSED_BYTES: usize = 16 << 20;
+const MAX_UNUSED_BYTES: usize = 16 << 20;
 
 /// The allocator.
 pub struct Allocator;
@@ -38,7 +39,7 @@ struct FreeBlocks {
     count: usize,
 }
 
-// SAFETY: whoever has the list has the blocks in it, from whichever thread.
+// SAFETY: free blocks are reachable through the list alone, so its owner may use them on any thread.
 #[expect(unsafe_code, reason = "free blocks belong to no thread")]
 unsafe impl Send for FreeBlocks {}
 
@@ -53,14 +54,14 @@ fn is_block(size: usize, alignment: usize) -> bool {
 fn take_block() -> *mut u8 {
     let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(block) = free.first {
-        // SAFETY: what is in the list is a mapped block that nobody else has, and begins with what `give_back` wrote there.
+        // SAFETY: a block in the list is mapped, has no other owner, and begins with the value that `give_back` wrote.
         free.first = unsafe { block.read() }.next;
         free.count -= 1;
         return block.as_ptr().cast();
     }
     drop(free);
     let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-    // SAFETY: a new mapping, wherever the system likes, touches no memory that is there.
+    // SAFETY: a new mapping at an address that the system chooses touches no existing memory.
     let block = unsafe { libc::mmap(ptr::null_mut(), BLOCK_BYTES, access, kind, -1, 0) };
     if block == libc::MAP_FAILED { ptr::null_mut() } else { block.cast() }
 }
@@ -68,41 +69,41 @@ fn take_block() -> *mut u8 {
 /// Takes a block back.
 ///
 /// # Safety
-/// It is from [`take_block`], and nobody uses it any more.
+/// It is from [`take_block`], and is no longer used.
 #[expect(unsafe_code, reason = "memory from mmap(2)")]
 unsafe fn give_back(block: *mut u8) {
     let Some(block) = NonNull::new(block.cast::<FreeBlock>()) else { return };
     let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
-    if free.count >= MOST_FREE {
+    if free.count >= MAX_FREE_BLOCKS {
         drop(free);
-        // SAFETY: the caller says that nobody uses it, and the mapping is of this length.
+        // SAFETY: the caller guarantees that it is unused, and the mapping has this length.
         if unsafe { libc::munmap(block.as_ptr().cast(), BLOCK_BYTES) } == 0 {
             return;
         }
-        // The system has no memory to remember the gap in.
+        // munmap(2) fails when the system has no memory to record the gap.
         free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
     }
-    // SAFETY: nobody uses it; it is larger than what is written, and aligned for it.
+    // SAFETY: it is unused, large enough for the value, and aligned for it.
     unsafe { block.write(FreeBlock { next: free.first }) };
     free.first = Some(block);
     free.count += 1;
 }
 
-// SAFETY: blocks are of their size, aligned, and nobody else's until they are given back; everything else is the system's. Nothing here
-// allocates or panics.
+// SAFETY: blocks have their size, are aligned, and have one owner until they are given back; all other calls go to the system's
+// allocator. Nothing here allocates or panics.
 #[expect(unsafe_code, reason = "an allocator")]
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if is_block(layout.size(), layout.align()) {
             return take_block();
         }
-        // SAFETY: what the caller promises is what the system asks for.
+        // SAFETY: the contract of the caller is that of the system's allocator.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if is_block(layout.size(), layout.align()) {
-            // SAFETY: the caller promises that it is from `alloc` with this layout, and done with.
+            // SAFETY: the caller guarantees that it is from `alloc` with this layout, and unused.
             return unsafe { give_back(block) };
         }
         // SAFETY: the same.
@@ -111,12 +112,12 @@ unsafe impl GlobalAlloc for Allocator {
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if !is_block(layout.size(), layout.align()) {
-            // SAFETY: what the caller promises is what the system asks for.
+            // SAFETY: the contract of the caller is that of the system's allocator.
             return unsafe { System.alloc_zeroed(layout) };
         }
         let block = take_block();
         if !block.is_null() {
-            // SAFETY: it is a block of this size.
+            // SAFETY: the block has this size.
             unsafe { block.write_bytes(0, BLOCK_BYTES) };
         }
         block
@@ -125,11 +126,11 @@ unsafe impl GlobalAlloc for Allocator {
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         let alignment = layout.align();
         if !is_block(layout.size(), alignment) && !is_block(new_size, alignment) {
-            // SAFETY: what the caller promises is what the system asks for.
+            // SAFETY: the contract of the caller is that of the system's allocator.
             return unsafe { System.realloc(block, layout, new_size) };
         }
-        // SAFETY: the caller promises that the size is valid with this alignment, and that `block` has `layout`. Both are
-        // at least as large as what is copied, and different ones.
+        // SAFETY: the caller guarantees that the size is valid with this alignment, and that `block` has `layout`. Both blocks
+        // are at least as large as the copy, and do not overlap.
         unsafe {
             let moved = self.alloc(Layout::from_size_align_unchecked(new_size, alignment));
             if !moved.is_null() {
@@ -141,13 +142,13 @@ unsafe impl GlobalAlloc for Allocator {
     }
 }
 
-/// Gives memory that nobody uses back to the system, for as long as it is polled: a crowd that came at once would leave what all of
-/// its requests took together, because the system's allocator returns by itself only what is at the end of a heap.
+/// Returns unused memory to the system while it is polled. By itself, the system's allocator returns only the end of a heap, so
+/// the memory of a burst of requests would stay.
 pub async fn keep_trimmed() {
     let mut looks = tokio::time::interval(TRIM_INTERVAL);
     loop {
         looks.tick().await;
-        // It fails only when the runtime ends.
+        // Fails only when the runtime ends.
         let _ = tokio::task::spawn_blocking(trim).await;
     }
 }
@@ -157,13 +158,13 @@ pub async fn keep_trimmed() {
 fn trim() {
     // SAFETY: both may be called at any time from any thread.
     unsafe {
-        if libc::mallinfo2().fordblks > MOST_UNUSED_BYTES {
+        if libc::mallinfo2().fordblks > MAX_UNUSED_BYTES {
             libc::malloc_trim(0);
         }
     }
 }
 
-/// Other C libraries have nothing like it.
+/// Other C libraries have no such call.
 #[cfg(not(target_env = "gnu"))]
 fn trim() {}
 
@@ -173,8 +174,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn blocks_are_on_pages_of_their_own_and_are_used_again() {
-        let count = MOST_FREE + 100;
+    fn blocks_have_pages_of_their_own_and_are_reused() {
+        let count = MAX_FREE_BLOCKS + 100;
         for round in 0..3 {
             let blocks: Vec<Vec<u8>> = (0..count).map(|n| vec![(n + round) as u8; BLOCK_BYTES]).collect();
             let places: BTreeSet<_> = blocks.iter().map(|block| block.as_ptr() as usize).collect();
@@ -182,8 +183,8 @@ mod tests {
             assert!(places.iter().all(|place| place % BLOCK_ALIGNMENT == 0));
             assert!(blocks.iter().enumerate().all(|(n, block)| block.iter().all(|byte| *byte == (n + round) as u8)));
             drop(blocks);
-            // Other tests of this process hold some at most.
-            assert!(FREE.lock().unwrap().count <= MOST_FREE);
+            // Other tests of this process may hold some.
+            assert!(FREE.lock().unwrap().count <= MAX_FREE_BLOCKS);
         }
         let zeroed: Vec<_> = (0..count).map(|_| vec![0_u8; BLOCK_BYTES]).collect();
         assert!(zeroed.iter().flatten().all(|byte| *byte == 0));

@@ -1,13 +1,13 @@
-//! Asking before something is deleted. Invariant: only a `y` or `yes` that somebody typed is one.
+//! Confirmation of deletions. Invariant: only a typed `y` or `yes` confirms.
 
 use std::io::{self, IsTerminal};
 
 use crate::{Failure, output};
 
-/// Asks on the terminal. Without one nobody can answer, which is an error.
+/// Asks on the terminal. Without a terminal it fails.
 pub(crate) async fn confirm(question: &str) -> Result<bool, Failure> {
     if !io::stdin().is_terminal() {
-        return Err("nothing was deleted: there is no terminal to ask on; --yes deletes without asking".into());
+        return Err("nothing was deleted: there is no terminal for the confirmation; --yes deletes without it".into());
     }
     output::ask(format!("{question} [y/N]"))?;
     let answer = tokio::task::spawn_blocking(|| {

@@ -1,4 +1,4 @@
-//! Sizes, times and texts as people read them.
+//! Sizes, times and texts in the form that people read.
 
 const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 
@@ -10,7 +10,7 @@ pub(crate) fn size(bytes: u64) -> String {
     let mut amount = bytes as f64 / 1024.0;
     let mut units = UNITS.iter();
     let mut unit = units.next();
-    // What would be rounded to 1024 is one of the next unit.
+    // A value that would be rounded to 1024 is shown in the next unit.
     while amount >= 1023.95 {
         amount /= 1024.0;
         unit = units.next();
@@ -18,7 +18,7 @@ pub(crate) fn size(bytes: u64) -> String {
     format!("{amount:.1} {}", unit.unwrap_or(&"EiB"))
 }
 
-/// An ISO 8601 time of the API to the minute, in UTC: `2026-11-22 10:00`. Anything else as it is.
+/// An ISO 8601 time of the API to the minute, in UTC: `2026-11-22 10:00`. Any other text stays.
 pub(crate) fn time(iso: &str) -> String {
     match (iso.get(..10), iso.get(10..11), iso.get(11..16)) {
         (Some(date), Some("T"), Some(minute)) if iso.ends_with('Z') => format!("{date} {minute}"),
@@ -31,14 +31,13 @@ pub(crate) fn count(number: u64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Whether a terminal obeys this character, or shows what is around it in another order or on another line.
+/// Whether the character controls a terminal, or reorders the text or breaks the line.
 pub(crate) fn is_obeyed(c: char) -> bool {
     let directs = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     c.is_control() || directs || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
-/// A text that does nothing to a terminal: control characters, and those that turn the direction of writing round, are
-/// escaped.
+/// The text with control characters escaped, and those that change the direction of writing.
 pub(crate) fn plain(text: &str) -> String {
     text.chars().flat_map(|c| if is_obeyed(c) { c.escape_default().collect() } else { vec![c] }).collect()
 }

@@ -10,7 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::Failure;
 
-/// Starts logging as the settings say.
+/// Starts logging with these settings.
 pub(crate) fn start(settings: &LogSettings) -> Result<(), Failure> {
     let refused = |why: String| format!("log.filter is {:?}: {why}", settings.filter);
     let filter: Targets = settings.filter.parse().map_err(|error| refused(format!("{error}")))?;
@@ -19,7 +19,7 @@ pub(crate) fn start(settings: &LogSettings) -> Result<(), Failure> {
     }
     let log = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        // A log that cannot be written, on a full disk, would be told to the same place, and that panics.
+        // The report of a failed write, on a full disk, would go to the same place, fail, and panic.
         .log_internal_errors(false);
     let log = match settings.format {
         LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).with_target(false).boxed(),

@@ -2,7 +2,7 @@
 #![deny(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "output.rs makes what others say harmless, and does not panic where nobody reads"
+    reason = "output.rs escapes control characters, and does not panic when nobody reads"
 )]
 
 mod allocator;
@@ -34,50 +34,50 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the server. Needs no configuration: everything it needs it makes in the data directory.
+    /// Run the server. It needs no configuration: the first start creates the data directory and the keys.
     Serve(settings::ServeArgs),
-    /// Upload files in parts.
+    /// Upload files in parts, and resume unfinished uploads.
     Upload(commands::upload::UploadArgs),
-    /// List, show, move, tag, delete and download files on a server.
+    /// Manage the files on a server: list, show, move, tag, delete and download them.
     #[command(subcommand)]
     Files(commands::files::FilesCommand),
-    /// List, make, rename and delete folders on a server.
+    /// Manage the folders on a server: list, create, rename and delete them.
     #[command(subcommand)]
     Folders(commands::folders::FoldersCommand),
-    /// Make, list and revoke API keys, also while the server runs.
+    /// Manage API keys: create, list and revoke them, also while the server runs.
     #[command(subcommand)]
     Keys(commands::keys::KeysCommand),
-    /// List the server's own secrets and give them new values, also while the server runs.
+    /// Manage the secrets of the server: list and rotate them, also while the server runs.
     #[command(subcommand)]
     Secrets(commands::secrets::SecretsCommand),
-    /// Make and list workspaces, and limit what they hold, also while the server runs.
+    /// Manage workspaces: create, list and limit them, also while the server runs.
     #[command(subcommand)]
     Workspaces(commands::workspaces::WorkspacesCommand),
-    /// Have events told to others: files that come, are replaced or go, uploads that expire.
+    /// Manage webhooks: send events to URLs when files are created, replaced or deleted and when uploads expire.
     #[command(subcommand)]
     Webhooks(commands::webhooks::WebhooksCommand),
-    /// Show what each workspace holds: files, open sessions, and what waits to be deleted.
+    /// Show the bytes of each workspace: files, open sessions, and garbage that is still to be deleted.
     Usage(commands::usage::UsageArgs),
-    /// Compare the database with what is on the disk, also while the server runs.
+    /// Compare the database with the stored bytes, also while the server runs.
     Fsck(commands::fsck::FsckArgs),
-    /// Try database, storage and what browsers need, and say what to change.
+    /// Test the settings, the database and the storage, and report what to change.
     Doctor(commands::doctor::DoctorArgs),
-    /// Move records to a PostgreSQL database.
+    /// Move the database from SQLite to PostgreSQL.
     #[command(subcommand)]
     Db(commands::db::DbCommand),
-    /// Move files between the data directory and a bucket.
+    /// Move the files between the data directory and a bucket.
     #[command(subcommand)]
     Storage(commands::storage::StorageCommand),
-    /// Print the completions for a shell.
+    /// Print the completion script of a shell.
     Completions(commands::completions::CompletionsArgs),
-    /// Write the manual pages.
+    /// Print the manual page, or write all of them.
     Man(commands::man::ManArgs),
     /// Write the generated documents into a directory.
     #[command(hide = true)]
     Docs(commands::docs::DocsArgs),
 }
 
-/// Why a command failed, as its last line says it.
+/// Why a command failed. `main` prints it as the last line.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {

@@ -1,8 +1,8 @@
-//! Standard output, and what is said on standard error. Whoever reads the former may have enough before the end, as
-//! `| head` has: that ends a command, quietly.
+//! Results on standard output, and messages on standard error.
 //!
-//! Invariant: nothing that a server, a proxy or a file name says reaches the terminal as something that it obeys, and nothing
-//! panics where nobody reads. All commands print by these functions and those of `table.rs` alone; clippy sees to it.
+//! Invariant: no text of a server, a proxy or a file name reaches the terminal as a control sequence, and nothing panics when
+//! nobody reads. A reader of standard output may close it early, as `head` does, which ends a command without a message. All
+//! commands print with these functions and those of `table.rs` alone; clippy checks that.
 
 use std::error::Error;
 use std::fmt::Display;
@@ -22,25 +22,25 @@ pub(crate) fn json(value: &impl Serialize) -> io::Result<()> {
     print(&plain_json(&serde_json::to_string(value)?))
 }
 
-/// A line is out of this process when this returns.
+/// Prints a line and flushes it.
 fn print(line: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{line}")?;
     stdout.flush()
 }
 
-/// The outcome of printing what nobody may miss: unlike that of a list, which its reader may have had enough of, a failure is
-/// said in any case, behind how things are now.
+/// The outcome of printing a result that must not be lost. Other than for a list, which a reader may close early, a failure is
+/// always reported, after `state`: the state of the data now.
 pub(crate) fn needed(printed: io::Result<()>, state: impl Display) -> Result<(), Failure> {
     printed.map_err(|error| format!("{state}: {error}").into())
 }
 
-/// JSON that means the same, with what a terminal would obey escaped. Outside of strings JSON has nothing of it.
+/// The same JSON with control characters escaped. JSON has those in strings alone.
 fn plain_json(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
         if human::is_obeyed(c) {
-            // All of them are of the first plane: one unit of UTF-16.
+            // All of them are in the first plane: one unit of UTF-16.
             plain.push_str(&format!("\\u{:04x}", u32::from(c)));
         } else {
             plain.push(c);
@@ -49,24 +49,24 @@ fn plain_json(text: &str) -> String {
     plain
 }
 
-/// Says something on standard error, in one line. If nobody can hear it, that is all the same.
+/// Prints a message of one line to standard error. A failure is ignored.
 pub(crate) fn say(text: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{}", human::plain(&text.to_string()));
 }
 
-/// Says something of several lines.
+/// Prints a message of several lines.
 pub(crate) fn say_lines(text: impl Display) {
     text.to_string().lines().for_each(say);
 }
 
-/// Asks something on standard error: what is typed comes on the same line.
+/// Prints a question to standard error. The answer is typed on the same line.
 pub(crate) fn ask(text: impl Display) -> io::Result<()> {
     let mut stderr = io::stderr().lock();
     write!(stderr, "{} ", human::plain(&text.to_string()))?;
     stderr.flush()
 }
 
-/// Whether a command failed only because nobody reads what it prints.
+/// Whether a command failed only because its reader closed standard output.
 pub(crate) fn is_closed(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {

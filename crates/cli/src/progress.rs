@@ -1,4 +1,4 @@
-//! How an upload or a download looks while it runs: a bar on a terminal, plain lines elsewhere.
+//! Progress of an upload or a download: a bar on a terminal, plain lines elsewhere.
 
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +9,7 @@ use partway_client::{DownloadEvent, Error, Event};
 
 use crate::{human, output};
 
-/// Between two plain lines: often enough to see that it lives, seldom enough for a log.
+/// Between two plain lines: a compromise between a sign of life and a short log.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 const TEMPLATE: &str = "{prefix} {wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left {msg}";
 
@@ -22,7 +22,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// `quiet` shows nothing but what goes wrong.
+    /// With `quiet`, only problems are shown.
     pub(crate) fn new(label: &str, quiet: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let target = if terminal && !quiet { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
@@ -34,12 +34,12 @@ impl Progress {
         Self { bar, label, as_lines: !terminal && !quiet, last_line: Mutex::new(Instant::now()) }
     }
 
-    /// Shows what has happened.
+    /// Shows an event.
     pub(crate) fn show(&self, event: &Event<'_>) {
         match event {
             Event::Session { .. } | Event::PartSent { .. } => {}
             Event::Comparing { parts } => {
-                self.bar.set_message("- comparing what was sent before");
+                self.bar.set_message("- comparing the parts sent before");
                 self.line(&format!("comparing {} with the file", human::count((*parts).into(), "part")));
             }
             Event::Compared { others: [], .. } => self.bar.set_message(""),
@@ -48,8 +48,8 @@ impl Progress {
                 let parts = human::count(others.len() as u64, "part");
                 let these = if others.len() == 1 { "it is" } else { "they are" };
                 self.say(&format!(
-                    "{parts} on the server may be of another version of the file, and the store compares no \
-                     hashes; {these} sent again"
+                    "{parts} on the server may be of another version of the file, and the store compares no hashes: \
+                     {these} sent again"
                 ));
             }
             Event::Started { session_id, parts_total, parts_there, size_bytes, bytes_there } => {
@@ -58,7 +58,7 @@ impl Progress {
                 self.bar.reset_eta();
                 let there = match parts_there {
                     0 => String::new(),
-                    there => format!(", {there} of them there already"),
+                    there => format!(", {there} of them sent before"),
                 };
                 self.line(&format!("{} in {parts_total} parts{there}, session {session_id}", HumanBytes(*size_bytes)));
             }
@@ -78,7 +78,7 @@ impl Progress {
     pub(crate) fn show_download(&self, event: &DownloadEvent<'_>) {
         match event {
             DownloadEvent::StartedAnew => {
-                self.say("what an earlier download left is of another version of the file; starting anew");
+                self.say("the bytes of an earlier download are of another version of the file; starting again");
             }
             DownloadEvent::Started { size_bytes, bytes_there } => {
                 if let Some(size_bytes) = size_bytes {
@@ -89,7 +89,7 @@ impl Progress {
                 let size = size_bytes.map_or_else(|| "of unknown size".to_owned(), |size| HumanBytes(size).to_string());
                 let there = match bytes_there {
                     0 => String::new(),
-                    there => format!(", {} of them here already", HumanBytes(*there)),
+                    there => format!(", {} of them downloaded before", HumanBytes(*there)),
                 };
                 self.line(&format!("{size}{there}"));
             }
@@ -100,21 +100,21 @@ impl Progress {
             DownloadEvent::Retrying { error, bytes_lost, pause } => self.retrying(error, *bytes_lost, *pause),
             DownloadEvent::Completing => {
                 self.bar.set_message("- completing");
-                self.line("all bytes here, completing");
+                self.line("all bytes received, completing");
             }
         }
     }
 
     fn retrying(&self, error: &Error, bytes_lost: u64, pause: Duration) {
         self.bar.set_position(self.bar.position().saturating_sub(bytes_lost));
-        self.say(&format!("{error}; trying again in {:.1} s", pause.as_secs_f64()));
+        self.say(&format!("{error}; retrying in {:.1} s", pause.as_secs_f64()));
     }
 
     fn say(&self, text: &str) {
         self.bar.suspend(|| output::say(format_args!("{}: {text}", self.label)));
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(crate) fn end(&self) {
         self.bar.finish_and_clear();
     }

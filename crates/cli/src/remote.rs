@@ -1,5 +1,4 @@
-//! What the commands that talk to a server have in common: its address and the key, how Ctrl-C ends them, and what can be
-//! done about a failure.
+//! The common part of commands that call a server: its address and the key, Ctrl-C, and advice after a failure.
 
 use std::fmt::Display;
 use std::net::Ipv4Addr;
@@ -16,42 +15,41 @@ use url::{Host, Url};
 use crate::human::is_obeyed;
 use crate::{Failure, output};
 
-/// How a shell says that a command ended by Ctrl-C: 128 and the number of SIGINT.
+/// Exit code of a command that was ended by Ctrl-C, as in a shell: 128 plus the number of SIGINT.
 pub(crate) const INTERRUPTED: u8 = 130;
-/// The server of a first try.
+/// The address of a server without settings.
 const DEFAULT_URL: &str = "http://127.0.0.1:8080";
-/// For commands that a person waits for: long enough for a restart of the server, short enough for a wrong address.
-const PATIENCE: RetryPolicy = RetryPolicy {
+/// Retries of commands that a person waits for: long enough for a restart of the server, short enough for a wrong address.
+const INTERACTIVE_RETRY: RetryPolicy = RetryPolicy {
     tries: 3,
     wait: Duration::from_secs(10),
     first_pause: Duration::from_millis(500),
     longest_pause: Duration::from_secs(3),
 };
 
-/// The server and the key to it.
+/// Arguments that name the server and the key.
 #[derive(Debug, Args)]
 pub(crate) struct ServerArgs {
-    /// Address of the server.
+    /// URL of the server.
     #[arg(long, env = "PARTWAY_URL", default_value = DEFAULT_URL)]
     pub(crate) url: String,
     /// API key.
     #[arg(long, env = "PARTWAY_API_KEY", hide_env_values = true)]
     pub(crate) key: String,
-    /// Certificates in PEM form that are trusted as well, for a server with a certificate of one's own: of the authority that
-    /// issued it, or itself if it is no authority (CA:FALSE). (SSL_CERT_FILE names a file of those that are trusted instead of the system's.)
+    /// PEM file of certificates to trust in addition, for a server with a private certificate: that of the authority that issued
+    /// it, or its own if that is no authority (CA:FALSE). SSL_CERT_FILE replaces the certificates of the system instead.
     #[arg(long, value_name = "FILE")]
     cacert: Option<PathBuf>,
 }
 
 impl ServerArgs {
-    /// A client of the server.
+    /// A client of the server. Warns once of an unencrypted connection over the internet.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
         static WARNED: Once = Once::new();
         if let Some(host) = public_host_in_clear(&self.url) {
             WARNED.call_once(|| {
                 output::say(format_args!(
-                    "partway: the key goes to {host} by http:// and so unencrypted: whoever is in between can use it; \
-                     https:// keeps it secret"
+                    "partway: warning: http:// sends the key to {host} unencrypted, so others on the way can read it; use https://"
                 ));
             });
         }
@@ -70,18 +68,18 @@ impl ServerArgs {
 
     /// The workspace of the key, for a command that a person waits for.
     pub(crate) fn workspace(&self) -> Result<Workspace, Failure> {
-        self.patient_workspace(PATIENCE)
+        self.workspace_with(INTERACTIVE_RETRY)
     }
 
-    /// The same, for a command that may wait for the server.
-    pub(crate) fn patient_workspace(&self, retry: RetryPolicy) -> Result<Workspace, Failure> {
+    /// The same with other retries.
+    pub(crate) fn workspace_with(&self, retry: RetryPolicy) -> Result<Workspace, Failure> {
         let say = |error: &Error, pause: Duration| {
-            output::say(format_args!("partway: {error}; trying again in {:.1} s", pause.as_secs_f64()));
+            output::say(format_args!("partway: {error}; retrying in {:.1} s", pause.as_secs_f64()));
         };
         Ok(Workspace::of(self.client()?).retry(retry).on_retry(say))
     }
 
-    /// The options that name the server, as a shell takes them, where a command needs them to find the same one.
+    /// The options with which another command finds the same server, quoted for a shell.
     pub(crate) fn options(&self) -> String {
         let url = if self.url == DEFAULT_URL { String::new() } else { format!(" --url {}", quoted(&self.url)) };
         let cacert = self.cacert.as_deref().map(|file| format!(" --cacert {}", quoted_path(file)));
@@ -89,8 +87,8 @@ impl ServerArgs {
     }
 }
 
-/// The host to which a key would go unencrypted, unless it is this machine or one of a private network. Names are not
-/// looked up: those that only such a network knows have no dot or one of its endings.
+/// The host to which a key would go unencrypted, unless that is this machine or in a private network. Names are not resolved:
+/// those of private networks have no dot, or one of the suffixes below.
 fn public_host_in_clear(url: &str) -> Option<String> {
     let url = Url::parse(url).ok().filter(|url| url.scheme() == "http")?;
     let is_near = match url.host()? {
@@ -109,12 +107,12 @@ fn public_host_in_clear(url: &str) -> Option<String> {
 }
 
 fn is_near_v4(address: Ipv4Addr) -> bool {
-    // 100.64.0.0/10 is what providers and VPNs use behind their translation of addresses (RFC 6598).
+    // 100.64.0.0/10 is for providers and VPNs with translation of addresses (RFC 6598).
     let is_shared = address.octets()[0] == 100 && address.octets()[1] & 0xc0 == 64;
     address.is_loopback() || address.is_private() || address.is_link_local() || is_shared
 }
 
-/// Runs a command, which Ctrl-C ends wherever it is.
+/// Runs a command. Ctrl-C ends it at any point.
 pub(crate) fn run(command: impl Future<Output = Result<ExitCode, Failure>>) -> ExitCode {
     block_on(async {
         let interrupted = interruption();
@@ -125,19 +123,19 @@ pub(crate) fn run(command: impl Future<Output = Result<ExitCode, Failure>>) -> E
     })
 }
 
-/// Runs a command that ends by itself.
+/// Runs a command that handles Ctrl-C itself.
 pub(crate) fn block_on(command: impl Future<Output = Result<ExitCode, Failure>>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return tell(&error.into()),
+        Err(error) => return report(&error.into()),
     };
     let outcome = runtime.block_on(command);
-    // Whoever waits for the answer to a question is not waited for.
+    // A thread may still wait for the answer to a question.
     runtime.shutdown_background();
-    outcome.unwrap_or_else(|error| tell(&error))
+    outcome.unwrap_or_else(|error| report(&error))
 }
 
-/// Cancelled by the first Ctrl-C. The second one ends the process whatever it does.
+/// A token that the first Ctrl-C cancels. The second one ends the process.
 pub(crate) fn interruption() -> CancellationToken {
     let interrupted = CancellationToken::new();
     let token = interrupted.clone();
@@ -152,7 +150,7 @@ pub(crate) fn interruption() -> CancellationToken {
     interrupted
 }
 
-fn tell(error: &Failure) -> ExitCode {
+fn report(error: &Failure) -> ExitCode {
     let advice = error.downcast_ref::<Error>().map(advice);
     if !output::is_closed(&**error) {
         output::say(format_args!("partway: {error}{}", advice.unwrap_or_default()));
@@ -160,21 +158,21 @@ fn tell(error: &Failure) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// An error of the client with what can be done about it.
+/// An error of the client, with advice.
 pub(crate) fn explained(error: &Error) -> impl Display {
     format!("{error}{}", advice(error))
 }
 
-/// What can be done about an error, to be put behind it.
+/// Advice to append to an error.
 fn advice(error: &Error) -> &'static str {
     match error {
-        // --url is not the address that failed.
+        // The address that failed is not the one in --url.
         Error::Elsewhere { source, .. } if source.is_away() => "",
         Error::Elsewhere { source, .. } => advice(source),
-        Error::Unreachable(_) => "; is the server running? --url or PARTWAY_URL is its address",
+        Error::Unreachable(_) => "; is the server running? --url or PARTWAY_URL sets its address",
         Error::UnknownHost { .. } => "; --url or PARTWAY_URL is the server's address: is the name right?",
         Error::Untrusted { text, .. } if text.contains("CaUsedAsEndEntity") => {
-            "; its certificate says that it is an authority, and so may be none of a server: make one that is not \
+            "; its certificate is marked as an authority, which a server may not use: make one that is not \
              (openssl req -x509 … -addext basicConstraints=critical,CA:FALSE) and name it with --cacert, or have an \
              authority issue one and name the authority"
         }
@@ -183,16 +181,16 @@ fn advice(error: &Error) -> &'static str {
              and so does SSL_CERT_FILE in the environment"
         }
         Error::Key { .. } => {
-            "; the key is --key or PARTWAY_API_KEY, and if it comes from a file, one with Windows' line ends has a \
-             carriage return behind it"
+            "; --key or PARTWAY_API_KEY sets the key; if it comes from a file with Windows line endings, it ends with a \
+             carriage return"
         }
-        Error::NoTls { .. } => "; is its address http://, or the port another one?",
+        Error::NoTls { .. } => "; does its address begin with http://, or has it another port?",
         Error::NotFound { kind: "folder", .. } => "; `partway folders ls --search NAME` finds folders by name",
         Error::NotFound { .. } => "; `partway files ls --search NAME` finds files by name",
         Error::Target { problem: "is there already", .. } => "; --force overwrites it",
         _ => match error.code() {
             Some(ErrorCode::Unauthorized) => "; --key or PARTWAY_API_KEY must be a key of this server",
-            // A revoked key says so itself.
+            // The message names a revoked key.
             Some(ErrorCode::Forbidden) if !error.to_string().contains("revoked") => {
                 "; a private key (sk_…) may do everything in its workspace"
             }
@@ -201,7 +199,7 @@ fn advice(error: &Error) -> &'static str {
     }
 }
 
-/// A `NAME=VALUE` of the metadata.
+/// Parses a `NAME=VALUE` of the metadata.
 pub(crate) fn parse_meta(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
@@ -209,7 +207,7 @@ pub(crate) fn parse_meta(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// As a shell takes it, and without anything that the terminal obeys on the way.
+/// The text quoted for a shell, without control characters.
 pub(crate) fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "/._-:@%+=,".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {
@@ -221,7 +219,7 @@ pub(crate) fn quoted(text: &str) -> String {
     }
 }
 
-/// The same, of a path; one that begins with a dash is no option then.
+/// The same of a path. One that begins with a dash is not taken for an option.
 pub(crate) fn quoted_path(path: &Path) -> String {
     let prefix = if path.as_os_str().as_encoded_bytes().starts_with(b"-") { "./" } else { "" };
     match path.to_str() {
@@ -230,7 +228,7 @@ pub(crate) fn quoted_path(path: &Path) -> String {
     }
 }
 
-/// `$'…'`, which bash, zsh and ksh know, with all but the plainest characters as their bytes.
+/// `$'…'` of bash, zsh and ksh, with bytes outside of printable ASCII escaped.
 fn quoted_bytes(bytes: &[u8]) -> String {
     let escaped = bytes.iter().map(|byte| match byte {
         b'\'' | b'\\' => format!("\\{}", char::from(*byte)),

@@ -8,23 +8,23 @@ use partway_server::config::SettingsReader;
 
 use crate::Failure;
 
-/// What `partway serve` takes.
+/// Arguments of `partway serve`.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     /// Address and port to listen on [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
-    /// The address clients know this server by, when it is behind a proxy.
+    /// URL by which clients reach this server, if it differs from the address: with a proxy in front.
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
     #[command(flatten)]
     store: StoreArgs,
 }
 
-/// Where the data is: common to all commands that work on it.
+/// Arguments of all commands that read or change the data.
 #[derive(Debug, Args)]
 pub(crate) struct StoreArgs {
-    /// Directory of the database and of all files [default: ./partway-data].
+    /// Directory of the database and of the files [default: ./partway-data].
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
     /// TOML file with settings; docs/CONFIG.md lists them.
@@ -32,7 +32,7 @@ pub(crate) struct StoreArgs {
     config: Option<PathBuf>,
 }
 
-/// How a command that works on the data directory answers.
+/// Arguments of a command that administers the database.
 #[derive(Debug, Args)]
 pub(crate) struct OutputArgs {
     /// Print JSON, one object per line.
@@ -55,7 +55,7 @@ impl StoreArgs {
         Ok(source.with_env(variables).with_flag("--data-dir", "data_dir", self.data_dir.clone()))
     }
 
-    /// The settings, for commands beside the server.
+    /// The settings.
     pub(crate) fn config(&self) -> Result<Config, Failure> {
         Ok(Config::read(self.source()?)?)
     }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use crate::human;
 
-/// The side of its column at which a cell is.
+/// Alignment of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     Left,
@@ -15,12 +15,12 @@ pub(crate) enum Side {
 /// Prints a table to standard output. Every row has as many cells as there are headings.
 ///
 /// # Errors
-/// When standard output cannot be written: whoever reads it has enough.
+/// When standard output cannot be written, perhaps because its reader closed it.
 pub(crate) fn print<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> io::Result<()> {
     print_columns(headings.map(|heading| (heading, Side::Left)), rows)
 }
 
-/// The same, with the side at which the cells of each column are.
+/// The same, with the alignment of each column.
 ///
 /// # Errors
 /// As [`print()`].

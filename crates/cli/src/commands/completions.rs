@@ -7,9 +7,9 @@ use clap_complete::Shell;
 
 use crate::{Cli, Failure};
 
-/// What `partway completions` takes.
+/// Arguments of `partway completions`.
 #[derive(Debug, Args)]
-#[command(after_help = "For bash: partway completions bash > ~/.local/share/bash-completion/completions/partway")]
+#[command(after_help = "Example: partway completions bash > ~/.local/share/bash-completion/completions/partway")]
 pub(crate) struct CompletionsArgs {
     /// The shell.
     shell: Shell,
@@ -17,7 +17,7 @@ pub(crate) struct CompletionsArgs {
 
 /// Prints the completions.
 pub(crate) fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
-    // Straight to standard output it would panic when that is closed.
+    // clap_complete would panic on a closed standard output.
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "partway", &mut text);
     let mut stdout = io::stdout().lock();

@@ -14,23 +14,22 @@ use super::database::usable;
 use crate::settings::StoreArgs;
 use crate::{Failure, output, table};
 
-/// What can be done with the database itself.
+/// `partway db`
 #[derive(Debug, Subcommand)]
 pub(crate) enum DbCommand {
-    /// Copy all records from the SQLite file of the data directory to an empty PostgreSQL database. The server must be
-    /// stopped.
+    /// Copy all records from the SQLite file in the data directory to an empty PostgreSQL database. Stop the server first.
     Migrate(MigrateArgs),
 }
 
-/// What `partway db migrate` takes.
+/// Arguments of `partway db migrate`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "All records are copied in one transaction and compared by counts and checksums before it ends. Then the \
-                  SQLite file gets another name, so that no server starts with it by mistake. Nothing else of the data \
-                  directory changes: with local storage its files stay where they are."
+    after_help = "All records are copied in one transaction, and compared by counts and checksums before it is committed. Then \
+                  the SQLite file is renamed, so that no server starts with it by mistake. Nothing else in the data \
+                  directory changes: with local storage, the files stay where they are."
 )]
 pub(crate) struct MigrateArgs {
-    /// The empty database: `postgres://user:password@host/database`. Without it: `database.url` of the settings.
+    /// The empty database, as `postgres://user:password@host/database`. Default: `database.url` of the settings.
     #[arg(long, value_name = "URL")]
     to: Option<String>,
     /// Print JSON.
@@ -45,12 +44,12 @@ pub(crate) fn db(command: DbCommand) -> Result<(), Failure> {
     let DbCommand::Migrate(args) = command;
     let config = args.store.config()?;
     let url = args.to.or_else(|| config.database.url.as_ref().map(|DatabaseUrl(url)| url.clone()));
-    let url = url.ok_or("--to is missing, and database.url is not set: where are the records to go?")?;
+    let url = url.ok_or("--to is missing, and database.url is not set; give the target database with one of them")?;
     let data_dir = &config.storage.data_dir;
     let file = DataDir::existing_database(data_dir)?;
-    // Held until the file has its other name: no server may write to it meanwhile.
+    // Held until the file is renamed, so that no server writes to it.
     let lock = DataDir::lock(data_dir)?;
-    // Brings the file to this version, and what its log holds into it.
+    // Upgrades the schema of the file, and merges the write-ahead log into it.
     drop(Db::open(&DatabaseLocation::Sqlite(file.clone()))?);
     let target = DatabaseLocation::Postgres { url, max_connections: 2 };
     let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::no_length() };
@@ -70,7 +69,7 @@ pub(crate) fn db(command: DbCommand) -> Result<(), Failure> {
     let kept = kept.display().to_string();
     output::needed(
         print(&copied, &kept, args.json),
-        format_args!("the records were moved, and {kept} kept, but this could not be shown"),
+        format_args!("the records were copied, and {kept} was kept, but this could not be shown"),
     )
 }
 
@@ -86,7 +85,7 @@ fn print(copied: &[Content], kept: &str, as_json: bool) -> io::Result<()> {
         .iter()
         .map(|content| [content.table.to_owned(), content.rows.to_string(), content.checksum[..16].to_owned()])
         .collect();
-    table::print(["TABLE", "ROWS", "CHECKSUM, THE SAME ON BOTH SIDES"], &rows)?;
+    table::print(["TABLE", "ROWS", "CHECKSUM (EQUAL ON BOTH SIDES)"], &rows)?;
     output::line("")?;
-    output::line(format_args!("The SQLite file is kept as {kept}. Start the server with `database.url`."))
+    output::line(format_args!("The SQLite file was renamed to {kept}. Start the server with `database.url` now."))
 }

@@ -8,12 +8,12 @@ use clap_mangen::Man;
 
 use crate::{Cli, Failure};
 
-/// What `partway man` takes.
+/// Arguments of `partway man`.
 #[derive(Debug, Args)]
-#[command(after_help = "To read one: partway man | man -l -")]
+#[command(after_help = "Example: partway man | man -l -")]
 pub(crate) struct ManArgs {
-    /// Write a page for each command into this directory, which is made if it is not there. Without it: the page of
-    /// `partway` itself, to standard output.
+    /// Write the page of every command to this directory, which is created if it is missing. Default: print the page of
+    /// `partway` itself.
     #[arg(long, short, value_name = "DIR")]
     output: Option<PathBuf>,
 }

@@ -17,21 +17,21 @@ use crate::allocator;
 use crate::settings::ServeArgs;
 use crate::{Failure, logging, output};
 
-/// How long storage work in the background may take to end after the last request.
-const STOPPING: Duration = Duration::from_secs(2);
+/// Upper bound of the wait for background work after the last request.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Runs the server until SIGTERM or SIGINT.
 pub(crate) fn serve(args: ServeArgs) -> Result<(), Failure> {
     let config = args.config()?;
     logging::start(&config.log)?;
     raise_file_limit();
-    // Whatever the server makes is for its user alone. Those that hold secrets or users' bytes are made so in any case.
+    // New files are for the server's user alone. Files with secrets or users' bytes are created so whatever the umask is.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(runtime::worker_threads()).enable_all().build()?;
     let served = runtime.block_on(serve_until_signal(config));
-    // Parts may be being verified, which can take hours and is begun anew at the next start.
-    runtime.shutdown_timeout(STOPPING);
+    // The verification of parts can take hours, and is repeated at the next start.
+    runtime.shutdown_timeout(STOP_TIMEOUT);
     served
 }
 
@@ -53,11 +53,11 @@ async fn serve_until_signal(config: Config) -> Result<(), Failure> {
     });
     let (app, first_run) = opened.await.inspect_err(|_| {
         if were_shown.load(Ordering::Relaxed) {
-            output::say("partway: the start failed after its keys were shown; the next start shows others, unless these open something");
+            output::say("partway: the start failed after the keys were shown; the next start shows new ones, unless these were stored");
         }
     })?;
     let stop = CancellationToken::new();
-    // Whoever does not hear it can ask. The line to try comes last: whoever waits for it finds the keys committed.
+    // A failure to print is ignored. The line to try comes last, so the keys are committed when it appears.
     let _ = match &first_run {
         None => show(&listens(listening_on, app.urls.public())),
         Some(first_run) => show(&line_to_try(first_run, app.urls.public())),
@@ -71,7 +71,7 @@ async fn serve_until_signal(config: Config) -> Result<(), Failure> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::info!("stopping: no new requests, running ones may finish");
+        tracing::info!("stopping: new requests are refused, and running ones may finish");
         stopping.cancel();
     });
     let trimming = tokio::spawn(allocator::keep_trimmed());
@@ -81,8 +81,8 @@ async fn serve_until_signal(config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Open sessions and connections each hold a file. The soft limit, often 1024, is there for programs that use
-/// `select`; every process may raise it to the hard limit.
+/// Raises the limit of open files: every open session and connection has one. The soft limit, often 1024, protects programs that
+/// use `select`; each process may raise it to the hard limit.
 fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
@@ -95,7 +95,7 @@ fn listens(listening_on: SocketAddr, url: &BaseUrl) -> String {
     format!("Partway listens on {listening_on}; clients reach it at {url}\n")
 }
 
-/// Unlike `println!`, without a panic where nobody reads.
+/// Prints without the panic of `println!` on a closed standard output.
 fn show(text: &str) -> io::Result<()> {
     let mut output = io::stdout().lock();
     output.write_all(text.as_bytes())?;

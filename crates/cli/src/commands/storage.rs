@@ -18,22 +18,23 @@ use partway_server::storage::{LocalStore, S3Store, Stores};
 use crate::settings::StoreArgs;
 use crate::{Failure, output, table};
 
-/// What can be done with storages.
+/// `partway storage`
 #[derive(Debug, Subcommand)]
 pub(crate) enum StorageCommand {
-    /// Move all files to the other storage, also while servers run. Run it again to move what is left.
+    /// Move all files to the other storage, also while servers run. Run it again to move the rest.
     Migrate(MigrateArgs),
 }
 
-/// What `partway storage migrate` takes.
+/// Arguments of `partway storage migrate`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Every running server must serve both storages before this begins: to move to s3, restart it with the \
-                  bucket's settings; to move to local, with storage.kind = \"local\" as well. Each file is copied, read back and compared with its hash, and then switched; until \
-                  then it is served from where it was. Open uploads end where they began: run it again after them."
+    after_help = "Before this command, every running server must serve both storages: to move to s3, restart it with the \
+                  settings of the bucket; to move to local, set storage.kind = \"local\" as well. Each file is copied, \
+                  read back and compared with its hash. Then the file uses the copy; until then it is served from the \
+                  old storage. Open uploads are completed in the old storage: run the command again after them."
 )]
 pub(crate) struct MigrateArgs {
-    /// Where the files are to be.
+    /// The storage to move the files to.
     #[arg(long)]
     to: Kind,
     /// Print JSON.
@@ -56,7 +57,7 @@ pub(crate) fn storage(command: StorageCommand) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let db = open_existing(&config)?;
     let moved = runtime.block_on(migrate(&config, db, &args))?;
-    output::needed(print(&moved, args.json), "what could be moved was moved, but this could not be shown")?;
+    output::needed(print(&moved, args.json), "files were moved, but the result could not be shown")?;
     match moved.failed.len() {
         0 => Ok(()),
         failed => Err(format!("{failed} files were not moved; run the command again").into()),
@@ -67,9 +68,9 @@ fn print(moved: &Moved, as_json: bool) -> io::Result<()> {
     if as_json {
         return output::json(moved);
     }
-    output::line(format_args!("Moved {} files, {} bytes.", moved.files, moved.bytes))?;
+    output::line(format_args!("Moved {} files of {} bytes.", moved.files, moved.bytes))?;
     if moved.gone > 0 {
-        output::line(format_args!("{} were replaced or deleted meanwhile.", moved.gone))?;
+        output::line(format_args!("{} files were replaced or deleted during the move.", moved.gone))?;
     }
     if moved.failed.is_empty() {
         return Ok(());
@@ -83,14 +84,15 @@ async fn migrate(config: &Config, db: Db, args: &MigrateArgs) -> Result<Moved, F
         Kind::Local => StorageKind::Local,
         Kind::S3 => StorageKind::S3,
     };
-    let bucket = config.storage.s3().ok_or("storage.endpoint, storage.bucket and keys are not all set")?;
+    let bucket =
+        config.storage.s3().ok_or("the settings have no bucket; set storage.endpoint, storage.bucket and its keys")?;
     let settings = &config.storage;
     if to == StorageKind::S3 && !settings.data_dir.is_dir() {
-        return Err(format!("{} is not there; is it the data_dir of the server?", settings.data_dir.display()).into());
+        return Err(format!("{} does not exist; is it the data_dir of the server?", settings.data_dir.display()).into());
     }
     if to == StorageKind::Local && db.is_shared() && !settings.single_node {
         return Err(
-            "the database is a PostgreSQL server, which other nodes could share, and they could not serve what is on \
+            "the database is a PostgreSQL server, which other nodes could share, and they cannot serve files on \
                     this disk; allowed: storage.single_node = true when this node is the only one"
                 .into(),
         );

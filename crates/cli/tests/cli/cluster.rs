@@ -309,17 +309,17 @@ fn the_doctor_finds_each_odd_manner_of_a_store_and_nothing_else() {
         (Manners { takes_any_length: true, ..none }, Some(("part length", "warning", "longer than their URLs allow"))),
         (
             Manners { last_part_number: Some(1000), ..none },
-            Some(("part numbers", "problem", "answers 400 to part number 10,000")),
+            Some(("part numbers", "problem", "answered 400 to part number 10,000")),
         ),
         (Manners { lists_completed: true, ..none }, Some(("completed upload", "warning", listing))),
         (Manners { completed_is_open_and_empty: true, ..none }, Some(("completed upload", "warning", listing))),
         (Manners { completed_keeps_parts: true, ..none }, Some(("completed upload", "warning", listing))),
         (
             Manners { takes_late_parts: true, ..none },
-            Some(("late part", "problem", "takes parts of an upload that was completed")),
+            Some(("late part", "problem", "accepts parts of an upload that was completed")),
         ),
         // No fault, but worth knowing.
-        (Manners { keeps_no_checksums: true, ..none }, Some(("checksum", "ok", "keeps none of whole objects"))),
+        (Manners { keeps_no_checksums: true, ..none }, Some(("checksum", "ok", "keeps no checksum of whole objects"))),
     ];
     for (manners, finding) in odd_stores {
         let odd = OddStore::start(&settings[1].1, manners);

@@ -92,10 +92,10 @@ fn the_doctor_and_the_start_tell_of_a_directory_that_is_open_to_others() {
     let open_to = |mode| std::fs::set_permissions(&data_dir, std::fs::Permissions::from_mode(mode)).unwrap();
     assert_eq!(doctor(), (Some(0), None));
     for (mode, code, state, words) in [
-        (0o750, 0, "warning", "others on this machine may see what is in"),
-        (0o755, 0, "warning", "others on this machine may see what is in"),
-        (0o770, 1, "problem", "others on this machine may put files into"),
-        (0o777, 1, "problem", "others on this machine may put files into"),
+        (0o750, 0, "warning", "other users of this machine may list"),
+        (0o755, 0, "warning", "other users of this machine may list"),
+        (0o770, 1, "problem", "other users of this machine may create and replace files in"),
+        (0o777, 1, "problem", "other users of this machine may create and replace files in"),
     ] {
         open_to(mode);
         let (exit, check) = doctor();

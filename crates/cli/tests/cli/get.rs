@@ -222,7 +222,7 @@ fn a_download_that_was_killed_goes_on_by_the_same_command() {
     let there = setup.interrupt("f.bin", 20_000_000);
     let output = setup.gets(&["f.bin"]);
     setup.assert_has("f.bin", &data);
-    assert!(text(&output.stderr).contains("here already"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("downloaded before"), "{}", text(&output.stderr));
     // Headers, and what was on its way to the one that was killed.
     let most = 30_000_000 - there + 1_000_000;
     assert!(setup.gate.passed() <= most, "{} bytes came, {there} were there", setup.gate.passed());
@@ -255,7 +255,7 @@ fn a_file_that_was_replaced_in_between_starts_anew() {
     let new = bytes(5, 30_000_000);
     setup.upload("f.bin", &new);
     let output = setup.gets(&["f.bin"]);
-    assert!(text(&output.stderr).contains("starting anew"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("starting again"), "{}", text(&output.stderr));
     setup.assert_has("f.bin", &new);
 }
 
@@ -270,7 +270,7 @@ fn a_file_that_is_replaced_while_it_comes_starts_anew() {
     setup.gate.allow(u64::MAX);
     let output = child.wait_with_output().unwrap();
     let errors = text(&output.stderr);
-    assert!(output.status.success() && errors.contains("changed on the server; starting anew"), "{errors}");
+    assert!(output.status.success() && errors.contains("changed on the server; starting again"), "{errors}");
     setup.assert_has("f.bin", &new);
 }
 
@@ -287,7 +287,7 @@ fn a_server_that_goes_away_is_waited_for() {
     setup.workspace.server = Server::start(&data_dir, &["--listen", &setup.address, "--public-url", &setup.gate.url]);
     let output = child.wait_with_output().unwrap();
     let errors = text(&output.stderr);
-    assert!(output.status.success() && errors.contains("trying again"), "{errors}");
+    assert!(output.status.success() && errors.contains("retrying"), "{errors}");
     setup.assert_has("f.bin", &data);
 }
 

@@ -150,7 +150,7 @@ fn a_file_that_did_not_change_goes_on_with_what_is_missing() {
     let session = setup.session()["session_id"].clone();
     let output = setup.command(&[]).output().unwrap();
     let said = setup.assert_has(output);
-    assert!(!said.contains("on the server may be") && !said.contains("starting anew"), "{said}");
+    assert!(!said.contains("on the server may be") && !said.contains("starting again"), "{said}");
     assert_eq!(setup.session()["session_id"], session);
 }
 
@@ -220,7 +220,7 @@ fn a_session_that_a_running_upload_has_is_not_gone_on_with_beside_it() {
     uploading.wait().unwrap();
     let said = text(&beside.stderr);
     assert_eq!(beside.status.code(), Some(1), "{said}");
-    let is_said = said.contains("goes on with this session") && said.contains(&format!("process {}", uploading.id()));
+    let is_said = said.contains("continues this session") && said.contains(&format!("process {}", uploading.id()));
     assert!(is_said, "{said}");
 }
 
@@ -236,7 +236,7 @@ fn a_session_that_others_completed_is_not_taken_for_this_file() {
     setup.change(FILE_BYTES - 1);
     let output = setup.command(&[]).output().unwrap();
     let said = setup.assert_has(output);
-    assert!(said.contains("starting anew"), "{said}");
+    assert!(said.contains("starting again"), "{said}");
 }
 
 #[test]

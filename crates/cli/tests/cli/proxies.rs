@@ -402,7 +402,7 @@ fn a_limit_is_named_and_the_upload_goes_on_without_it(
     for part in ["a proxy in front of the server", "413", setting, "partway upload --resume"] {
         assert!(errors.contains(part), "{part:?} is not in {errors}");
     }
-    assert!(!errors.contains("trying again") && !errors.contains("<html>"), "{errors}");
+    assert!(!errors.contains("retrying") && !errors.contains("<html>"), "{errors}");
 
     let [address, server] = proxied.addresses.clone();
     proxied.proxy.end();

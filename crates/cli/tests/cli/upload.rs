@@ -141,7 +141,7 @@ fn cut_connections_are_mended() {
     let output = partway().arg("upload").arg(&file).args(["--json", "--url", &proxy, "--key", &key]).output().unwrap();
     let errors = text(&output.stderr);
     assert!(output.status.success(), "{errors}");
-    assert!(errors.matches("trying again").count() >= 3, "the cuts were not seen: {errors}");
+    assert!(errors.matches("retrying").count() >= 3, "the cuts were not seen: {errors}");
     let record: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(record["hash"], format!("blake3:{}", blake3::hash(&data)));
 }
@@ -302,6 +302,6 @@ fn what_cannot_be_mended_by_waiting_is_said_at_once() {
         let output = command.output().unwrap();
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.contains(wanted) && !said.contains("trying again"), "{said}");
+        assert!(said.contains(wanted) && !said.contains("retrying"), "{said}");
     }
 }

@@ -552,7 +552,7 @@ fn a_full_disk_is_told_by_readyz_usage_and_doctor_until_there_is_room() {
             let usage = command(arguments);
             let message = text(&usage.stderr);
             assert!(usage.status.success() && message.starts_with("partway: the disk is full: "), "{message}");
-            assert!(message.contains(&format!("({KEPT} bytes) are kept free; no upload is taken")), "{message}");
+            assert!(message.contains(&format!("({KEPT} bytes) are kept free; uploads are refused")), "{message}");
             assert!(!text(&usage.stdout).contains("Disk: "), "{}", text(&usage.stdout));
         }
         let doctor = command(&["doctor"]);

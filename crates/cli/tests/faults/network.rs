@@ -71,7 +71,7 @@ fn an_upload_survives_everything_that_a_network_does() {
     let errors = text(&output.stderr);
     assert!(output.status.success(), "{errors}");
     assert_eq!(setup.proxy.left(), 0, "not every fault happened");
-    assert!(errors.matches("trying again").count() >= 6, "{errors}");
+    assert!(errors.matches("retrying").count() >= 6, "{errors}");
     setup.assert_uploaded(&serde_json::from_slice(&output.stdout).unwrap());
 }
 
@@ -319,7 +319,7 @@ fn a_server_that_is_away_for_a_while_is_waited_for_and_one_that_stays_away_is_no
     std::fs::write(&file, &data).unwrap();
     let (mut child, _) = holding.begin(&key, &file);
     holding.server.kill();
-    let said = child.until_it_says("trying again");
+    let said = child.until_it_says("retrying");
     let mut server = Server::start(&data_dir, &arguments);
     let output = child.wait_with_output();
     assert!(output.status.success(), "{said}{}", text(&output.stderr));
@@ -349,7 +349,7 @@ fn an_expired_session_is_started_anew_by_the_same_command() {
     let server = Server::start(&data_dir, &["--listen", &address]);
     let output = upload_command(&file, &server.url, &key, &[]).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains("starting anew"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("starting again"), "{}", text(&output.stderr));
     let record: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(record["hash"], format!("blake3:{}", blake3::hash(&data)));
 }
@@ -376,7 +376,7 @@ fn a_file_that_changed_after_it_was_completed_unheard_is_uploaded_anew() {
     data[3_000_000..3_000_007].copy_from_slice(b"changed");
     let output = upload_command(&file, &server.url, &key, &[]).output().unwrap();
     let errors = text(&output.stderr);
-    assert!(output.status.success() && errors.contains("starting anew"), "{errors}");
+    assert!(output.status.success() && errors.contains("starting again"), "{errors}");
     let record: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(record["hash"], format!("blake3:{}", blake3::hash(&data)));
 }

@@ -103,7 +103,7 @@ pub enum AdminError {
     /// No webhook has this id.
     #[error("there is no webhook {0}")]
     UnknownWebhook(Uuid),
-    /// What was drawn could not be shown, and was not stored.
+    /// The new secret or number could not be shown, so nothing was stored.
     #[error("{consequence}")]
     NotShown {
         /// The state that this leaves.
@@ -111,7 +111,7 @@ pub enum AdminError {
         /// Why.
         source: io::Error,
     },
-    /// What was shown could not be stored.
+    /// The secret or number was shown, and could not be stored.
     #[error("{consequence}")]
     NotStored {
         /// The state that this leaves.

@@ -1,4 +1,4 @@
-//! What a data directory needs before the first request: secrets, a workspace, and its keys.
+//! The first start: creates the secrets, a workspace and its keys.
 
 use std::io;
 
@@ -11,16 +11,16 @@ use crate::db::workspaces::{self, Workspace};
 use crate::db::{Db, DbError, Durability};
 use crate::failpoint;
 
-/// The secrets of a data directory.
+/// The secrets that a server reads at its start.
 #[derive(Clone)]
 pub struct ServerSecrets {
-    /// Signs part URLs, as it was at the start.
+    /// Signs part URLs. Rotations after the start are followed by a job.
     pub part_urls: Secret,
-    /// Public keys are derived from it.
+    /// Derives public keys.
     pub public_keys: [u8; 32],
 }
 
-/// What the first start made. The keys are not known again later.
+/// The result of a first start. Only this value ever has the keys.
 #[derive(Debug, Clone)]
 pub struct FirstRun {
     /// The workspace.
@@ -31,13 +31,13 @@ pub struct FirstRun {
     pub public_key: NewKey,
 }
 
-/// Makes what is missing. `FirstRun` only when there was no workspace.
+/// Creates the secrets, and in a database without a workspace also a workspace with its keys, which it answers.
 ///
-/// `show` shows somebody the keys before they are committed: a process that ends in between has shown keys that open
-/// nothing, and the next start makes others. After the commit it could end with keys that nobody has ever seen.
+/// `show` is given the keys before they are committed. If the process ends in between, the keys that were shown open nothing, and
+/// the next start creates others. In the other order, keys could exist that nobody has seen.
 ///
 /// # Errors
-/// When the database fails, or the keys could not be shown; nothing has been made then.
+/// When the database fails, or the keys could not be shown; nothing is created then.
 pub async fn bootstrap(
     db: &Db,
     show: impl Fn(&FirstRun) -> io::Result<()> + Clone + Send + 'static,

@@ -1,26 +1,26 @@
-//! Why something could not be done with the files and folders of a workspace.
+//! Errors of calls about the files and folders of a workspace.
 
 use partway_api::limits::{MAX_FOLDER_BYTES, MAX_FOLDER_LEVELS};
 
 use crate::db::DbError;
 use crate::input::InvalidInput;
 
-/// Why something could not be done with a file or a folder.
+/// Why a call about a file or a folder failed.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkspaceError {
-    /// Unknown, or of another workspace.
+    /// It does not exist, or is in another workspace.
     #[error("the workspace has no file {0:?}")]
     FileNotFound(String),
-    /// Unknown, or of another workspace.
+    /// It does not exist, or is in another workspace.
     #[error("the workspace has no folder {0:?}")]
     FolderNotFound(String),
-    /// The name is taken.
-    #[error("there is a file at {0:?} already")]
+    /// The name is in use.
+    #[error("there is already a file at {0:?}")]
     FileExists(String),
-    /// The name is taken.
-    #[error("there is a folder at {0:?} already")]
+    /// The name is in use.
+    #[error("there is already a folder at {0:?}")]
     FolderExists(String),
-    /// A path would become too long.
+    /// A path would be too long.
     #[error(
         "a path would have {bytes} bytes in {levels} levels; allowed: at most {MAX_FOLDER_BYTES} bytes and {MAX_FOLDER_LEVELS} levels"
     )]
@@ -30,7 +30,7 @@ pub enum WorkspaceError {
         /// Its levels.
         levels: usize,
     },
-    /// What is to be is not allowed.
+    /// A value is not allowed.
     #[error(transparent)]
     Invalid(#[from] InvalidInput),
     /// The database failed.

@@ -1,7 +1,7 @@
-//! Events: what happens to files and uploads, told to whoever wants to know.
+//! Events about files and uploads, for webhooks.
 //!
-//! Invariant: an event is written to the outbox in the transaction in which it happens, for everybody who is to be told.
-//! What is told later, and how, is `jobs/webhooks.rs`.
+//! Invariant: an event is written to the outbox, once for each receiver, in the transaction in which it happens. The
+//! dispatcher (`jobs/webhooks/`) sends it.
 
 use std::sync::Arc;
 
@@ -17,14 +17,14 @@ use crate::db::sessions::Session;
 use crate::db::webhooks;
 use crate::db::{DbError, Timestamp, Tx, workspaces};
 
-/// What can happen.
+/// Kinds of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventKind {
-    /// A file is there under a name that was free.
+    /// A file was created under a name that was free.
     FileCreated,
-    /// A file took the place of another one under its name.
+    /// A file replaced the one with its name.
     FileReplaced,
-    /// A file is gone.
+    /// A file was deleted.
     FileDeleted,
     /// An upload was not completed in time.
     UploadExpired,
@@ -45,16 +45,16 @@ impl EventKind {
     }
 }
 
-/// A URL that came with an upload.
+/// The `webhook_url` of an upload.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct NamedUrl<'a> {
-    /// Where what becomes of the upload is told.
+    /// The URL that receives the events of the upload.
     pub(super) url: &'a str,
-    /// The key of the upload, whose secret signs what is sent there.
+    /// The key of the upload, whose secret signs the requests.
     pub(super) api_key_id: Uuid,
 }
 
-/// Receivers: the webhook, if it is one of a workspace, or the key of the upload; and the URL.
+/// A receiver: the webhook of a workspace or the key of an upload, and the URL.
 type Receiver = (Option<Uuid>, Option<Uuid>, String);
 
 impl NamedUrl<'_> {
@@ -63,44 +63,44 @@ impl NamedUrl<'_> {
     }
 }
 
-/// The webhooks of a workspace that want to know.
+/// The webhooks of a workspace that subscribe to this kind of event.
 fn webhooks_of(tx: &Tx<'_>, workspace_id: Uuid, kind: EventKind) -> Result<Vec<Receiver>, DbError> {
     let wants = |webhook: &webhooks::Webhook| webhook.events.iter().any(|event| event == kind.as_str());
     let subscribed = webhooks::list(tx, workspace_id)?.into_iter().filter(wants);
     Ok(subscribed.map(|webhook| (Some(webhook.id), None, webhook.url)).collect())
 }
 
-/// How it is told that a file became visible.
+/// The event of a published file.
 fn kind_of(replaced: Option<&File>) -> EventKind {
     if replaced.is_some() { EventKind::FileReplaced } else { EventKind::FileCreated }
 }
 
-/// Writes events. Clones share it.
+/// Writes events to the outbox. Clones share the bell.
 #[derive(Clone)]
 pub struct Events {
     urls: Arc<Urls>,
-    /// Rings when there may be something to tell.
+    /// Rings when there may be a new event.
     bell: Arc<Notify>,
 }
 
 impl Events {
-    /// Files are told with these URLs.
+    /// Events describe files with these URLs.
     pub fn new(urls: Arc<Urls>) -> Self {
         Self { urls, bell: Arc::default() }
     }
 
-    /// Rings when there may be something to tell.
+    /// Rings when there may be a new event.
     pub fn bell(&self) -> Arc<Notify> {
         Arc::clone(&self.bell)
     }
 
-    /// Call when a transaction with events is committed.
+    /// Rings the bell. Call it after a transaction with events was committed.
     pub(super) fn ring(&self) {
         self.bell.notify_one();
     }
 
-    /// A file became visible; `replaced` was there under its name. `named` came with the upload: with `hides_replaced` its
-    /// receiver is told of a new file, because the one before is none of the uploader's.
+    /// A file was published; `replaced` had its name before. `named` is the URL of the upload: with `hides_replaced` it receives
+    /// `file.created`, because the uploader must not learn of the replaced file.
     pub(super) fn file_published(
         &self,
         tx: &Tx<'_>,
@@ -110,24 +110,24 @@ impl Events {
         hides_replaced: bool,
     ) -> Result<(), DbError> {
         if let (Some(_), Some(named), true) = (replaced, named, hides_replaced) {
-            self.tell_of_file(tx, file, replaced, webhooks_of(tx, file.workspace_id, EventKind::FileReplaced)?)?;
-            return self.tell_of_file(tx, file, None, vec![named.receiver()]);
+            self.emit_file(tx, file, replaced, webhooks_of(tx, file.workspace_id, EventKind::FileReplaced)?)?;
+            return self.emit_file(tx, file, None, vec![named.receiver()]);
         }
         let kind = kind_of(replaced);
         let mut receivers = webhooks_of(tx, file.workspace_id, kind)?;
         receivers.extend(named.map(NamedUrl::receiver));
-        self.tell_of_file(tx, file, replaced, receivers)
+        self.emit_file(tx, file, replaced, receivers)
     }
 
-    fn tell_of_file(
+    fn emit_file(
         &self,
         tx: &Tx<'_>,
         file: &File,
         replaced: Option<&File>,
         receivers: Vec<Receiver>,
     ) -> Result<(), DbError> {
-        self.tell(tx, kind_of(replaced), file.workspace_id, file.origin_id, receivers, |workspace_no| {
-            let mut data = self.of_file(file, workspace_no);
+        self.emit(tx, kind_of(replaced), file.workspace_id, file.origin_id, receivers, |workspace_no| {
+            let mut data = self.describe(file, workspace_no);
             if let (Some(members), Some(replaced)) = (data.as_object_mut(), replaced) {
                 members.insert("replaced".to_owned(), json!({"id": replaced.id, "file_no": replaced.file_no}));
             }
@@ -135,12 +135,12 @@ impl Events {
         })
     }
 
-    /// A file is gone.
+    /// A file was deleted.
     pub(super) fn file_deleted(&self, tx: &Tx<'_>, file: &File) -> Result<(), DbError> {
         let kind = EventKind::FileDeleted;
         let receivers = webhooks_of(tx, file.workspace_id, kind)?;
-        self.tell(tx, kind, file.workspace_id, file.origin_id, receivers, |workspace_no| {
-            self.of_file(file, workspace_no)
+        self.emit(tx, kind, file.workspace_id, file.origin_id, receivers, |workspace_no| {
+            self.describe(file, workspace_no)
         })
     }
 
@@ -150,7 +150,7 @@ impl Events {
         let named = session.webhook_url.as_deref().map(|url| NamedUrl { url, api_key_id: session.api_key_id });
         let mut receivers = webhooks_of(tx, session.workspace_id, kind)?;
         receivers.extend(named.map(NamedUrl::receiver));
-        self.tell(tx, kind, session.workspace_id, session.file_id, receivers, |workspace_no| {
+        self.emit(tx, kind, session.workspace_id, session.file_id, receivers, |workspace_no| {
             json!({
                 "session_id": session.id,
                 "uuid": session.file_id,
@@ -167,12 +167,12 @@ impl Events {
         })
     }
 
-    fn of_file(&self, file: &File, workspace_no: &str) -> Value {
+    fn describe(&self, file: &File, workspace_no: &str) -> Value {
         serde_json::to_value(file_row(file.clone(), workspace_no, &self.urls)).unwrap_or_default()
     }
 
-    /// The workspace must be locked: its events are numbered.
-    fn tell(
+    /// Writes an event for each receiver. The workspace must be locked, because its events are numbered.
+    fn emit(
         &self,
         tx: &Tx<'_>,
         kind: EventKind,
@@ -186,7 +186,7 @@ impl Events {
         }
         let (event_id, created_at) = (Uuid::now_v7(), Timestamp::now());
         let sequence = deliveries::next_sequence(tx, workspace_id)?;
-        // As Standard Webhooks recommends it: type, timestamp, data.
+        // The members that Standard Webhooks recommends: type, timestamp, data.
         let data = data(&workspaces::number_of(tx, workspace_id)?);
         let payload = json!({"type": kind.as_str(), "timestamp": created_at.to_iso8601(), "data": data}).to_string();
         for (webhook_id, api_key_id, url) in receivers {

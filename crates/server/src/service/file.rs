@@ -1,4 +1,4 @@
-//! The files of a workspace: listing, looking at, changing and deleting them.
+//! Files: listing, finding, changing and deleting them.
 
 use std::sync::Arc;
 
@@ -18,9 +18,9 @@ pub use crate::db::files::File;
 use crate::db::{Db, DbError, Durability, Timestamp, Tx, folders, garbage, workspaces};
 use crate::input::{FileName, FolderPath, MediaType, Metadata, Tags};
 
-/// Files taken away in one transaction when a folder was deleted: some milliseconds in SQLite, and some hundred questions to
-/// PostgreSQL, so that uploads do not wait long behind it.
-const PURGE_STEP: u32 = 100;
+/// Files of deleted folders that are purged in one transaction: some milliseconds in SQLite and some hundred statements in
+/// PostgreSQL, so that uploads do not wait long for it.
+const PURGE_BATCH: u32 = 100;
 
 /// The files of all workspaces.
 #[derive(Clone)]
@@ -31,37 +31,37 @@ pub struct Files {
     garbage_bell: Arc<Notify>,
     /// How long the blobs of deleted files are kept.
     grace: GracePolicy,
-    /// Most folders of a workspace.
-    most_folders: u32,
+    /// Upper bound of folders per workspace.
+    max_folders: u32,
 }
 
 /// Which files are listed.
 #[derive(Debug, Clone, Default)]
 pub struct ListFiles {
-    /// Those directly in the folder of this number, or, with `root`, those in none.
+    /// Only files directly in the folder of this number; with [`ROOT`], those at the root of the workspace.
     pub folder_no: Option<String>,
-    /// What else they must be.
+    /// Further conditions.
     pub filter: FileFilter,
 }
 
-/// The value of `folder_no` that means the workspace's root.
+/// The value of `folder_no` for the root of the workspace.
 pub const ROOT: &str = "root";
 
-/// What is to become of a file's tags and metadata.
+/// A change of the tags and metadata of a file.
 #[derive(Debug, Clone, Default)]
 pub struct FileChange {
     /// Tags to add.
     pub add_tags: Tags,
-    /// Tags to take away.
+    /// Tags to remove.
     pub remove_tags: Tags,
-    /// Members to set; null takes one away.
+    /// Members to set; null removes one.
     pub metadata: Option<Map<String, Value>>,
 }
 
 impl Files {
-    /// The folders of one database, at most `most_folders` in a workspace.
-    pub fn new(db: Db, events: Events, garbage_bell: Arc<Notify>, grace: GracePolicy, most_folders: u32) -> Self {
-        Self { db, events, garbage_bell, grace, most_folders }
+    /// The files of one database, with at most `max_folders` folders in a workspace.
+    pub fn new(db: Db, events: Events, garbage_bell: Arc<Notify>, grace: GracePolicy, max_folders: u32) -> Self {
+        Self { db, events, garbage_bell, grace, max_folders }
     }
 
     /// One page of files, counted from 1.
@@ -78,7 +78,7 @@ impl Files {
     ) -> Result<FilePage, WorkspaceError> {
         let workspace_id = identity.workspace_id;
         let offset = u64::from(page.saturating_sub(1)) * u64::from(limit);
-        // What is counted is what is listed.
+        // The count and the page come from the same snapshot.
         let listed = self.db.scan(workspace_id, move |tx| {
             let ListFiles { folder_no, mut filter } = wanted;
             filter.folder_id = match folder_no.as_deref() {
@@ -107,7 +107,7 @@ impl Files {
     /// Changes a file's tags and metadata.
     ///
     /// # Errors
-    /// When the file would have too many tags or too much metadata; nothing has changed then.
+    /// When the file would have too many tags or too much metadata; it is unchanged then.
     pub async fn update(
         &self,
         identity: &Identity,
@@ -148,10 +148,10 @@ impl Files {
         .await
     }
 
-    /// Gives a file another name, which keeps its extension, or moves it to another folder, which is made if it is missing.
+    /// Renames a file, which keeps its extension, or moves it to another folder, which is created if it is missing.
     ///
     /// # Errors
-    /// [`WorkspaceError::FileExists`] when there is a file under that name; nothing has changed then.
+    /// [`WorkspaceError::FileExists`] when the name is in use; nothing has changed then.
     pub async fn rename(
         &self,
         identity: &Identity,
@@ -159,7 +159,7 @@ impl Files {
         name: Option<FileName>,
         folder: Option<FolderPath>,
     ) -> Result<File, WorkspaceError> {
-        let (api_key_id, most_folders) = (identity.api_key_id, self.most_folders);
+        let (api_key_id, max_folders) = (identity.api_key_id, self.max_folders);
         self.change(identity, file_no, move |tx, file| {
             let name = match name.map(|name| name.with_extension_of(&file.name)).transpose() {
                 Ok(name) => name.map_or_else(|| file.name.clone(), |name| name.as_str().to_owned()),
@@ -170,7 +170,7 @@ impl Files {
             if new_path == file.path {
                 return Ok(Ok(file));
             }
-            // Looked for before anything is made: what is refused leaves nothing.
+            // Checked before folders are created, so that a refusal leaves nothing.
             let root = folders::root(file.workspace_id);
             let there = folders::find_by_path(tx, file.workspace_id, &path)?.map(|folder| folder.id);
             let there = there.or(path.is_empty().then_some(root));
@@ -179,13 +179,13 @@ impl Files {
             {
                 return Ok(Err(WorkspaceError::FileExists(new_path)));
             }
-            if let Err(refused) = check_new_folders(tx, file.workspace_id, "folder", &path, most_folders)? {
+            if let Err(refused) = check_new_folders(tx, file.workspace_id, "folder", &path, max_folders)? {
                 return Ok(Err(refused.into()));
             }
             let maker = FolderMaker::unlimited(file.workspace_id);
             let folder_id = ensure_folder(tx, maker, &path)?.map_or(root, |folder| folder.id);
             let format = MediaType::parse(&file.mime_type).map_or(file.format.clone(), |mime| mime.extension(&name));
-            // Whoever puts a file at a path answers for it from then on: the public key it came with replaces it no more.
+            // The file belongs to the key that moved it from now on: the public key of its upload may not replace it any more.
             let place = files::NewPlace { folder_id, name: &name, format: &format, api_key_id };
             files::rename(tx, &file, &place, Timestamp::now())?;
             find(tx, file.workspace_id, file.file_no)
@@ -193,7 +193,7 @@ impl Files {
         .await
     }
 
-    /// Deletes a file. Its bytes go when those who are reading them have let go.
+    /// Deletes a file. Its bytes are deleted after the last reader has finished, or after the grace period of a bucket.
     ///
     /// # Errors
     /// [`WorkspaceError::FileNotFound`].
@@ -209,7 +209,7 @@ impl Files {
         Ok(())
     }
 
-    /// Runs a transaction on a file; nobody else changes the workspace meanwhile.
+    /// Runs a transaction on a file, with its workspace locked.
     async fn change<T: Send + 'static>(
         &self,
         identity: &Identity,
@@ -220,7 +220,7 @@ impl Files {
         let changed = self.db.write(Durability::PowerLoss, move |tx| {
             workspaces::lock(tx, workspace_id)?;
             match find(tx, workspace_id, file_no)? {
-                // A change that is refused is refused before it has done anything.
+                // A change must be refused before it writes anything.
                 Ok(file) => change(tx, file),
                 Err(error) => Ok(Err(error)),
             }
@@ -228,27 +228,26 @@ impl Files {
         changed.await?
     }
 
-    /// Takes some of the files away that were in folders that were deleted, and such folders when they have none left.
-    /// False when there are none any more.
+    /// Purges a batch of files of deleted folders, and the folders without files. False when there are none left.
     ///
     /// # Errors
-    /// When the database fails; what was done stays done.
+    /// When the database fails; batches that were committed stay.
     pub async fn purge_deleted(&self) -> Result<bool, DbError> {
         if !self.db.read(|tx| folders::any_deleted(tx, None)).await? {
             return Ok(false);
         }
         let (events, grace) = (self.events.clone(), self.grace);
         let purged = self.db.write_to_free(Durability::PowerLoss, move |tx| {
-            let files = files::list_deleted(tx, PURGE_STEP)?;
+            let files = files::list_deleted(tx, PURGE_BATCH)?;
             for file in &files {
-                // Their workspaces' events are numbered.
+                // Events of a workspace are numbered, so it must be locked.
                 workspaces::lock(tx, file.workspace_id)?;
-                // Another node may have been there, whose lease ran out.
+                // Another node, whose lease has expired, may have purged it.
                 if files::delete_uncounted(tx, file)? {
                     discard(tx, &events, file, grace)?;
                 }
             }
-            folders::forget_deleted(tx, PURGE_STEP)?;
+            folders::forget_deleted(tx, PURGE_BATCH)?;
             Ok(files.len())
         });
         if purged.await? > 0 {
@@ -258,7 +257,7 @@ impl Files {
     }
 }
 
-/// A transaction on a file that frees something; nobody else changes the workspace meanwhile.
+/// A transaction on a file that frees space, with its workspace locked.
 fn on_file<T>(
     workspace_id: uuid::Uuid,
     file_no: String,
@@ -277,7 +276,7 @@ fn find(tx: &Tx<'_>, workspace_id: uuid::Uuid, file_no: String) -> Result<Result
     Ok(files::find(tx, workspace_id, &file_no)?.ok_or(WorkspaceError::FileNotFound(file_no)))
 }
 
-/// A file is gone: its bytes go, too, and whoever wants to know is told.
+/// Turns the blob of a deleted file into garbage, and emits the event.
 fn discard(tx: &Tx<'_>, events: &Events, file: &File, grace: GracePolicy) -> Result<(), DbError> {
     discard_blob(tx, file, garbage::Reason::Deleted, grace)?;
     events.file_deleted(tx, file)

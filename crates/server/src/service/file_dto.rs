@@ -1,4 +1,4 @@
-//! Files and folders as the wire shows them.
+//! The API's representations of files and folders.
 
 use partway_api::{FileRecord, FileRow, FileSummary, Folder as WireFolder};
 
@@ -7,7 +7,7 @@ use crate::db::files::{self, File};
 use crate::db::folders::Folder;
 use crate::input::category;
 
-/// The record of a file of the workspace with this number, as every way of uploading answers it.
+/// The record of a file in the workspace with this number, which every kind of upload answers.
 pub fn file_record(file: File, workspace_no: &str, urls: &Urls) -> FileRecord {
     let url = urls.file(workspace_no, &file.path);
     let data = FileSummary {
@@ -52,7 +52,7 @@ pub fn file_record(file: File, workspace_no: &str, urls: &Urls) -> FileRecord {
     }
 }
 
-/// The same file as lists show it.
+/// The file in a list.
 pub fn file_row(file: File, workspace_no: &str, urls: &Urls) -> FileRow {
     FileRow {
         url: urls.file(workspace_no, &file.path),
@@ -82,7 +82,7 @@ pub fn file_row(file: File, workspace_no: &str, urls: &Urls) -> FileRow {
     }
 }
 
-/// A folder.
+/// The folder in an answer.
 pub fn folder(folder: Folder) -> WireFolder {
     WireFolder {
         id: folder.id.to_string(),

@@ -1,4 +1,4 @@
-//! Folders: making, listing, renaming and deleting them.
+//! Folders: creating, listing, renaming and deleting them.
 
 use std::sync::Arc;
 
@@ -15,17 +15,17 @@ use crate::db::folders::{self, Folder, FolderFilter, FolderPage, FolderRef, NewF
 use crate::db::{Db, DbError, Durability, Timestamp, Tx, files, workspaces};
 use crate::input::{FolderName, InvalidInput, quote_for_message};
 
-/// Whose folders are made.
+/// The creator of folders.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FolderMaker {
     /// The workspace.
     workspace_id: Uuid,
-    /// The public key that makes them: those are counted.
+    /// The public key that creates them, whose folders are counted.
     public_key_id: Option<Uuid>,
 }
 
 impl FolderMaker {
-    /// Somebody who may make as many as they like.
+    /// A creator without a limit of its own.
     pub(super) fn unlimited(workspace_id: Uuid) -> Self {
         Self { workspace_id, public_key_id: None }
     }
@@ -36,7 +36,7 @@ impl FolderMaker {
     }
 }
 
-/// The folder of `path`, made with all folders above it where they are missing. `None` for the root.
+/// The folder of `path`, created with its parents where they are missing. `None` for the root.
 pub(super) fn ensure_folder(tx: &Tx<'_>, maker: FolderMaker, path: &str) -> Result<Option<FolderRef>, DbError> {
     if path.is_empty() {
         return Ok(None);
@@ -44,14 +44,14 @@ pub(super) fn ensure_folder(tx: &Tx<'_>, maker: FolderMaker, path: &str) -> Resu
     if let Some(folder) = folders::find_by_path(tx, maker.workspace_id, path)? {
         return Ok(Some(folder));
     }
-    // As deep as a path may have levels: 32.
+    // Recurses at most as deep as a path may have levels: 32.
     let (parent_path, name) = files::split(path);
     let parent = ensure_folder(tx, maker, parent_path)?;
     let parent_id = parent.map_or_else(|| folders::root(maker.workspace_id), |parent| parent.id);
     insert_folder(tx, maker, parent_id, name, path).map(Some)
 }
 
-/// How many folders of `path` are not there.
+/// The number of folders of `path` that do not exist.
 pub(super) fn count_missing(tx: &Tx<'_>, workspace_id: Uuid, path: &str) -> Result<u64, DbError> {
     let (mut missing, mut rest) = (0, path);
     while !rest.is_empty() && folders::find_by_path(tx, workspace_id, rest)?.is_none() {
@@ -61,24 +61,24 @@ pub(super) fn count_missing(tx: &Tx<'_>, workspace_id: Uuid, path: &str) -> Resu
     Ok(missing)
 }
 
-/// Whether the folders that `path` misses may be made in a workspace that may have `most`. `field` names the path's place in the
-/// request. The workspace must be locked where they are to be made.
+/// Checks that the missing folders of `path` keep the workspace within `max_folders`. `field` names the field of the request.
+/// The workspace must be locked if they are created afterwards.
 pub(super) fn check_new_folders(
     tx: &Tx<'_>,
     workspace_id: Uuid,
     field: &str,
     path: &str,
-    most: u32,
+    max_folders: u32,
 ) -> Result<Result<(), InvalidInput>, DbError> {
     let missing = count_missing(tx, workspace_id, path)?;
     let there = folders::count_of_workspace(tx, workspace_id)?;
-    if missing == 0 || there.saturating_add(missing) <= u64::from(most) {
+    if missing == 0 || there.saturating_add(missing) <= u64::from(max_folders) {
         return Ok(Ok(()));
     }
-    let left = u64::from(most).saturating_sub(there);
-    let was = format!("{}, of which {missing} are not there", quote_for_message(path));
+    let left = u64::from(max_folders).saturating_sub(there);
+    let was = format!("{}, of which {missing} folders do not exist", quote_for_message(path));
     let allowed = format!(
-        "folders that are there, and {left} new ones, what is left of the {most} that a workspace may have \
+        "existing folders, and {left} new ones: a workspace may have {max_folders} folders \
          (limits.workspace_folders)"
     );
     Ok(Err(InvalidInput::new(ErrorCode::StorageLimitExceeded, field, was, allowed)))
@@ -101,11 +101,11 @@ fn insert_folder(
 /// Which folders are listed.
 #[derive(Debug, Clone, Default)]
 pub struct ListFolders {
-    /// Those directly in the folder of this number. Without it, `search` and `path`: those at the root.
+    /// Only folders directly in the folder of this number. Without it, `search` and `path`: those at the root.
     pub parent_folder_no: Option<String>,
-    /// Those whose name has this in it.
+    /// Only folders whose name contains this.
     pub search: Option<String>,
-    /// The one at this path; composed (NFC).
+    /// Only the folder at this path, in Unicode's form C.
     pub path: Option<String>,
 }
 
@@ -115,23 +115,23 @@ pub struct Folders {
     db: Db,
     /// Rings when there is garbage.
     garbage_bell: Arc<tokio::sync::Notify>,
-    /// Most of them in a workspace.
-    most: u32,
+    /// Upper bound per workspace.
+    max_folders: u32,
 }
 
-/// What a folder has below it.
+/// A folder and the contents of its subtree.
 #[derive(Debug, Clone)]
 pub struct Subtree {
-    /// The folder, with what is in it and below it.
+    /// The folder, with the totals of its subtree.
     pub folder: Folder,
-    /// Folders below it.
+    /// Number of folders below it.
     pub folders: u64,
 }
 
 impl Folders {
-    /// The folders of one database, at most `most` in a workspace.
-    pub fn new(db: Db, garbage_bell: Arc<tokio::sync::Notify>, most: u32) -> Self {
-        Self { db, garbage_bell, most }
+    /// The folders of one database, at most `max_folders` in a workspace.
+    pub fn new(db: Db, garbage_bell: Arc<tokio::sync::Notify>, max_folders: u32) -> Self {
+        Self { db, garbage_bell, max_folders }
     }
 
     /// One page of folders, counted from 1.
@@ -148,7 +148,7 @@ impl Folders {
     ) -> Result<FolderPage, WorkspaceError> {
         let workspace_id = identity.workspace_id;
         let offset = u64::from(page.saturating_sub(1)) * u64::from(limit);
-        // The count and the page are of one moment.
+        // The count and the page come from the same snapshot.
         let listed = self.db.scan(workspace_id, move |tx| {
             let ListFolders { parent_folder_no, search, path } = wanted;
             let parent_id = match parent_folder_no {
@@ -164,18 +164,18 @@ impl Folders {
         listed.await?
     }
 
-    /// Makes a folder.
+    /// Creates a folder.
     ///
     /// # Errors
-    /// [`WorkspaceError::FolderExists`], [`WorkspaceError::FolderNotFound`] for the one it is to be in, and when the workspace has
-    /// as many as it may.
+    /// [`WorkspaceError::FolderExists`], [`WorkspaceError::FolderNotFound`] for the parent, and [`WorkspaceError::Invalid`] when
+    /// the workspace has no room for another folder.
     pub async fn create(
         &self,
         identity: &Identity,
         name: FolderName,
         parent_folder_no: Option<String>,
     ) -> Result<Folder, WorkspaceError> {
-        let (workspace_id, most) = (identity.workspace_id, self.most);
+        let (workspace_id, max_folders) = (identity.workspace_id, self.max_folders);
         let made = self.db.write(Durability::PowerLoss, move |tx| {
             workspaces::lock(tx, workspace_id)?;
             let (parent_id, parent_path) = match parent_folder_no {
@@ -192,7 +192,7 @@ impl Folders {
             if folders::find_by_path(tx, workspace_id, &path)?.is_some() {
                 return Ok(Err(WorkspaceError::FolderExists(path)));
             }
-            if let Err(refused) = check_new_folders(tx, workspace_id, "name", &path, most)? {
+            if let Err(refused) = check_new_folders(tx, workspace_id, "name", &path, max_folders)? {
                 return Ok(Err(refused.into()));
             }
             let maker = FolderMaker::unlimited(workspace_id);
@@ -202,7 +202,7 @@ impl Folders {
         made.await?
     }
 
-    /// Gives a folder another name. The paths of everything below it follow.
+    /// Renames a folder. The paths of everything below it change, too.
     ///
     /// # Errors
     /// [`WorkspaceError::FolderExists`], [`WorkspaceError::FolderNotFound`].
@@ -236,7 +236,7 @@ impl Folders {
         renamed.await?
     }
 
-    /// What deleting the folder would delete.
+    /// The folder with the contents that its deletion would delete.
     ///
     /// # Errors
     /// [`WorkspaceError::FolderNotFound`].
@@ -252,8 +252,8 @@ impl Folders {
         found.await?
     }
 
-    /// Deletes a folder with everything below it. From then on nobody sees any of it; the cleaner takes the files away some
-    /// hundred at a time, with an event for each.
+    /// Deletes a folder with everything below it. It is invisible at once; the cleaner purges its files in batches, with an event
+    /// for each.
     ///
     /// # Errors
     /// [`WorkspaceError::FolderNotFound`].

@@ -1,5 +1,5 @@
-//! The rules. No HTTP requests or answers and no SQL: services are called by routes, and call the database's queries and the
-//! storage.
+//! The rules. Routes and commands call services; services call the queries of the database and the storages. They have no HTTP
+//! requests, no HTTP answers and no SQL.
 
 pub mod admin;
 pub mod bootstrap;

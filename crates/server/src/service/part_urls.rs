@@ -1,8 +1,8 @@
 //! Presigned part URLs: the URL itself is the permission to send one part.
 //!
-//! HMAC-SHA256 (RFC 2104, FIPS 198-1) over method, session, part, exact length and expiry, keyed by a secret of
-//! the database, or, for a while after a rotation, by the one before it. Everything the signature covers stands in the URL, so a request is judged before its body is
-//! read and before the database is asked.
+//! The signature is an HMAC-SHA256 (RFC 2104, FIPS 198-1) of method, session, part, exact length and expiry, keyed by a secret of
+//! the database, or during the grace period of a rotation by its previous value. The URL contains everything that is signed, so a
+//! request is checked before its body is read and without the database.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -15,7 +15,7 @@ use crate::hmac_keys::{from_hex, keyed, to_hex};
 /// The path of part URLs, up to the session's id.
 const PATH_PREFIX: &str = "/api/v1/multipart/";
 
-/// Names what is signed; a signature made for anything else never fits.
+/// First line of the signed text: a signature made for another purpose never matches.
 const CONTEXT: &str = "partway part URL v1";
 
 /// Makes and checks signatures. Clones share their secret.
@@ -24,11 +24,11 @@ pub struct PartUrlSigner {
     keys: Arc<RwLock<Keys>>,
 }
 
-/// The key that signs, and the one that did until the last rotation.
+/// The key that signs, and the one before the last rotation.
 #[derive(Clone)]
 struct Keys {
     current: Hmac<Sha256>,
-    /// With the Unix seconds from which on it is worth nothing.
+    /// With the end of its grace period in Unix seconds.
     previous: Option<(Hmac<Sha256>, i64)>,
 }
 
@@ -38,7 +38,7 @@ impl std::fmt::Debug for PartUrlSigner {
     }
 }
 
-/// What one URL permits.
+/// The permission of one URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartPermission {
     /// The session.
@@ -47,17 +47,17 @@ pub struct PartPermission {
     pub part_index: u32,
     /// Exact length of the body in bytes.
     pub length_bytes: u64,
-    /// Unix seconds from which on the URL is worth nothing.
+    /// Expiry in Unix seconds: the URL is refused from then on.
     pub expires_at: i64,
 }
 
-/// Why a URL permits nothing.
+/// Why a URL is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// It was not made by this server, or was changed.
-    #[error("the signature does not fit the URL")]
+    /// It was not signed by this server, or was changed.
+    #[error("the signature does not match the URL")]
     Signature,
-    /// It was good, but its time is over.
+    /// Its signature is valid, but it has expired.
     #[error("the URL has expired")]
     Expired,
 }
@@ -68,7 +68,7 @@ impl PartUrlSigner {
         Self { keys: Arc::new(RwLock::new(Keys { current: keyed(secret), previous: None })) }
     }
 
-    /// Signs with `secret` from now on. `previous` is still good until the Unix seconds beside it.
+    /// Signs with `secret` from now on. `previous` is accepted until the Unix seconds given with it.
     pub fn rotate(&self, secret: &[u8; 32], previous: Option<(&[u8; 32], i64)>) {
         let previous = previous.map(|(secret, until)| (keyed(secret), until));
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Keys { current: keyed(secret), previous };
@@ -78,7 +78,7 @@ impl PartUrlSigner {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The path and query of the URL that grants `permission`, from `/` on.
+    /// The path and query of the URL that grants `permission`, starting with `/`.
     pub fn path_and_query(&self, permission: &PartPermission) -> String {
         let PartPermission { session_id, part_index, length_bytes, expires_at } = permission;
         let signature = to_hex(&mac(self.keys().current, permission).finalize().into_bytes());
@@ -90,7 +90,7 @@ impl PartUrlSigner {
     /// Checks, in constant time, that `signature` (hexadecimal) grants `permission` at `now` (Unix seconds).
     ///
     /// # Errors
-    /// The signature is judged first: nobody learns anything about a URL that was not signed.
+    /// The signature is checked first, so nothing is revealed about a URL that was not signed.
     pub fn check(&self, permission: &PartPermission, signature: &str, now: i64) -> Result<(), Refusal> {
         let signature = from_hex(signature).ok_or(Refusal::Signature)?;
         let Keys { current, previous } = self.keys();
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_rotation_both_secrets_are_good_until_the_old_ones_time_is_over() {
+    fn after_a_rotation_both_secrets_are_accepted_during_the_grace_period() {
         let part_url_signer = PartUrlSigner::new(&[1; 32]);
         let old = signature(&PERMISSION);
         part_url_signer.rotate(&[2; 32], Some((&[1; 32], 500)));
@@ -178,7 +178,7 @@ mod tests {
         );
         assert_eq!(part_url_signer.check(&PERMISSION, &old, 500), Err(Refusal::Signature));
         assert_eq!(part_url_signer.check(&PERMISSION, &new, 500), Ok(()));
-        // Without a grace, at once; and clones know of it.
+        // Without a grace period the old value is refused at once, by clones as well.
         let clone = part_url_signer.clone();
         part_url_signer.rotate(&[3; 32], None);
         assert_eq!(clone.check(&PERMISSION, &new, 0), Err(Refusal::Signature));

@@ -5,11 +5,11 @@ use rand::RngExt;
 use crate::db::DbError;
 
 const LENGTH: usize = 10;
-/// Digits and lower-case letters without those that are misread: 32 characters, so 50 bits.
+/// Digits and lower-case letters without those that are easily misread: 32 characters, so 50 bits for 10 of them.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-/// A number that `is_taken` says is free. With 50 bits a second try is rare, but among tens of millions of
-/// files it happens.
+/// A random number for which `is_taken` is false. With 50 bits a second attempt is rare, but happens among tens of millions of
+/// files.
 pub(super) fn unused_public_id(mut is_taken: impl FnMut(&str) -> Result<bool, DbError>) -> Result<String, DbError> {
     loop {
         let mut rng = rand::rng();

@@ -1,13 +1,12 @@
-//! The limits of public keys: strangers have them.
+//! The limits of public keys, which strangers have.
 //!
-//! Invariant: whatever is done with public keys, a private key can still start uploads. Open uploads of public keys hold at
-//! most a share of the disk's free room, together and each key by itself; they end at a certain age; and a part of the disk
-//! is left alone by everything that comes with a public key. They have of a workspace's bytes and sessions only what its files and
-//! the open uploads of private keys leave, when they start and again when they are published: for private keys they count nothing
-//! (`Counting`). Turns of private keys are never theirs (`in_flight.rs`). Whatever a limit refuses, the answer names the limit, and
-//! tells nothing of what others have.
+//! Invariant: no use of public keys keeps a private key from starting uploads. The open uploads of public keys, of each key and of
+//! all together, hold at most a share of the free disk space, and end at a maximum age. A part of the disk is closed to all
+//! uploads with public keys. They get only the part of a workspace's quota that its files and the open uploads of private
+//! keys leave, both at start and when they are published; for private keys they do not count (`Counting`). Slots of private keys
+//! are never theirs (`in_flight.rs`). A refusal names the limit, and reveals nothing about the uploads of others.
 //!
-//! They hold exactly, those of all keys together as well: sessions of public keys are opened one after the other, in all
+//! The limits are exact, those of all keys together too: sessions of public keys are started one after the other, in all
 //! workspaces and on all nodes.
 
 use partway_api::ErrorCode;
@@ -20,23 +19,23 @@ use crate::input::{InvalidInput, WebhookUrl, quote_for_message};
 use crate::model::PublicLimits;
 use crate::storage::DiskState;
 
-/// The disk that the bytes of strangers go to.
+/// The disk for the bytes of public keys.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StrangersDisk {
-    /// How full it is.
+    /// Its size and free space.
     pub(super) state: DiskState,
-    /// Bytes of the open sessions of all public keys that are on it already: its free room is less by them.
+    /// Bytes on it of the open sessions of all public keys, which the free space no longer includes.
     pub(super) taken_bytes: u64,
 }
 
-/// Refuses what public keys may not have so much of.
+/// The refusal of a request above a limit.
 fn refused(message: String) -> InvalidInput {
     InvalidInput { code: ErrorCode::StorageLimitExceeded, message }
 }
 
 impl PublicLimits {
-    /// Whether a session for `size_bytes` may be opened with the key, until the transaction ends. `disk`: where its bytes go to
-    /// one. The key's workspace must be locked.
+    /// Checks that a session for `size_bytes` may be started with the key in this transaction. `disk` is given if its bytes go to
+    /// local storage. The key's workspace must be locked.
     pub(super) fn check_session(
         &self,
         tx: &Tx<'_>,
@@ -50,14 +49,14 @@ impl PublicLimits {
         if number(key.sessions.count) >= self.key_sessions {
             let limit = self.key_sessions;
             return Ok(Err(refused(format!(
-                "this public key has as many open uploads as it may: {limit} (limits.public_key_sessions); complete or abort \
+                "this public key has {limit} open uploads, which is the maximum (limits.public_key_sessions); complete or abort \
                  some, or let them expire"
             ))));
         }
         if number(all.count) >= self.sessions {
             let limit = self.sessions;
             return Ok(Err(refused(format!(
-                "the public keys of this server have as many open uploads as they may: {limit} (limits.public_sessions); come \
+                "the public keys of this server have {limit} open uploads, which is the maximum (limits.public_sessions); try \
                  again when some have ended"
             ))));
         }
@@ -65,7 +64,7 @@ impl PublicLimits {
         if size_bytes > left {
             let limit = self.key_bytes;
             return Ok(Err(refused(format!(
-                "`size` is {size_bytes}; allowed: at most {left}, what is left of the {limit} bytes that the open uploads of a \
+                "`size` is {size_bytes}; allowed: at most {left}, the rest of the {limit} bytes that the open uploads of a \
                  public key may have (limits.public_key_bytes)"
             ))));
         }
@@ -73,7 +72,7 @@ impl PublicLimits {
         if together > self.bytes {
             let limit = self.bytes;
             return Ok(Err(refused(format!(
-                "`size` is {size_bytes}; allowed: what is left of the {limit} bytes that the open uploads of all public keys \
+                "`size` is {size_bytes}; allowed: the rest of the {limit} bytes that the open uploads of all public keys \
                  may have together (limits.public_bytes)"
             ))));
         }
@@ -81,26 +80,26 @@ impl PublicLimits {
         if together > self.share_of(disk) {
             let percent = self.disk_percent;
             return Ok(Err(refused(format!(
-                "`size` is {size_bytes}; allowed: what is left of {percent} % of the disk's free room, which the open uploads \
-                 of all public keys may have together (limits.public_disk_percent)"
+                "`size` is {size_bytes}; allowed: the rest of the {percent} % of the free disk space that the open uploads of all \
+                 public keys may have together (limits.public_disk_percent)"
             ))));
         }
         Ok(self.check_disk("size", size_bytes, &disk.state))
     }
 
-    /// How many bytes the open sessions of all public keys may have on the disk together, those included that are there already.
+    /// Upper bound of the bytes of the open sessions of all public keys on the disk, existing ones included.
     fn share_of(&self, disk: &StrangersDisk) -> u64 {
         percent_of(self.disk_percent, disk.state.left_bytes().saturating_add(disk.taken_bytes))
     }
 
-    /// Whether it matters for a session of `size_bytes` how much of the disk the others have: not while there is room for much
-    /// more than all of them.
+    /// Whether the bytes on the disk must be counted to decide on a session of `size_bytes`. They need not be while all open sessions
+    /// together are far below the share.
     pub(super) fn nears_share(&self, open_bytes: u64, size_bytes: u64, state: DiskState) -> bool {
         let share = self.share_of(&StrangersDisk { state, taken_bytes: 0 });
         open_bytes.saturating_add(size_bytes) > share / 2
     }
 
-    /// Whether the disk has enough left with so many bytes more.
+    /// Checks that the disk has enough free space left after `size_bytes` more.
     pub(super) fn check_disk(&self, field: &str, size_bytes: u64, disk: &DiskState) -> Result<(), InvalidInput> {
         let taken_bytes = disk.promised_bytes.saturating_add(size_bytes);
         if disk.free_bytes >= self.kept_bytes(disk).saturating_add(taken_bytes) {
@@ -109,16 +108,16 @@ impl PublicLimits {
         let percent = self.keep_free_percent;
         Err(refused(format!(
             "`{field}` is {size_bytes}; allowed: bytes that leave {percent} % of the disk free, which public keys may not \
-             touch (limits.public_keep_free_percent)"
+             use (limits.public_keep_free_percent)"
         )))
     }
 
-    /// How much of the disk is left alone.
+    /// Bytes of the disk that public keys may not use.
     pub(super) fn kept_bytes(&self, disk: &DiskState) -> u64 {
         percent_of(self.keep_free_percent, disk.size_bytes).max(disk.kept_bytes)
     }
 
-    /// Whether the folders that `path` misses may be made with the key.
+    /// Checks that the missing folders of `path` may be created with the key.
     pub(super) fn check_new_folders(
         &self,
         tx: &Tx<'_>,
@@ -126,9 +125,10 @@ impl PublicLimits {
         path: &str,
     ) -> Result<Result<(), InvalidInput>, DbError> {
         if let Err(refused) = check_new_folders(tx, key.workspace_id, "folder", path, self.workspace_folders)? {
-            // A stranger hears nothing of how many others have made.
-            let told = "the workspace has no room left for new folders; its owner can make some, or raise its limit";
-            return Ok(Err(if key.is_public() { self::refused(told.to_owned()) } else { refused }));
+            // The message for strangers must not reveal the number of folders.
+            let hidden =
+                "the workspace has the maximum number of folders; its owner can delete some, or raise the limit";
+            return Ok(Err(if key.is_public() { self::refused(hidden.to_owned()) } else { refused }));
         }
         if !key.is_public() {
             return Ok(Ok(()));
@@ -139,16 +139,16 @@ impl PublicLimits {
             return Ok(Ok(()));
         }
         let left = u64::from(self.key_folders).saturating_sub(made);
-        let was = format!("{}, of which {missing} are not there", quote_for_message(path));
+        let was = format!("{}, of which {missing} folders do not exist", quote_for_message(path));
         let limit = self.key_folders;
         let allowed = format!(
-            "folders that are there, and {left} new ones, what is left of the {limit} that uploads with a public key may make \
+            "existing folders, and {left} new ones: uploads with a public key may create {limit} \
              (limits.public_key_folders)"
         );
         Ok(Err(InvalidInput::new(ErrorCode::StorageLimitExceeded, "folder", was, allowed)))
     }
 
-    /// For how long the URLs of a session may be good that are asked for now.
+    /// The lifetime of URLs that are requested now: `ttl_seconds`, or the rest of the maximum age of the session.
     pub(super) fn bound_ttl(&self, created_at: Timestamp, ttl_seconds: u64) -> Result<u64, InvalidInput> {
         let most = self.session_age_seconds;
         let age = u64::try_from(Timestamp::now().unix_seconds() - created_at.unix_seconds()).unwrap_or_default();
@@ -165,21 +165,21 @@ impl PublicLimits {
     }
 }
 
-/// A percentage of it, rounded down.
+/// The percentage of `bytes`, rounded down.
 fn percent_of(percent: u64, bytes: u64) -> u64 {
     u64::try_from(u128::from(bytes) * u128::from(percent) / 100).unwrap_or(u64::MAX)
 }
 
-/// Whether the holder of the key may name who is told of an upload.
+/// Checks that uploads of the key may name a `webhook_url`.
 ///
 /// # Errors
-/// FORBIDDEN when it may not.
+/// FORBIDDEN when they may not.
 pub fn check_webhook_url(identity: &Identity, url: Option<&WebhookUrl>) -> Result<(), InvalidInput> {
     match url {
         Some(_) if identity.is_public() && !identity.permissions.may_name_webhooks => {
             let allowed =
                 "none with this public key, which may not name webhooks (`partway keys create --may-name-webhooks`)";
-            Err(InvalidInput::new(ErrorCode::Forbidden, "webhook_url", "there", allowed))
+            Err(InvalidInput::new(ErrorCode::Forbidden, "webhook_url", "set", allowed))
         }
         _ => Ok(()),
     }
@@ -200,16 +200,16 @@ mod tests {
         assert!(limits.check_disk("size", 50, &disk).is_ok());
         let refused = limits.check_disk("size", 51, &disk).unwrap_err();
         assert!(refused.message.contains("limits.public_keep_free_percent"), "{refused}");
-        // Bytes that others are about to write are as good as taken.
+        // Bytes promised to others count as used.
         let busy = DiskState { promised_bytes: 10, ..disk };
         assert!(limits.check_disk("size", 40, &busy).is_ok() && limits.check_disk("size", 41, &busy).is_err());
-        // Room that is kept free for all stays free, too.
+        // Space that is kept free of all uploads stays free, too.
         let kept = DiskState { kept_bytes: 120, ..disk };
         assert!(limits.check_disk("size", 30, &kept).is_ok() && limits.check_disk("size", 31, &kept).is_err());
     }
 
     #[test]
-    fn bytes_that_have_come_do_not_count_twice() {
+    fn bytes_that_arrived_do_not_count_twice() {
         let limits = PublicLimits { disk_percent: 50, ..limits() };
         let share = |free_bytes, taken_bytes| {
             let state = DiskState { free_bytes, size_bytes: 1000, promised_bytes: 0, kept_bytes: 0 };
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn no_session_outlives_its_age_however_often_it_is_signed_anew() {
+    fn no_session_outlives_its_age_however_often_it_is_signed_again() {
         let limits = PublicLimits { session_age_seconds: 100, ..limits() };
         let started = |seconds| Timestamp::now().minus_seconds(seconds);
         assert_eq!(limits.bound_ttl(started(0), 40).unwrap(), 40);

@@ -1,8 +1,8 @@
-//! Making a blob visible as a file, under its path.
+//! Publication: makes a blob visible as a file at its path.
 //!
-//! Invariant: a public key takes a path only if it is free or the file there was put there with the same key, unless its
-//! permissions say more. That is decided in the transaction that publishes ([`Place::find`]), whose result alone lets a
-//! file be published; starting an upload asks the same, so that nobody sends bytes in vain.
+//! Invariant: a public key may use a path only if it is free or the file there was uploaded with the same key, unless its
+//! permissions allow more. [`Place::find`] decides that in the transaction that publishes, and publication requires its
+//! result. The start of an upload makes the same check, so that no bytes are sent in vain.
 
 use partway_api::ErrorCode;
 use serde_json::{Map, Value};
@@ -19,12 +19,12 @@ use crate::input::{InvalidInput, quote_for_message};
 use crate::media::FileType;
 use crate::model::{BlobRef, PublicLimits};
 
-/// A file whose bytes are durable and that is to become visible.
+/// A file to publish. Its bytes are durable.
 #[derive(Debug, Clone)]
 pub(super) struct FileDraft {
     pub(super) id: Uuid,
     pub(super) workspace_id: Uuid,
-    /// The key that the upload was begun with. It decides what may be replaced, whoever completes the upload.
+    /// The key that started the upload. It decides which file may be replaced, also when another key completes the upload.
     pub(super) api_key_id: Uuid,
     pub(super) folder: String,
     pub(super) name: String,
@@ -37,13 +37,13 @@ pub(super) struct FileDraft {
     pub(super) metadata: Option<Map<String, Value>>,
     pub(super) custom_id: Option<String>,
     pub(super) upload_source: &'static str,
-    /// What the bucket's store calls it.
+    /// The ETag of the object in a bucket.
     pub(super) entity_tag: Option<String>,
-    /// Who is told, besides those who are told everything.
+    /// The URL that receives the event, in addition to the webhooks of the workspace.
     pub(super) webhook_url: Option<String>,
 }
 
-/// Bytes of the file that one at this path would replace.
+/// Size of the file at this path, which a new one would replace.
 pub(super) fn replaced_bytes(tx: &Tx<'_>, workspace_id: Uuid, folder: &str, name: &str) -> Result<u64, DbError> {
     let folder_id = match folder {
         "" => Some(folders::root(workspace_id)),
@@ -53,25 +53,25 @@ pub(super) fn replaced_bytes(tx: &Tx<'_>, workspace_id: Uuid, folder: &str, name
     Ok(replaced.map_or(0, |replaced| replaced.size_bytes))
 }
 
-/// A path that a key may put a file at, as long as the transaction lasts in which it was found.
+/// A path at which a key may put a file, valid in the transaction that found it.
 pub(super) struct Place {
     key: ApiKey,
     replaced: Option<File>,
 }
 
 impl Place {
-    /// The key that was asked for.
+    /// The key of the upload.
     pub(super) fn key(&self) -> &ApiKey {
         &self.key
     }
 
-    /// Whether a file would be replaced that was put or changed there since `then`.
+    /// Whether the file to be replaced was created or changed since `then`.
     pub(super) fn replaces_newer_than(&self, then: Timestamp) -> bool {
         self.replaced.as_ref().is_some_and(|there| there.created_at >= then || there.updated_at >= then)
     }
 
-    /// The place of a file, for an upload that was begun with this key; or why the key may not put one there. Nothing is
-    /// changed. The workspace must be locked where a file is to be published.
+    /// The place for a file of an upload that was started with this key, or why the key may not put one there. Changes nothing.
+    /// The workspace must be locked if a file is published afterwards.
     pub(super) fn find(
         tx: &Tx<'_>,
         limits: &PublicLimits,
@@ -96,19 +96,19 @@ impl Place {
         if replaced.as_ref().is_some_and(|there| !may_replace(there)) {
             let path = files::join(folder, name);
             let was = format!(
-                "{}, and {} is a file that was not made with this key",
+                "{}, and {} is a file that was not uploaded with this key",
                 quote_for_message(name),
                 quote_for_message(path)
             );
-            let allowed = "a name that is free in the folder; with `random_prefix` every name is";
+            let allowed = "a name that is free in the folder; `random_prefix` makes every name free";
             return Ok(Err(InvalidInput::new(ErrorCode::FileExists, "file_name", was, allowed)));
         }
         Ok(Ok(Self { key, replaced }))
     }
 }
 
-/// Makes the file visible. A file that was at its path is gone from then on, and its blob garbage, kept
-/// for as long as `grace` says. The workspace must be locked, and the place found in the same transaction.
+/// Publishes the file. A file that was at its path is deleted, and its blob becomes garbage after the time of `grace`. The
+/// workspace must be locked, and the place found in the same transaction.
 pub(super) fn publish_file(
     tx: &Tx<'_>,
     events: &Events,
@@ -119,10 +119,10 @@ pub(super) fn publish_file(
     let Place { key, replaced } = place;
     let folder = ensure_folder(tx, FolderMaker::of(&key), &draft.folder)?;
     let path = files::join(&draft.folder, &draft.name);
-    // A public key learns nothing of files that others made.
+    // A public key must not learn of files of others.
     let made_with = key.is_public().then_some(key.id);
     let is_duplicate = match &draft.hash {
-        // A CRC of 64 bits is no proof that two files are the same.
+        // Equal CRCs of 64 bits do not prove that two files are equal.
         Some(hash) if hash.starts_with("blake3:") => files::has_hash(tx, draft.workspace_id, hash, made_with)?,
         _ => false,
     };
@@ -167,7 +167,7 @@ pub(super) fn publish_file(
     Ok(file)
 }
 
-/// Hands the bytes of a file that is gone to the cleaner.
+/// Turns the blob of a deleted file into garbage, which the cleaner deletes.
 pub(super) fn discard_blob(
     tx: &Tx<'_>,
     file: &File,

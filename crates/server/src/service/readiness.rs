@@ -1,7 +1,7 @@
-//! Whether database and storage answer, and how full the disk is.
+//! Readiness: whether database and storages answer, and whether the disk is full.
 //!
-//! Invariant: no key is needed to ask for this, so it costs next to nothing however often it is asked. There is at most one
-//! check of database and storage at a time, and one begins in a second; all who ask get what it found.
+//! Invariant: requests for it need no key, so they must be cheap. At most one check of database and storages runs at a time, and at
+//! most one starts per second. All callers get its result.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,9 +16,10 @@ use crate::model::StorageKind;
 pub use crate::storage::DiskState;
 use crate::storage::{StorageError, Stores};
 
-/// How old the answer of a check may be, from its begin, and how long somebody waits for one that is under way.
-const LIFETIME: Duration = Duration::from_secs(1);
-const MAX_WAIT: Duration = Duration::from_secs(10);
+/// Age, from its start, up to which a result is reused.
+const RESULT_LIFETIME: Duration = Duration::from_secs(1);
+/// Upper bound of the wait for a running check.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why the server is not ready.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -29,10 +30,10 @@ pub enum NotReady {
     /// A storage failed.
     #[error(transparent)]
     Storage(Arc<StorageError>),
-    /// Database or storage hang.
-    #[error("database and storage were asked and did not answer within {} s", MAX_WAIT.as_secs())]
+    /// The database or a storage hangs.
+    #[error("database and storage did not answer within {} s", CHECK_TIMEOUT.as_secs())]
     NoAnswer,
-    /// The process had no room for the check, or it panicked.
+    /// The check was cancelled, or panicked.
     #[error("the check did not end")]
     CheckLost(#[source] Arc<JoinError>),
 }
@@ -45,7 +46,7 @@ struct Latest {
     check: Shared<BoxFuture<'static, Found>>,
 }
 
-/// The latest check of database and storage, for all who ask.
+/// The latest check of database and storages, shared by all callers.
 pub struct Readiness {
     db: Db,
     stores: Stores,
@@ -54,29 +55,29 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// Nothing was checked yet.
+    /// Without a result yet.
     pub fn new(db: Db, stores: Stores) -> Self {
         Self { db, stores, latest: Mutex::default(), begun: AtomicU64::default() }
     }
 
-    /// Whether database and storage answer: how full the disk is, when nothing can be uploaded to it.
+    /// Checks database and storages. Answers the state of the disk if it is too full for uploads.
     ///
     /// # Errors
     /// [`NotReady`] when one of them does not.
     pub async fn check(&self) -> Result<Option<DiskState>, NotReady> {
-        tokio::time::timeout(MAX_WAIT, self.latest()).await.unwrap_or(Err(NotReady::NoAnswer))
+        tokio::time::timeout(CHECK_TIMEOUT, self.latest()).await.unwrap_or(Err(NotReady::NoAnswer))
     }
 
-    /// The check that is under way, or began within the last second; otherwise a new one.
+    /// The running check, or the one that started within the last second; otherwise a new one.
     fn latest(&self) -> Shared<BoxFuture<'static, Found>> {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(latest) = &*latest
-            && (!latest.task.is_finished() || latest.begun_at.elapsed() < LIFETIME)
+            && (!latest.task.is_finished() || latest.begun_at.elapsed() < RESULT_LIFETIME)
         {
             return latest.check.clone();
         }
         self.begun.fetch_add(1, Ordering::Relaxed);
-        // It goes on when those who asked have gone: otherwise each of them would begin another one.
+        // The check continues when its callers have gone: otherwise each of them would start another one.
         let running = tokio::spawn(look(self.db.clone(), self.stores.clone()));
         let task = running.abort_handle();
         let found = async { running.await.unwrap_or_else(|error| Err(NotReady::CheckLost(Arc::new(error)))) };
@@ -85,7 +86,7 @@ impl Readiness {
         check
     }
 
-    /// How many checks were begun.
+    /// The number of checks that were started.
     pub fn begun(&self) -> u64 {
         self.begun.load(Ordering::Relaxed)
     }
@@ -101,7 +102,7 @@ async fn look(db: Db, stores: Stores) -> Found {
     Ok(full_disk(&stores).await)
 }
 
-/// How full the disk is, when nothing can be uploaded to it. `None` also where new files go to a bucket.
+/// The state of the disk if it is too full for uploads. `None` also where new files go to a bucket.
 async fn full_disk(stores: &Stores) -> Option<DiskState> {
     let store = stores.local.clone().filter(|_| stores.primary == StorageKind::Local)?;
     let state = tokio::task::spawn_blocking(move || store.disk()).await;

@@ -1,9 +1,9 @@
-//! Moves files from one storage to the other, beside running servers.
+//! Moves files from one storage to the other, while servers run.
 //!
-//! Each file: its bytes are copied into a new blob, read back and compared; then one transaction has the file use the
-//! new blob and makes the old one garbage. Until then the file is served from the old one, and readers keep it for as
-//! long as they may. The new blob is an unfinished one (`unfinished.rs`) until then: whatever ends the command, nothing is
-//! left behind, and running it again moves what is left.
+//! The bytes of each file are copied into a new blob, read back and compared. Then one transaction makes the file use the new blob
+//! and turns the old one into garbage. Until then the file is served from the old blob, which also outlives the readers that use
+//! it. The new blob is an unfinished one (`unfinished.rs`) until that transaction, so a command that is interrupted leaves
+//! nothing, and running it again moves the rest.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,31 +20,31 @@ use crate::service::grace::GracePolicy;
 use crate::service::unfinished::UnfinishedBlob;
 use crate::storage::{BlobHeaders, BlobStore, ByteSource, ByteStream, StorageError, Stores, stream_hash};
 
-/// Files looked up at once.
-const ROUND: u32 = 200;
-/// Files on their way at once: small ones wait for the store more than for the line.
-const AT_ONCE: usize = 8;
+/// Files listed by one query.
+const MOVE_BATCH: u32 = 200;
+/// Files copied at the same time: small ones wait for the latency of the store.
+const MAX_CONCURRENT_MOVES: usize = 8;
 
 /// A move of all files of a database.
 pub struct MoveFiles {
-    /// The records.
+    /// The database.
     pub db: Db,
     /// Both storages.
     pub stores: Stores,
-    /// Where the files are to be.
+    /// The storage to move the files to.
     pub to: StorageKind,
     /// How long the old blob of a moved file is kept.
     pub grace: GracePolicy,
 }
 
-/// What became of the files.
+/// The result of a move.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Moved {
     /// Files that were moved.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Files that were replaced or deleted meanwhile.
+    /// Files that were replaced or deleted during the move.
     pub gone: u64,
     /// Files that could not be moved: path and why.
     pub failed: Vec<(String, String)>,
@@ -59,8 +59,8 @@ pub enum MoveError {
     /// One of the storages failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// The bytes are not what they were: where they come from, or where they went.
-    #[error("its bytes {place} have {found}, they should have {expected}")]
+    /// The bytes differ from their hash, in the old storage or in the copy.
+    #[error("its bytes {place} have the hash {found}; expected: {expected}")]
     Hash {
         /// Where.
         place: &'static str,
@@ -69,16 +69,16 @@ pub enum MoveError {
         /// The hash it should be.
         expected: String,
     },
-    /// The cleaner took the unfinished copy for dead: the command was held up for long.
+    /// The command was delayed so long that the cleaner has deleted the unfinished copy.
     #[error("copying took so long that the copy was deleted; run the command again")]
     TooSlow,
 }
 
-/// Called with bytes on their way since the last call, and whether a file has arrived.
+/// Called with the number of bytes read since the last call, and whether a file has been moved.
 pub type OnMoved<'f> = &'f (dyn Fn(u64, bool) + Send + Sync);
 
 impl MoveFiles {
-    /// Files that are to be moved: how many, and their bytes.
+    /// The number of files that are still to be moved, and their bytes.
     ///
     /// # Errors
     /// When the database fails.
@@ -94,24 +94,24 @@ impl MoveFiles {
         }
     }
 
-    /// Moves all files. One that cannot be moved does not keep the others.
+    /// Moves all files. A failure does not keep the others from being moved.
     ///
     /// # Errors
-    /// When the files cannot be listed, or a storage is not there.
+    /// When the files cannot be listed, or a storage is missing in the settings.
     pub async fn run(&self, on_moved: OnMoved<'_>) -> Result<Moved, MoveError> {
         let (from, to) = (self.stores.get(self.from())?, self.stores.get(self.to)?);
         let mut moved = Moved::default();
         let mut last = Uuid::nil();
         loop {
             let kind = self.from();
-            let round = self.db.read(move |tx| files::list_in(tx, kind, last, ROUND)).await?;
+            let round = self.db.read(move |tx| files::list_in(tx, kind, last, MOVE_BATCH)).await?;
             let Some(next) = round.last().map(|file| file.id) else { return Ok(moved) };
             last = next;
             let moves = round.into_iter().map(|file| {
                 let (from, to) = (from.as_ref(), to.as_ref());
                 async move { (self.move_file(from, to, &file, on_moved).await, file) }
             });
-            let mut moves = futures_util::stream::iter(moves).buffer_unordered(AT_ONCE);
+            let mut moves = futures_util::stream::iter(moves).buffer_unordered(MAX_CONCURRENT_MOVES);
             while let Some((outcome, file)) = moves.next().await {
                 match outcome {
                     Ok(true) => {
@@ -129,7 +129,7 @@ impl MoveFiles {
         }
     }
 
-    /// True when the file is in its new place, false when it was replaced or deleted meanwhile.
+    /// Moves one file. False when it was replaced or deleted during the move.
     async fn move_file(
         &self,
         from: &dyn BlobStore,
@@ -155,7 +155,7 @@ impl MoveFiles {
         switched
     }
 
-    /// Copies the bytes and reads them back. The hash of the whole, and what the new place calls it.
+    /// Copies the bytes and reads them back. Answers their hash, and the ETag of the copy.
     async fn copy(
         &self,
         from: &dyn BlobStore,
@@ -165,24 +165,25 @@ impl MoveFiles {
         on_moved: OnMoved<'_>,
     ) -> Result<(blake3::Hash, Option<String>), MoveError> {
         let expected = file.stored.hash.as_ref().and_then(|hash| hash.strip_prefix("blake3:")).map(str::to_owned);
-        let source = MoveBackend { store: from, blob_id: file.stored.blob_id, on_moved };
+        let source = OldBlob { store: from, blob_id: file.stored.blob_id, on_moved };
         let headers = BlobHeaders::of_file(&file.name, safer_type(&file.mime_type, file.declared_type.as_deref()));
         to.put_blob(blob_id, file.size_bytes, &headers, &source).await?;
         let found = stream_hash(to, blob_id, file.size_bytes).await?;
-        // Files whose bytes never passed the server have no such hash: they are read once more.
+        // Files that were uploaded to the bucket directly have no such hash: their bytes are read once more.
         let expected = match expected {
             Some(expected) => expected,
             None => stream_hash(from, file.stored.blob_id, file.size_bytes).await?.to_hex().to_string(),
         };
         if found.to_hex().as_str() != expected {
             let original = stream_hash(from, file.stored.blob_id, file.size_bytes).await?.to_hex().to_string();
-            let place = if original == expected { "in their new place" } else { "where they are" };
+            let place = if original == expected { "in the copy" } else { "in the old storage" };
             return Err(MoveError::Hash { place, found: found.to_hex().to_string(), expected });
         }
         let stored = to.find_blob(blob_id).await?;
         Ok((found, stored.and_then(|stored| stored.entity_tag)))
     }
 
+    /// Makes the file use the copy. False when the file was replaced or deleted.
     async fn switch(
         &self,
         file: &MoveCandidate,
@@ -200,7 +201,7 @@ impl MoveFiles {
         };
         let (id, workspace_id, hash) = (file.id, file.workspace_id, format!("blake3:{hash}"));
         let switched = self.db.write(Durability::PowerLoss, move |tx| {
-            // Whoever deletes or replaces the file meanwhile finds the one blob or the other.
+            // The lock orders this change and a deletion or replacement of the file.
             workspaces::lock(tx, workspace_id)?;
             if !UnfinishedBlob::claim(tx, copy)? {
                 return Ok(None);
@@ -216,14 +217,14 @@ impl MoveFiles {
     }
 }
 
-/// A blob of the storage that is left, counted on its way.
-struct MoveBackend<'s> {
+/// The old blob of a file, whose bytes are counted while they are read.
+struct OldBlob<'s> {
     store: &'s dyn BlobStore,
     blob_id: Uuid,
     on_moved: OnMoved<'s>,
 }
 
-impl ByteSource for MoveBackend<'_> {
+impl ByteSource for OldBlob<'_> {
     fn read(&self, range: Range<u64>) -> BoxFuture<'_, Result<ByteStream, StorageError>> {
         async move {
             (self.on_moved)(range.end - range.start, false);

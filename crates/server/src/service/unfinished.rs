@@ -1,8 +1,8 @@
-//! Blobs that are being written and belong to nobody yet.
+//! Blobs that are being written and have no owner yet.
 //!
-//! Such a blob is listed as garbage from before its first byte, to be deleted later than it takes, and that is put off as
-//! long as somebody writes it. Whoever has written it takes it from the list in the transaction that gives it an owner.
-//! Whatever ends the process in between, nothing is left behind.
+//! Such a blob is inserted into `garbage` before its first byte is written, with a deadline. While its writer is alive, it
+//! keeps moving the deadline. The transaction that gives the blob an owner removes it from `garbage`. If the process ends before,
+//! the cleaner deletes the blob.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,14 +15,15 @@ use crate::db::garbage::{self, NewGarbage, Reason};
 use crate::db::{Db, DbError, Durability, Tx, blobs};
 use crate::model::BlobRef;
 
-/// How long a blob is kept whose writer does not renew it, in seconds. Renewed far more often: a database that is away for a
-/// while does not cost the blob. When a process dies, what it asked a store for may still go on.
-const KEPT_SECONDS: u64 = 900;
-/// How long a blob is kept whose writer was cut off, in seconds: longer than any call to a store takes (ten minutes).
-const CUT_OFF_SECONDS: u64 = 900;
-const RENEWAL: Duration = Duration::from_secs(60);
+/// Time from a renewal to the deletion. It is much longer than the interval of renewals, so that an outage of the database does not
+/// cost the blob, and requests of a dead process to a store have ended by then.
+const RENEWED_SECONDS: u64 = 900;
+/// Time from the cancellation of a writer to the deletion: longer than any request to a store takes (ten minutes).
+const CANCELLED_SECONDS: u64 = 900;
+/// Between two renewals.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A blob that is being written. Dropped without having been claimed, it is given up.
+/// A blob that is being written. If it is dropped before it was claimed, it is given up.
 pub(super) struct UnfinishedBlob {
     db: Db,
     blob: BlobRef,
@@ -34,7 +35,7 @@ pub(super) struct UnfinishedBlob {
 }
 
 impl UnfinishedBlob {
-    /// Lists the blob. Nothing may be written before.
+    /// Lists the blob as garbage. No byte may be written before.
     pub(super) async fn begin(
         db: &Db,
         blob: BlobRef,
@@ -47,9 +48,9 @@ impl UnfinishedBlob {
         Ok(Self { db: db.clone(), blob, bell, lost, _renewing: stop.drop_guard(), is_claimed: false })
     }
 
-    /// Lists a blob, or lists one again that was claimed in this transaction and that nobody can own after all.
+    /// Lists a blob as garbage; also one that was claimed in this transaction and gets no owner after all.
     pub(super) fn list(tx: &Tx<'_>, blob: BlobRef, workspace_id: Option<Uuid>) -> Result<(), DbError> {
-        let (reason, keep_seconds) = (Reason::Unfinished, KEPT_SECONDS);
+        let (reason, keep_seconds) = (Reason::Unfinished, RENEWED_SECONDS);
         garbage::insert(tx, &NewGarbage { blob, workspace_id, reason, size_bytes: 0, keep_seconds })
     }
 
@@ -58,30 +59,30 @@ impl UnfinishedBlob {
         self.blob
     }
 
-    /// Returns when the cleaner has taken the blob: its writer was held up for long.
+    /// Returns when the cleaner has taken the blob, because its writer did not renew it in time.
     pub(super) async fn lost(&self) {
         self.lost.cancelled().await;
     }
 
-    /// Takes a blob from the list, in the transaction that gives it an owner. False when the cleaner has it.
+    /// Removes the blob from garbage, in the transaction that gives it an owner. False when the cleaner has taken it.
     pub(super) fn claim(tx: &Tx<'_>, blob: BlobRef) -> Result<bool, DbError> {
         garbage::claim_finished(tx, blob.id)
     }
 
-    /// It was claimed, and the transaction committed.
+    /// Call it after the transaction with [`claim`](Self::claim) was committed.
     pub(super) fn claimed(mut self) {
         self.is_claimed = true;
     }
 
-    /// Nobody will take it, and nothing that writes it is under way: it goes as soon as the cleaner comes.
+    /// Gives the blob up, so that the cleaner deletes it in its next round. No write to it may be in flight.
     pub(super) async fn give_up(mut self) -> Result<(), DbError> {
         self.is_claimed = true;
         give_up(&self.db, self.blob, 0, &self.bell).await
     }
 }
 
-/// Has the cleaner delete the blob in so long. It may have been there already: what came after it is listed anew, unless the
-/// blob was claimed after all, in a transaction whose answer was lost.
+/// Lets the cleaner delete the blob after `seconds`. If the cleaner has deleted it already, bytes may have been written after
+/// that: the blob is listed again, unless it has an owner by a transaction whose answer was lost.
 async fn give_up(db: &Db, blob: BlobRef, seconds: u64, bell: &Notify) -> Result<(), DbError> {
     db.write_to_free(Durability::Process, move |tx| {
         if !garbage::keep(tx, blob.id, seconds)? && !blobs::has_owner(tx, blob.id)? {
@@ -96,8 +97,8 @@ async fn give_up(db: &Db, blob: BlobRef, seconds: u64, bell: &Notify) -> Result<
 }
 
 impl Drop for UnfinishedBlob {
-    /// Whoever wrote it was cut off, perhaps in the middle of a call that goes on: a store that is completing an object, a
-    /// thread that waits for the disk. Deleting it before that has ended would leave what it then makes.
+    /// The writer was cancelled. A request to a store or a thread that writes to the disk may continue, and would create the blob
+    /// again if it were deleted before they have ended.
     fn drop(&mut self) {
         if self.is_claimed {
             return;
@@ -105,8 +106,8 @@ impl Drop for UnfinishedBlob {
         let (db, blob, bell) = (self.db.clone(), self.blob, Arc::clone(&self.bell));
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                if let Err(error) = give_up(&db, blob, CUT_OFF_SECONDS, &bell).await {
-                    tracing::warn!(blob_id = %blob.id, error = %crate::error_chain::error_chain(&error), "an unfinished blob stays until it is no longer kept");
+                if let Err(error) = give_up(&db, blob, CANCELLED_SECONDS, &bell).await {
+                    tracing::warn!(blob_id = %blob.id, error = %crate::error_chain::error_chain(&error), "an unfinished blob could not be given up; it is deleted after its deadline");
                 }
             });
         }
@@ -117,9 +118,9 @@ async fn renew(db: Db, blob_id: Uuid, stop: CancellationToken, lost: Cancellatio
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(RENEWAL) => {}
+            () = tokio::time::sleep(RENEWAL_INTERVAL) => {}
         }
-        match db.write_to_free(Durability::Process, move |tx| garbage::keep(tx, blob_id, KEPT_SECONDS)).await {
+        match db.write_to_free(Durability::Process, move |tx| garbage::keep(tx, blob_id, RENEWED_SECONDS)).await {
             Ok(true) => {}
             Ok(false) => return lost.cancel(),
             Err(error) => tracing::warn!(%blob_id, %error, "an unfinished blob could not be renewed"),

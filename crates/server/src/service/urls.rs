@@ -1,5 +1,4 @@
-//! Every URL that is given to a client. Invariant: each begins with one of the configured bases, never with
-//! anything a request said about itself.
+//! All URLs in answers. Invariant: each begins with one of the configured bases, and never with a part of the request.
 
 use std::net::SocketAddr;
 
@@ -8,7 +7,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use crate::config::{BaseUrl, HttpSettings};
 use crate::service::part_urls::{PartPermission, PartUrlSigner};
 
-/// What must be escaped in a segment of a path (RFC 3986, `pchar`), and `'`, which pasting into a shell would end.
+/// Characters to escape in a segment of a path (RFC 3986, `pchar`), and `'`, which ends a quoted text in a shell.
 const ESCAPED: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -28,7 +27,7 @@ const ESCAPED: &AsciiSet = &CONTROLS
     .add(b'}')
     .add(b'\'');
 
-/// Makes URLs.
+/// Builds URLs.
 #[derive(Debug, Clone)]
 pub struct Urls {
     public: BaseUrl,
@@ -38,7 +37,7 @@ pub struct Urls {
 }
 
 impl Urls {
-    /// From the settings, and the address that is really listened on.
+    /// With the bases of the settings. `listening_on` is the actual address of the listener.
     pub fn new(settings: &HttpSettings, listening_on: SocketAddr, part_url_signer: PartUrlSigner) -> Self {
         let public = Self::public_of(settings, listening_on);
         let parts = settings.parts_url.clone().unwrap_or_else(|| public.clone());
@@ -46,29 +45,29 @@ impl Urls {
         Self { public, parts, delivery, part_url_signer }
     }
 
-    /// The base that clients use for the API, as the settings say.
+    /// The base of the API in the settings, or the address of the listener.
     pub fn public_of(settings: &HttpSettings, listening_on: SocketAddr) -> BaseUrl {
         settings.public_url.clone().unwrap_or_else(|| BaseUrl::of_listener(listening_on))
     }
 
-    /// The base that clients use for the API.
+    /// The base of the API.
     pub fn public(&self) -> &BaseUrl {
         &self.public
     }
 
-    /// What makes and checks part URLs.
+    /// The signer of part URLs.
     pub fn part_url_signer(&self) -> &PartUrlSigner {
         &self.part_url_signer
     }
 
-    /// The paths that a proxy may leave in front of a request's path; none is empty.
+    /// The path prefixes that a proxy may leave in the path of a request. None is empty.
     pub fn path_prefixes(&self) -> Vec<String> {
         let mut prefixes: Vec<String> = [&self.public, &self.parts, &self.delivery]
             .into_iter()
             .map(|base| base.path().to_owned())
             .filter(|path| !path.is_empty())
             .collect();
-        // The longest first: one may begin with another.
+        // Longest first, because one may be a prefix of another.
         prefixes.sort_by_key(|path| std::cmp::Reverse(path.len()));
         prefixes.dedup();
         prefixes

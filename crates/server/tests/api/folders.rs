@@ -426,7 +426,7 @@ async fn a_workspace_has_so_many_folders_and_no_more_whoever_makes_them() {
     let app = TestApp::start_with(|config| config.limits.workspace_folders = Count(3)).await;
     let a = app.folder(json!({"name": "a"})).await;
     app.whole(b"x", &[("file_name", "f"), ("folder", "a/b")]).await;
-    let named = ["2 are not there", "1 new ones", "3 that a workspace may have", "limits.workspace_folders"];
+    let named = ["2 folders do not exist", "1 new ones", "a workspace may have 3 folders", "limits.workspace_folders"];
     let refused = async |response: reqwest::Response, field: &str| {
         let named: Vec<_> = named.into_iter().chain([field]).collect();
         assert_error(response, 403, "STORAGE_LIMIT_EXCEEDED", &named).await;
@@ -448,7 +448,7 @@ async fn a_workspace_has_so_many_folders_and_no_more_whoever_makes_them() {
     let told = request.json(&start("d")).send().await.unwrap();
     assert_eq!(told.status(), 403);
     let told = told.text().await.unwrap();
-    assert!(told.contains("no room left for new folders") && !told.contains("limits."), "{told}");
+    assert!(told.contains("the maximum number of folders") && !told.contains("limits."), "{told}");
     // Those that are there may be used and renamed, and those that are deleted make room at once.
     app.whole(b"x", &[("file_name", "g"), ("folder", "a/b")]).await;
     assert_eq!(app.rename_folder(number(&c), "cc").await.status(), 200);

@@ -595,7 +595,7 @@ async fn uploads_of_strangers_make_so_many_folders_and_no_more() {
     let stranger = Stranger::of(&app);
     app.whole(b"x", &[("folder", "there"), ("file_name", "x")]).await;
     stranger.whole(b"x", "there/a/b", "x").await;
-    let named = ["`folder`", "2 are not there", "1 new ones", "limits.public_key_folders"];
+    let named = ["`folder`", "2 folders do not exist", "1 new ones", "limits.public_key_folders"];
     assert_error(stranger.try_start(1, json!({"folder": "there/c/d"})).await, 403, LIMITED, &named).await;
     let whole = stranger.try_whole(b"x", &[("folder", "there/c/d"), ("file_name", "y"), ("file", "")]).await;
     assert_error(whole, 403, LIMITED, &named).await;

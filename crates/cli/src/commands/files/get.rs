@@ -13,33 +13,33 @@ use crate::progress::Progress;
 use crate::remote::{INTERRUPTED, ServerArgs, interruption};
 use crate::{Failure, human, output};
 
-/// How often a file that changes while it comes is begun anew.
+/// Upper bound of restarts for a file that changes during its download.
 const MAX_RESTARTS: u32 = 5;
 
-/// What `partway files get` takes.
+/// Arguments of `partway files get`.
 #[derive(Debug, Args)]
 #[command(after_help = NAMING)]
 pub(crate) struct GetArgs {
     /// The file.
     file: String,
-    /// Where to put it: a file, a directory, or `-` for standard output. Without it: under its own name here.
+    /// Target: a file, a directory, or `-` for standard output. Default: the name of the file, in the current directory.
     #[arg(long, short, value_name = "PATH")]
     output: Option<PathBuf>,
-    /// Ranges fetched at once. Standard output gets one after the other.
+    /// Ranges fetched at the same time. For standard output, one after the other.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
     concurrency: u8,
-    /// Overwrite a file that is there already.
+    /// Overwrite an existing file.
     #[arg(long)]
     force: bool,
-    /// How long a server that is away is waited for, such as 90s, 10m or 2h.
+    /// How long to wait for an unavailable server, such as 90s, 10m or 2h.
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
     wait: Duration,
     #[command(flatten)]
     server: ServerArgs,
 }
 
-/// Downloads a file. Prints where it is. Until it is whole and compared with its hash, its bytes are in `NAME.partway-part`,
-/// and the same command goes on with them.
+/// Downloads a file and prints its path. Until the file is complete and its hash was compared, its bytes are in
+/// `NAME.partway-part`, and the same command resumes with them.
 pub(crate) async fn get(args: &GetArgs) -> Result<ExitCode, Failure> {
     let interrupted = interruption();
     let mut target = None;
@@ -50,7 +50,7 @@ pub(crate) async fn get(args: &GetArgs) -> Result<ExitCode, Failure> {
             return Ok(ExitCode::from(INTERRUPTED));
         }
     };
-    // Where the target or another process stands in the way, the same command does not go on.
+    // If the target or another process is in the way, repeating the command does not help.
     let in_the_way = |error: &Failure| {
         matches!(error.downcast_ref(), Some(Error::Target { .. } | Error::File { .. } | Error::Output(_)))
     };
@@ -61,11 +61,11 @@ pub(crate) async fn get(args: &GetArgs) -> Result<ExitCode, Failure> {
 }
 
 impl GetArgs {
-    /// Sets `target` once it is known.
+    /// Downloads, and sets `target` once it is known.
     async fn get(&self, target: &mut Option<PathBuf>) -> Result<(), Failure> {
         let retry = RetryPolicy { wait: self.wait, ..RetryPolicy::default() };
         let client = self.server.client()?;
-        let workspace = self.server.patient_workspace(retry)?;
+        let workspace = self.server.workspace_with(retry)?;
         let file = workspace.find_file(&self.file).await?;
         if self.output.as_deref() == Some(Path::new("-")) {
             let progress = Progress::new(&file.name, false);
@@ -81,7 +81,7 @@ impl GetArgs {
         Ok(())
     }
 
-    /// Downloads the file, and the one that takes its place meanwhile.
+    /// Downloads the file to `path`. If it is replaced during the download, starts again with the new one.
     async fn get_to(
         &self,
         client: &Client,
@@ -109,9 +109,9 @@ impl GetArgs {
             }
             let now = workspace.find_file(&self.file).await?;
             if is_wrong && (&now.id, &now.hash) == (&file.id, &file.hash) {
-                return Err(format!("{error}; nothing of it was kept, the same command starts anew").into());
+                return Err(format!("{error}; no bytes were kept, and the same command starts again").into());
             }
-            output::say(format_args!("{}: changed on the server; starting anew", file.name));
+            output::say(format_args!("{}: changed on the server; starting again", file.name));
             file = now;
             restarts += 1;
         }
@@ -122,9 +122,8 @@ impl GetArgs {
     }
 }
 
-/// Where the file goes. A name that the server chose never leads to a place outside of the directory, and none that a listing hides
-/// or that a terminal or a command would take for something else, unless the user has written that name: in `asked`, or as
-/// the output.
+/// The path of the target. A name from the server never leads out of the directory. It is not a hidden name, and none that a
+/// terminal or a command would misread, unless the user wrote that name: in `asked`, or as the output.
 fn target_path(output: Option<&Path>, name: &str, asked: &str) -> Result<PathBuf, Failure> {
     let directory = match output {
         Some(output) if !output.is_dir() && !output.as_os_str().as_encoded_bytes().ends_with(b"/") => {
@@ -134,7 +133,7 @@ fn target_path(output: Option<&Path>, name: &str, asked: &str) -> Result<PathBuf
     };
     let refuse = |why: &str| Err(format!("the file's name {name:?} {why}; --output PATH gives it another").into());
     if matches!(name, "" | "." | "..") || name.contains(['/', '\\', '\0']) {
-        return refuse("is none for a file here");
+        return refuse("cannot be the name of a file here");
     }
     let is_asked = asked.rsplit('/').next().is_some_and(|last| last.nfc().eq(name.nfc()));
     if !is_asked && name.starts_with('.') {
@@ -144,7 +143,7 @@ fn target_path(output: Option<&Path>, name: &str, asked: &str) -> Result<PathBuf
         return refuse("looks like an option");
     }
     if !is_asked && name.chars().any(human::is_obeyed) {
-        return refuse("has characters that a terminal obeys");
+        return refuse("has control characters");
     }
     Ok(directory.join(name))
 }
@@ -153,7 +152,9 @@ fn say_if_unverified(file: &FileRow, downloaded: Downloaded) {
     if !downloaded.is_verified {
         let size = downloaded.size_bytes;
         let name = &file.name;
-        output::say(format_args!("{name}: {size} bytes, compared with no hash: the server knows no BLAKE3 of it"));
+        output::say(format_args!(
+            "{name}: {size} bytes, not compared with a hash: the server has no BLAKE3 of the file"
+        ));
     }
 }
 
@@ -169,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_goes_where_it_is_told_and_never_out_of_a_directory() {
+    fn a_file_goes_to_its_target_and_never_out_of_a_directory() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
         let target = |output: Option<&Path>, name: &str| {

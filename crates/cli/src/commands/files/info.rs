@@ -10,7 +10,7 @@ use super::NAMING;
 use crate::remote::ServerArgs;
 use crate::{Failure, human, output};
 
-/// What `partway files info` takes.
+/// Arguments of `partway files info`.
 #[derive(Debug, Args)]
 #[command(after_help = NAMING)]
 pub(crate) struct InfoArgs {
@@ -30,7 +30,7 @@ pub(crate) async fn info(args: &InfoArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints all that is known of a file.
+/// Prints all properties of a file.
 pub(super) fn show(file: &FileRow, as_json: bool) -> std::io::Result<()> {
     if as_json {
         return output::json(file);

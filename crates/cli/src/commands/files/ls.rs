@@ -10,31 +10,33 @@ use crate::remote::ServerArgs;
 use crate::table::{Side, print_columns};
 use crate::{Failure, human, output};
 
-/// What `partway files ls` takes.
+/// Arguments of `partway files ls`.
 #[derive(Debug, Args)]
-#[command(after_help = "With --all, files that come or go meanwhile may be missed or shown twice.")]
+#[command(
+    after_help = "With --all, files that are created or deleted during the listing may be missed or listed twice."
+)]
 pub(crate) struct LsArgs {
-    /// The folder, by its path or number; `/` is the workspace's root. Without it: all files, wherever they are.
+    /// The folder, by path or number; `/` is the root of the workspace. Default: all files of the workspace.
     folder: Option<String>,
-    /// A part of the name, in either case.
+    /// Only files whose name contains this text, in upper or lower case.
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
-    /// A tag that they have; may be given several times, for files that have all of them.
+    /// Only files with this tag; may be given several times, for files with all of them.
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
-    /// Their id in your own system.
+    /// Only files with this id of your own system.
     #[arg(long, value_name = "ID")]
     custom_id: Option<String>,
-    /// The order.
+    /// Order of the list.
     #[arg(long, default_value = FileSort::default().as_str(), value_parser = sorts())]
     sort: FileSort,
-    /// The page, from 1.
+    /// Number of the page, from 1.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     page: u32,
-    /// Most files on a page.
+    /// Files per page.
     #[arg(long, value_name = "N", default_value_t = FileQuery::MAX_LIMIT, value_parser = clap::value_parser!(u32).range(1..=i64::from(FileQuery::MAX_LIMIT)))]
     limit: u32,
-    /// All pages.
+    /// List all pages.
     #[arg(long, conflicts_with_all = ["page", "limit"])]
     all: bool,
     /// Print JSON, one object per line.
@@ -107,7 +109,7 @@ fn print(files: &[FileRow]) -> std::io::Result<()> {
 
 fn say_what_is_left(shown: usize, meta: &PageMeta) {
     if shown == 0 && meta.has_prev {
-        output::say(format_args!("Page {} is behind the last one; there are {} files.", meta.page, meta.total));
+        output::say(format_args!("Page {} is after the last one; there are {} files.", meta.page, meta.total));
     } else if meta.has_next || meta.has_prev {
         let first = u64::from(meta.page - 1) * u64::from(meta.limit) + 1;
         let next =

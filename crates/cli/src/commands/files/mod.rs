@@ -13,24 +13,24 @@ use clap::Subcommand;
 
 use crate::remote;
 
-/// How all of these commands name a file.
-const NAMING: &str = "A file is named by its path in the workspace, such as uploads/videos/big.mp4, or by its number. A \
-                      number counts first; a path that begins with a slash is never taken for one.";
+/// Help about the names of files, for all of these commands.
+const NAMING: &str = "FILE is a path in the workspace, such as uploads/videos/big.mp4, or the number of a file. A number \
+                      takes precedence; start a path with a slash to make sure that it is read as a path.";
 
-/// What can be done with files on a server.
+/// `partway files`
 #[derive(Debug, Subcommand)]
 pub(crate) enum FilesCommand {
-    /// List files: all of the workspace, or those directly in a folder.
+    /// List the files of the workspace, or those directly in a folder.
     Ls(ls::LsArgs),
-    /// Show all that is known of a file.
+    /// Show all properties of a file.
     Info(info::InfoArgs),
     /// Rename a file, or move it to another folder.
     Mv(mv::MvArgs),
     /// Delete files.
     Rm(rm::RmArgs),
-    /// Change tags and metadata of a file.
+    /// Change the tags and metadata of a file.
     Tag(tag::TagArgs),
-    /// Download a file in parallel ranges, and go on where an earlier download stopped.
+    /// Download a file in parallel ranges, and resume an earlier download.
     Get(get::GetArgs),
 }
 

@@ -9,15 +9,14 @@ use super::NAMING;
 use crate::remote::ServerArgs;
 use crate::{Failure, human, output};
 
-/// What `partway files mv` takes.
+/// Arguments of `partway files mv`.
 #[derive(Debug, Args)]
 #[command(after_help = NAMING)]
 pub(crate) struct MvArgs {
     /// The file.
     file: String,
-    /// A name, which leaves the file in its folder; a path, which is folder and name; or a folder with a slash behind it,
-    /// which keeps the name. `/` is the workspace's root. Folders are made where they are missing. The file keeps its
-    /// extension.
+    /// The new name, which keeps the folder; the new path; or a folder with a slash at the end, which keeps the name. `/` is the
+    /// root of the workspace. Missing folders are created. The file keeps its extension.
     #[arg(value_parser = parse_destination)]
     new: Destination,
     /// Print the file as JSON.
@@ -27,7 +26,7 @@ pub(crate) struct MvArgs {
     server: ServerArgs,
 }
 
-/// Where a file is to go. What is `None` stays.
+/// The destination of a file. A part that is `None` stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Destination {
     folder: Option<String>,

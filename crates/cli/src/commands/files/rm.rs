@@ -10,24 +10,24 @@ use crate::confirm::confirm;
 use crate::remote::{ServerArgs, explained};
 use crate::{Failure, human, output};
 
-/// What `partway files rm` takes.
+/// Arguments of `partway files rm`.
 #[derive(Debug, Args)]
 #[command(after_help = NAMING)]
 pub(crate) struct RmArgs {
     /// The files.
     #[arg(required = true)]
     files: Vec<String>,
-    /// Say what would be deleted, and delete nothing.
+    /// Show what would be deleted, without deleting it.
     #[arg(long)]
     dry_run: bool,
-    /// Delete without asking.
+    /// Delete without confirmation.
     #[arg(long, short)]
     yes: bool,
     #[command(flatten)]
     server: ServerArgs,
 }
 
-/// Deletes files, and prints their paths. What fails does not keep the others from being tried.
+/// Deletes files, and prints their paths. A failure does not keep the others from being tried.
 pub(crate) async fn rm(args: &RmArgs) -> Result<ExitCode, Failure> {
     let workspace = args.server.workspace()?;
     let mut failed = false;

@@ -10,7 +10,7 @@ use super::{NAMING, info};
 use crate::Failure;
 use crate::remote::{ServerArgs, parse_meta};
 
-/// What `partway files tag` takes.
+/// Arguments of `partway files tag`.
 #[derive(Debug, Args)]
 #[command(
     after_help = NAMING,
@@ -19,16 +19,16 @@ use crate::remote::{ServerArgs, parse_meta};
 pub(crate) struct TagArgs {
     /// The file.
     file: String,
-    /// A tag to add; may be given several times.
+    /// Tag to add; may be given several times.
     #[arg(long, value_name = "TAG")]
     add: Vec<String>,
-    /// A tag to take away; may be given several times.
+    /// Tag to remove; may be given several times.
     #[arg(long, value_name = "TAG")]
     remove: Vec<String>,
-    /// A member of the metadata to set; may be given several times. Those not named stay.
+    /// Member of the metadata to set; may be given several times. The others stay.
     #[arg(long = "meta", value_name = "NAME=VALUE", value_parser = parse_meta)]
     metadata: Vec<(String, String)>,
-    /// A member of the metadata to take away; may be given several times.
+    /// Member of the metadata to remove; may be given several times.
     #[arg(long, value_name = "NAME")]
     unset: Vec<String>,
     /// Print the file as JSON.
@@ -38,10 +38,10 @@ pub(crate) struct TagArgs {
     server: ServerArgs,
 }
 
-/// Changes tags and metadata. Shows the file as it is then.
+/// Changes tags and metadata, and shows the file after that.
 pub(crate) async fn tag(args: &TagArgs) -> Result<ExitCode, Failure> {
     if let Some(name) = args.unset.iter().find(|name| args.metadata.iter().any(|(set, _)| set == *name)) {
-        return Err(format!("--meta sets {name:?} and --unset takes it away: give one of them").into());
+        return Err(format!("--meta sets {name:?} and --unset removes it: give one of them").into());
     }
     let workspace = args.server.workspace()?;
     let file = workspace.find_file(&args.file).await?;

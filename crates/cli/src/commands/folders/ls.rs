@@ -11,16 +11,16 @@ use crate::remote::ServerArgs;
 use crate::table::{Side, print_columns};
 use crate::{Failure, human, output};
 
-/// What `partway folders ls` takes.
+/// Arguments of `partway folders ls`.
 #[derive(Debug, Args)]
 #[command(after_help = NAMING)]
 pub(crate) struct LsArgs {
-    /// The folder they are in. Without it: those at the workspace's root, or with --search those anywhere.
+    /// The parent folder. Default: the root of the workspace, or with --search the whole workspace.
     folder: Option<String>,
-    /// A part of the name, in either case.
+    /// Only folders whose name contains this text, in upper or lower case.
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
-    /// The order.
+    /// Order of the list.
     #[arg(long, default_value = FolderSort::default().as_str(), value_parser = sorts())]
     sort: FolderSort,
     /// Print JSON, one object per line.

@@ -7,13 +7,13 @@ use clap::Args;
 use crate::remote::ServerArgs;
 use crate::{Failure, human, output};
 
-/// What `partway folders mk` takes.
+/// Arguments of `partway folders mk`.
 #[derive(Debug, Args)]
 pub(crate) struct MkArgs {
-    /// Its path in the workspace.
+    /// Path of the folder in the workspace.
     #[arg(value_parser = parse_path)]
     path: String,
-    /// Make the folders on the way as well, and be content when it is there already.
+    /// Create missing parent folders as well, and succeed if the folder exists.
     #[arg(long, short)]
     parents: bool,
     /// Print the folder as JSON.
@@ -25,12 +25,12 @@ pub(crate) struct MkArgs {
 
 fn parse_path(text: &str) -> Result<String, String> {
     match text.trim_matches('/') {
-        "" => Err("must be a path; the workspace's root is there always".to_owned()),
+        "" => Err("must be a path; the root of the workspace always exists".to_owned()),
         path => Ok(path.to_owned()),
     }
 }
 
-/// Makes a folder. Prints its path.
+/// Creates a folder and prints its path.
 pub(crate) async fn mk(args: &MkArgs) -> Result<ExitCode, Failure> {
     let folder = args.server.workspace()?.create_folder_at(&args.path, args.parents).await?;
     match args.json {

@@ -11,18 +11,18 @@ use clap::Subcommand;
 
 use crate::remote;
 
-/// How all of these commands name a folder.
-const NAMING: &str = "A folder is named by its path in the workspace, such as uploads/videos, or by its number. A number \
-                      counts first; a path that begins with a slash is never taken for one.";
+/// Help about the names of folders, for all of these commands.
+const NAMING: &str = "FOLDER is a path in the workspace, such as uploads/videos, or the number of a folder. A number takes \
+                      precedence; start a path with a slash to make sure that it is read as a path.";
 
-/// What can be done with folders on a server.
+/// `partway folders`
 #[derive(Debug, Subcommand)]
 pub(crate) enum FoldersCommand {
-    /// List folders: those at the workspace's root, or those directly in a folder.
+    /// List the folders at the root of the workspace, or those directly in a folder.
     Ls(ls::LsArgs),
-    /// Make a folder.
+    /// Create a folder.
     Mk(mk::MkArgs),
-    /// Rename a folder. The paths of everything below follow.
+    /// Rename a folder. The paths of everything below it change, too.
     Mv(mv::MvArgs),
     /// Delete a folder with everything below it.
     Rm(rm::RmArgs),

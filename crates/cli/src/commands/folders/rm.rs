@@ -10,29 +10,29 @@ use crate::confirm::confirm;
 use crate::remote::ServerArgs;
 use crate::{Failure, human, output};
 
-/// What `partway folders rm` takes.
+/// Arguments of `partway folders rm`.
 #[derive(Debug, Args)]
 #[command(after_help = NAMING)]
 pub(crate) struct RmArgs {
     /// The folder.
     folder: String,
-    /// Say what would be deleted, and delete nothing.
+    /// Show what would be deleted, without deleting it.
     #[arg(long)]
     dry_run: bool,
-    /// Delete without asking.
+    /// Delete without confirmation.
     #[arg(long, short)]
     yes: bool,
     #[command(flatten)]
     server: ServerArgs,
 }
 
-/// Deletes a folder with everything below it, and says what that was.
+/// Deletes a folder with everything below it, and prints a summary.
 pub(crate) async fn rm(args: &RmArgs) -> Result<ExitCode, Failure> {
     let workspace = args.server.workspace()?;
     let folder_no = workspace
         .find_folder(&args.folder)
         .await?
-        .ok_or("the workspace's root cannot be deleted; name one of its folders")?;
+        .ok_or("the root of the workspace cannot be deleted; name one of its folders")?;
     let deletion = workspace.preview_folder_deletion(&folder_no).await?;
     let what = described(&deletion);
     if args.dry_run {

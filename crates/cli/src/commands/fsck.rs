@@ -111,9 +111,9 @@ fn to_json(report: &Report, beside_server: bool) -> Result<Value, Failure> {
 }
 
 fn print(report: &Report, beside_server: bool, is_deep: bool) -> io::Result<()> {
-    let beside = if beside_server { ", next to a running server" } else { "" };
+    let mode = if beside_server { ", next to a running server" } else { "" };
     output::line(format_args!(
-        "Checked {} files, {} open sessions and {} blobs ({} of them waiting to be deleted){beside}; read {} bytes.",
+        "Checked {} files, {} open sessions and {} blobs ({} of them waiting to be deleted){mode}; read {} bytes.",
         report.files, report.sessions, report.blobs, report.garbage, report.bytes_verified
     ))?;
     if is_deep {

@@ -25,7 +25,7 @@ pub(crate) fn serve(args: ServeArgs) -> Result<(), Failure> {
     let config = args.config()?;
     logging::start(&config.log)?;
     raise_file_limit();
-    // New files are for the server's user alone. Files with secrets or users' bytes are created so whatever the umask is.
+    // New files are for the server's user alone. Files with secrets or with bytes of users have such modes in any case.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(runtime::worker_threads()).enable_all().build()?;

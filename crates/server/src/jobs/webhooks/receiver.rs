@@ -1,4 +1,4 @@
-//! Receivers of webhooks, told apart by the address that their URL leads to.
+//! Receivers of webhooks, distinguished by the address that their URL leads to.
 
 use crate::db::prefix_upper_bound;
 use crate::outgoing::Outgoing;

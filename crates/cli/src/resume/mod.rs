@@ -72,14 +72,14 @@ pub(crate) fn state_dir() -> Option<PathBuf> {
 }
 
 /// A file to upload, as it is now.
-struct Source {
+struct OpenedFile {
     file: File,
     path: PathBuf,
     size_bytes: u64,
     modified_ns: i128,
 }
 
-impl Source {
+impl OpenedFile {
     fn open(path: PathBuf) -> io::Result<Self> {
         let file = File::open(&path)?;
         let metadata = file.metadata()?;
@@ -128,7 +128,7 @@ impl Remembered {
         let unreadable = |source| ResumeError::Source { path: file.to_owned(), source };
         let path = file.canonicalize().map_err(unreadable)?;
         let slot = Slot::lock(directory, &destination.slot_name(&path))?;
-        let source = Source::open(path).map_err(unreadable)?;
+        let source = OpenedFile::open(path).map_err(unreadable)?;
         if let Some(memory) = slot.read().filter(|memory| source.is_unchanged_since(memory)) {
             return Ok(Self { memory, slot, is_recalled: true, outdated_session: None });
         }
@@ -141,12 +141,12 @@ impl Remembered {
     fn record(
         mut slot: Slot,
         destination: Destination,
-        source: Source,
+        source: OpenedFile,
         fingerprint: String,
         earlier: Earlier,
     ) -> Result<Self, ResumeError> {
         let Earlier { same, other_slot, outdated } = earlier;
-        let Source { path, size_bytes, modified_ns, .. } = source;
+        let OpenedFile { path, size_bytes, modified_ns, .. } = source;
         let is_recalled = same.is_some();
         let memory = match same {
             Some(memory) => Memory { path, modified_ns, ..memory },

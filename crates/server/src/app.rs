@@ -115,8 +115,8 @@ impl App {
         let urls = Arc::new(Urls::new(&config.http, listening_on, part_url_signer));
         let events = Events::new(Arc::clone(&urls));
         let uploads = Uploads::new(db.clone(), &stores, local, events.clone(), outgoing.clone(), &config);
-        let grace = GracePolicy::new(config.storage.url_lifetime.0.as_secs());
-        let most_folders = config.limits.workspace_folders.0;
+        let grace = GracePolicy::new(config.storage.url_seconds.as_secs());
+        let most_folders = config.limits.workspace_folders;
         let files = Files::new(db.clone(), events.clone(), uploads.garbage_bell(), grace, most_folders);
         let folders = Folders::new(db.clone(), uploads.garbage_bell(), most_folders);
         let representations = Representations::new(db.clone(), stores.clone(), &config);

@@ -73,8 +73,8 @@ fn spawn_jobs(app: &App, stop: &CancellationToken) -> [JoinHandle<()>; 5] {
         stores: app.stores.clone(),
         uploads: app.uploads.clone(),
         files: app.files.clone(),
-        sweep_interval: app.config.storage.sweep_interval.0,
-        forget_sessions: app.config.limits.forget_sessions.0,
+        sweep_interval: app.config.storage.sweep_seconds,
+        forget_sessions: app.config.limits.forget_sessions_seconds,
         event_bounds: jobs::EventBounds::new(&app.config.webhooks),
     };
     let dispatcher = jobs::WebhookDispatcher {

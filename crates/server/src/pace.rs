@@ -20,8 +20,8 @@ pub(crate) struct PaceLimits {
 
 impl PaceLimits {
     pub(crate) fn new(settings: &HttpSettings) -> Self {
-        let (window, rate) = (settings.min_rate_window.0, settings.min_rate.map_or(0, |rate| u64::from(rate.0)));
-        Self { stall_timeout: settings.stall_timeout.0, least_bytes: rate * window.as_secs(), window }
+        let (window, rate) = (settings.min_rate_window_seconds, settings.min_rate_bytes_per_second.unwrap_or(0));
+        Self { stall_timeout: settings.stall_timeout_seconds, least_bytes: rate * window.as_secs(), window }
     }
 }
 

@@ -63,7 +63,7 @@ impl RateLimits {
     /// From the settings.
     pub fn new(settings: &LimitSettings) -> Self {
         Self {
-            per_address: settings.requests_per_address.map(|count| Keyed::new(count.0)),
+            per_address: settings.requests_per_address_per_second.map(Keyed::new),
             default_per_key: settings.of_workspace().requests_per_second,
             per_key: Mutex::default(),
         }
@@ -102,12 +102,11 @@ pub(crate) fn rate_limit_subject(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Count;
 
     fn limits(per_key: u32, per_address: u32) -> RateLimits {
         RateLimits::new(&LimitSettings {
-            requests_per_key: Some(Count(per_key)),
-            requests_per_address: Some(Count(per_address)),
+            requests_per_key_per_second: Some(per_key),
+            requests_per_address_per_second: Some(per_address),
             ..LimitSettings::default()
         })
     }

@@ -4,7 +4,6 @@ use std::io;
 
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use partway_server::config::DatabaseUrl;
 use partway_server::db::import::Content;
 use partway_server::db::{DatabaseLocation, Db};
 use partway_server::process::data_dir::DataDir;
@@ -43,7 +42,7 @@ pub(crate) struct MigrateArgs {
 pub(crate) fn db(command: DbCommand) -> Result<(), Failure> {
     let DbCommand::Migrate(args) = command;
     let config = args.store.config()?;
-    let url = args.to.or_else(|| config.database.url.as_ref().map(|DatabaseUrl(url)| url.clone()));
+    let url = args.to.or_else(|| config.database.url.as_ref().map(|url| url.as_str().to_owned()));
     let url = url.ok_or("--to is missing, and database.url is not set; give the target database with one of them")?;
     let data_dir = &config.storage.data_dir;
     let file = DataDir::existing_database(data_dir)?;

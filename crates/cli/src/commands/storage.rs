@@ -103,9 +103,9 @@ async fn migrate(config: &Config, db: Db, args: &MigrateArgs) -> Result<Moved, F
             .into());
     }
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&settings.data_dir)?;
-    let local = LocalStore::open(&settings.data_dir, settings.reserve, settings.min_free.0)?;
+    let local = LocalStore::open(&settings.data_dir, settings.reserve, settings.min_free_bytes)?;
     let stores = Stores { primary: to, local: Some(Arc::new(local)), s3: Some(Arc::new(S3Store::new(&bucket)?)) };
-    let moving = MoveFiles { db, stores, to, grace: GracePolicy::new(settings.url_lifetime.0.as_secs()) };
+    let moving = MoveFiles { db, stores, to, grace: GracePolicy::new(settings.url_seconds.as_secs()) };
     let (files, bytes) = moving.left().await?;
     let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new(bytes) };
     let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {msg} eta {eta}");

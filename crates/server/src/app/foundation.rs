@@ -122,7 +122,7 @@ async fn open_stores(config: &Config, db: &Db, data_dir: &mut Option<DataDir>) -
             Some(locked) => locked,
             none => none.insert(DataDir::lock(&settings.data_dir)?),
         };
-        let opened = LocalStore::open(data_dir.path(), settings.reserve, settings.min_free.0);
+        let opened = LocalStore::open(data_dir.path(), settings.reserve, settings.min_free_bytes);
         let failed = |source| StartError::Storage { path: data_dir.path().display().to_string(), source };
         stores.local = Some(Arc::new(opened.map_err(failed)?));
     }

@@ -13,6 +13,8 @@ pub enum LogFormat {
 }
 
 impl Setting for LogFormat {
+    type Value = Self;
+
     const ALLOWED: &'static str = "`text` or `json`";
 
     fn parse(text: &str) -> Option<Self> {

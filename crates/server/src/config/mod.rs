@@ -31,11 +31,9 @@ pub use outgoing::OutgoingSettings;
 pub use section::SettingDoc;
 pub use source::{ConfigError, Problem, SettingsReader};
 pub use storage::StorageSettings;
-#[cfg(test)]
-pub(crate) use value::Setting;
 pub use value::{
-    Age, BaseUrl, Bytes, Connections, Count, DatabaseUrl, Endpoint, KeyPrefix, Networks, Percent, Retention, Seconds,
-    Secret,
+    Age, BaseUrl, ByteRate, Bytes, Connections, Count, DatabaseUrl, Endpoint, KeyPrefix, NameServers, Networks,
+    Percent, Retention, Seconds, Secret, Setting, print_bytes, print_duration,
 };
 pub use webhooks::WebhookSettings;
 
@@ -114,7 +112,8 @@ impl Config {
     pub fn database(&self) -> DatabaseLocation {
         match &self.database.url {
             Some(url) => {
-                DatabaseLocation::Postgres { url: url.0.clone(), max_connections: self.database.max_connections.0 }
+                let url = url.as_str().to_owned();
+                DatabaseLocation::Postgres { url, max_connections: self.database.max_connections }
             }
             None => DatabaseLocation::Sqlite(DataDir::database_in(&self.storage.data_dir)),
         }

@@ -1,21 +1,21 @@
-//! Requests that the server makes because somebody outside said so: remote uploads and webhooks.
+//! Requests that the server makes on behalf of others: remote uploads and webhooks.
 
 use super::section::section;
-use super::value::Seconds;
-use crate::model::{AllowedHosts, NameServers};
+use super::value::{NameServers, Seconds};
+use crate::model::AllowedHosts;
 
 section! {
-    #[doc = "What the server asks of others: remote uploads and webhooks."]
+    #[doc = "Requests of the server: remote uploads and webhooks."]
     pub struct OutgoingSettings {
-        #[doc = "Hosts that are asked although they are not globally reachable, or are in the networks of this machine's interfaces, or what `public_url` leads to. Everything else of that kind is refused: an outsider could have the server ask its own network."]
+        #[doc = "Hosts that may be requested although they are not globally reachable, are in a network of this machine's interfaces, or are where `public_url` leads. All others of that kind are refused; otherwise an outsider could have the server send requests into its own network."]
         allowed_hosts: AllowedHosts = "outgoing.allowed_hosts", "";
-        #[doc = "Name servers to ask instead of those of the system."]
+        #[doc = "Name servers to use instead of those of the system."]
         name_servers: NameServers = "outgoing.name_servers", "";
-        #[doc = "Seconds within which a connection must be made."]
-        connect_timeout: Seconds = "outgoing.connect_timeout_seconds", "10";
-        #[doc = "Seconds without an answer or without one byte of it after which the other side is given up."]
-        idle_timeout: Seconds = "outgoing.idle_timeout_seconds", "30";
-        #[doc = "Seconds within which a remote file must be there."]
-        total_timeout: Seconds = "outgoing.total_timeout_seconds", "3600";
+        #[doc = "Time within which a connection must be made."]
+        connect_timeout_seconds: Seconds = "outgoing.connect_timeout_seconds", "10s";
+        #[doc = "Time without an answer, or without one byte of it, after which the request is given up."]
+        idle_timeout_seconds: Seconds = "outgoing.idle_timeout_seconds", "30s";
+        #[doc = "Time within which a remote file must have come whole."]
+        total_timeout_seconds: Seconds = "outgoing.total_timeout_seconds", "1h";
     }
 }

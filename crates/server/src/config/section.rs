@@ -5,11 +5,11 @@
 pub struct SettingDoc {
     /// Key in the configuration file; dots are tables.
     pub key: &'static str,
-    /// Default as it would be written; empty when there is none.
+    /// Default in its canonical form; empty when there is none.
     pub default: &'static str,
-    /// What may be written.
+    /// The allowed values.
     pub allowed: &'static str,
-    /// What the setting does.
+    /// The effect of the setting.
     pub about: &'static str,
 }
 
@@ -18,6 +18,20 @@ impl SettingDoc {
     pub fn env(&self) -> String {
         super::source::env_name(self.key)
     }
+}
+
+/// Whether `field` is the last segment of `key`.
+pub(super) const fn is_named_like(key: &str, field: &str) -> bool {
+    let (key, field) = (key.as_bytes(), field.as_bytes());
+    let Some(begin) = key.len().checked_sub(field.len()) else { return false };
+    let mut at = 0;
+    while at < field.len() {
+        if key[begin + at] != field[at] {
+            return false;
+        }
+        at += 1;
+    }
+    begin == 0 || key[begin - 1] == b'.'
 }
 
 macro_rules! section {
@@ -30,11 +44,11 @@ macro_rules! section {
         #[doc = $section_about]
         #[derive(Debug, Clone)]
         pub struct $name {
-            $(#[doc = $about] pub $field: $type,)*
+            $(#[doc = $about] pub $field: <$type as $crate::config::Setting>::Value,)*
         }
 
         impl $name {
-            /// What the section is about.
+            /// The subject of the section.
             pub const ABOUT: &'static str = $section_about;
 
             /// Every setting of the section.
@@ -42,15 +56,17 @@ macro_rules! section {
                 $($crate::config::SettingDoc {
                     key: $key,
                     default: $default,
-                    allowed: <$type as $crate::config::value::Setting>::ALLOWED,
+                    allowed: <$type as $crate::config::Setting>::ALLOWED,
                     about: $about,
                 },)*
             ];
 
             pub(super) fn read(source: &mut $crate::config::SettingsReader) -> Self {
-                Self { $($field: source.take($key, $default),)* }
+                Self { $($field: source.take::<$type>($key, $default),)* }
             }
         }
+
+        $(const _: () = assert!($crate::config::section::is_named_like($key, stringify!($field)), $key);)*
 
         impl Default for $name {
             fn default() -> Self {

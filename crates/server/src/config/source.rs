@@ -114,7 +114,7 @@ impl SettingsReader {
 
     /// Takes the setting out, or its default. A bad value is noted, and the default stands in so that
     /// the other settings are looked at as well.
-    pub(super) fn take<T: Setting>(&mut self, key: &str, default: &'static str) -> T {
+    pub(super) fn take<T: Setting>(&mut self, key: &str, default: &'static str) -> T::Value {
         let from_file_or_flag = self.written.remove(key);
         let from_env = self.written.remove(&env_name(key));
         if let Some(Written { value, origin }) = from_env.or(from_file_or_flag) {
@@ -141,7 +141,7 @@ impl SettingsReader {
     }
 
     /// Takes the value of `key` from a file, if one is named; without white space around it.
-    pub(super) fn read_file<T: Setting>(&mut self, key: &str, value: &mut Option<T>, file: Option<&Path>) {
+    pub(super) fn read_file<T: Setting>(&mut self, key: &str, value: &mut Option<T::Value>, file: Option<&Path>) {
         let Some(file) = file else { return };
         if value.is_some() {
             return self.problem(format!("{key} and {key}_file are both set; allowed: one of them"));
@@ -175,7 +175,9 @@ impl SettingsReader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{BaseUrl, Config, LogFormat};
+    use crate::config::{
+        Age, BaseUrl, ByteRate, Bytes, Config, LogFormat, Retention, Seconds, print_bytes, print_duration,
+    };
 
     fn env(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -195,34 +197,61 @@ mod tests {
     }
 
     #[test]
+    fn sizes_and_durations_are_read_with_units_from_every_layer_and_plain_numbers_count_bytes_and_seconds() {
+        let source = SettingsReader::default()
+            .with_toml("p.toml", "[limits]\nmax_file_bytes = \"2TiB\"\nmax_direct_bytes = 1_000_000\n[storage]\nurl_seconds = 60\nsweep_seconds = \"90\"")
+            .with_env(env(&[("PARTWAY_LIMITS_PUBLIC_BYTES", "10GB"), ("PARTWAY_WEBHOOKS_FORGET_DEAD_SECONDS", "2w")]))
+            .with_flag("--min-free", "storage.min_free_bytes", Some("64MiB".into()));
+        let config = Config::read(source).unwrap();
+        let limits = &config.limits;
+        assert_eq!(
+            (limits.max_file_bytes, limits.max_direct_bytes, limits.public_bytes),
+            (2 << 40, 1_000_000, 10_000_000_000)
+        );
+        assert_eq!(config.storage.min_free_bytes, 64 << 20);
+        let seconds = [config.storage.url_seconds, config.storage.sweep_seconds, config.webhooks.forget_dead_seconds];
+        assert_eq!(seconds.map(|duration| duration.as_secs()), [60, 90, 14 * 86_400]);
+    }
+
+    #[test]
+    fn defaults_are_written_as_they_are_printed() {
+        let mut with_units = 0;
+        for setting in Config::documentation().into_iter().flat_map(|(_, settings)| settings) {
+            let printed = if setting.allowed == Bytes::ALLOWED {
+                Bytes::parse(setting.default).map(print_bytes)
+            } else if setting.allowed == ByteRate::ALLOWED {
+                ByteRate::parse(setting.default).map(print_bytes)
+            } else if [Seconds::ALLOWED, Age::ALLOWED, Retention::ALLOWED].contains(&setting.allowed) {
+                Retention::parse(setting.default).map(print_duration)
+            } else {
+                continue;
+            };
+            assert_eq!(printed.unwrap_or_default(), setting.default, "{}", setting.key);
+            with_units += 1;
+        }
+        assert!(with_units > 20, "{with_units} settings have a size or a duration");
+    }
+
+    #[test]
     fn every_problem_is_listed_at_once() {
         let source = SettingsReader::default()
-            .with_toml("p.toml", "lisen = \"x\"\n[limits]\nmax_file_bytes = -1\n[storage]\nreserve = \"maybe\"")
-            .with_env(env(&[("PARTWAY_PUBLIC_URL", "ftp://x"), ("PARTWAY_LOG_FORMT", "json")]))
+            .with_toml("p.toml", "lisen = \"x\"\n[limits]\nmax_file_bytes = -1\nmax_direct_bytes = \"1.5GiB\"\n[storage]\nreserve = \"maybe\"")
+            .with_env(env(&[("PARTWAY_PUBLIC_URL", "ftp://x"), ("PARTWAY_STORAGE_URL_SECONDS", "2d"), ("PARTWAY_LOG_FORMT", "json")]))
             .with_flag("--listen", "listen", Some("nowhere".into()));
         let message = Config::read(source).unwrap_err().to_string();
         let expected = [
-            "6 problem(s)",
+            "8 problem(s)",
             "listen is \"nowhere\" (from --listen); allowed: an IP address",
             "public_url is \"ftp://x\" (from PARTWAY_PUBLIC_URL); allowed: an http or https URL",
             "storage.reserve is \"maybe\" (from p.toml); allowed: `true` or `false`",
-            "limits.max_file_bytes is \"-1\" (from p.toml); allowed: a whole number of bytes",
+            "limits.max_file_bytes is \"-1\" (from p.toml); allowed: a size such as `512KiB`, `10MiB`, `5TiB` or `1GB`",
+            "limits.max_direct_bytes (from p.toml) is \"1.5GiB\"; a size cannot have a fraction: write a whole number",
+            "storage.url_seconds is \"2d\" (from PARTWAY_STORAGE_URL_SECONDS); allowed: a duration such as `30s`",
             "PARTWAY_LOG_FORMT (from PARTWAY_LOG_FORMT) is not a setting; the nearest is PARTWAY_LOG_FORMAT",
             "lisen (from p.toml) is not a setting; the nearest is listen",
         ];
         for part in expected {
             assert!(message.contains(part), "{part:?} is not in {message}");
-        }
-    }
-
-    #[test]
-    fn a_base_url_keeps_its_path_and_loses_its_last_slash() {
-        let base = BaseUrl::parse("https://cdn.example.com:8443/media/").unwrap();
-        assert_eq!((base.as_str(), base.path()), ("https://cdn.example.com:8443/media", "/media"));
-        let bare = BaseUrl::parse("http://h").unwrap();
-        assert_eq!((bare.as_str(), bare.path()), ("http://h", ""));
-        for bad in ["h", "http://u:p@h", "http://h?x", "http://h#x", "mailto:x", ""] {
-            assert!(BaseUrl::parse(bad).is_none(), "{bad}");
         }
     }
 }

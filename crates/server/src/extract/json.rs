@@ -24,7 +24,7 @@ impl FromRequest<App> for ApiJson {
         check_type(request.headers())?;
         check_length(request.headers())?;
         let read = read_limited(request.into_body());
-        let bytes = tokio::time::timeout(app.config.http.stall_timeout.0, read)
+        let bytes = tokio::time::timeout(app.config.http.stall_timeout_seconds, read)
             .await
             .map_err(|_| ApiError::new(ErrorCode::RequestTimeout, "the body did not arrive in time"))??;
         Ok(Self(JsonBody::parse(&bytes)?))

@@ -58,8 +58,8 @@ pub(crate) enum Refused {
 
 impl Connections {
     pub(crate) fn new(settings: &HttpSettings) -> Arc<Self> {
-        let max = settings.max_connections.map_or_else(default_max, |count| count.0 as usize);
-        let max_per_address = settings.max_connections_per_address.map(|count| count.0 as usize);
+        let max = settings.max_connections.map_or_else(default_max, |count| count as usize);
+        let max_per_address = settings.max_connections_per_address.map(|count| count as usize);
         let max_per_address = max_per_address.unwrap_or_else(|| max.div_ceil(DEFAULT_ADDRESS_DIVISOR));
         tracing::debug!(max, max_per_address, "connections");
         Arc::new(Self { max, max_per_address, trusted: settings.trusted_proxies.clone(), open: Mutex::default() })
@@ -138,12 +138,12 @@ fn default_max() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Count, Setting};
+    use crate::config::Setting;
 
     fn connections(max: u32, per_address: Option<u32>) -> Arc<Connections> {
         Connections::new(&HttpSettings {
-            max_connections: Some(Count(max)),
-            max_connections_per_address: per_address.map(Count),
+            max_connections: Some(max),
+            max_connections_per_address: per_address,
             trusted_proxies: Networks::parse("10.0.0.0/8").unwrap(),
             ..HttpSettings::default()
         })

@@ -125,7 +125,7 @@ pub async fn serve<S, O>(
         });
     }
     drop(listener);
-    if tokio::time::timeout(settings.shutdown_timeout.0, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(settings.shutdown_timeout_seconds, graceful.shutdown()).await.is_err() {
         let requests = connections.len();
         tracing::warn!(requests, "requests still running after http.shutdown_timeout_seconds are cut off");
         abandon.cancel();
@@ -136,7 +136,7 @@ pub async fn serve<S, O>(
 
 fn http_builder(settings: &HttpSettings) -> http1::Builder {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(settings.header_timeout.0).max_buf_size(READ_BUFFER_BYTES);
+    http.timer(TokioTimer::new()).header_read_timeout(settings.header_timeout_seconds).max_buf_size(READ_BUFFER_BYTES);
     http
 }
 

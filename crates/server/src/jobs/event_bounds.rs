@@ -31,9 +31,9 @@ impl EventBounds {
     /// The bounds of these settings.
     pub fn new(settings: &WebhookSettings) -> Self {
         Self {
-            waiting_events: u64::from(settings.waiting_events.0),
-            dead_events: u64::from(settings.dead_events.0),
-            forget_dead_seconds: settings.forget_dead.0.as_secs(),
+            waiting_events: u64::from(settings.waiting_events),
+            dead_events: u64::from(settings.dead_events),
+            forget_dead_seconds: settings.forget_dead_seconds.as_secs(),
             looked_at: None,
             crowded: HashSet::new(),
         }

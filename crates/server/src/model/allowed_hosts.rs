@@ -1,7 +1,6 @@
-//! Hosts and networks that the operator opens to outgoing requests although they are not globally reachable, and the name
-//! servers that are asked.
+//! Hosts and networks that the operator opens to outgoing requests although they are not globally reachable.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -40,20 +39,9 @@ impl AllowedHosts {
 }
 
 fn is_name(text: &str) -> bool {
-    // What looks like a network or an address and is none is a mistake and no name.
+    // A malformed address or network, such as `10.0.0.0/33`, is a mistake and not a name.
     text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'))
         && text.chars().any(|c| c.is_ascii_alphabetic())
-}
-
-/// Name servers to ask instead of those of the system.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct NameServers(pub Vec<SocketAddr>);
-
-impl NameServers {
-    /// Reads addresses with ports, separated by commas; `None` if one is malformed.
-    pub fn parse(text: &str) -> Option<Self> {
-        items(text).map(|item| item.parse().ok()).collect::<Option<Vec<_>>>().map(Self)
-    }
 }
 
 fn items(text: &str) -> impl Iterator<Item = &str> {

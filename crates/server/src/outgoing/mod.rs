@@ -92,8 +92,8 @@ impl Outgoing {
                 .no_proxy()
                 // A connection is used for the request it was checked for, and for no other.
                 .pool_max_idle_per_host(0)
-                .connect_timeout(settings.connect_timeout.0)
-                .read_timeout(settings.idle_timeout.0)
+                .connect_timeout(settings.connect_timeout_seconds)
+                .read_timeout(settings.idle_timeout_seconds)
                 .dns_resolver(Arc::clone(&resolver))
         };
         // A machine without any root certificate, which plain http does not need.
@@ -101,8 +101,8 @@ impl Outgoing {
         Ok(Self {
             http: http.map_err(|error| OutgoingUnusable(crate::error_chain::error_chain(&error)))?,
             reach,
-            idle_timeout: settings.idle_timeout.0,
-            total_timeout: settings.total_timeout.0,
+            idle_timeout: settings.idle_timeout_seconds,
+            total_timeout: settings.total_timeout_seconds,
         })
     }
 

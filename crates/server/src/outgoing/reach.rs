@@ -14,7 +14,7 @@ use url::Host;
 
 use super::is_global;
 use super::own_network::OwnNetwork;
-use crate::model::{AllowedHosts, NameServers};
+use crate::model::AllowedHosts;
 
 /// How long a look-up of the server's own names is good, and how long it may take.
 const OWN_LIFETIME: Duration = Duration::from_secs(60);
@@ -47,7 +47,7 @@ pub(super) struct Reach {
 
 impl Reach {
     /// With these name servers, or those of the system.
-    pub(super) fn new(servers: &NameServers, allowed: AllowedHosts, own_hosts: Vec<Host>) -> Result<Self, NetError> {
+    pub(super) fn new(servers: &[SocketAddr], allowed: AllowedHosts, own_hosts: Vec<Host>) -> Result<Self, NetError> {
         let dns = resolver(servers)?;
         let own_network = OwnNetwork::of_system();
         let (own_addresses, last_addresses) = (Mutex::default(), SyncMutex::default());
@@ -124,15 +124,15 @@ impl Reach {
     }
 }
 
-fn resolver(servers: &NameServers) -> Result<TokioResolver, NetError> {
-    let builder = if servers.0.is_empty() {
+fn resolver(servers: &[SocketAddr]) -> Result<TokioResolver, NetError> {
+    let builder = if servers.is_empty() {
         // A machine without a configuration of its own can still ask for addresses.
         TokioResolver::builder_tokio().unwrap_or_else(|error| {
             tracing::warn!(%error, "the system names no name servers: remote uploads and webhooks find no host by its name");
             TokioResolver::builder_with_config(ResolverConfig::default(), TokioRuntimeProvider::default())
         })
     } else {
-        let servers = servers.0.iter().map(|server: &SocketAddr| {
+        let servers = servers.iter().map(|server: &SocketAddr| {
             let at_port = |mut connection: ConnectionConfig| {
                 connection.port = server.port();
                 connection

@@ -86,7 +86,7 @@ impl Representations {
     /// Those of one database and its stores.
     pub fn new(db: Db, stores: Stores, config: &Config) -> Self {
         let (storage, cache_control) = (&config.storage, config.delivery.cache_control.clone());
-        Self { db, stores, s3_delivery: storage.delivery, url_seconds: storage.url_lifetime.0.as_secs(), cache_control }
+        Self { db, stores, s3_delivery: storage.delivery, url_seconds: storage.url_seconds.as_secs(), cache_control }
     }
 
     /// The file at this path of the workspace with this number; `None` where there is none.

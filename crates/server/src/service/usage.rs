@@ -58,5 +58,5 @@ pub fn disk_of(settings: &StorageSettings) -> Option<DiskState> {
         return None;
     }
     let disk = LocalStore::existing(&settings.data_dir).disk().ok()?;
-    Some(DiskState { kept_bytes: settings.min_free.0, ..disk })
+    Some(DiskState { kept_bytes: settings.min_free_bytes, ..disk })
 }

@@ -39,7 +39,7 @@ fn upload_id(app: &TestApp, session: &crate::app::Session) -> String {
 async fn a_file_is_served_by_a_redirect_to_the_store() {
     let app = TestApp::start_on(S3, |config| {
         config.storage.delivery = S3Delivery::Redirect;
-        config.storage.url_lifetime.0 = std::time::Duration::from_secs(60);
+        config.storage.url_seconds = std::time::Duration::from_secs(60);
     })
     .await;
     let data = bytes(1, 100_000);
@@ -53,7 +53,7 @@ async fn a_file_is_served_by_a_redirect_to_the_store() {
     );
     assert_eq!(answer.headers()["access-control-allow-origin"], "*");
     let location = answer.headers()["location"].to_str().unwrap();
-    assert!(location.starts_with(app.app().config.storage.endpoint.as_ref().unwrap().0.as_str()), "{location}");
+    assert!(location.starts_with(app.app().config.storage.endpoint.as_ref().unwrap().as_str()), "{location}");
     // The client follows it, with its range.
     let part = app.http.get(&url).header("range", "bytes=10-19").send().await.unwrap();
     assert_eq!((part.status().as_u16(), part.headers()["content-type"].to_str().unwrap()), (206, "video/mp4"));
@@ -304,7 +304,7 @@ async fn a_store_that_is_away_is_503_and_nothing_is_left_of_the_start() {
 async fn what_is_replaced_stays_as_long_as_urls_to_it() {
     let app = TestApp::start_on(S3, |config| {
         config.storage.delivery = S3Delivery::Redirect;
-        config.storage.url_lifetime.0 = std::time::Duration::from_secs(15);
+        config.storage.url_seconds = std::time::Duration::from_secs(15);
     })
     .await;
     let record = app.upload_whole(b"first", json!({})).await;
@@ -435,7 +435,7 @@ async fn nodes_that_start_at_once_on_an_empty_database_agree() {
     let app = TestApp::start_on(services, |_| {}).await;
     let url = crate::services::postgres().create_database();
     let mut config = app.config().clone();
-    config.database.url = Some(partway_server::config::DatabaseUrl(url.clone()));
+    config.database.url = Some(partway_server::config::DatabaseUrl::new(url.clone()));
     let opened = join_all((0..6).map(|_| {
         let config = config.clone();
         tokio::spawn(async move { partway_server::App::open(config, "127.0.0.1:1".parse().unwrap()).await })
@@ -495,7 +495,7 @@ async fn more_than_a_thousand_parts_are_listed_in_pages() {
 async fn with_checksum(app: &mut TestApp, crc64nvme: &'static str) {
     use axum::body::Body;
     use axum::extract::Request;
-    let store = app.config().storage.endpoint.clone().unwrap().0;
+    let store = app.config().storage.endpoint.clone().unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let http = app.http.clone();

@@ -41,7 +41,7 @@ async fn every_upload_succeeds_whatever_isolation_the_role_has() {
         postgres().sql(&format!("ALTER ROLE {role} SET default_transaction_isolation = '{isolation}'"));
         let app = TestApp::start_on(ON_POSTGRES, |config| {
             let url = config.database.url.as_mut().unwrap();
-            url.0 = url.0.replace("partway@", &format!("{role}@"));
+            *url = DatabaseUrl::new(url.as_str().replace("partway@", &format!("{role}@")));
         })
         .await;
         let statuses = starts(&app, 200).await;
@@ -117,7 +117,7 @@ async fn a_server_that_was_demoted_is_left_and_the_promoted_one_found() {
     let standby = Postgres::start_standby_of(&primary);
     let switch = Switch::to(primary.address());
     let mut app = TestApp::start_on(ON_POSTGRES, |config| {
-        config.database.url = Some(DatabaseUrl(format!("postgres://partway@{}/{name}", switch.address)));
+        config.database.url = Some(DatabaseUrl::new(format!("postgres://partway@{}/{name}", switch.address)));
     })
     .await;
     app.database = Database::Postgres(url.clone());
@@ -167,7 +167,8 @@ fn with_role() -> (Postgres, String, String) {
 #[tokio::test]
 async fn a_role_password_database_or_right_that_is_taken_away_while_the_server_runs_is_a_503_and_comes_back() {
     let (server, url, superuser) = with_role();
-    let mut app = TestApp::start_on(ON_POSTGRES, |config| config.database.url = Some(DatabaseUrl(url.clone()))).await;
+    let mut app =
+        TestApp::start_on(ON_POSTGRES, |config| config.database.url = Some(DatabaseUrl::new(url.clone()))).await;
     app.database = Database::Postgres(superuser.clone());
     let (_, name) = superuser.rsplit_once('/').unwrap();
     let kick = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'";
@@ -205,7 +206,7 @@ async fn a_role_password_database_or_right_that_is_taken_away_while_the_server_r
 #[tokio::test]
 async fn a_password_that_was_changed_leaves_the_connections_that_are_there() {
     let (server, url, superuser) = with_role();
-    let mut app = TestApp::start_on(ON_POSTGRES, |config| config.database.url = Some(DatabaseUrl(url))).await;
+    let mut app = TestApp::start_on(ON_POSTGRES, |config| config.database.url = Some(DatabaseUrl::new(url))).await;
     app.database = Database::Postgres(superuser);
     assert_eq!(writes_and_ready(&app).await, (201, 200));
     server.sql("ALTER ROLE app PASSWORD 'other'");
@@ -229,10 +230,10 @@ async fn a_pool_by_session_works_however_small_and_one_by_transaction_or_stateme
     for size in [20, 3] {
         let mut pool = None;
         let app = TestApp::start_on(ON_POSTGRES, |config| {
-            let url = config.database.url.clone().unwrap().0;
-            let through = pool.insert(PgBouncer::start(postgres(), "session", size)).url(&url);
-            config.database.url = Some(DatabaseUrl(through));
-            config.database.max_connections.0 = 16;
+            let url = config.database.url.clone().unwrap();
+            let through = pool.insert(PgBouncer::start(postgres(), "session", size)).url(url.as_str());
+            config.database.url = Some(DatabaseUrl::new(through));
+            config.database.max_connections = 16;
         })
         .await;
         let statuses = starts(&app, 100).await;

@@ -288,7 +288,8 @@ async fn a_client_that_goes_away_in_the_middle_leaves_nothing() {
 
 #[tokio::test]
 async fn a_stalled_body_is_ended() {
-    let app = TestApp::start_with(|config| config.http.stall_timeout.0 = std::time::Duration::from_millis(300)).await;
+    let app =
+        TestApp::start_with(|config| config.http.stall_timeout_seconds = std::time::Duration::from_millis(300)).await;
     let head = format!(
         "POST /api/v1/uploads HTTP/1.1\r\nHost: x\r\nx-api-key: {}\r\nContent-Type: multipart/form-data; boundary=b\r\n\
          Content-Length: 20000000\r\n\r\n",
@@ -304,7 +305,7 @@ async fn a_stalled_body_is_ended() {
 
 #[tokio::test]
 async fn what_is_too_large_is_refused_as_it_comes_with_and_without_a_length() {
-    let app = TestApp::start_with(|config| config.limits.max_direct.0 = 1000).await;
+    let app = TestApp::start_with(|config| config.limits.max_direct_bytes = 1000).await;
     let form = |size: usize| [field("file_name", "n"), file_field(&"x".repeat(size)), "--b--\r\n".into()].concat();
     for chunked in [false, true] {
         let fits = app.send_form("b", form(1000).as_bytes(), chunked).await;
@@ -327,7 +328,7 @@ async fn what_is_too_large_is_refused_as_it_comes_with_and_without_a_length() {
 #[tokio::test]
 async fn the_workspaces_limit_counts_while_the_file_comes_and_when_it_is_there() {
     let app = TestApp::start_with(|config| {
-        config.limits.workspace_storage = Some(partway_server::config::Bytes(1000));
+        config.limits.workspace_storage_bytes = Some(1000);
     })
     .await;
     app.whole(&bytes(1, 600), &[("file_name", "a")]).await;
@@ -370,7 +371,7 @@ async fn eight_hundred_kilobytes_of(app: &TestApp, key: &str) -> std::net::TcpSt
 #[tokio::test]
 async fn bytes_that_are_under_way_count_towards_the_limit_of_their_workspace() {
     let app = TestApp::start_local_with(|config| {
-        config.limits.workspace_storage = Some(partway_server::config::Bytes(1_000_000));
+        config.limits.workspace_storage_bytes = Some(1_000_000);
     })
     .await;
     let stream = eight_hundred_kilobytes_of(&app, &app.private_key).await;
@@ -382,7 +383,7 @@ async fn bytes_that_are_under_way_count_towards_the_limit_of_their_workspace() {
 #[tokio::test]
 async fn bytes_that_are_under_way_with_a_public_key_take_no_room_from_private_ones() {
     let app = TestApp::start_local_with(|config| {
-        config.limits.workspace_storage = Some(partway_server::config::Bytes(1_000_000));
+        config.limits.workspace_storage_bytes = Some(1_000_000);
     })
     .await;
     let stream = eight_hundred_kilobytes_of(&app, &app.public_key).await;

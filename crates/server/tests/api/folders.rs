@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use partway_server::config::Count;
 use partway_server::db::{Durability, Timestamp, folders};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -423,7 +422,7 @@ async fn fill(app: &TestApp, files: usize) {
 
 #[tokio::test]
 async fn a_workspace_has_so_many_folders_and_no_more_whoever_makes_them() {
-    let app = TestApp::start_with(|config| config.limits.workspace_folders = Count(3)).await;
+    let app = TestApp::start_with(|config| config.limits.workspace_folders = 3).await;
     let a = app.folder(json!({"name": "a"})).await;
     app.whole(b"x", &[("file_name", "f"), ("folder", "a/b")]).await;
     let named = ["2 folders do not exist", "1 new ones", "a workspace may have 3 folders", "limits.workspace_folders"];

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use partway_server::config::Retention;
 use partway_server::db::api_keys::KeyKind;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -12,7 +11,7 @@ use crate::app::{TestApp, assert_error};
 use crate::auth::new_key;
 
 async fn remembering(seconds: u64) -> TestApp {
-    TestApp::start_with(|config| config.limits.forget_sessions = Retention(Duration::from_secs(seconds))).await
+    TestApp::start_with(|config| config.limits.forget_sessions_seconds = Duration::from_secs(seconds)).await
 }
 
 fn details() -> Value {

@@ -130,11 +130,11 @@ impl State {
 async fn start() -> (TestApp, Holding) {
     let mut holding = None;
     let app = TestApp::start_on(Services { postgres: true, s3: false }, |config| {
-        let url = config.database.url.clone().unwrap().0;
-        let (_, rest) = url.split_once('@').unwrap();
+        let url = config.database.url.clone().unwrap();
+        let (_, rest) = url.as_str().split_once('@').unwrap();
         let (address, name) = rest.split_once('/').unwrap();
         let through = holding.insert(Holding::of(address.to_owned())).address;
-        config.database.url = Some(DatabaseUrl(format!("postgres://partway@{through}/{name}")));
+        config.database.url = Some(DatabaseUrl::new(format!("postgres://partway@{through}/{name}")));
     })
     .await;
     (app, holding.unwrap())

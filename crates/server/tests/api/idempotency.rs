@@ -85,7 +85,7 @@ async fn many_at_once_start_one_session() {
 async fn a_refused_start_leaves_its_key_free() {
     let app = TestApp::start_local_with(|config| {
         config.storage.reserve = true;
-        config.limits.max_file_size.0 = 1 << 50;
+        config.limits.max_file_bytes = 1 << 50;
     })
     .await;
     let mut body = body("f");

@@ -1,7 +1,6 @@
 //! How much a workspace may hold, and how much of the disk is left alone.
 
 use futures_util::future::join_all;
-use partway_server::config::Bytes;
 use partway_server::db::Durability;
 use partway_server::db::api_keys::KeyKind;
 use partway_server::db::usage::{self};
@@ -12,7 +11,7 @@ use crate::app::{TestApp, assert_error, bytes};
 use crate::auth::new_key;
 
 async fn limited(bytes: u64) -> TestApp {
-    TestApp::start_with(|config| config.limits.workspace_storage = Some(Bytes(bytes))).await
+    TestApp::start_with(|config| config.limits.workspace_storage_bytes = Some(bytes)).await
 }
 
 async fn start(app: &TestApp, name: &str, size: u64) -> reqwest::Response {
@@ -150,7 +149,7 @@ async fn a_workspaces_own_limit_outranks_the_settings() {
 async fn a_start_that_would_leave_too_little_of_the_disk_is_refused() {
     let app = TestApp::start_local_with(|config| {
         config.storage.reserve = true;
-        config.storage.min_free.0 = 1 << 52;
+        config.storage.min_free_bytes = 1 << 52;
     })
     .await;
     let refused = assert_error(start(&app, "f", 1).await, 507, "INSUFFICIENT_STORAGE", &[]).await;
@@ -165,12 +164,12 @@ async fn sparse_parts_that_would_leave_too_little_of_the_disk_are_refused_before
     let data = bytes(1, 1000);
     let session = app.upload(1000, json!({})).await;
     let old_address = app.address.to_string();
-    app.configure(|config| config.storage.min_free.0 = 1 << 52).await;
+    app.configure(|config| config.storage.min_free_bytes = 1 << 52).await;
     let url = session.part_url(0).replace(&old_address, &app.address.to_string());
     assert_error(app.put(&url, &data).await, 507, "INSUFFICIENT_STORAGE", &[]).await;
     assert_eq!(session.status(&app).await["missing_parts"], json!([0]));
     // Giving it up works all the same.
-    app.configure(|config| config.storage.min_free.0 = 1).await;
+    app.configure(|config| config.storage.min_free_bytes = 1).await;
     let url = session.part_url(0).replace(&old_address, &app.address.to_string());
     assert_eq!(app.put(&url, &data).await.status(), 200);
     let record: Value = session.complete(&app).await.json().await.unwrap();

@@ -19,7 +19,7 @@ async fn start_on(manners: Manners) -> (TestApp, OddStore) {
     let app = TestApp::start_on(services, |config| {
         config.storage.public_endpoint = config.storage.endpoint.replace(endpoint(&url));
         // The tests sweep when they mean to.
-        config.storage.sweep_interval.0 = std::time::Duration::from_secs(86_400);
+        config.storage.sweep_seconds = std::time::Duration::from_secs(86_400);
     })
     .await;
     (app, odd)

@@ -5,7 +5,6 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use partway_server::Config;
-use partway_server::config::{Age, Count, Seconds};
 use partway_server::db::api_keys::KeyKind;
 use partway_server::model::StorageKind;
 use reqwest::Method;
@@ -16,14 +15,14 @@ use crate::app::{MIB, TestApp, assert_error, bytes};
 use crate::auth::new_key;
 use crate::direct::{field, file_field};
 
-fn seconds(number: u64) -> Seconds {
-    Seconds(Duration::from_secs(number))
+fn seconds(number: u64) -> Duration {
+    Duration::from_secs(number)
 }
 
 /// At least 20,000 bytes a second, over two seconds.
 fn hurried(config: &mut Config) {
-    config.http.min_rate = Some(Count(20_000));
-    config.http.min_rate_window = seconds(2);
+    config.http.min_rate_bytes_per_second = Some(20_000);
+    config.http.min_rate_window_seconds = seconds(2);
 }
 
 /// Asks for a file and takes `step` bytes every 50 ms, by a kernel that takes little in advance: how many came, and for how long
@@ -58,7 +57,7 @@ async fn an_answer_that_is_hardly_taken_is_ended_and_a_slow_line_is_not() {
 
 #[tokio::test]
 async fn an_answer_of_which_nothing_is_taken_is_ended() {
-    let app = TestApp::start_with(|config| config.http.stall_timeout = seconds(1)).await;
+    let app = TestApp::start_with(|config| config.http.stall_timeout_seconds = seconds(1)).await;
     let record = app.whole(&bytes(1, 24 * MIB), &[("file_name", "f")]).await;
     let path = app.url_of(&record).strip_prefix(&app.url("")).unwrap().to_owned();
     let mut reading = tokio::net::TcpStream::connect(app.address).await.unwrap();
@@ -121,9 +120,9 @@ async fn a_body_that_comes_byte_by_byte_is_ended() {
 #[tokio::test]
 async fn connections_over_the_bound_are_told_and_the_next_one_is_served() {
     let app = TestApp::start_with(|config| {
-        config.http.max_connections = Some(Count(6));
-        config.http.max_connections_per_address = Some(Count(4));
-        config.http.header_timeout = seconds(600);
+        config.http.max_connections = Some(6);
+        config.http.max_connections_per_address = Some(4);
+        config.http.header_timeout_seconds = seconds(600);
     })
     .await;
     let connect = || TcpStream::connect(app.address).unwrap();
@@ -148,7 +147,7 @@ async fn connections_over_the_bound_are_told_and_the_next_one_is_served() {
 
 #[tokio::test]
 async fn files_in_one_request_take_turns_and_one_workspace_does_not_take_all() {
-    let app = TestApp::start_with(|config| config.limits.direct_uploads = Count(4)).await;
+    let app = TestApp::start_with(|config| config.limits.direct_uploads = 4).await;
     let other = new_key(&app, KeyKind::Private, true).await;
     let mut held = tokio::net::TcpStream::connect(app.address).await.unwrap();
     let head = format!(
@@ -201,8 +200,8 @@ async fn begin_of_answer(stream: &mut tokio::net::TcpStream) -> String {
 #[tokio::test]
 async fn public_keys_hold_no_turn_that_a_private_key_needs() {
     let app = TestApp::start_with(|config| {
-        config.limits.direct_uploads = Count(8);
-        config.http.stall_timeout = seconds(600);
+        config.limits.direct_uploads = 8;
+        config.http.stall_timeout_seconds = seconds(600);
     })
     .await;
     // Each workspace has one turn for its strangers, and strangers have four in all.
@@ -231,8 +230,8 @@ async fn public_keys_hold_no_turn_that_a_private_key_needs() {
 async fn files_that_strangers_bring_slowly_keep_no_private_key_waiting() {
     let app = TestApp::start_with(|config| {
         // A workspace has 16 of a bucket's 64 streams; as many turns where there is none.
-        config.limits.direct_uploads = Count(if config.storage.kind == StorageKind::Local { 64 } else { 256 });
-        config.http.stall_timeout = seconds(600);
+        config.limits.direct_uploads = if config.storage.kind == StorageKind::Local { 64 } else { 256 };
+        config.http.stall_timeout_seconds = seconds(600);
     })
     .await;
     let begin = [field("file_name", "slow"), file_field(&"x".repeat(1000))].concat();
@@ -260,8 +259,8 @@ async fn files_that_strangers_bring_slowly_keep_no_private_key_waiting() {
 #[tokio::test]
 async fn an_upload_in_one_request_ends_after_the_time_of_a_session() {
     let app = TestApp::start_with(|config| {
-        config.limits.public_session_age = Age(3);
-        config.http.stall_timeout = seconds(600);
+        config.limits.public_session_age_seconds = Duration::from_secs(3);
+        config.http.stall_timeout_seconds = seconds(600);
     })
     .await;
     let (slow, end) = ([field("file_name", "slow"), file_field("x")].concat(), "\r\n--b--\r\n");

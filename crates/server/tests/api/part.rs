@@ -200,7 +200,8 @@ async fn a_client_that_sends_on_after_a_refusal_still_gets_the_answer() {
 async fn a_stalled_body_is_ended_and_a_slow_one_is_not() {
     let config =
         Config::read(SettingsReader::default().with_flag("", "http.stall_timeout_seconds", Some("3".into()))).unwrap();
-    let app = TestApp::start_local_with(|test| test.http.stall_timeout = config.http.stall_timeout).await;
+    let app =
+        TestApp::start_local_with(|test| test.http.stall_timeout_seconds = config.http.stall_timeout_seconds).await;
     let session = app.upload(6, json!({})).await;
     let head = head(&app, &session, "Content-Length: 6\r\nConnection: close\r\n");
     let send = |pauses: &'static [u64]| {

@@ -3,9 +3,9 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
 use partway_server::Config;
-use partway_server::config::{Age, Bytes, Count, Percent};
 use partway_server::db::api_keys::Permissions;
 use partway_server::db::{Durability, usage, workspaces};
 use partway_server::service::key::create_public_key;
@@ -331,7 +331,7 @@ async fn the_receiver_that_a_stranger_names_learns_nothing_of_the_file_that_was_
 
 #[tokio::test]
 async fn the_largest_file_of_a_stranger_is_smaller() {
-    let app = TestApp::start_with(|config| config.limits.public_file = Bytes(100)).await;
+    let app = TestApp::start_with(|config| config.limits.public_max_file_bytes = 100).await;
     let stranger = Stranger::of(&app);
     let named = ["100 bytes", "limits.public_max_file_bytes"];
     assert_error(stranger.try_start(101, json!({})).await, 413, "FILE_TOO_LARGE", &named).await;
@@ -345,10 +345,10 @@ async fn the_largest_file_of_a_stranger_is_smaller() {
 #[tokio::test]
 async fn open_uploads_of_a_key_and_of_all_have_limits_in_number_and_bytes() {
     let app = TestApp::start_with(|config| {
-        config.limits.public_key_sessions = Count(2);
-        config.limits.public_sessions = Count(3);
-        config.limits.public_key_bytes = Bytes(1000);
-        config.limits.public_bytes = Bytes(1500);
+        config.limits.public_key_sessions = 2;
+        config.limits.public_sessions = 3;
+        config.limits.public_key_bytes = 1000;
+        config.limits.public_bytes = 1500;
     })
     .await;
     let (one, other) = (Stranger::of(&app), Stranger::with(&app, Permissions::default()).await);
@@ -379,8 +379,8 @@ async fn open_uploads_of_a_key_and_of_all_have_limits_in_number_and_bytes() {
 async fn limits_of_all_public_keys_hold_however_many_workspaces_start_at_once() {
     const WORKSPACES: usize = 6;
     let app = TestApp::start_with(|config| {
-        config.limits.public_sessions = Count(7);
-        config.limits.public_bytes = Bytes(1000);
+        config.limits.public_sessions = 7;
+        config.limits.public_bytes = 1000;
     })
     .await;
     let made = app.app().db.write(Durability::PowerLoss, |tx| {
@@ -452,7 +452,7 @@ async fn fsck_counts_the_sessions_of_keys_anew() {
 
 #[tokio::test]
 async fn the_disk_keeps_its_share_for_private_keys() {
-    let mut app = TestApp::start_local_with(|config| config.limits.public_disk_share = Percent(0)).await;
+    let mut app = TestApp::start_local_with(|config| config.limits.public_disk_percent = 0).await;
     let fields = [("file_name", "x"), ("file", "")];
     {
         let stranger = Stranger::of(&app);
@@ -463,8 +463,8 @@ async fn the_disk_keeps_its_share_for_private_keys() {
         assert_eq!(stranger.try_whole(b"x", &fields).await.status(), 201);
     }
     app.configure(|config| {
-        config.limits.public_disk_share = Percent(100);
-        config.limits.public_keep_free = Percent(100);
+        config.limits.public_disk_percent = 100;
+        config.limits.public_keep_free_percent = 100;
     })
     .await;
     let stranger = Stranger::of(&app);
@@ -476,7 +476,7 @@ async fn the_disk_keeps_its_share_for_private_keys() {
 
 #[tokio::test]
 async fn no_session_of_a_stranger_becomes_older_than_it_may() {
-    let app = TestApp::start_with(|config| config.limits.public_session_age = Age(100)).await;
+    let app = TestApp::start_with(|config| config.limits.public_session_age_seconds = Duration::from_secs(100)).await;
     let stranger = Stranger::of(&app);
     let named = ["`ttl_seconds` is 101", "100", "limits.public_session_age_seconds"];
     assert_error(stranger.try_start(1, json!({"ttl_seconds": 101})).await, 400, "INVALID_TTL", &named).await;
@@ -521,29 +521,29 @@ async fn room_is_taken_part_by_part() {
     assert_eq!(blob_of(&app), (0, 0), "opening it takes no room");
 
     // There is no room for it: the part is refused, and the session stays.
-    app.configure(|config| config.limits.public_keep_free = Percent(100)).await;
+    app.configure(|config| config.limits.public_keep_free_percent = 100).await;
     let path = session.part_path(1).to_owned();
     let refused = app.put(&app.url(&path), session.part(&data, 1)).await;
     assert_error(refused, 507, "INSUFFICIENT_STORAGE", &[]).await;
     assert_eq!((blob_of(&app), session.status(&app).await["status"].clone()), ((0, 0), json!("uploading")));
 
-    app.configure(|config| config.limits.public_keep_free = Percent(0)).await;
+    app.configure(|config| config.limits.public_keep_free_percent = 0).await;
     assert_eq!(app.put(&app.url(&path), session.part(&data, 1)).await.status(), 200);
     let (taken, length) = blob_of(&app);
     assert!((10 * MIB..11 * MIB).contains(&taken) && length == size, "not the room of one part: {taken} of {length}");
     // It is opened again. The next part needs room of its own, and the one that came stays whatever becomes of it.
-    app.configure(|config| config.limits.public_keep_free = Percent(100)).await;
+    app.configure(|config| config.limits.public_keep_free_percent = 100).await;
     let path = session.part_path(2).to_owned();
     let refused = app.put(&app.url(&path), session.part(&data, 2)).await;
     assert_error(refused, 507, "INSUFFICIENT_STORAGE", &[]).await;
     assert_eq!((blob_of(&app), session.status(&app).await["missing_parts"].clone()), ((taken, size), json!([0, 2])));
-    app.configure(|config| config.limits.public_keep_free = Percent(0)).await;
+    app.configure(|config| config.limits.public_keep_free_percent = 0).await;
     for index in [2, 0] {
         let path = session.part_path(index).to_owned();
         assert_eq!(app.put(&app.url(&path), session.part(&data, index)).await.status(), 200);
     }
     // All of its bytes have their room: sending some of them again asks for none.
-    app.configure(|config| config.limits.public_keep_free = Percent(100)).await;
+    app.configure(|config| config.limits.public_keep_free_percent = 100).await;
     let path = session.part_path(1).to_owned();
     assert_eq!(app.put(&app.url(&path), session.part(&data, 1)).await.status(), 200);
     let response = Stranger::of(&app).complete(&session).await;
@@ -591,7 +591,7 @@ async fn the_room_of_private_uploads_is_taken_at_once() {
 
 #[tokio::test]
 async fn uploads_of_strangers_make_so_many_folders_and_no_more() {
-    let app = TestApp::start_with(|config| config.limits.public_key_folders = Count(3)).await;
+    let app = TestApp::start_with(|config| config.limits.public_key_folders = 3).await;
     let stranger = Stranger::of(&app);
     app.whole(b"x", &[("folder", "there"), ("file_name", "x")]).await;
     stranger.whole(b"x", "there/a/b", "x").await;
@@ -622,8 +622,8 @@ async fn uploads_of_strangers_make_so_many_folders_and_no_more() {
 #[tokio::test]
 async fn a_full_workspace_does_not_say_how_full_it_is() {
     let app = TestApp::start_with(|config| {
-        config.limits.workspace_storage = Some(Bytes(1000));
-        config.limits.open_sessions = Some(Count(1));
+        config.limits.workspace_storage_bytes = Some(1000);
+        config.limits.open_sessions = Some(1);
     })
     .await;
     let stranger = Stranger::of(&app);
@@ -645,8 +645,8 @@ async fn a_full_workspace_does_not_say_how_full_it_is() {
 /// A workspace of 1,000 bytes and three open sessions, of which a stranger has taken all without sending a byte.
 async fn taken_whole(configure: impl FnOnce(&mut Config)) -> (TestApp, Vec<Session>) {
     let app = TestApp::start_with(|config| {
-        config.limits.workspace_storage = Some(Bytes(1000));
-        config.limits.open_sessions = Some(Count(3));
+        config.limits.workspace_storage_bytes = Some(1000);
+        config.limits.open_sessions = Some(3);
         configure(config);
     })
     .await;
@@ -709,7 +709,7 @@ async fn open_uploads_of_strangers_take_no_place_among_the_sessions_of_private_k
 
 #[tokio::test]
 async fn every_end_of_a_strangers_session_is_counted_for_its_workspace() {
-    let (app, theirs) = taken_whole(|config| config.limits.public_session_age = Age(100)).await;
+    let (app, theirs) = taken_whole(|config| config.limits.public_session_age_seconds = Duration::from_secs(100)).await;
     let counted = async || {
         let usage = app.app().db.read(usage::list).await.unwrap().remove(0);
         (usage.sessions, usage.public_sessions)
@@ -733,14 +733,14 @@ async fn every_end_of_a_strangers_session_is_counted_for_its_workspace() {
 #[tokio::test]
 async fn private_keys_know_no_limit_of_public_ones() {
     let app = TestApp::start_with(|config| {
-        config.limits.public_file = Bytes(1);
-        config.limits.public_key_sessions = Count(1);
-        config.limits.public_key_bytes = Bytes(1);
-        config.limits.public_bytes = Bytes(1);
-        config.limits.public_disk_share = Percent(0);
-        config.limits.public_keep_free = Percent(100);
-        config.limits.public_session_age = Age(1);
-        config.limits.public_key_folders = Count(1);
+        config.limits.public_max_file_bytes = 1;
+        config.limits.public_key_sessions = 1;
+        config.limits.public_key_bytes = 1;
+        config.limits.public_bytes = 1;
+        config.limits.public_disk_percent = 0;
+        config.limits.public_keep_free_percent = 100;
+        config.limits.public_session_age_seconds = Duration::from_secs(1);
+        config.limits.public_key_folders = 1;
         allow_loopback(config);
     })
     .await;

@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use partway_server::config::Count;
 use partway_server::db::Durability;
 use partway_server::db::usage::{self};
 use partway_server::model::WorkspaceLimits;
@@ -24,7 +23,7 @@ impl TestApp {
 
 #[tokio::test]
 async fn a_key_that_asks_too_much_is_told_when_to_come_again() {
-    let app = TestApp::start_with(|config| config.limits.requests_per_key = Some(Count(3))).await;
+    let app = TestApp::start_with(|config| config.limits.requests_per_key_per_second = Some(3)).await;
     let mut refused = None;
     for _ in 0..20 {
         let answer = list(&app).await;
@@ -51,8 +50,8 @@ async fn a_key_that_asks_too_much_is_told_when_to_come_again() {
 async fn parts_of_a_session_that_was_let_in_are_never_limited() {
     // Where parts go to a store they do not pass the server.
     let app = TestApp::start_local_with(|config| {
-        config.limits.requests_per_key = Some(Count(1));
-        config.limits.requests_per_address = Some(Count(1));
+        config.limits.requests_per_key_per_second = Some(1);
+        config.limits.requests_per_address_per_second = Some(1);
     })
     .await;
     let session = app.upload(100, json!({})).await;
@@ -66,7 +65,7 @@ async fn an_address_is_limited_whatever_keys_it_has_and_fetching_files_does_not_
     let app = TestApp::start().await;
     let record = app.whole(b"x", &[("file_name", "f")]).await;
     let mut app = app;
-    app.configure(|config| config.limits.requests_per_address = Some(Count(5))).await;
+    app.configure(|config| config.limits.requests_per_address_per_second = Some(5)).await;
     let mut statuses = Vec::new();
     for number in 0..20 {
         let request = app.http.get(app.url("/api/v1/files")).bearer_auth(format!("sk_guess{number}"));
@@ -87,7 +86,7 @@ async fn behind_a_proxy_that_is_trusted_each_client_counts_for_itself() {
     let trusted = "127.0.0.1";
     for (is_trusted, expected) in [(true, 20), (false, 4)] {
         let app = TestApp::start_with(|config| {
-            config.limits.requests_per_address = Some(Count(2));
+            config.limits.requests_per_address_per_second = Some(2);
             if is_trusted {
                 let source = partway_server::config::SettingsReader::default().with_flag(
                     "",
@@ -111,8 +110,8 @@ async fn behind_a_proxy_that_is_trusted_each_client_counts_for_itself() {
 #[tokio::test]
 async fn open_sessions_and_the_size_of_a_file_are_limited_by_settings_and_by_workspace() {
     let app = TestApp::start_with(|config| {
-        config.limits.open_sessions = Some(Count(2));
-        config.limits.max_file_size.0 = 1000;
+        config.limits.open_sessions = Some(2);
+        config.limits.max_file_bytes = 1000;
     })
     .await;
     let start = async |name: &str, size: u64| {

@@ -83,8 +83,8 @@ async fn the_name_comes_from_the_request_the_header_or_the_url() {
 async fn what_the_other_side_does_instead_is_told() {
     let app = TestApp::start_with(|config| {
         allow_loopback(config);
-        config.outgoing.idle_timeout.0 = Duration::from_secs(2);
-        config.outgoing.total_timeout.0 = Duration::from_secs(5);
+        config.outgoing.idle_timeout_seconds = Duration::from_secs(2);
+        config.outgoing.total_timeout_seconds = Duration::from_secs(5);
     })
     .await;
     let peer = Peer::start(|asked| match asked.path.as_str() {
@@ -148,7 +148,7 @@ async fn what_the_other_side_does_instead_is_told() {
 async fn what_is_too_large_is_refused_by_its_length_or_as_it_comes() {
     let app = TestApp::start_with(|config| {
         allow_loopback(config);
-        config.limits.max_file_size.0 = 1000;
+        config.limits.max_file_bytes = 1000;
     })
     .await;
     let peer = Peer::start(|asked| {
@@ -277,7 +277,7 @@ const FORBIDDEN_HOSTS: &[&str] = &[
 async fn no_form_of_an_address_that_is_not_global_gets_through_directly_or_by_a_redirect() {
     let dns = NameServer::start().await;
     dns.set("localhost", &[&["127.0.0.1", "::1"]]);
-    let mut app = TestApp::start_with(|config| config.outgoing.name_servers.0 = vec![dns.address]).await;
+    let mut app = TestApp::start_with(|config| config.outgoing.name_servers = vec![dns.address]).await;
     for host in FORBIDDEN_HOSTS {
         for scheme in ["http", "https"] {
             let refused = app.fetch(&format!("{scheme}://{host}/x"), json!({})).await;
@@ -306,7 +306,7 @@ async fn no_form_of_an_address_that_is_not_global_gets_through_directly_or_by_a_
 async fn a_name_that_is_given_another_address_between_look_ups_gets_nobody_in() {
     let dns = NameServer::start().await;
     let peer = Peer::start(|_| file("secret", &[])).await;
-    let app = TestApp::start_with(|config| config.outgoing.name_servers.0 = vec![dns.address]).await;
+    let app = TestApp::start_with(|config| config.outgoing.name_servers = vec![dns.address]).await;
     let port = peer.address.port();
     // All addresses of all forms, alone and beside one that is global and does not answer there.
     for address in
@@ -338,7 +338,7 @@ async fn an_open_name_is_connected_to_at_the_address_that_was_looked_up_once() {
     let peer = Peer::start(|_| file("open", &[])).await;
     let app = TestApp::start_with(|config| {
         allow(config, "open.test, 10.0.0.0/8");
-        config.outgoing.name_servers.0 = vec![dns.address];
+        config.outgoing.name_servers = vec![dns.address];
     })
     .await;
     dns.set("open.test", &[&["127.0.0.1"]]);

@@ -211,7 +211,7 @@ async fn a_list_in_postgresql_whose_client_goes_away_is_cancelled_on_the_server_
             encrypt(&Database::Postgres(url.clone()));
         }
         let mut app = TestApp::start_on(ON_POSTGRES, |config| {
-            config.database.url = Some(DatabaseUrl(url.clone()));
+            config.database.url = Some(DatabaseUrl::new(url.clone()));
         })
         .await;
         app.database = Database::Postgres(url);

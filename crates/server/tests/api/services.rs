@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use partway_server::Config;
-use partway_server::config::{DatabaseUrl, Endpoint, KeyPrefix, Seconds, Secret};
+use partway_server::config::{DatabaseUrl, Secret};
 use partway_server::model::S3Delivery;
 use partway_server::model::StorageKind;
 use partway_server::storage::{BlobStore, S3Settings, S3Store, Scanned};
@@ -47,26 +47,26 @@ impl Services {
             config.storage.endpoint = Some(endpoint(&garage.endpoint(0)));
             config.storage.region = garage.region().to_owned();
             config.storage.bucket = Some(bucket.to_owned());
-            config.storage.prefix = Some(KeyPrefix(format!("{}/", uuid::Uuid::new_v4())));
-            config.storage.access_key_id = Some(Secret(garage.access_key_id().to_owned()));
-            config.storage.secret_access_key = Some(Secret(garage.secret_access_key().to_owned()));
-            config.storage.url_lifetime = Seconds(Duration::from_secs(1));
-            config.storage.sweep_interval = Seconds(Duration::from_secs(1));
+            config.storage.prefix = Some(format!("{}/", uuid::Uuid::new_v4()));
+            config.storage.access_key_id = Some(Secret::new(garage.access_key_id().to_owned()));
+            config.storage.secret_access_key = Some(Secret::new(garage.secret_access_key().to_owned()));
+            config.storage.url_seconds = Duration::from_secs(1);
+            config.storage.sweep_seconds = Duration::from_secs(1);
             config.storage.delivery = S3Delivery::Stream;
         }
         if !self.postgres {
             return Database::Sqlite(data_dir.join("partway.db"));
         }
         let url = postgres().create_database();
-        config.database.url = Some(DatabaseUrl(url.clone()));
-        config.database.max_connections.0 = 8;
+        config.database.url = Some(DatabaseUrl::new(url.clone()));
+        config.database.max_connections = 8;
         config.storage.single_node = true;
         Database::Postgres(url)
     }
 }
 
-pub fn endpoint(text: &str) -> Endpoint {
-    Endpoint(text.parse().unwrap())
+pub fn endpoint(text: &str) -> url::Url {
+    text.parse().unwrap()
 }
 
 /// The PostgreSQL server of this run.

@@ -45,7 +45,7 @@ async fn starting_answers_a_session_and_one_url_per_part() {
     if app.is_local() {
         assert!(urls.iter().all(|url| url.unwrap().starts_with(&app.url("/api/v1/multipart/"))));
     } else {
-        let endpoint = app.app().config.storage.endpoint.as_ref().unwrap().0.as_str();
+        let endpoint = app.app().config.storage.endpoint.as_ref().unwrap().as_str();
         assert!(urls.iter().all(|url| url.unwrap().starts_with(endpoint)));
     }
 }

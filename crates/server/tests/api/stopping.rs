@@ -40,8 +40,10 @@ async fn a_request_that_does_not_end_is_cut_off_in_time() {
     let settings =
         Config::read(SettingsReader::default().with_flag("", "http.shutdown_timeout_seconds", Some("1".into())))
             .unwrap();
-    let mut app =
-        TestApp::start_local_with(|config| config.http.shutdown_timeout = settings.http.shutdown_timeout).await;
+    let mut app = TestApp::start_local_with(|config| {
+        config.http.shutdown_timeout_seconds = settings.http.shutdown_timeout_seconds
+    })
+    .await;
     let data = bytes(1, 4 * MIB);
     let session = app.upload(data.len() as u64, json!({})).await;
     let stuck = send_half(&app, session.part_path(0), &data);

@@ -6,7 +6,6 @@ use std::time::Duration;
 use axum::response::IntoResponse;
 use http::StatusCode;
 use partway_server::Config;
-use partway_server::config::Count;
 use partway_server::db::api_keys::KeyKind;
 use partway_server::db::{Durability, deliveries, webhooks};
 use partway_server::service::event::EventKind;
@@ -23,8 +22,8 @@ use crate::services::Services;
 
 fn impatient(config: &mut Config) {
     allow_loopback(config);
-    config.webhooks.first_pause.0 = Duration::from_secs(1);
-    config.webhooks.timeout.0 = Duration::from_secs(3);
+    config.webhooks.first_pause_seconds = Duration::from_secs(1);
+    config.webhooks.timeout_seconds = Duration::from_secs(3);
 }
 
 impl TestApp {
@@ -56,7 +55,7 @@ async fn an_event_of_which_nothing_can_be_noted_is_held_back_for_as_long_as_if_i
     for (status, note) in [(StatusCode::SERVICE_UNAVAILABLE, "UPDATE"), (StatusCode::OK, "DELETE")] {
         let mut app = TestApp::start_on(services, |config| {
             impatient(config);
-            config.webhooks.first_pause.0 = Duration::from_secs(600);
+            config.webhooks.first_pause_seconds = Duration::from_secs(600);
         })
         .await;
         app.sql(&format!(
@@ -248,7 +247,7 @@ async fn what_fails_is_sent_again_with_the_same_id_and_holds_up_its_own_file_alo
 async fn what_is_never_taken_is_kept_and_can_be_sent_anew() {
     let app = TestApp::start_with(|config| {
         impatient(config);
-        config.webhooks.retry.0 = Duration::from_secs(1);
+        config.webhooks.retry_seconds = Duration::from_secs(1);
     })
     .await;
     let peer = Peer::start(|_| StatusCode::GONE.into_response()).await;
@@ -298,7 +297,7 @@ async fn a_slow_receiver_does_not_hold_up_the_others() {
 async fn a_slow_receiver_with_many_urls_does_not_hold_up_the_others() {
     let app = TestApp::start_with(|config| {
         impatient(config);
-        config.webhooks.timeout.0 = Duration::from_secs(60);
+        config.webhooks.timeout_seconds = Duration::from_secs(60);
     })
     .await;
     let (_silent, url) = silent().await;
@@ -331,8 +330,8 @@ async fn silent_ports(address: &str, number: usize) -> Vec<tokio::net::TcpListen
 fn patient(config: &mut Config) {
     impatient(config);
     // An event for one of them waits longer than a test does.
-    config.webhooks.timeout.0 = Duration::from_secs(300);
-    config.outgoing.idle_timeout.0 = Duration::from_secs(300);
+    config.webhooks.timeout_seconds = Duration::from_secs(300);
+    config.outgoing.idle_timeout_seconds = Duration::from_secs(300);
 }
 
 impl TestApp {
@@ -383,7 +382,7 @@ async fn an_address_that_does_not_answer_at_any_port_or_name_leaves_its_workspac
     }
     let app = TestApp::start_with(|config| {
         patient(config);
-        config.outgoing.name_servers.0 = vec![names.address];
+        config.outgoing.name_servers = vec![names.address];
     })
     .await;
     let ports = silent_ports("127.0.0.2", 30).await;
@@ -413,7 +412,7 @@ async fn nobody_is_told_in_a_network_that_is_not_open() {
     let app = TestApp::start_with(|config| {
         impatient(config);
         config.outgoing.allowed_hosts = Default::default();
-        config.webhooks.retry.0 = Duration::from_secs(1);
+        config.webhooks.retry_seconds = Duration::from_secs(1);
     })
     .await;
     let peer = Peer::obliging().await;
@@ -443,7 +442,7 @@ async fn a_webhook_that_would_never_be_told_is_refused_when_an_upload_names_it()
     names.set("app.internal", &[&["10.0.0.5", "fd00::5"]]);
     names.set("hooks.example", &[&["9.9.9.9"]]);
     let app = TestApp::start_with(|config| {
-        config.outgoing.name_servers.0 = vec![names.address];
+        config.outgoing.name_servers = vec![names.address];
     })
     .await;
     let mut told = Vec::new();
@@ -477,7 +476,7 @@ async fn a_webhook_that_would_never_be_told_is_refused_when_an_upload_names_it()
 
 #[tokio::test]
 async fn a_webhook_is_taken_while_no_name_server_answers() {
-    let app = TestApp::start_with(|config| config.outgoing.name_servers.0 = vec!["127.0.0.1:1".parse().unwrap()]).await;
+    let app = TestApp::start_with(|config| config.outgoing.name_servers = vec!["127.0.0.1:1".parse().unwrap()]).await;
     app.upload(3, json!({"webhook_url": "http://hooks.example/hook"})).await;
 }
 
@@ -485,9 +484,9 @@ async fn a_webhook_is_taken_while_no_name_server_answers() {
 async fn bounded(waiting: u32, dead: u32) -> (TestApp, Peer, Uuid) {
     let app = TestApp::start_with(|config| {
         impatient(config);
-        config.webhooks.first_pause.0 = Duration::from_secs(3600);
-        config.webhooks.waiting_events = Count(waiting);
-        config.webhooks.dead_events = Count(dead);
+        config.webhooks.first_pause_seconds = Duration::from_secs(3600);
+        config.webhooks.waiting_events = waiting;
+        config.webhooks.dead_events = dead;
     })
     .await;
     let peer = Peer::start(|_| StatusCode::SERVICE_UNAVAILABLE.into_response()).await;

@@ -50,10 +50,10 @@ pub(super) fn examine_disk(config: &Config) -> Health {
         return Health::Well(format!("the first start creates {}", data_dir.display()));
     }
     match LocalStore::existing(data_dir).disk().map(|disk| disk.free_bytes) {
-        Ok(free) if free <= config.storage.min_free.0 => Health::Ill {
+        Ok(free) if free <= config.storage.min_free_bytes => Health::Ill {
             problem: format!(
                 "{free} bytes are free, {} are kept free: nothing can be uploaded",
-                config.storage.min_free.0
+                config.storage.min_free_bytes
             ),
             change: "make room, or storage.min_free_bytes",
         },

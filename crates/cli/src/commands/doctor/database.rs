@@ -14,7 +14,7 @@ const OWNERSHIP: &str = "the role: make it the owner of the database, `ALTER DAT
 /// Tests the database.
 pub(super) async fn examine(doctor: &mut Doctor, config: &Config) {
     if let Some(url) = &config.database.url {
-        let (url, wanted) = (url.0.clone(), config.database.max_connections.0);
+        let (url, wanted) = (url.as_str().to_owned(), config.database.max_connections);
         let looked = tokio::task::spawn_blocking(move || {
             let state = ServerState::of_url(&url, wanted)?;
             let connections = if state.is_pooled { None } else { Some(ServerState::connections(&url, wanted)?) };

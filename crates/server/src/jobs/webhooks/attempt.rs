@@ -64,9 +64,9 @@ impl WebhookDispatcher {
             .header("webhook-timestamp", timestamp)
             .header("webhook-signature", signature)
             .body(delivery.payload.clone());
-        let sent = tokio::time::timeout(self.settings.timeout.0, request.send());
+        let sent = tokio::time::timeout(self.settings.timeout_seconds, request.send());
         match sent.await {
-            Err(_) => Err(format!("no answer within {} s", self.settings.timeout.0.as_secs())),
+            Err(_) => Err(format!("no answer within {} s", self.settings.timeout_seconds.as_secs())),
             Ok(Ok(response)) if response.status().is_success() => Ok(()),
             Ok(Ok(response)) => Err(format!("the receiver answered {}", response.status())),
             Ok(Err(error)) if is_blocked(&error) => Err(FORBIDDEN_HOST.to_owned()),

@@ -10,12 +10,12 @@ const PAUSE_FACTOR: u64 = 3;
 /// Seconds to wait after this number of failed attempts, with 10 % of jitter, so that a receiver that is back does not get all
 /// of its events at once. `None` when the time for retries (`webhooks.retry_seconds`) is over.
 pub(super) fn pause_seconds(settings: &WebhookSettings, attempts: u32) -> Option<u64> {
-    let first = settings.first_pause.0.as_secs();
+    let first = settings.first_pause_seconds.as_secs();
     let pause =
         |attempt: u32| first.saturating_mul(PAUSE_FACTOR.saturating_pow(attempt - 1)).min(MAX_PAUSE_SECONDS.max(first));
     let tried_seconds: u64 = (1..=attempts).map(pause).sum();
     let jittered = || (pause(attempts) as f64 * rand::random_range(0.9..1.1)).round() as u64;
-    (tried_seconds <= settings.retry.0.as_secs()).then(jittered)
+    (tried_seconds <= settings.retry_seconds.as_secs()).then(jittered)
 }
 
 #[cfg(test)]

@@ -134,7 +134,7 @@ async fn store(app: &App, identity: &Identity, request: Request) -> Result<File,
 
 /// Most bytes of a file that the caller sends in one request.
 fn max_file(app: &App, identity: &Identity) -> SizeLimit {
-    let (of_file, in_one_request) = (app.uploads.max_file(identity), app.config.limits.max_direct.0);
+    let (of_file, in_one_request) = (app.uploads.max_file(identity), app.config.limits.max_direct_bytes);
     match of_file.bytes > in_one_request || !identity.is_public() {
         true => SizeLimit { bytes: of_file.bytes.min(in_one_request), whose: MOST_IN_ONE_REQUEST },
         false => of_file,

@@ -115,7 +115,7 @@ impl Uploads {
         outgoing: Outgoing,
         config: &Config,
     ) -> Self {
-        let grace = GracePolicy::new(config.storage.url_lifetime.0.as_secs());
+        let grace = GracePolicy::new(config.storage.url_seconds.as_secs());
         let public = config.limits.of_public_keys();
         let storage_limit = config.limits.of_workspace().storage_bytes;
         let records = Records { db, grace, events, storage_limit, public };
@@ -135,10 +135,10 @@ impl Uploads {
             storage_epoch,
             starts: Arc::default(),
             limits: config.limits.of_workspace(),
-            remembered: config.limits.forget_sessions.0,
+            remembered: config.limits.forget_sessions_seconds,
             outgoing,
             fetches: InFlightLimit::new(MAX_CONCURRENT_FETCHES),
-            directs: InFlightLimit::new(config.limits.direct_uploads.0 as usize),
+            directs: InFlightLimit::new(config.limits.direct_uploads as usize),
             under_way: InFlightBytes::default(),
             garbage_bell,
         }

@@ -10,13 +10,21 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::Failure;
 
-/// Starts logging with these settings.
-pub(crate) fn start(settings: &LogSettings) -> Result<(), Failure> {
+/// Reads `log.filter`.
+///
+/// # Errors
+/// When it is malformed: the message names the setting, its value and what is allowed.
+pub(crate) fn filter(settings: &LogSettings) -> Result<Targets, Failure> {
     let refused = |why: String| format!("log.filter is {:?}: {why}", settings.filter);
-    let filter: Targets = settings.filter.parse().map_err(|error| refused(format!("{error}")))?;
     if settings.filter.contains('[') {
         return Err(refused("allowed are levels and `module=level`, without spans".to_owned()).into());
     }
+    Ok(settings.filter.parse().map_err(|error| refused(format!("{error}")))?)
+}
+
+/// Starts logging with these settings.
+pub(crate) fn start(settings: &LogSettings) -> Result<(), Failure> {
+    let filter = filter(settings)?;
     let log = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         // The report of a failed write, on a full disk, would go to the same place, fail, and panic.

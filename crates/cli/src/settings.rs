@@ -17,6 +17,9 @@ pub(crate) struct ServeArgs {
     /// URL by which clients reach this server, if it differs from the address: with a proxy in front.
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
+    /// Check all settings, print what is wrong with them, and exit with 0 if nothing is, else with 1. Starts nothing.
+    #[arg(long)]
+    pub(crate) check_config: bool,
     #[command(flatten)]
     store: StoreArgs,
 }

@@ -84,6 +84,14 @@ impl std::ops::Deref for App {
 }
 
 impl App {
+    /// Checks the settings that depend on each other. Opens nothing.
+    ///
+    /// # Errors
+    /// [`StartError::LocalStorageIsNotShared`].
+    pub fn check_settings(config: &Config) -> Result<(), StartError> {
+        foundation::check_settings(config)
+    }
+
     /// Opens database and storage, and makes those that are missing. Returns a `FirstRun` when the database is new.
     ///
     /// # Errors

@@ -14,8 +14,13 @@ pub fn config_md() -> String {
          No setting is needed. Each can be given, strongest first, as a flag of `partway serve` (those that have one: \
          `--listen`, `--data-dir`, `--public-url`), as an environment variable, or in the TOML file named by `--config` \
          or `PARTWAY_CONFIG`. A dot in a key is a TOML table: `storage.reserve` is `reserve` under `[storage]`. Unknown \
-         keys and bad values stop the start, all listed at once. The variables by which Kubernetes tells where a service called \
-         `partway` is (`PARTWAY_PORT=tcp://…`, `PARTWAY_SERVICE_HOST=…`) are no settings and stop nothing.\n",
+         keys and bad values stop the start, all listed at once; `partway serve --check-config` lists them without starting. \
+         The service variables of Kubernetes for a service called `partway` (`PARTWAY_PORT=tcp://…`, \
+         `PARTWAY_SERVICE_HOST=…`) are ignored.\n\n\
+         Sizes have a unit: `KiB`, `MiB`, `GiB`, `TiB` and `PiB` count by 1024, `KB`, `MB`, `GB`, `TB` and `PB` by 1000, `B` is \
+         bytes. Durations have one, too: `s`, `m`, `h`, `d` (24 hours) and `w`, also together, as in `1h 30m`. Where a key ends in \
+         `_bytes` or `_seconds`, a plain number counts those. Sizes have no fractions (`1536MiB` is 1.5 GiB), durations are whole \
+         seconds. In TOML, values with a unit are strings: `max_file_bytes = \"5TiB\"`.\n",
     );
     for (about, settings) in Config::documentation() {
         let _ = write!(

@@ -22,7 +22,11 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Runs the server until SIGTERM or SIGINT.
 pub(crate) fn serve(args: ServeArgs) -> Result<(), Failure> {
+    let checks_only = args.check_config;
     let config = args.config()?;
+    if checks_only {
+        return check(&config);
+    }
     logging::start(&config.log)?;
     raise_file_limit();
     // New files are for the server's user alone. Files with secrets or with bytes of users have such modes in any case.
@@ -33,6 +37,17 @@ pub(crate) fn serve(args: ServeArgs) -> Result<(), Failure> {
     // The verification of parts can take hours, and is repeated at the next start.
     runtime.shutdown_timeout(STOP_TIMEOUT);
     served
+}
+
+/// Checks the settings beyond their own syntax, and starts nothing.
+fn check(config: &Config) -> Result<(), Failure> {
+    let filter = logging::filter(&config.log).err().map(|error| error.to_string());
+    let combination = App::check_settings(config).err().map(|error| error.to_string());
+    let problems: Vec<_> = filter.into_iter().chain(combination).collect();
+    if !problems.is_empty() {
+        return Err(problems.join("\n").into());
+    }
+    Ok(show("the settings are valid\n")?)
 }
 
 async fn serve_until_signal(config: Config) -> Result<(), Failure> {

@@ -61,6 +61,39 @@ fn every_mistake_in_the_configuration_is_listed_and_nothing_is_made() {
 }
 
 #[test]
+fn checking_the_settings_starts_and_makes_nothing() {
+    let (directory, data_dir) = fresh();
+    let check = |file: &str, variables: &[(&str, &str)]| {
+        let path = directory.path().join("partway.toml");
+        std::fs::write(&path, file).unwrap();
+        let mut command = partway();
+        command.args(["serve", "--check-config", "--config"]).arg(&path).arg("--data-dir").arg(&data_dir);
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let good = "[limits]\nmax_file_bytes = \"2TiB\"\n[webhooks]\nforget_dead_seconds = \"2w\"";
+    assert_eq!(check(good, &[]), (Some(0), "the settings are valid\n".to_owned(), String::new()));
+    let postgres = ("PARTWAY_DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing");
+    for (file, variables, parts) in [
+        ("[limits]\nmax_file = \"2TiB\"", &[][..], &["limits.max_file (from", "nearest is limits.max_file_bytes"][..]),
+        (good, &[("PARTWAY_STORAGE_URL_SECONDS", "2d")], &["storage.url_seconds is \"2d\"", "`12h` or `7d`", "to 1d"]),
+        ("[limits]\nmax_file_bytes = \"1.5GiB\"", &[], &["limits.max_file_bytes", "1536MiB"]),
+        (
+            good,
+            &[postgres, ("PARTWAY_LOG_FILTER", "info[span]")],
+            &["log.filter is \"info[span]\"", "storage.single_node"],
+        ),
+    ] {
+        let (code, output, problems) = check(file, variables);
+        assert_eq!((code, &*output), (Some(1), ""), "{file}");
+        for part in parts {
+            assert!(problems.contains(part), "{part:?} is not in {problems}");
+        }
+    }
+    assert!(!data_dir.exists());
+}
+
+#[test]
 fn settings_come_from_the_environment_and_a_file_too() {
     let (directory, data_dir) = fresh();
     let file = directory.path().join("partway.toml");

@@ -53,13 +53,19 @@ impl Foundation {
     }
 }
 
+/// Checks the settings that depend on each other. Opens nothing.
+pub(super) fn check_settings(config: &Config) -> Result<(), StartError> {
+    let settings = &config.storage;
+    let is_file = matches!(config.database(), DatabaseLocation::Sqlite(_));
+    let is_local = settings.kind == StorageKind::Local;
+    if is_local && !is_file && !settings.single_node { Err(StartError::LocalStorageIsNotShared) } else { Ok(()) }
+}
+
 /// Locks the data directory if database or files are in it.
 fn lock_data_dir(config: &Config, is_file: bool) -> Result<Option<DataDir>, StartError> {
     let settings = &config.storage;
     let is_local = settings.kind == StorageKind::Local;
-    if is_local && !is_file && !settings.single_node {
-        return Err(StartError::LocalStorageIsNotShared);
-    }
+    check_settings(config)?;
     if !is_file && !is_local {
         return Ok(None);
     }

@@ -1,6 +1,7 @@
 //! The data directory: its filesystem, its free space, and its permissions.
 
 use partway_server::Config;
+use partway_server::config::print_bytes;
 use partway_server::db::{TrialError, try_database};
 use partway_server::permissions::{Exposure, exposure};
 use partway_server::storage::{LocalStore, filesystem};
@@ -52,8 +53,8 @@ pub(super) fn examine_disk(config: &Config) -> Health {
     match LocalStore::existing(data_dir).disk().map(|disk| disk.free_bytes) {
         Ok(free) if free <= config.storage.min_free_bytes => Health::Ill {
             problem: format!(
-                "{free} bytes are free, {} are kept free: nothing can be uploaded",
-                config.storage.min_free_bytes
+                "{free} bytes are free and storage.min_free_bytes is {}: nothing can be uploaded",
+                print_bytes(config.storage.min_free_bytes)
             ),
             change: "make room, or storage.min_free_bytes",
         },

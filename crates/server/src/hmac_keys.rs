@@ -1,5 +1,6 @@
 //! HMAC-SHA256 (RFC 2104), keyed by the secrets of the database, and hexadecimal text.
 
+use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit};
 use sha2::Sha256;
 
@@ -13,30 +14,12 @@ pub(crate) fn keyed(secret: &[u8; 32]) -> Hmac<Sha256> {
 
 /// Lower-case hexadecimal digits.
 pub(crate) fn to_hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]])
-        .map(char::from)
-        .collect()
+    HEXLOWER.encode(bytes)
 }
 
-/// 32 bytes from 64 lower-case hexadecimal digits, the only form that is ever made.
+/// 32 bytes from 64 lower-case hexadecimal digits, the only form that [`to_hex`] writes.
 pub(crate) fn from_hex(text: &str) -> Option<[u8; 32]> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    let mut bytes = [0; 32];
-    if pairs.len() != bytes.len() || !rest.is_empty() {
-        return None;
-    }
-    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-        *byte = (digit(*high)? << 4) | digit(*low)?;
-    }
-    Some(bytes)
+    HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok()
 }
 
 #[cfg(test)]

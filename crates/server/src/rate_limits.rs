@@ -1,6 +1,6 @@
-//! How many requests a second are too many, by key and by address.
+//! Limits of requests per second, by key and by address.
 //!
-//! Buckets that leak (GCRA): over time no more than the rate, at once twice as many. Each process counts for itself.
+//! GCRA (leaky buckets): over time at most the rate, in a burst at most twice as many. Each process counts its own.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -14,15 +14,15 @@ use uuid::Uuid;
 
 use crate::config::LimitSettings;
 
-/// Who has been quiet for long is forgotten this often, so that memory does not grow with all who ever came.
-const FORGETTING: Duration = Duration::from_secs(60);
+/// How often keys and addresses without recent requests are removed, so that memory does not grow with all that ever came.
+const FORGET_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The limits of one process.
 pub struct RateLimits {
     per_address: Option<Keyed<IpAddr>>,
-    /// What counts for keys of workspaces without a limit of their own.
+    /// The limit for keys of workspaces that have none of their own.
     default_per_key: Option<u64>,
-    /// By requests a second: there are as many as there are different limits.
+    /// By requests per second: one for each limit in use.
     per_key: Mutex<HashMap<u32, Arc<Keyed<Uuid>>>>,
 }
 
@@ -48,11 +48,11 @@ impl<K: std::hash::Hash + Eq + Clone> Keyed<K> {
     fn forget(&self) {
         let mut forgot = match self.forgot.try_lock() {
             Ok(forgot) => forgot,
-            // Whoever panicked while holding it left nothing half done.
+            // A panic while it is held leaves a valid instant.
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return,
         };
-        if forgot.elapsed() >= FORGETTING {
+        if forgot.elapsed() >= FORGET_INTERVAL {
             *forgot = Instant::now();
             self.limiter.retain_recent();
         }
@@ -72,7 +72,7 @@ impl RateLimits {
     /// Counts a request from an address.
     ///
     /// # Errors
-    /// How long until the next one is let through.
+    /// The time until the next request is allowed.
     pub fn check_address(&self, address: IpAddr) -> Result<(), Duration> {
         self.per_address.as_ref().map_or(Ok(()), |limit| limit.check(&rate_limit_subject(address)))
     }
@@ -80,7 +80,7 @@ impl RateLimits {
     /// Counts a request with a key, whose workspace may have a limit of its own.
     ///
     /// # Errors
-    /// How long until the next one is let through.
+    /// The time until the next request is allowed.
     pub fn check_key(&self, api_key_id: Uuid, own_limit: Option<u64>) -> Result<(), Duration> {
         let Some(limit) = own_limit.or(self.default_per_key) else { return Ok(()) };
         let per_second = u32::try_from(limit).unwrap_or(u32::MAX);
@@ -91,7 +91,7 @@ impl RateLimits {
     }
 }
 
-/// Whoever has one address of IPv6 has the 2^64 beside it.
+/// The subject of a limit by address. One IPv6 customer has a whole /64.
 pub(crate) fn rate_limit_subject(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn twice_the_rate_is_let_through_at_once_and_then_no_more() {
+    fn a_burst_of_twice_the_rate_is_allowed_and_no_more() {
         let limits = limits(5, 5);
         let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let let_through = |own_limit| (0..100).take_while(|_| limits.check_key(one, own_limit).is_ok()).count();
@@ -124,12 +124,12 @@ mod tests {
     }
 
     #[test]
-    fn whoever_panicked_over_it_does_not_keep_old_keys_from_being_forgotten() {
+    fn a_panic_while_forgetting_does_not_stop_later_forgetting() {
         let limits: Keyed<Uuid> = Keyed::new(1);
         let poisoned = std::thread::scope(|scope| {
             let panicking = || {
                 let mut forgot = limits.forgot.lock().unwrap();
-                *forgot = Instant::now() - FORGETTING;
+                *forgot = Instant::now() - FORGET_INTERVAL;
                 panic!("while it is held");
             };
             scope.spawn(panicking).join()
@@ -137,11 +137,11 @@ mod tests {
         assert!(poisoned.is_err() && limits.forgot.is_poisoned());
         limits.forget();
         let forgot = limits.forgot.lock().unwrap_or_else(PoisonError::into_inner);
-        assert!(forgot.elapsed() < FORGETTING, "nothing was forgotten");
+        assert!(forgot.elapsed() < FORGET_INTERVAL, "nothing was forgotten");
     }
 
     #[test]
-    fn a_whole_household_is_one_address() {
+    fn a_whole_ipv6_network_is_one_address() {
         let limits = limits(1, 2);
         let check = |text: &str| limits.check_address(text.parse().unwrap()).is_ok();
         assert_eq!((1..=8).filter(|host| check(&format!("2001:db8::{host}"))).count(), 4);

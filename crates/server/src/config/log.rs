@@ -1,9 +1,9 @@
-//! What is written to the log (standard error).
+//! The log (standard error).
 
 use super::section::section;
 use super::value::Setting;
 
-/// How a log line looks.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people.
@@ -27,11 +27,11 @@ impl Setting for LogFormat {
 }
 
 section! {
-    #[doc = "What is written to the log (standard error)."]
+    #[doc = "The log (standard error)."]
     pub struct LogSettings {
-        #[doc = "How a log line looks."]
+        #[doc = "Format of log lines."]
         format: LogFormat = "log.format", "text";
-        #[doc = "The level to log, then levels of single modules, such as `info,partway_server::jobs=debug`."]
+        #[doc = "Level of the log, then levels of single modules, such as `info,partway_server::jobs=debug`."]
         filter: String = "log.filter", "info";
     }
 }

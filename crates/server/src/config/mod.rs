@@ -37,24 +37,24 @@ pub use value::{
 };
 pub use webhooks::WebhookSettings;
 
-/// Everything a server can be told. Cheap to clone next to what it configures.
+/// All settings of a server.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where it listens and how it is reached.
+    /// Addresses of the server, and its connections.
     pub http: HttpSettings,
-    /// Where the records are.
+    /// The database.
     pub database: DatabaseSettings,
-    /// Where the bytes are.
+    /// The storage.
     pub storage: StorageSettings,
-    /// What is too much.
+    /// Limits.
     pub limits: LimitSettings,
-    /// What the server asks of others.
+    /// Requests of the server.
     pub outgoing: OutgoingSettings,
-    /// How events are told.
+    /// Webhooks.
     pub webhooks: WebhookSettings,
-    /// How files are served.
+    /// Serving files.
     pub delivery: DeliverySettings,
-    /// What is written to the log.
+    /// The log.
     pub log: LogSettings,
 }
 
@@ -108,7 +108,7 @@ impl Config {
         ]
     }
 
-    /// Where the database is.
+    /// The location of the database.
     pub fn database(&self) -> DatabaseLocation {
         match &self.database.url {
             Some(url) => {

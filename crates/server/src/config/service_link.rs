@@ -1,14 +1,14 @@
-//! Service links: the variables by which Kubernetes (and Docker, before it) tells each container where the services around
-//! it are. A service called `partway` or `partway-…` gives variables that begin as the settings do.
+//! Service links: variables with which Kubernetes (and formerly Docker) gives each container the addresses of services. A
+//! service called `partway` or `partway-…` has variables that begin like those of settings.
 //!
-//! A variable is one only if its name and its value both are as the platform writes them: `PARTWAY_PORT=8080` is still
-//! a setting that does not exist, and is told as one. No setting has such a name; a test reads them all.
+//! A variable is a service link only if both its name and its value have the form that the platform writes.
+//! `PARTWAY_PORT=8080` is an unknown setting, and is reported. No setting has such a name; a test checks them all.
 
 use std::net::IpAddr;
 
 const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
 
-/// Whether the platform set this variable, for the service whose name the variable begins with.
+/// Whether the platform set this variable, for the service whose name is its prefix.
 pub(super) fn is_service_link(name: &str, value: &str) -> bool {
     // A service `partway-service` has `PARTWAY_SERVICE_PORT` as well, so none of the forms rules out the next.
     is_host(name, value) || is_numbered_port(name, value) || is_address(name, value) || is_exposed_port(name, value)
@@ -31,7 +31,7 @@ fn is_address(name: &str, value: &str) -> bool {
     name.strip_suffix("_PORT").is_some_and(is_word) && is_url(value, None)
 }
 
-/// `NAME_PORT_8080_TCP=tcp://10.0.0.7:8080`, and the same with `_PROTO`, `_PORT` and `_ADDR` behind it
+/// `NAME_PORT_8080_TCP=tcp://10.0.0.7:8080`, and the same with the suffixes `_PROTO`, `_PORT` and `_ADDR`
 fn is_exposed_port(name: &str, value: &str) -> bool {
     // The last one: the service may be called `partway-port`.
     let Some((service, exposed)) = name.rsplit_once("_PORT_") else { return false };
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_beside_them_are_read_and_misspelt_ones_are_told() {
+    fn settings_next_to_them_are_read_and_misspelt_ones_are_reported() {
         let mut variables = links("PARTWAY", "10.0.0.7", "10.0.0.7");
         variables.push(("PARTWAY_LISTEN".to_owned(), "127.0.0.1:9".to_owned()));
         let config = Config::read(SettingsReader::default().with_env(variables.clone())).unwrap();

@@ -1,4 +1,4 @@
-//! Where settings come from, in layers, and the list of everything that is wrong with them.
+//! Reads settings from their layers, and collects all problems.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,9 +7,9 @@ use std::path::Path;
 use super::service_link;
 use super::value::Setting;
 
-/// Variables with the common prefix that belong to the command-line client and not to the server.
+/// Variables with the common prefix that belong to the command-line client.
 const CLIENT_VARIABLES: [&str; 2] = ["PARTWAY_API_KEY", "PARTWAY_URL"];
-/// Names the file itself, and so cannot stand in it.
+/// Names the configuration file, and therefore is no setting in it.
 const CONFIG_VARIABLE: &str = "PARTWAY_CONFIG";
 
 /// The variable of test builds. Other builds refuse it as an unknown setting.
@@ -28,7 +28,7 @@ pub(super) fn env_name(key: &str) -> String {
     format!("PARTWAY_{}", key.replace('.', "_").to_uppercase())
 }
 
-/// Settings as they were written, by key, each with the place it came from.
+/// Settings as written, by key, each with its origin.
 #[derive(Debug, Default)]
 pub struct SettingsReader {
     written: BTreeMap<String, Written>,
@@ -41,11 +41,11 @@ struct Written {
     origin: String,
 }
 
-/// One thing that is wrong with the configuration.
+/// One problem of the configuration, as a sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem(pub String);
 
-/// All that is wrong with the configuration.
+/// All problems of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     /// Never empty.
@@ -82,8 +82,8 @@ impl SettingsReader {
         }
     }
 
-    /// Adds environment variables, which outrank the file. Only those that begin with `PARTWAY_` count, without those by
-    /// which Kubernetes tells where a service of that name is.
+    /// Adds environment variables, which outrank the file. Only those that begin with `PARTWAY_` count, except the service
+    /// variables of Kubernetes for a service of that name.
     pub fn with_env(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
         for (name, value) in variables {
             let ours = name.starts_with("PARTWAY_")
@@ -92,7 +92,7 @@ impl SettingsReader {
                 && !is_test_variable(&name)
                 && !service_link::is_service_link(&name, &value);
             if ours {
-                // Unknown variables keep their own name, which is what the message must show.
+                // A variable keeps its own name, which the message about an unknown one shows.
                 self.set(name.clone(), value, name);
             }
         }
@@ -112,8 +112,8 @@ impl SettingsReader {
         self.written.insert(key, Written { value, origin });
     }
 
-    /// Takes the setting out, or its default. A bad value is noted, and the default stands in so that
-    /// the other settings are looked at as well.
+    /// Takes the setting out, or its default. A bad value becomes a problem, and the default replaces it, so that all other
+    /// settings are read as well.
     pub(super) fn take<T: Setting>(&mut self, key: &str, default: &'static str) -> T::Value {
         let from_file_or_flag = self.written.remove(key);
         let from_env = self.written.remove(&env_name(key));
@@ -135,12 +135,12 @@ impl SettingsReader {
         }
     }
 
-    /// Notes a problem.
+    /// Adds a problem.
     pub(super) fn problem(&mut self, text: String) {
         self.problems.push(Problem(text));
     }
 
-    /// Takes the value of `key` from a file, if one is named; without white space around it.
+    /// Reads the value of `key` from a file, if one is named, without white space around it.
     pub(super) fn read_file<T: Setting>(&mut self, key: &str, value: &mut Option<T::Value>, file: Option<&Path>) {
         let Some(file) = file else { return };
         if value.is_some() {
@@ -153,7 +153,7 @@ impl SettingsReader {
                     let from = file.display();
                     self.problem(match T::problem(text.trim()) {
                         Some(problem) => format!("{key} (from {from}) {problem}"),
-                        None => format!("{key} (from {from}) is not as it should be; allowed: {}", T::ALLOWED),
+                        None => format!("{key} (from {from}) is malformed; allowed: {}", T::ALLOWED),
                     });
                 }
             },
@@ -161,7 +161,7 @@ impl SettingsReader {
         }
     }
 
-    /// Everything known was taken; what is left is unknown.
+    /// Ends the reading: all known settings were taken, and those that are left are unknown.
     pub(super) fn finish(mut self, known: &[&str]) -> Result<(), ConfigError> {
         for (key, Written { origin, .. }) in &self.written {
             let names = known.iter().map(|known| if key == origin { env_name(known) } else { (*known).to_owned() });

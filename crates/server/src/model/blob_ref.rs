@@ -1,9 +1,9 @@
-//! Where bytes are.
+//! Kinds of storage, and references to blobs.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Where bytes are.
+/// A kind of storage.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StorageKind {
@@ -15,7 +15,7 @@ pub enum StorageKind {
 }
 
 impl StorageKind {
-    /// The kind as it is stored and written in settings.
+    /// The kind, as in the database and in settings.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Local => "local",
@@ -26,7 +26,7 @@ impl StorageKind {
     /// Every kind.
     pub const ALL: [Self; 2] = [Self::Local, Self::S3];
 
-    /// The kind that is stored and written as `text`.
+    /// Reads [`as_str`](Self::as_str).
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
@@ -38,12 +38,12 @@ impl std::fmt::Display for StorageKind {
     }
 }
 
-/// A blob and where it is.
+/// A blob and its storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BlobRef {
-    /// In which storage.
+    /// Its storage.
     pub storage: StorageKind,
-    /// Its id there.
+    /// Its id in the storage.
     pub id: Uuid,
 }
 

@@ -1,6 +1,6 @@
 //! Limits of workspaces and of keys.
 
-/// Limits of one workspace; where there is none, that of the settings counts.
+/// Limits of one workspace. `None`: the limit of the settings applies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WorkspaceLimits {
     /// Most bytes of files and open sessions together.
@@ -9,7 +9,7 @@ pub struct WorkspaceLimits {
     pub max_file_bytes: Option<u64>,
     /// Most open sessions.
     pub max_open_sessions: Option<u64>,
-    /// Most requests of one key in a second.
+    /// Most requests of one key per second.
     pub requests_per_second: Option<u64>,
 }
 
@@ -26,14 +26,14 @@ pub struct PublicLimits {
     pub key_bytes: u64,
     /// Most bytes of the open sessions of all public keys.
     pub bytes: u64,
-    /// Most of the disk's free room that the open sessions of all public keys may have, in percent.
+    /// Most of the disk's free space that the open sessions of all public keys may have, in percent.
     pub disk_percent: u64,
-    /// How much of the disk is left alone, in percent.
+    /// Free space that stays, in percent of the disk's size.
     pub keep_free_percent: u64,
-    /// How old a session may become, in seconds.
+    /// Oldest age of a session, in seconds.
     pub session_age_seconds: u64,
-    /// Most folders that were made by uploads with one key and are still there.
+    /// Most folders that uploads with one key made and that still exist.
     pub key_folders: u32,
-    /// Most folders of a workspace, whoever makes them.
+    /// Most folders of a workspace, from all keys.
     pub workspace_folders: u32,
 }

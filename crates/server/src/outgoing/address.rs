@@ -1,71 +1,75 @@
-//! Which addresses are those of the whole Internet.
+//! Which addresses are global.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::{Ipv4Net, Ipv6Net};
+
 /// Whether the address is a globally reachable unicast address.
 ///
-/// By the special-purpose address registries of IANA (RFC 6890 and its updates), read strictly: what leads to another
-/// address (mapped, 6to4, Teredo, NAT64) is refused as a whole, whatever it leads to, and so are ranges of which only
-/// single addresses are global. Of IPv6, nothing but 2000::/3 is assigned to hosts of the Internet (RFC 4291).
+/// By the special-purpose address registries of IANA (RFC 6890 and its updates), read strictly: ranges whose addresses
+/// embed another one (mapped, 6to4, Teredo, NAT64) are refused as a whole, and so are ranges of which only single addresses
+/// are global. IPv6 outside [`GLOBAL_UNICAST`] is refused.
 pub fn is_global(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(address) => !SPECIAL_V4.iter().any(|(network, prefix)| is_within_v4(address, *network, *prefix)),
+        IpAddr::V4(address) => !SPECIAL_V4.iter().any(|network| network.contains(&address)),
         IpAddr::V6(address) => {
-            is_within_v6(address, Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3)
-                && !SPECIAL_V6.iter().any(|(network, prefix)| is_within_v6(address, *network, *prefix))
+            GLOBAL_UNICAST.contains(&address) && !SPECIAL_V6.iter().any(|network| network.contains(&address))
         }
     }
 }
 
-const SPECIAL_V4: [(Ipv4Addr, u32); 17] = [
+const fn v4(address: Ipv4Addr, prefix: u8) -> Ipv4Net {
+    Ipv4Net::new_assert(address, prefix)
+}
+
+const fn v6(address: Ipv6Addr, prefix: u8) -> Ipv6Net {
+    Ipv6Net::new_assert(address, prefix)
+}
+
+/// The only part of IPv6 that is assigned to hosts of the Internet (RFC 4291).
+const GLOBAL_UNICAST: Ipv6Net = v6(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
+
+const SPECIAL_V4: [Ipv4Net; 17] = [
     // This network (RFC 791)
-    (Ipv4Addr::new(0, 0, 0, 0), 8),
+    v4(Ipv4Addr::new(0, 0, 0, 0), 8),
     // Private use (RFC 1918)
-    (Ipv4Addr::new(10, 0, 0, 0), 8),
-    (Ipv4Addr::new(172, 16, 0, 0), 12),
-    (Ipv4Addr::new(192, 168, 0, 0), 16),
+    v4(Ipv4Addr::new(10, 0, 0, 0), 8),
+    v4(Ipv4Addr::new(172, 16, 0, 0), 12),
+    v4(Ipv4Addr::new(192, 168, 0, 0), 16),
     // Shared address space of carriers (RFC 6598); metadata of one cloud is in it, 100.100.100.200
-    (Ipv4Addr::new(100, 64, 0, 0), 10),
+    v4(Ipv4Addr::new(100, 64, 0, 0), 10),
     // Loopback (RFC 1122)
-    (Ipv4Addr::new(127, 0, 0, 0), 8),
+    v4(Ipv4Addr::new(127, 0, 0, 0), 8),
     // Link-local (RFC 3927); metadata of most clouds, 169.254.169.254
-    (Ipv4Addr::new(169, 254, 0, 0), 16),
+    v4(Ipv4Addr::new(169, 254, 0, 0), 16),
     // The platform's own address within one cloud, which answers machines there alone
-    (Ipv4Addr::new(168, 63, 129, 16), 32),
+    v4(Ipv4Addr::new(168, 63, 129, 16), 32),
     // IETF protocol assignments (RFC 6890), documentation (RFC 5737), relay of 6to4 (RFC 7526)
-    (Ipv4Addr::new(192, 0, 0, 0), 24),
-    (Ipv4Addr::new(192, 0, 2, 0), 24),
-    (Ipv4Addr::new(192, 88, 99, 0), 24),
+    v4(Ipv4Addr::new(192, 0, 0, 0), 24),
+    v4(Ipv4Addr::new(192, 0, 2, 0), 24),
+    v4(Ipv4Addr::new(192, 88, 99, 0), 24),
     // Benchmarking (RFC 2544)
-    (Ipv4Addr::new(198, 18, 0, 0), 15),
+    v4(Ipv4Addr::new(198, 18, 0, 0), 15),
     // Documentation (RFC 5737, RFC 6676)
-    (Ipv4Addr::new(198, 51, 100, 0), 24),
-    (Ipv4Addr::new(203, 0, 113, 0), 24),
-    (Ipv4Addr::new(233, 252, 0, 0), 24),
+    v4(Ipv4Addr::new(198, 51, 100, 0), 24),
+    v4(Ipv4Addr::new(203, 0, 113, 0), 24),
+    v4(Ipv4Addr::new(233, 252, 0, 0), 24),
     // Multicast (RFC 5771)
-    (Ipv4Addr::new(224, 0, 0, 0), 4),
+    v4(Ipv4Addr::new(224, 0, 0, 0), 4),
     // Reserved (RFC 1112), and the broadcast address
-    (Ipv4Addr::new(240, 0, 0, 0), 4),
+    v4(Ipv4Addr::new(240, 0, 0, 0), 4),
 ];
 
-/// Within 2000::/3.
-const SPECIAL_V6: [(Ipv6Addr, u32); 4] = [
+/// Within [`GLOBAL_UNICAST`].
+const SPECIAL_V6: [Ipv6Net; 4] = [
     // IETF protocol assignments (RFC 2928), among them Teredo (RFC 4380), benchmarking (RFC 5180), ORCHID (RFC 7343)
-    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
+    v6(Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
     // Documentation (RFC 3849, RFC 9637)
-    (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),
-    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),
+    v6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),
+    v6(Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),
     // 6to4 (RFC 3056)
-    (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16),
+    v6(Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16),
 ];
-
-fn is_within_v4(address: Ipv4Addr, network: Ipv4Addr, prefix: u32) -> bool {
-    (address.to_bits() ^ network.to_bits()) >> (32 - prefix) == 0
-}
-
-fn is_within_v6(address: Ipv6Addr, network: Ipv6Addr, prefix: u32) -> bool {
-    (address.to_bits() ^ network.to_bits()) >> (128 - prefix) == 0
-}
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@ use percent_encoding::percent_decode_str;
 
 /// The name that the header gives the file, if it gives one: `filename*` before `filename`.
 pub(super) fn file_name(header: &[u8]) -> Option<String> {
-    // Servers send the bytes of names as they are, too; most are UTF-8.
+    // Some servers send the bytes of names unencoded; most are UTF-8.
     let header = String::from_utf8_lossy(header);
     let (mut plain, mut extended) = (None, None);
     for (name, value) in parameters(&header) {
@@ -17,7 +17,7 @@ pub(super) fn file_name(header: &[u8]) -> Option<String> {
     extended.or(plain).filter(|name| !name.is_empty())
 }
 
-/// The parameters behind the disposition's type, unquoted.
+/// The parameters after the disposition's type, unquoted.
 fn parameters(header: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut rest = header.split_once(';').map_or("", |(_, rest)| rest);
@@ -37,7 +37,7 @@ fn parameters(header: &str) -> Vec<(String, String)> {
     found
 }
 
-/// What is in quotes, and what is behind them.
+/// The text in quotes, and the rest after them.
 fn unquote(text: &str) -> (String, &str) {
     let mut value = String::new();
     let mut characters = text.char_indices();

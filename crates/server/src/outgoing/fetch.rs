@@ -14,10 +14,10 @@ use url::Url;
 use super::disposition::file_name;
 use super::{ForbiddenUrl, Outgoing, is_blocked};
 
-/// Most redirects that are followed.
+/// Upper bound of redirects that are followed.
 const MAX_REDIRECTS: u32 = 5;
 
-/// Why a file was not fetched. Says what the other side did, and nothing of our own network.
+/// Why a file was not fetched. The messages name the behaviour of the other side, and nothing of our own network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
     /// The URL itself is refused.
@@ -26,28 +26,28 @@ pub enum FetchError {
          network, without user and password"
     )]
     Forbidden(ForbiddenUrl),
-    /// A redirect leads where nobody may go.
+    /// A redirect leads to a refused URL.
     #[error("it redirects to {0}")]
     ForbiddenRedirect(ForbiddenUrl),
     /// A redirect cannot be followed.
     #[error("it answers {0} without a `Location` that can be followed")]
     BadRedirect(u16),
-    /// It redirects on and on.
+    /// It redirects too often.
     #[error("it redirects more than {MAX_REDIRECTS} times")]
     TooManyRedirects,
-    /// It answers something else than the file.
+    /// Its status is not 200.
     #[error("it answers {0}")]
     Status(StatusCode),
-    /// It answers in an encoding that was not asked for.
-    #[error("it answers with `Content-Encoding: {0}`, which was not asked for")]
+    /// Its answer has an encoding that was not requested.
+    #[error("it answers with `Content-Encoding: {0}`, which was not requested")]
     Encoded(String),
-    /// There is no connection to it.
+    /// No connection can be made.
     #[error("its host does not answer")]
     Unreachable,
-    /// Nothing came for too long.
+    /// No byte came in time.
     #[error("it sent nothing for {} seconds", .0.as_secs())]
     Stalled(Duration),
-    /// It took too long in all.
+    /// The whole transfer took too long.
     #[error("it did not send the whole file within {} seconds", .0.as_secs())]
     TooSlow(Duration),
     /// The connection broke.
@@ -55,24 +55,23 @@ pub enum FetchError {
     BrokeOff(u64),
 }
 
-/// A file on its way.
+/// A file that is being received.
 pub struct Fetched {
-    /// What the other side calls it.
+    /// The file name that the other side gives.
     pub file_name: Option<String>,
-    /// The type that the other side names.
+    /// The media type that the other side gives.
     pub content_type: Option<String>,
-    /// How many bytes it is said to have.
+    /// The size that the other side gives, in bytes.
     pub size_bytes: Option<u64>,
     /// Its bytes.
     pub body: Pin<Box<dyn Stream<Item = Result<Bytes, FetchError>> + Send>>,
 }
 
 impl Outgoing {
-    /// Asks for the file of a URL that was checked, and follows redirects. Every URL and every address on the way is
-    /// checked.
+    /// Requests the file of a URL that was checked, and follows redirects. Every URL and every address on the way is checked.
     ///
     /// # Errors
-    /// What the other side did instead of sending a file.
+    /// The behaviour of the other side.
     pub async fn fetch(&self, url: Url) -> Result<Fetched, FetchError> {
         let deadline = tokio::time::Instant::now() + self.total_timeout;
         let first = url.clone();
@@ -102,7 +101,7 @@ impl Outgoing {
             Ok(Err(error)) if is_blocked(&error) => Err(FetchError::ForbiddenRedirect(ForbiddenUrl::Host)),
             Ok(Err(error)) if error.is_timeout() && !error.is_connect() => Err(FetchError::Stalled(self.idle_timeout)),
             Ok(Err(error)) => {
-                tracing::debug!(error = %crate::error_chain::error_chain(&error.without_url()), "a remote file cannot be asked for");
+                tracing::debug!(error = %crate::error_chain::error_chain(&error.without_url()), "a remote file cannot be requested");
                 Err(FetchError::Unreachable)
             }
         }

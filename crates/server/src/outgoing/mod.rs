@@ -1,8 +1,8 @@
-//! Requests that the server makes because somebody outside said so: files it fetches, webhooks it calls.
+//! Requests that the server makes on behalf of others: it fetches files and calls webhooks.
 //!
 //! Invariant: a connection is made only to an address that was checked, and it is made to that very address. A name is
-//! looked up once for each connection, connections are not kept, proxies of the environment are not used, and redirects
-//! are not followed here: whoever follows one asks anew, with everything checked again.
+//! looked up once for each connection, connections are not reused, proxies of the environment are not used, and redirects
+//! are not followed here: a caller that follows one makes a new request, with all checks.
 
 mod address;
 mod disposition;
@@ -25,10 +25,10 @@ use crate::config::{Config, HttpSettings};
 use reach::{LookUp, Reach};
 use resolver::{Blocked, CheckedResolver};
 
-/// How long a look-up may take where nothing is sent yet.
+/// How long a look-up before a request may take.
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Makes requests to hosts that the outside named. Clones share it.
+/// Makes requests to hosts that clients named. Clones share it.
 #[derive(Clone)]
 pub struct Outgoing {
     http: Client,
@@ -37,7 +37,7 @@ pub struct Outgoing {
     total_timeout: Duration,
 }
 
-/// Why a URL is not asked.
+/// Why a URL is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ForbiddenUrl {
     /// It is no URL.
@@ -54,7 +54,7 @@ pub enum ForbiddenUrl {
     Host,
 }
 
-/// Whether a host can be asked, as far as that is known before it is.
+/// Whether a host can be requested, as far as that is known before the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reachability {
     /// It may be.
@@ -63,7 +63,7 @@ pub enum Reachability {
     Forbidden,
     /// Its name is not known, or has no address.
     NoSuchName,
-    /// No name server says where it is.
+    /// No name server answered.
     Unknown,
 }
 
@@ -81,7 +81,7 @@ impl Outgoing {
         let settings = &config.outgoing;
         let reach = Reach::new(&settings.name_servers, settings.allowed_hosts.clone(), own_hosts(&config.http));
         let reach = Arc::new(reach.map_err(|error| OutgoingUnusable(crate::error_chain::error_chain(&error)))?);
-        // Another part of the program may have chosen a provider already, which is as good.
+        // Another part of the program may have installed a provider already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let resolver = Arc::new(CheckedResolver(Arc::clone(&reach)));
         let builder = || {
@@ -96,7 +96,7 @@ impl Outgoing {
                 .read_timeout(settings.idle_timeout_seconds)
                 .dns_resolver(Arc::clone(&resolver))
         };
-        // A machine without any root certificate, which plain http does not need.
+        // The machine has no root certificate, which plain http does not need.
         let http = builder().build().or_else(|_| builder().tls_certs_only([]).build());
         Ok(Self {
             http: http.map_err(|error| OutgoingUnusable(crate::error_chain::error_chain(&error)))?,
@@ -106,10 +106,10 @@ impl Outgoing {
         })
     }
 
-    /// Whether the URL may be asked, as far as it says itself: names are looked up when it is.
+    /// Checks the URL itself. Names are looked up when it is requested.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The reason of the refusal.
     pub async fn check(&self, text: &str) -> Result<Url, ForbiddenUrl> {
         let url = Url::parse(text).map_err(|_| ForbiddenUrl::Malformed)?;
         self.check_url(&url).await?;
@@ -123,7 +123,7 @@ impl Outgoing {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(ForbiddenUrl::Credentials);
         }
-        // An address in a URL is connected to without the resolver being asked.
+        // An address in a URL is connected to without a look-up.
         let address = match url.host() {
             Some(Host::Domain(_)) => return Ok(()),
             Some(Host::Ipv4(address)) => IpAddr::V4(address),
@@ -133,11 +133,11 @@ impl Outgoing {
         if self.reach.permitted(vec![address]).await.is_empty() { Err(ForbiddenUrl::Host) } else { Ok(()) }
     }
 
-    /// Whether the URL's host can be asked, names looked up. Nothing is sent, and nothing is kept: when it is asked, all of
-    /// this is looked at again.
+    /// Whether the URL's host can be requested, with a look-up of its name. Nothing is sent, and nothing is kept: the request
+    /// itself checks again.
     ///
     /// # Errors
-    /// The fault of the URL itself.
+    /// The reason of the refusal of the URL itself.
     pub async fn examine(&self, text: &str) -> Result<Reachability, ForbiddenUrl> {
         let url = match self.check(text).await {
             Err(ForbiddenUrl::Host) => return Ok(Reachability::Forbidden),
@@ -153,7 +153,7 @@ impl Outgoing {
         Ok(if is_open { Reachability::Open } else { Reachability::Forbidden })
     }
 
-    /// Looks the URL's host up for [`Self::last_address`]. Whether it was not known, and is now.
+    /// Looks the URL's host up for [`Self::last_address`]. True if it was unknown before and is known now.
     pub async fn learn_address(&self, url: &str) -> bool {
         let Ok(url) = Url::parse(url) else { return false };
         let Some(Host::Domain(name)) = url.host() else { return false };
@@ -168,8 +168,8 @@ impl Outgoing {
         }
     }
 
-    /// Where the host led when it was last looked up. A name may lead elsewhere by now: this is for keeping count, and
-    /// never for connecting.
+    /// The address of the host at its last look-up. The name may have another by now: use it for counting, never for
+    /// connecting.
     pub fn last_address(&self, host: &Host<&str>) -> Option<IpAddr> {
         match host {
             Host::Domain(name) => self.reach.last_address(name),
@@ -184,13 +184,13 @@ impl Outgoing {
     }
 }
 
-/// By what hosts clients know this server.
+/// The hosts by which clients know this server.
 fn own_hosts(settings: &HttpSettings) -> Vec<Host> {
     let urls = [&settings.public_url, &settings.parts_url].into_iter().flatten();
     urls.filter_map(|url| Some(Url::parse(url.as_str()).ok()?.host()?.to_owned())).collect()
 }
 
-/// Scheme, host and port of a URL: the rest may be a secret, and is not for logs.
+/// Scheme, host and port of a URL, for logs: the rest may be a secret.
 pub fn origin_of(url: &str) -> String {
     Url::parse(url).map_or_else(|_| "(not a URL)".to_owned(), |url| url.origin().ascii_serialization())
 }

@@ -1,8 +1,8 @@
-//! This machine's own addresses, and the networks that it stands in.
+//! This machine's own addresses, and the networks of its interfaces.
 //!
-//! A packet from the machine to an address of its own passes no firewall that stands in front of it, and its neighbours
-//! often trust it: both are out of reach for requests that the outside asked for, however global their addresses are.
-//! Interfaces come and go, so they are looked at again every few seconds.
+//! A packet from the machine to an address of its own passes no firewall in front of it, and its neighbours often trust it.
+//! Requests on behalf of others therefore never go to either, even if the addresses are global. Interfaces come and go, so
+//! they are listed again every few seconds.
 
 use std::io;
 use std::net::IpAddr;
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use if_addrs::{IfAddr, Interface};
 use ipnet::IpNet;
 
-/// How long a look at the interfaces is good.
-const LIFETIME: Duration = Duration::from_secs(5);
+/// How long a list of the interfaces is used.
+const INTERFACES_MAX_AGE: Duration = Duration::from_secs(5);
 
 type Networks = Arc<[IpNet]>;
 
@@ -33,13 +33,13 @@ impl OwnNetwork {
         Self { read: Box::new(read), seen: Mutex::new(None) }
     }
 
-    /// Whether the address is this machine's own or a neighbour's. All are while the interfaces cannot be listed: what is
-    /// not known to be outside is not asked.
+    /// Whether the address is this machine's own or a neighbour's. True for all while the interfaces cannot be listed: only
+    /// addresses that are known to be outside are requested.
     pub(super) fn has(&self, address: IpAddr) -> bool {
         match self.networks() {
             Ok(networks) => networks.iter().any(|network| network.contains(&address)),
             Err(error) => {
-                tracing::error!(%error, "the network interfaces cannot be listed: no remote upload and no webhook is let out");
+                tracing::error!(%error, "the network interfaces cannot be listed: remote uploads and webhooks are refused");
                 true
             }
         }
@@ -47,7 +47,7 @@ impl OwnNetwork {
 
     fn networks(&self) -> io::Result<Networks> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, networks)) = seen.as_ref().filter(|(at, _)| at.elapsed() < LIFETIME) {
+        if let Some((_, networks)) = seen.as_ref().filter(|(at, _)| at.elapsed() < INTERFACES_MAX_AGE) {
             return Ok(Arc::clone(networks));
         }
         let networks: Networks = (self.read)()?.into();
@@ -62,7 +62,7 @@ fn network_of(interface: &Interface) -> IpNet {
         IfAddr::V4(v4) => (IpAddr::V4(v4.ip), v4.prefixlen),
         IfAddr::V6(v6) => (IpAddr::V6(v6.ip), v6.prefixlen),
     };
-    // A tunnel that says that everything is behind it says nothing of its neighbours.
+    // The prefix 0 of a tunnel means that all traffic goes through it; its neighbours are unknown.
     IpNet::new(address, prefix).ok().filter(|_| prefix > 0).unwrap_or_else(|| address.into()).trunc()
 }
 

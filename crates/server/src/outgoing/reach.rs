@@ -1,4 +1,4 @@
-//! Which addresses requests that the outside asked for may go to, and what names lead there.
+//! Which addresses may be requested on behalf of others, and the names that lead to them.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -16,11 +16,12 @@ use super::is_global;
 use super::own_network::OwnNetwork;
 use crate::model::AllowedHosts;
 
-/// How long a look-up of the server's own names is good, and how long it may take.
-const OWN_LIFETIME: Duration = Duration::from_secs(60);
-const OWN_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a look-up of the server's own names is used.
+const OWN_NAMES_MAX_AGE: Duration = Duration::from_secs(60);
+/// How long that look-up may take.
+const OWN_NAMES_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Names whose last address is remembered.
+/// Upper bound of names whose last address is remembered.
 const MAX_REMEMBERED: usize = 16_384;
 
 /// The result of looking up a name.
@@ -33,20 +34,20 @@ pub(super) enum LookUp {
     Unanswered(NetError),
 }
 
-/// Judges addresses. An address may be connected to when it is one of the whole Internet's, and neither this machine's own
-/// nor a neighbour's, nor one that the server is known by; or when the settings name it.
+/// Judges addresses. An address may be connected to when it is global and neither this machine's own, nor a neighbour's, nor
+/// one by which clients know the server; or when the settings allow it.
 pub(super) struct Reach {
     dns: TokioResolver,
     allowed: AllowedHosts,
     own_network: OwnNetwork,
-    /// By what names and addresses clients know this server.
+    /// Names and addresses by which clients know this server.
     own_hosts: Vec<Host>,
     own_addresses: Mutex<(Option<Instant>, Vec<IpAddr>)>,
     last_addresses: SyncMutex<HashMap<String, IpAddr>>,
 }
 
 impl Reach {
-    /// With these name servers, or those of the system.
+    /// Uses these name servers, or those of the system if there are none.
     pub(super) fn new(servers: &[SocketAddr], allowed: AllowedHosts, own_hosts: Vec<Host>) -> Result<Self, NetError> {
         let dns = resolver(servers)?;
         let own_network = OwnNetwork::of_system();
@@ -54,7 +55,7 @@ impl Reach {
         Ok(Self { dns, allowed, own_network, own_hosts, own_addresses, last_addresses })
     }
 
-    /// Remembers where the name leads.
+    /// Remembers the address of the name.
     pub(super) fn note_address(&self, name: &str, address: IpAddr) {
         let mut last = self.last_addresses.lock().unwrap_or_else(PoisonError::into_inner);
         if last.len() >= MAX_REMEMBERED && !last.contains_key(name) {
@@ -63,7 +64,7 @@ impl Reach {
         last.insert(name.to_owned(), address);
     }
 
-    /// Where the name led when it was last noted.
+    /// The address that was remembered last.
     pub(super) fn last_address(&self, name: &str) -> Option<IpAddr> {
         self.last_addresses.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
     }
@@ -82,7 +83,7 @@ impl Reach {
         self.allowed.has_name(name)
     }
 
-    /// Those of the addresses that may be connected to.
+    /// The addresses that may be connected to.
     pub(super) async fn permitted(&self, addresses: Vec<IpAddr>) -> Vec<IpAddr> {
         let mut permitted = addresses;
         permitted.retain(|address| self.allowed.has_address(*address) || is_global(*address));
@@ -95,18 +96,18 @@ impl Reach {
         permitted
     }
 
-    /// Where the server's own names lead: not always to an address that an interface has, as behind a router or in a
-    /// container. While no name server answers, where they led before.
+    /// Addresses of the server's own names. With a router or a container in between, no interface may have them. While no
+    /// name server answers, the last ones are used.
     async fn own_addresses(&self) -> Vec<IpAddr> {
         let mut own = self.own_addresses.lock().await;
-        if own.0.is_none_or(|at| at.elapsed() >= OWN_LIFETIME) {
+        if own.0.is_none_or(|at| at.elapsed() >= OWN_NAMES_MAX_AGE) {
             let mut addresses = Vec::new();
             let mut is_answered = true;
             for host in &self.own_hosts {
                 match host {
                     Host::Ipv4(address) => addresses.push(IpAddr::V4(*address)),
                     Host::Ipv6(address) => addresses.push(IpAddr::V6(*address)),
-                    Host::Domain(name) => match tokio::time::timeout(OWN_TIMEOUT, self.look_up(name)).await {
+                    Host::Domain(name) => match tokio::time::timeout(OWN_NAMES_TIMEOUT, self.look_up(name)).await {
                         Ok(LookUp::Found(found)) => addresses.extend(found),
                         Ok(LookUp::NoSuchName) => {}
                         Ok(LookUp::Unanswered(_)) | Err(_) => is_answered = false,
@@ -126,9 +127,9 @@ impl Reach {
 
 fn resolver(servers: &[SocketAddr]) -> Result<TokioResolver, NetError> {
     let builder = if servers.is_empty() {
-        // A machine without a configuration of its own can still ask for addresses.
+        // Without a resolver configuration, URLs with addresses still work.
         TokioResolver::builder_tokio().unwrap_or_else(|error| {
-            tracing::warn!(%error, "the system names no name servers: remote uploads and webhooks find no host by its name");
+            tracing::warn!(%error, "the system has no name servers: remote uploads and webhooks cannot look names up");
             TokioResolver::builder_with_config(ResolverConfig::default(), TokioRuntimeProvider::default())
         })
     } else {

@@ -1,4 +1,4 @@
-//! Looks names up, and gives the connection only addresses that may be connected to.
+//! Looks names up, and returns only addresses that may be connected to.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ impl Resolve for CheckedResolver {
         let reach = Arc::clone(&self.0);
         Box::pin(async move {
             let name = name.as_str();
-            // Whether a name is unknown or has other addresses is not for outsiders to know: it may be one of our network.
+            // An unknown name and a refused one give the same answer: outsiders must not learn names of our network.
             let mut addresses = match reach.look_up(name).await {
                 LookUp::Found(addresses) => addresses,
                 LookUp::NoSuchName => return Err(Blocked.into()),

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{StorageError, writeback};
 use crate::failpoint;
 
-/// An open blob. As long as it is open its bytes stay, even when the blob is deleted.
+/// An open blob. Its bytes stay readable while it is open, even if the blob is deleted.
 #[derive(Debug)]
 pub struct Blob {
     id: Uuid,
@@ -28,7 +28,7 @@ impl Blob {
         self.id
     }
 
-    /// Gives all of its bytes back to the disk. Blocks.
+    /// Returns all of its bytes to the disk. Blocks.
     ///
     /// # Errors
     /// The system's error.
@@ -43,7 +43,7 @@ impl Blob {
     /// Writes all of `bytes` at `offset`. Blocks.
     ///
     /// # Errors
-    /// [`StorageError::Full`] when there is no room; part of the bytes may have been written.
+    /// [`StorageError::Full`] when the disk is full; part of the bytes may have been written.
     pub fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<(), StorageError> {
         let written = failpoint::fail_at("blob.write").and_then(|()| self.file.write_all_at(bytes, offset));
         written.map_err(|source| StorageError::new("write to", self.id, source))
@@ -58,10 +58,11 @@ impl Blob {
         read.map_err(|source| StorageError::new("read", self.id, source))
     }
 
-    /// Fills `buffer` from `offset` on, as far as the bytes are in the system's memory: how many are there. Never waits for the disk.
+    /// Reads into `buffer` from `offset` on, as far as the bytes are in the page cache, and returns their number. Never waits
+    /// for the disk.
     ///
     /// # Errors
-    /// Only what a test asks for: whatever the system says, the read that may wait hears as well.
+    /// Only injected ones. After an error of the system it returns 0, and the blocking read that follows meets the error.
     pub fn read_cached_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, StorageError> {
         let mut read = 0;
         let reached = failpoint::fail_at("blob.read");
@@ -71,7 +72,7 @@ impl Blob {
             match preadv2(&self.file, &mut rest, offset + read as u64, ReadWriteFlags::NOWAIT) {
                 Ok(bytes @ 1..) => read += bytes,
                 Err(Errno::INTR) => {}
-                // The end, the edge of what is there, or a system that does not know the flag: the read that may wait tells.
+                // The end of the blob or of the cached bytes, or a system without the flag: the blocking read finds out.
                 Ok(0) | Err(_) => break,
             }
         }
@@ -80,29 +81,29 @@ impl Blob {
 
     /// Starts to write `range` to the disk, so that a later [`sync`](Self::sync) has less to do. May block.
     pub fn start_writeback(&self, range: &Range<u64>) {
-        // Where the filesystem cannot, the sync does it all.
+        // If the filesystem cannot, the sync does all of the work.
         let _ = writeback::start(&self.file, range);
     }
 
-    /// Brings the blob's bytes and size onto the disk. Blocks.
+    /// Syncs the blob's bytes and size to the disk. Blocks.
     ///
     /// # Errors
-    /// When the system cannot; nothing may then be assumed of bytes written before.
+    /// When the system cannot; bytes written before may be lost then.
     pub fn sync(&self) -> Result<(), StorageError> {
         let synced = failpoint::fail_at("blob.sync").and_then(|()| self.file.sync_data());
         synced.map_err(|source| StorageError::new("sync", self.id, source))
     }
 
-    /// How many bytes it has.
+    /// Size in bytes.
     ///
     /// # Errors
-    /// When the system cannot tell.
+    /// The system's error.
     pub fn size_bytes(&self) -> Result<u64, StorageError> {
         let metadata = self.file.metadata();
         metadata.map(|metadata| metadata.len()).map_err(|source| StorageError::new("look at", self.id, source))
     }
 
-    /// How the blob begins: at most `most_bytes` bytes. Nothing when it cannot be read. Blocks.
+    /// The first bytes of the blob, at most `most_bytes`; none if it cannot be read. Blocks.
     pub fn head(&self, most_bytes: usize) -> Vec<u8> {
         let mut head = vec![0; most_bytes];
         let mut read = 0;
@@ -121,16 +122,16 @@ impl Blob {
         head
     }
 
-    /// Reads at a position of its own, at most `max_reads` times: for code that follows what the file says of itself.
+    /// A reader with its own position, which reads at most `max_reads` times: for parsers that follow offsets in the file.
     ///
     /// # Errors
-    /// When the system has no handle left.
+    /// When the size cannot be read.
     pub fn reader(&self, max_reads: u32) -> Result<BlobReader<'_>, StorageError> {
         Ok(BlobReader { blob: self, position: 0, size_bytes: self.size_bytes()?, reads_left: max_reads })
     }
 }
 
-/// Reads a blob from a position of its own, as `std::io::Read` and `Seek` want it.
+/// Reads a blob at a position of its own: `std::io::Read` and `Seek`.
 #[derive(Debug)]
 pub struct BlobReader<'b> {
     blob: &'b Blob,
@@ -155,7 +156,7 @@ impl io::Seek for BlobReader<'_> {
     }
 }
 
-/// Where a reader of `size_bytes` comes from `position`. Behind the end is allowed, before the beginning is not.
+/// The position after a seek from `position` in `size_bytes`. It may be after the end, but not before the beginning.
 pub(super) fn seek(position: u64, size_bytes: u64, to: io::SeekFrom) -> io::Result<u64> {
     let target = match to {
         io::SeekFrom::Start(offset) => Some(offset),

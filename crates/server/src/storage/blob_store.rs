@@ -1,5 +1,5 @@
-//! What every storage can do with blobs. How parts of an upload get into one differs, and is each storage's own:
-//! `LocalStore` receives them, `S3Store` presigns URLs for them.
+//! The operations on blobs that every storage has. Parts of an upload are each storage's own matter: `LocalStore` receives
+//! them, `S3Store` presigns URLs for them.
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -12,19 +12,19 @@ use uuid::Uuid;
 use super::StorageError;
 use crate::model::{ScriptRisk, StorageKind, content_disposition};
 
-/// Bytes on their way.
+/// Bytes as they come.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, StorageError>> + Send>>;
 
-/// Where the bytes of a new blob come from. Any range may be asked for again: what failed is sent again.
+/// The bytes of a new blob. Any range may be read again, for a retry.
 pub trait ByteSource: Send + Sync {
     /// The bytes of a range that is within the source.
     fn read(&self, range: Range<u64>) -> BoxFuture<'_, Result<ByteStream, StorageError>>;
 }
 
-/// What the storage says of a blob that it has.
+/// A blob, as the storage describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredBlob {
-    /// How many bytes it has.
+    /// Size in bytes.
     pub size_bytes: u64,
     /// The storage's own entity tag, with its quotes, where it has one.
     pub entity_tag: Option<String>,
@@ -32,7 +32,7 @@ pub struct StoredBlob {
     pub crc64nvme: Option<String>,
 }
 
-/// What a storage that serves blobs itself is to say of one.
+/// Headers with which a storage that serves blobs itself answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlobHeaders {
     /// `Content-Type`
@@ -51,9 +51,10 @@ impl BlobHeaders {
 
 /// Blobs: bytes under an id, written once and never changed.
 ///
-/// Everything may be repeated. A failed `put_blob` may leave bytes under the id: who gave the id out accounts for it.
+/// All methods are idempotent. A failed `put_blob` may leave bytes under the id; the caller, who chose the id, must delete
+/// them.
 pub trait BlobStore: Send + Sync {
-    /// Which one it is.
+    /// The kind of the storage.
     fn kind(&self) -> StorageKind;
 
     /// Writes a blob whole. When this returns its bytes survive a power cut, as far as the storage can promise.
@@ -65,29 +66,29 @@ pub trait BlobStore: Send + Sync {
         source: &'s dyn ByteSource,
     ) -> BoxFuture<'s, Result<(), StorageError>>;
 
-    /// The bytes of a range that is within the blob. A blob that is not there is an error for which `is_missing` is true.
+    /// The bytes of a range that is within the blob. For a blob that does not exist, `is_missing` of the error is true.
     fn read_blob(&self, blob_id: Uuid, range: Range<u64>) -> BoxFuture<'_, Result<ByteStream, StorageError>>;
 
-    /// What there is of a blob; `None` when it is not there.
+    /// Describes a blob; `None` when it does not exist.
     fn find_blob(&self, blob_id: Uuid) -> BoxFuture<'_, Result<Option<StoredBlob>, StorageError>>;
 
-    /// Deletes a blob, and whatever is there of an unfinished upload of it. One that is not there counts as deleted.
+    /// Deletes a blob, and all that an unfinished upload of it left. A missing one counts as deleted.
     fn delete_blob(&self, blob_id: Uuid) -> BoxFuture<'_, Result<(), StorageError>>;
 
-    /// Everything that is where blobs are.
+    /// All entries of the place where blobs are stored.
     fn list_blobs(&self) -> BoxFuture<'_, Result<Vec<Scanned>, StorageError>>;
 
     /// Whether the storage can be used now.
     fn check(&self) -> BoxFuture<'_, Result<(), StorageError>>;
 }
 
-/// What is found where blobs are.
+/// An entry of the place where blobs are stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scanned {
     /// A blob.
     Blob(Uuid),
-    /// Something that this storage has not made: its path or key.
+    /// An entry that this storage did not make: its path or key.
     Foreign(String),
-    /// Something that cannot be read: its path, and why.
+    /// An entry that cannot be read: its path, and the reason.
     Unreadable(String, String),
 }

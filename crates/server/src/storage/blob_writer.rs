@@ -1,4 +1,4 @@
-//! Writes a blob from front to back, whose size is known when its last byte has come.
+//! Writes a blob sequentially, whose size is known when its last byte has come.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,17 +7,17 @@ use bytes::Bytes;
 
 use super::{Blob, Promise, StorageError, UnclaimedBytes, WriteGate};
 
-/// Writes a blob from front to back, within what the disk's room promised it. Dropped before its end, also in the middle of a
-/// write, it gives back what was written.
+/// Writes a blob sequentially, within the promise of the disk. Dropping it before its end, also during a write, returns the
+/// written bytes to the disk.
 #[derive(Debug)]
 pub struct BlobWriter {
     gate: Arc<WriteGate>,
     next: u64,
-    /// Away while a blocking thread has it.
+    /// `None` while a blocking thread has it.
     position: Option<Position>,
 }
 
-/// Held by whoever may be writing.
+/// Held during a write.
 #[derive(Debug)]
 struct Position {
     bytes: UnclaimedBytes,
@@ -25,21 +25,21 @@ struct Position {
 }
 
 impl BlobWriter {
-    /// For a blob that is empty.
+    /// A writer of an empty blob.
     pub fn new(blob: Arc<Blob>, gate: Arc<WriteGate>, promise: Promise) -> Self {
         let position = Position { bytes: UnclaimedBytes::new(blob), promise };
         Self { gate, next: 0, position: Some(position) }
     }
 
-    /// How many bytes may be written before more are promised.
+    /// Bytes that may be written before more must be promised.
     pub fn promised_bytes(&self) -> u64 {
         self.position.as_ref().map_or(0, |position| position.promise.left_bytes())
     }
 
-    /// Has so many more bytes promised.
+    /// Gets a promise of `bytes` more.
     ///
     /// # Errors
-    /// [`StorageError::Full`]; the writer is of no more use then.
+    /// [`StorageError::Full`]; the writer cannot be used again.
     pub async fn extend(&mut self, bytes: u64) -> Result<(), StorageError> {
         let mut position = self.position.take().ok_or(StorageError::Stopped)?;
         let extended = tokio::task::spawn_blocking(move || {
@@ -51,10 +51,10 @@ impl BlobWriter {
         Ok(())
     }
 
-    /// Writes the next bytes; says where they are.
+    /// Writes the next bytes and returns their range.
     ///
     /// # Errors
-    /// When the storage fails; the writer is of no more use then.
+    /// When the storage fails; the writer cannot be used again.
     pub async fn write(&mut self, bytes: Bytes) -> Result<Range<u64>, StorageError> {
         let begin = self.next;
         let end = begin + bytes.len() as u64;
@@ -69,10 +69,10 @@ impl BlobWriter {
         Ok(begin..end)
     }
 
-    /// The bytes that were written.
+    /// The written bytes.
     ///
     /// # Errors
-    /// After a write that failed.
+    /// After a failed write.
     pub fn finish(self) -> Result<UnclaimedBytes, StorageError> {
         Ok(self.position.ok_or(StorageError::Stopped)?.bytes)
     }

@@ -1,9 +1,9 @@
-//! Digests that a part's sender sends along, computed while the part arrives.
+//! Digests that a client sends with a part, computed while the part arrives.
 
 use md5::Md5;
 use sha2::{Digest, Sha256, Sha512};
 
-/// An algorithm that a sender may use.
+/// An algorithm that a client may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DigestAlgorithm {
     /// MD5 (RFC 1321), of the header `Content-MD5` (RFC 1864).
@@ -24,7 +24,7 @@ impl DigestAlgorithm {
         }
     }
 
-    /// Its name in RFC 9530, or its own.
+    /// Its name in RFC 9530; `md5`, which the RFC leaves out, has its own.
     pub fn name(self) -> &'static str {
         match self {
             Self::Md5 => "md5",
@@ -89,13 +89,13 @@ impl PartDigests {
     }
 }
 
-/// The bytes that came are not those that were sent.
+/// The bytes that came do not have the digest that the client sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DigestMismatch {
-    /// By which algorithm.
+    /// The algorithm.
     pub algorithm: DigestAlgorithm,
-    /// What the sender said.
+    /// The digest that the client sent.
     pub expected: Vec<u8>,
-    /// What came.
+    /// The digest of the bytes that came.
     pub received: Vec<u8>,
 }

@@ -1,8 +1,8 @@
-//! Room on the disk. Whoever is about to write has bytes promised first, and what is promised and not yet written counts as
-//! taken for everybody else.
+//! Free space of the disk. Before a write, its bytes are promised; bytes that are promised and not yet written count as taken
+//! for all other writers.
 //!
-//! Invariant: when a promise is made, the disk has `min_free_bytes` beside everything that is promised. However many write at
-//! once, they leave that much free; only others (the database, other programs) can take of it.
+//! Invariant: when a promise is made, the disk has `min_free_bytes` in addition to all promises. Any number of concurrent
+//! writers leave that much free; only the database and other programs can use it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,16 +14,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct DiskState {
     /// Free for this user.
     pub free_bytes: u64,
-    /// How much there is in all.
+    /// Size of the disk.
     pub size_bytes: u64,
-    /// Promised to uploads under way, and not yet written.
+    /// Promised to uploads in progress and not yet written.
     pub promised_bytes: u64,
     /// Bytes that files leave free (`storage.min_free_bytes`).
     pub kept_bytes: u64,
 }
 
 impl DiskState {
-    /// Whether nothing can be uploaded.
+    /// Whether uploads are refused.
     pub fn is_full(&self) -> bool {
         self.left_bytes() == 0
     }
@@ -33,7 +33,7 @@ impl DiskState {
         self.free_bytes.saturating_sub(self.kept_bytes.saturating_add(self.promised_bytes))
     }
 
-    /// `strangers_kept_bytes`: those that public keys leave free.
+    /// `strangers_kept_bytes`: free space that public keys leave.
     fn check(&self, wanted_bytes: u64, strangers_kept_bytes: u64) -> io::Result<()> {
         let Self { free_bytes, promised_bytes, .. } = self;
         let kept_bytes = self.kept_bytes.max(strangers_kept_bytes);
@@ -52,13 +52,13 @@ impl DiskState {
     }
 }
 
-/// The room of one disk, shared by all that write to it.
+/// The free space of one disk, shared by all writers.
 #[derive(Debug)]
 pub(super) struct DiskRoom {
     root: PathBuf,
     min_free_bytes: u64,
     promised_bytes: AtomicU64,
-    /// Held while it is judged whether there is room, and while room is taken at once: two never find the same room.
+    /// Held during a check of the free space, and while space is taken in one step: no two writers get the same bytes.
     judging: Mutex<()>,
 }
 
@@ -74,7 +74,7 @@ impl DiskRoom {
 
     /// How full the disk is. Blocks.
     pub(super) fn state(&self) -> io::Result<DiskState> {
-        // Promises are read first: bytes that are written in between count twice, never not at all.
+        // Promises are read first: bytes that are written in between count twice instead of not at all.
         let promised_bytes = self.promised_bytes.load(Ordering::SeqCst);
         let disk = rustix::fs::statvfs(&self.root)?;
         let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
@@ -85,20 +85,21 @@ impl DiskRoom {
     /// Promises `bytes`. Blocks.
     ///
     /// # Errors
-    /// `StorageFull` when there is no room for them; nothing is promised then.
+    /// `StorageFull` when there is not enough free space; nothing is promised then.
     pub(super) fn promise(self: &Arc<Self>, bytes: u64) -> io::Result<Promise> {
-        self.promise_beside(bytes, 0)
+        self.promise_keeping(bytes, 0)
     }
 
-    /// The same, where at least `kept_bytes` are to stay free.
-    pub(super) fn promise_beside(self: &Arc<Self>, bytes: u64, kept_bytes: u64) -> io::Result<Promise> {
+    /// Promises `bytes` if at least `kept_bytes` stay free. Blocks.
+    pub(super) fn promise_keeping(self: &Arc<Self>, bytes: u64, kept_bytes: u64) -> io::Result<Promise> {
         let mut promise = Promise { room: Arc::clone(self), left_bytes: 0 };
-        promise.extend_beside(bytes, kept_bytes)?;
+        promise.extend_keeping(bytes, kept_bytes)?;
         Ok(promise)
     }
 }
 
-/// Bytes that somebody may write. The rest of them goes back when it is dropped: whoever may still be writing must hold it.
+/// Bytes that the holder may write. Dropping it returns the bytes that are left, so a writer must hold it until its last
+/// write has ended.
 #[derive(Debug)]
 pub struct Promise {
     room: Arc<DiskRoom>,
@@ -106,15 +107,15 @@ pub struct Promise {
 }
 
 impl Promise {
-    /// Promises so many more. Blocks.
+    /// Promises `bytes` more. Blocks.
     ///
     /// # Errors
-    /// `StorageFull` when there is no room for them; those that were promised stay promised.
+    /// `StorageFull` when there is not enough free space; the earlier promise stays.
     pub fn extend(&mut self, bytes: u64) -> io::Result<()> {
-        self.extend_beside(bytes, 0)
+        self.extend_keeping(bytes, 0)
     }
 
-    fn extend_beside(&mut self, bytes: u64, kept_bytes: u64) -> io::Result<()> {
+    fn extend_keeping(&mut self, bytes: u64, kept_bytes: u64) -> io::Result<()> {
         let _judging = self.room.judging.lock().unwrap_or_else(PoisonError::into_inner);
         self.room.state()?.check(bytes, kept_bytes)?;
         self.room.promised_bytes.fetch_add(bytes, Ordering::SeqCst);
@@ -122,14 +123,14 @@ impl Promise {
         Ok(())
     }
 
-    /// Notes that this many of them are on the disk. Does not block.
+    /// Notes that `bytes` of the promise are on the disk. Does not block.
     pub fn written(&mut self, bytes: u64) {
         let bytes = bytes.min(self.left_bytes);
         self.left_bytes -= bytes;
         self.room.promised_bytes.fetch_sub(bytes, Ordering::SeqCst);
     }
 
-    /// Has `take` take so many of them at once, and counts them once. Blocks.
+    /// Runs `take`, which takes `bytes` of the promise in one step, so that no check counts them twice. Blocks.
     pub(super) fn take<T>(&mut self, bytes: u64, take: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let room = Arc::clone(&self.room);
         let _judging = room.judging.lock().unwrap_or_else(PoisonError::into_inner);
@@ -138,7 +139,7 @@ impl Promise {
         Ok(taken)
     }
 
-    /// Those that may still be written.
+    /// Promised bytes that are not yet written.
     pub fn left_bytes(&self) -> u64 {
         self.left_bytes
     }
@@ -155,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_promised_counts_as_taken_until_it_is_written_or_given_back() {
+    fn promised_bytes_count_as_taken_until_they_are_written_or_returned() {
         let directory = tempfile::tempdir().unwrap();
         let free = DiskRoom::new(directory.path(), 0).state().unwrap().free_bytes;
         // Other tests write to the same disk meanwhile: the figures have a margin.
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn many_at_once_are_never_promised_the_same_room() {
+    fn concurrent_promises_never_share_bytes() {
         let directory = tempfile::tempdir().unwrap();
         let free = DiskRoom::new(directory.path(), 0).state().unwrap().free_bytes;
         let room = DiskRoom::new(directory.path(), free / 2);

@@ -1,6 +1,10 @@
-//! What can go wrong with bytes.
+//! Errors of storage.
+//!
+//! `doing` is an infinitive that "the blob" or "the bucket" can follow: "write to", "list the parts in".
 
+use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -9,12 +13,12 @@ use crate::model::StorageKind;
 /// A failed storage operation.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
-    /// The disk has no room. Nothing was kept of what was being done.
-    #[error("no room on the disk to {doing} blob {blob_id}")]
+    /// The disk has no free space. The operation left nothing.
+    #[error("could not {doing} blob {blob_id}: the disk is full")]
     Full {
-        /// What was being done.
+        /// The operation.
         doing: &'static str,
-        /// To which blob.
+        /// The blob.
         blob_id: Uuid,
         /// The system's error.
         source: io::Error,
@@ -22,9 +26,9 @@ pub enum StorageError {
     /// Any other failure of the system.
     #[error("could not {doing} blob {blob_id}")]
     Io {
-        /// What was being done.
+        /// The operation.
         doing: &'static str,
-        /// To which blob.
+        /// The blob.
         blob_id: Uuid,
         /// The system's error.
         source: io::Error,
@@ -33,40 +37,42 @@ pub enum StorageError {
     #[error("the blobs of the data directory cannot be read")]
     DataDir(#[source] io::Error),
     /// The store cannot be reached, or the connection broke.
-    #[error("the store does not answer to {doing} the bucket")]
+    #[error("could not {doing} the bucket: the store does not answer")]
     Unavailable {
-        /// What was being done.
+        /// The operation.
         doing: &'static str,
-        /// What the connection said.
+        /// The error of the connection.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The store refused, or failed.
-    #[error("the store answers {status} {code} to {doing} the bucket: {message}")]
+    #[error("could not {doing} the bucket: the store answered {}", Answered(*status, code, message))]
     Answer {
-        /// What was being done.
+        /// The operation.
         doing: &'static str,
         /// Status of its answer.
         status: u16,
         /// Its error code (S3 API, error responses).
         code: String,
-        /// What it says for people.
+        /// Its message for people.
         message: String,
+        /// Its `Retry-After` (RFC 9110, section 10.2.3).
+        retry_after: Option<Duration>,
     },
-    /// The store's answer makes no sense.
+    /// The store's answer is malformed or not what was requested.
     #[error("could not {doing} the bucket: {problem}")]
     Store {
-        /// What was being done.
+        /// The operation.
         doing: &'static str,
-        /// What was wrong.
+        /// The problem, as a clause.
         problem: String,
     },
     /// Bytes are in a storage that the settings do not have.
-    #[error("there are files in {0} storage, but the settings have none")]
+    #[error("there are files in {0} storage, which the settings do not have")]
     NotConfigured(StorageKind),
     /// The task that did it was ended, as happens when the server stops.
     #[error("the storage task was ended")]
     Stopped,
-    /// The task that did it panicked, which is a mistake in the program.
+    /// The task that did it panicked, which is a defect of the program.
     #[error("a task panicked; the log says where")]
     Panicked,
 }
@@ -82,7 +88,7 @@ impl StorageError {
     pub fn is_missing(&self) -> bool {
         match self {
             Self::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
-            // Not so when it is the bucket that is missing: a store that starts may not know it yet.
+            // `NoSuchBucket` is another error: a store that is starting may not know its buckets yet.
             Self::Answer { status, code, .. } => {
                 *status == 404 && matches!(code.as_str(), "NoSuchKey" | "NotFound" | "")
             }
@@ -90,18 +96,18 @@ impl StorageError {
         }
     }
 
-    /// Whether it is the store's error of this code.
+    /// Whether the store answered with this error code.
     pub fn is_code(&self, wanted: &str) -> bool {
         matches!(self, Self::Answer { code, .. } if code == wanted)
     }
 
-    /// Whether the store says that there is no such multipart upload. Ceph RGW says that there is no such key. An answer
-    /// without a code is not the store's word: somebody in between may have given it.
+    /// Whether the store answered that the multipart upload does not exist. Ceph RGW answers that the key does not. An
+    /// answer without a code may come from a proxy and proves nothing.
     pub fn is_no_upload(&self) -> bool {
         self.is_code("NoSuchUpload") || self.is_code("NoSuchKey")
     }
 
-    /// Whether trying again may help: the store was away, busy, or failed by itself.
+    /// Whether a retry may succeed: the store was unreachable or busy, or failed by itself.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unavailable { .. } => true,
@@ -114,7 +120,7 @@ impl StorageError {
 
     pub(super) fn new(doing: &'static str, blob_id: Uuid, source: io::Error) -> Self {
         match source.kind() {
-            // EDQUOT: the room that this user may have is used up.
+            // EDQUOT: the quota of this user is used up.
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { doing, blob_id, source },
             _ => Self::Io { doing, blob_id, source },
         }
@@ -127,12 +133,127 @@ impl StorageError {
         Self::Unavailable { doing, source: source.into() }
     }
 
-    /// Without the URL: it has a signature that permits what it was made for.
+    /// Drops the URL of the error: its signature is a permission.
     pub(super) fn http(doing: &'static str, error: reqwest::Error) -> Self {
         Self::unavailable(doing, error.without_url())
     }
 
+    /// The store's `Retry-After`.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Answer { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
     pub(super) fn store(doing: &'static str, problem: String) -> Self {
         Self::Store { doing, problem }
+    }
+}
+
+/// `403 AccessDenied: no such key id`, without the parts that the answer did not have.
+struct Answered<'a>(u16, &'a str, &'a str);
+
+impl fmt::Display for Answered<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(status, code, message) = self;
+        write!(f, "{status}")?;
+        if !code.is_empty() {
+            write!(f, " {code}")?;
+        }
+        if !message.is_empty() { write!(f, ": {message}") } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WITH_BLOB: [&str; 10] = [
+        "clear",
+        "create",
+        "delete",
+        "look at",
+        "open",
+        "read",
+        "reserve space for",
+        "sync the directory of",
+        "sync",
+        "write to",
+    ];
+    const WITH_BUCKET: [&str; 15] = [
+        "abort an upload in",
+        "complete an upload in",
+        "delete an object of",
+        "fill a blob from",
+        "list",
+        "list the parts in",
+        "list the uploads in",
+        "look at an object of",
+        "look for a refused part in",
+        "open an upload in",
+        "read an object of",
+        "send a part to",
+        "send a preflight request to",
+        "set the CORS rules of",
+        "write to",
+    ];
+
+    #[test]
+    fn messages_are_sentences_whatever_the_store_leaves_out() {
+        let answer = |code: &str, message: &str| StorageError::Answer {
+            doing: "list the parts in",
+            status: 403,
+            code: code.to_owned(),
+            message: message.to_owned(),
+            retry_after: None,
+        };
+        for (code, message, end) in [
+            ("AccessDenied", "wrong key", "403 AccessDenied: wrong key"),
+            ("AccessDenied", "", "403 AccessDenied"),
+            ("", "wrong key", "403: wrong key"),
+            ("", "", "403"),
+        ] {
+            let expected = format!("could not list the parts in the bucket: the store answered {end}");
+            assert_eq!(answer(code, message).to_string(), expected);
+        }
+        let away = StorageError::unavailable("send a part to", "refused");
+        assert_eq!(away.to_string(), "could not send a part to the bucket: the store does not answer");
+        let id = Uuid::nil();
+        let full = StorageError::new("reserve space for", id, io::ErrorKind::StorageFull.into());
+        assert_eq!(full.to_string(), format!("could not reserve space for blob {id}: the disk is full"));
+    }
+
+    /// An operation that is not listed above has not been read as part of a message.
+    #[test]
+    fn every_operation_has_been_read_in_its_message() {
+        let sources = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/storage");
+        let mut files = vec![sources];
+        let mut found = 0;
+        while let Some(path) = files.pop() {
+            if path.is_dir() {
+                files.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let product = text.split("#[cfg(test)]").next().unwrap();
+            for (maker, known) in [
+                ("StorageError::new(", &WITH_BLOB[..]),
+                ("Call::new(", &WITH_BUCKET),
+                ("StorageError::http(", &WITH_BUCKET),
+                ("StorageError::unavailable(", &WITH_BUCKET),
+                ("StorageError::store(", &WITH_BUCKET),
+            ] {
+                for call in product.split(maker).skip(1) {
+                    if let Some(literal) = call.trim_start().strip_prefix('"') {
+                        let doing = literal.split('"').next().unwrap();
+                        let is_known = known.contains(&doing) || doing == "use";
+                        assert!(is_known, "{doing:?} in {}", path.display());
+                        found += 1;
+                    }
+                }
+            }
+        }
+        assert!(found > 20, "{found}");
     }
 }

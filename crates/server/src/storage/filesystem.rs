@@ -1,7 +1,7 @@
 //! The kind of a filesystem, and its abilities.
 //!
-//! Local filesystems with a journal do all that Partway asks for. Filesystems on a network, in user space (FUSE) and of memory
-//! cards lack one thing or another: room cannot be reserved, a lock of another mount is not seen, a sync may say yes too early.
+//! Local filesystems with a journal have all abilities that Partway needs. Filesystems on a network, in user space (FUSE) and
+//! of memory cards lack some: they cannot reserve space, do not see locks of another mount, or report a sync too early.
 
 use std::fs::File;
 use std::io;
@@ -20,7 +20,7 @@ const LACKING: [(u64, &str, &str); 9] = [
     (
         0x6573_5546,
         "FUSE",
-        "a server on another mount of the same directory may not be noticed at once, and syncs depend on the program behind it",
+        "a server on another mount of the same directory may not be noticed at once, and syncs depend on the program that serves it",
     ),
     (0x0102_1997, "9p", "it may neither lock nor sync, and SQLite's write-ahead log may not work"),
     (
@@ -33,13 +33,13 @@ const LACKING: [(u64, &str, &str); 9] = [
         "SMB",
         "locks and syncs depend on the server, and SQLite's write-ahead log works on one machine only",
     ),
-    (0x2011_bab0, "exFAT", "it has no journal: a power cut may damage it, and room cannot be reserved"),
+    (0x2011_bab0, "exFAT", "it has no journal: a power cut may damage it, and space cannot be reserved"),
     (0x4d44, "FAT", "it has no journal, and no file of 4 GiB or more"),
     (0x0102_1994, "tmpfs", "it is in memory: everything in it is lost when the machine stops"),
     (0x8584_58f6, "ramfs", "it is in memory: everything in it is lost when the machine stops"),
 ];
 
-/// Why a data directory on the filesystem of `path` is worth a warning, naming its kind; `None` where it is not.
+/// The warning for a data directory on the filesystem of `path`, which names the kind; `None` if there is none to give.
 ///
 /// # Errors
 /// The system's error.
@@ -50,21 +50,21 @@ pub fn doubt(path: &Path) -> io::Result<Option<String>> {
     Ok(known.map(|(_, name, lacks)| format!("{} is on {name}: {lacks}", path.display())))
 }
 
-/// Whether room can be reserved for files in `directory`. ZFS, NFS before 4.2, exFAT, 9p and many programs behind FUSE cannot:
-/// sparse files are all they have.
+/// Whether space can be reserved for files in `directory`. ZFS, NFS before 4.2, exFAT, 9p and many FUSE programs have only
+/// sparse files.
 ///
 /// # Errors
-/// When no file can be made in it.
+/// When no file can be created in it.
 pub fn can_reserve(directory: &Path) -> io::Result<bool> {
     match nameless(directory).and_then(|file| reserve(&file, 0..1)) {
         Err(error) if is_unsupported(&error) => Ok(false),
-        // A disk that is full now is no reason to do without.
+        // A disk that is full now does reserve later.
         Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(true),
         tried => tried.map(|()| true),
     }
 }
 
-/// A file that goes with its descriptor. Filesystems without `O_TMPFILE` have it under a name for a moment.
+/// A file that ends with its descriptor. On filesystems without `O_TMPFILE` it has a name for a moment.
 fn nameless(directory: &Path) -> io::Result<File> {
     match rustix::fs::open(directory, OFlags::TMPFILE | OFlags::RDWR, Mode::RUSR | Mode::WUSR) {
         Ok(file) => Ok(file.into()),
@@ -101,8 +101,8 @@ mod tests {
     }
 
     #[test]
-    fn the_kernels_own_filesystems_are_told_apart() {
-        // /proc is none of those that are worth a warning; it only has to be read.
+    fn the_kind_of_a_filesystem_is_read() {
+        // /proc has no warning; the call only has to succeed.
         assert_eq!(doubt(Path::new("/proc")).unwrap(), None);
         assert!(doubt(Path::new("/no/such/directory")).is_err());
     }

@@ -1,7 +1,7 @@
-//! Room for uploads that strangers start, most of which are given up: part by part, as their bytes come.
+//! Disk space for uploads with public keys, many of which are never finished: taken part by part, as the bytes come.
 //!
-//! Invariant: such a blob has no room of its own that nobody has sent bytes for. It is empty until its first part has come, and
-//! of its full length from then on; it never becomes shorter again, so that no part is lost to another one.
+//! Invariant: such a blob takes no space for bytes that were not sent. It is empty until its first part comes, and has its
+//! full length from then on. It never becomes shorter, so no part destroys another.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -20,10 +20,10 @@ impl LocalStore {
         self.disk().map_err(StorageError::DataDir)
     }
 
-    /// Opens a blob that may have no room yet, or makes it if it is not there: true when it was made.
+    /// Opens a blob that may have no space yet, or creates it: true when it was created.
     ///
     /// # Errors
-    /// When it cannot be opened or made; a blob that was there keeps its bytes.
+    /// When it cannot be opened or created; an existing blob keeps its bytes.
     pub fn open_without_room(&self, blob_id: Uuid) -> Result<(Blob, bool), StorageError> {
         match OpenOptions::new().read(true).write(true).open(self.path(blob_id)) {
             Ok(file) => Ok((Blob::new(blob_id, file), false)),
@@ -32,11 +32,11 @@ impl LocalStore {
         }
     }
 
-    /// Room for a part of such a blob, to be held by whoever writes it, beside `kept_bytes` that stay free. Any number of parts
-    /// may ask at once. `None` where the blob has all its bytes on the disk already.
+    /// Promises space for a part of such a blob if `kept_bytes` stay free. The writer must hold the promise. Calls for several
+    /// parts may run concurrently. `None` when all bytes of the blob have space already.
     ///
     /// # Errors
-    /// [`StorageError::Full`]; the blob is as it was then.
+    /// [`StorageError::Full`]; the blob is unchanged then.
     pub fn take_part_room(
         &self,
         blob: &Blob,
@@ -44,20 +44,20 @@ impl LocalStore {
         part_bytes: u64,
         kept_bytes: u64,
     ) -> Result<Option<Promise>, StorageError> {
-        let failed = |source| StorageError::new("take room for", blob.id(), source);
+        let failed = |source| StorageError::new("reserve space for", blob.id(), source);
         let found = blob.file().metadata().map_err(failed)?;
         if found.len() >= size_bytes && found.blocks().saturating_mul(512) >= size_bytes {
             return Ok(None);
         }
-        let promise = self.room.promise_beside(part_bytes, kept_bytes).map_err(failed)?;
+        let promise = self.room.promise_keeping(part_bytes, kept_bytes).map_err(failed)?;
         if found.len() < size_bytes {
-            // Whoever else does it meanwhile gives it the same length.
+            // A concurrent call sets the same length.
             blob.file().set_len(size_bytes).map_err(failed)?;
         }
         Ok(Some(promise))
     }
 
-    /// Bytes that blobs have on the disk, together. Those that are not there have none.
+    /// Bytes that the blobs take on the disk together. Missing ones take none.
     pub fn taken_bytes(&self, blob_ids: &[Uuid]) -> u64 {
         let taken = blob_ids.iter().filter_map(|blob_id| std::fs::metadata(self.path(*blob_id)).ok());
         taken.map(|blob| blob.blocks().saturating_mul(512)).fold(0, u64::saturating_add)

@@ -1,7 +1,7 @@
 //! Blobs as files of the data directory: `blobs/<2 hex digits>/<id>`.
 //!
-//! Invariant: a blob's name is its id and nothing of a user's, so it never has to move. The directories are
-//! made and synced once, when the store is opened; making, opening and deleting blobs is all that follows.
+//! Invariant: a blob's name is its id and has nothing from a user, so it never has to move. The directories are
+//! made and synced once, when the store is opened; later operations only create, open and delete blobs.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -17,21 +17,21 @@ use super::{Blob, DiskState, Promise, Scanned, StorageError, filesystem};
 use crate::failpoint;
 use crate::permissions::{DIRECTORY_MODE, private_file};
 
-/// How much of a blob is reserved in one step. Others wait for their judgement of the room as long as a step takes.
+/// Bytes of a blob that are reserved in one step. Other checks of the free space wait while a step runs.
 const RESERVE_STEP_BYTES: u64 = 1 << 30;
 
-/// The blobs of one data directory. All methods block. Clones share its room.
+/// The blobs of one data directory. All methods block. Clones share the free space.
 #[derive(Debug, Clone)]
 pub struct LocalStore {
     root: PathBuf,
     pub(super) room: Arc<DiskRoom>,
-    /// Whether blobs get their full size on the disk when they are made.
+    /// Whether blobs get their full size on the disk when they are created.
     reserves: Arc<AtomicBool>,
 }
 
 impl LocalStore {
-    /// Opens the store in `data_dir`, making what is missing. `reserve`: whether blobs get their full size
-    /// on the disk when they are made. `min_free_bytes`: how much of the disk blobs leave alone.
+    /// Opens the store in `data_dir` and makes missing directories. `reserve`: whether blobs get their full size on the disk
+    /// when they are created. `min_free_bytes`: free space that blobs leave.
     ///
     /// # Errors
     /// When a directory cannot be made or synced.
@@ -51,7 +51,7 @@ impl LocalStore {
         Ok(Self { root, room, reserves: Arc::new(AtomicBool::new(reserves)) })
     }
 
-    /// A store that is there already, for looking at it: nothing is made.
+    /// A store that exists, for reading: nothing is made.
     pub fn existing(data_dir: &Path) -> Self {
         let root = data_dir.join("blobs");
         let room = DiskRoom::new(&root, 0);
@@ -66,11 +66,11 @@ impl LocalStore {
         self.shard(blob_id).join(blob_id.to_string())
     }
 
-    /// Makes the blob with its full size.
+    /// Creates the blob with its full size.
     ///
     /// # Errors
-    /// [`StorageError::Full`] when the size cannot be reserved; then no blob is left. Also when there is one already:
-    /// that one is not touched.
+    /// [`StorageError::Full`] when the size cannot be reserved; then no blob is left. Also when the blob exists: it is not
+    /// touched.
     pub fn create(&self, blob_id: Uuid, size_bytes: u64) -> Result<Blob, StorageError> {
         let blob = self.create_empty(blob_id)?;
         match self.reserve(&blob, size_bytes) {
@@ -82,25 +82,24 @@ impl LocalStore {
         }
     }
 
-    /// Makes the blob without any room for its bytes: that comes with [`reserve`](Self::reserve), or byte by byte.
+    /// Creates the blob without space for its bytes: [`reserve`](Self::reserve) takes it, or each write.
     ///
     /// # Errors
-    /// [`StorageError::Full`] when no more is to be taken from the disk. Also when there is one already: that one is not
-    /// touched.
+    /// [`StorageError::Full`] when the disk has less than the least free space. Also when the blob exists: it is not touched.
     pub fn create_empty(&self, blob_id: Uuid) -> Result<Blob, StorageError> {
-        let failed = |source| StorageError::new("make", blob_id, source);
+        let failed = |source| StorageError::new("create", blob_id, source);
         self.room.promise(0).map_err(failed)?;
         let opened = private_file().read(true).write(true).create_new(true).open(self.path(blob_id));
         Ok(Blob::new(blob_id, opened.map_err(failed)?))
     }
 
-    /// Gives a blob its full size: with room on the disk for every byte, or as a sparse file where the settings or the
-    /// filesystem have no reservations. One that has its size already is left alone.
+    /// Gives a blob its full size: with space on the disk for every byte, or as a sparse file if the settings or the
+    /// filesystem do not reserve. A blob that has its size is not changed.
     ///
     /// # Errors
-    /// [`StorageError::Full`] when there is no room beside what others were promised; the blob may have some of its size then.
+    /// [`StorageError::Full`] when the free space is promised to others; the blob may have part of its size then.
     pub fn reserve(&self, blob: &Blob, size_bytes: u64) -> Result<(), StorageError> {
-        self.grow(blob.file(), size_bytes).map_err(|source| StorageError::new("make", blob.id(), source))
+        self.grow(blob.file(), size_bytes).map_err(|source| StorageError::new("create", blob.id(), source))
     }
 
     fn grow(&self, file: &File, size_bytes: u64) -> io::Result<()> {
@@ -127,7 +126,7 @@ impl LocalStore {
         if reserved < size_bytes { file.set_len(size_bytes) } else { Ok(()) }
     }
 
-    /// Whether blobs get their full size on the disk when they are made.
+    /// Whether blobs get their full size on the disk when they are created.
     pub fn reserves(&self) -> bool {
         self.reserves.load(Ordering::Relaxed)
     }
@@ -140,7 +139,7 @@ impl LocalStore {
         self.room.state()
     }
 
-    /// Room for bytes of a blob that have none yet, to be held by whoever writes them.
+    /// Promises space for bytes of a blob that have none yet. The writer must hold the promise.
     ///
     /// # Errors
     /// [`StorageError::Full`].
@@ -148,11 +147,11 @@ impl LocalStore {
         self.room.promise(bytes).map_err(|source| StorageError::new("write to", blob_id, source))
     }
 
-    /// Opens a blob for writing its parts. One that is too short, because it was being made when the process ended,
-    /// gets its size.
+    /// Opens a blob for writing its parts. A blob that is too short, because the process ended while it was created, gets
+    /// its size.
     ///
     /// # Errors
-    /// When it is not there, or the system cannot open it.
+    /// When it does not exist, or the system cannot open it.
     pub fn open_for_writing(&self, blob_id: Uuid, size_bytes: u64) -> Result<Blob, StorageError> {
         let failed = |source| StorageError::new("open", blob_id, source);
         let file = OpenOptions::new().read(true).write(true).open(self.path(blob_id)).map_err(failed)?;
@@ -160,10 +159,10 @@ impl LocalStore {
         Ok(Blob::new(blob_id, file))
     }
 
-    /// Opens a blob for writing its parts, or makes it if it is not there: true when it was made.
+    /// Opens a blob for writing its parts, or creates it: true when it was created.
     ///
     /// # Errors
-    /// As of the two; a blob that was there is never touched.
+    /// Those of [`open_for_writing`](Self::open_for_writing) and [`create`](Self::create). An existing blob is never touched.
     pub fn open_or_create(&self, blob_id: Uuid, size_bytes: u64) -> Result<(Blob, bool), StorageError> {
         match self.open_for_writing(blob_id, size_bytes) {
             Err(error) if error.is_missing() => Ok((self.create(blob_id, size_bytes)?, true)),
@@ -174,22 +173,22 @@ impl LocalStore {
     /// Opens a blob for reading.
     ///
     /// # Errors
-    /// When it is not there, or the system cannot open it.
+    /// When it does not exist, or the system cannot open it.
     pub fn open_for_reading(&self, blob_id: Uuid) -> Result<Blob, StorageError> {
         let opened = File::open(self.path(blob_id));
         opened.map(|file| Blob::new(blob_id, file)).map_err(|source| StorageError::new("open", blob_id, source))
     }
 
-    /// Brings a blob's name onto the disk. With [`Blob::sync`] before it, a power cut leaves the blob whole.
+    /// Syncs a blob's name. After [`Blob::sync`] and this, the blob survives a power cut.
     ///
     /// # Errors
-    /// When the system cannot; it may be tried again.
+    /// When the system cannot; a retry may succeed.
     pub fn sync_name(&self, blob_id: Uuid) -> Result<(), StorageError> {
         sync_directory(&self.shard(blob_id))
             .map_err(|source| StorageError::new("sync the directory of", blob_id, source))
     }
 
-    /// Deletes a blob. One that is not there counts as deleted. Readers that have it open keep its bytes.
+    /// Deletes a blob. A missing one counts as deleted. Readers that have it open keep its bytes.
     ///
     /// # Errors
     /// When the system cannot.
@@ -203,10 +202,10 @@ impl LocalStore {
         }
     }
 
-    /// Calls `found` with everything that is in the directories of blobs.
+    /// Calls `found` with each entry of the directories of blobs.
     ///
     /// # Errors
-    /// When the root cannot be read; a directory in it that cannot be is something that is found.
+    /// When the root cannot be read. An unreadable directory in it is an entry, [`Scanned::Unreadable`].
     pub fn scan(&self, mut found: impl FnMut(Scanned)) -> io::Result<()> {
         for shard in fs::read_dir(&self.root)? {
             let shard = shard?;
@@ -227,7 +226,7 @@ impl LocalStore {
         Ok(())
     }
 
-    /// Only what is a file, and exactly where this store would put it, can be its own.
+    /// Only a file at exactly the path that this store would give it can be a blob.
     fn judge(&self, entry: &fs::DirEntry) -> Scanned {
         let id = entry.file_name().to_str().and_then(|name| Uuid::try_parse(name).ok());
         let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
@@ -237,7 +236,7 @@ impl LocalStore {
         }
     }
 
-    /// Size of a blob in bytes; `None` when it is not there.
+    /// Size of a blob in bytes; `None` when it does not exist.
     ///
     /// # Errors
     /// When the system cannot tell.
@@ -249,7 +248,7 @@ impl LocalStore {
         }
     }
 
-    /// Whether the store can be used: its root is there.
+    /// Whether the store can be used: its root exists.
     ///
     /// # Errors
     /// The system's error.
@@ -260,7 +259,7 @@ impl LocalStore {
 
 fn warn_of_sparse_files() {
     tracing::warn!(
-        "the filesystem cannot reserve room: files are sparse, and an upload may find the disk full in the middle"
+        "the filesystem cannot reserve space: files are sparse, and an upload may find the disk full in the middle"
     );
 }
 
@@ -273,14 +272,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn making_a_blob_never_touches_one_that_is_there() {
+    fn creating_a_blob_never_touches_an_existing_one() {
         let directory = tempfile::tempdir().unwrap();
         let open = |reserve| LocalStore::open(directory.path(), reserve, 1);
         let (sparse, reserving) = (open(false), open(true));
         let (sparse, reserving) = (sparse.unwrap(), reserving.unwrap());
         let id = Uuid::now_v7();
         sparse.create(id, 100).unwrap().write_all_at(b"kept", 0).unwrap();
-        // No filesystem of a test has room for this; the reservation fails, and the blob must stay all the same.
+        // No filesystem of a test has space for this; the reservation fails, and the blob must stay all the same.
         assert!(reserving.create(id, 1 << 50).is_err());
         let mut kept = [0; 4];
         reserving.open_or_create(id, 100).unwrap().0.read_exact_at(&mut kept, 0).unwrap();
@@ -289,7 +288,7 @@ mod tests {
         assert!(full.is_err());
         let files = fs::read_dir(directory.path().join("blobs")).unwrap();
         let left: usize = files.map(|shard| fs::read_dir(shard.unwrap().path()).unwrap().count()).sum();
-        assert_eq!(left, 1, "a blob that could not be made is left");
+        assert_eq!(left, 1, "a blob that could not be created is left");
     }
 
     #[test]

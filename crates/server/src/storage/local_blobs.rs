@@ -1,4 +1,4 @@
-//! Local storage as every storage: whole blobs, on blocking threads.
+//! [`BlobStore`] of local storage: whole blobs, on blocking threads.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ impl LocalStore {
     async fn put(&self, blob_id: Uuid, size_bytes: u64, source: &dyn ByteSource) -> Result<(), StorageError> {
         let (blob, mut promise) = self
             .blocking(move |store| {
-                // Where nothing can be reserved, the room is promised until the last byte is written.
+                // If nothing can be reserved, the space is promised until the last byte is written.
                 let promise = if store.reserves() { None } else { Some(store.promise(blob_id, size_bytes)?) };
                 Ok((Arc::new(store.create(blob_id, size_bytes)?), promise))
             })

@@ -1,10 +1,9 @@
-//! Where the bytes are. A blob is bytes under an opaque id, never changed once it is whole, never renamed.
+//! Storage of bytes. A blob is bytes under an opaque id; once complete, it is never changed and never renamed.
 //!
-//! [`BlobStore`] is what every storage can do. [`LocalStore`] keeps blobs in the data directory, [`S3Store`] in a bucket;
-//! [`Stores`] has those of a server. [`BlobWriter`] writes a
-//! blob from front to back, [`PartWriter`] brings one part into its place in a
-//! blob and hashes it on the way, [`PartDigests`] compares it with what its sender says of it. How hashes of parts
-//! make the hash of the file is in partway-hash.
+//! [`BlobStore`] has the operations of every storage. [`LocalStore`] keeps blobs in the data directory, [`S3Store`] in a
+//! bucket; [`Stores`] has those of a server. [`BlobWriter`] writes a blob sequentially, [`PartWriter`] writes one part at its
+//! offset and hashes it, [`PartDigests`] compares it with the digests of its sender. partway-hash combines hashes of parts
+//! into the hash of the file.
 
 mod blob;
 mod blob_store;

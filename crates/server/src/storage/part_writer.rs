@@ -12,12 +12,12 @@ use super::{Blob, PartDigests, Promise, StorageError, WriteGate};
 
 /// Writes a part from front to back.
 ///
-/// `hold` is whatever must stay alive while a write may still be under way: a write that moved to a blocking
-/// thread goes on when its request is dropped, and nobody else may write to the part until it has ended.
+/// `hold` stays alive until the last write has ended. A write that moved to a blocking thread continues when its request is
+/// dropped, and no other request may write to the part until then.
 #[derive(Debug)]
 pub struct PartWriter<H> {
     gate: Arc<WriteGate>,
-    /// Away while a blocking thread has it.
+    /// `None` while a blocking thread has it.
     position: Option<Position<H>>,
 }
 
@@ -32,18 +32,18 @@ struct Position<H> {
     _hold: H,
 }
 
-/// A part whose bytes are all in their place.
+/// A part whose bytes are all written.
 #[derive(Debug)]
 pub struct WrittenPart {
     /// Its subtrees, for its record.
     pub subtrees: Vec<u8>,
-    /// How its bytes differ from what its sender said of them, if they do.
+    /// The first digest of its sender that its bytes do not have.
     pub mismatch: Option<DigestMismatch>,
 }
 
 impl<H: Any + Send> PartWriter<H> {
-    /// For the bytes `part` of a blob of `size_bytes`, which should have `digests`. `room`: what the disk promised for them,
-    /// where the blob has none of its own.
+    /// A writer of the bytes `part` of a blob of `size_bytes`, which should have `digests`. `room`: the promise of the disk, if
+    /// the blob has not reserved them.
     pub fn new(
         blob: Arc<Blob>,
         gate: Arc<WriteGate>,
@@ -58,7 +58,7 @@ impl<H: Any + Send> PartWriter<H> {
         Self { gate, position: Some(Position { blob, next, end, hasher, digests, room, _hold: hold }) }
     }
 
-    /// Bytes that the part still takes.
+    /// Bytes that are still missing.
     pub fn missing_bytes(&self) -> u64 {
         self.position.as_ref().map_or(0, |position| position.end - position.next)
     }
@@ -66,14 +66,14 @@ impl<H: Any + Send> PartWriter<H> {
     /// Writes the next bytes: at most [`missing_bytes`](Self::missing_bytes) of them.
     ///
     /// # Errors
-    /// When the storage fails; the part is not whole then and the writer of no more use.
+    /// When the storage fails; the part is incomplete then, and the writer cannot be used again.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), StorageError> {
         let position = self.position.take().ok_or(StorageError::Stopped)?;
         self.position = Some(self.gate.run(position, move |position| position.write(&bytes)).await?);
         Ok(())
     }
 
-    /// What was written. `None` while bytes are missing.
+    /// The part; `None` while bytes are missing.
     pub fn finish(self) -> Option<WrittenPart> {
         let position = self.position.filter(|position| position.next == position.end)?;
         Some(WrittenPart { subtrees: position.hasher.finish(), mismatch: position.digests.mismatch() })
@@ -82,7 +82,7 @@ impl<H: Any + Send> PartWriter<H> {
 
 impl<H> Position<H> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
-        // Hashed first: it brings the bytes into the cache from which the kernel then copies them.
+        // Hashing comes first: it brings the bytes into the cache from which the kernel then copies them.
         self.hasher.update(bytes);
         self.digests.update(bytes);
         self.blob.write_all_at(bytes, self.next)?;

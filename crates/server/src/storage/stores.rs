@@ -1,4 +1,4 @@
-//! The storages of a server: the one for new files, and the other one while files are left in it.
+//! The storages of a server: one for new files, and the other while files are left in it.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use crate::model::StorageKind;
 /// The storages of a server. Clones share them.
 #[derive(Clone)]
 pub struct Stores {
-    /// Where new files go.
+    /// The storage of new files.
     pub primary: StorageKind,
-    /// The data directory, where it is used.
+    /// The data directory, if it is used.
     pub local: Option<Arc<LocalStore>>,
-    /// The bucket, where it is used.
+    /// The bucket, if it is used.
     pub s3: Option<Arc<S3Store>>,
 }
 

@@ -1,11 +1,11 @@
-//! Bytes of a blob that nobody can have claimed yet.
+//! Bytes of a blob that no record can refer to yet.
 
 use std::sync::Arc;
 
 use super::Blob;
 
-/// Dropped, it gives the bytes back to the disk at once, whatever becomes of the blob's name and its record. Whoever may still
-/// be writing the blob must hold it.
+/// Dropping it returns the bytes to the disk at once; the blob's name and record are deleted later. A writer must hold it
+/// until its last write has ended.
 #[derive(Debug)]
 pub struct UnclaimedBytes {
     blob: Arc<Blob>,
@@ -22,7 +22,7 @@ impl UnclaimedBytes {
         &self.blob
     }
 
-    /// From here on somebody may claim them, perhaps without this process hearing of it.
+    /// Keeps the bytes: from here on a record may refer to them, even if this process does not learn of it.
     pub fn keep(mut self) {
         self.is_kept = true;
     }

@@ -1,4 +1,4 @@
-//! Whether bytes on the disk are still what was received.
+//! Checks that bytes on the disk are still those that were received.
 
 use std::ops::Range;
 
@@ -59,8 +59,8 @@ pub async fn stream_hash(store: &dyn BlobStore, blob_id: Uuid, size_bytes: u64) 
     match hasher.count() == size_bytes {
         true => Ok(hasher.finalize()),
         false => Err(StorageError::store(
-            "read",
-            format!("{} bytes came of blob {blob_id}, which has {size_bytes}", hasher.count()),
+            "read an object of",
+            format!("{} bytes of blob {blob_id} came, which has {size_bytes}", hasher.count()),
         )),
     }
 }

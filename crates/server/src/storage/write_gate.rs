@@ -2,8 +2,8 @@
 //!
 //! A write into the page cache takes tens of microseconds, less than handing it to another thread costs in
 //! cold caches and wake-ups (measured: 0.07 to 0.1 CPU seconds per GiB). But when the disk is slow the kernel
-//! makes writers wait, and a waiting worker serves nobody. So writes run in place only while the last ones
-//! were fast, and at most as many at once as leave one worker free.
+//! makes writers wait, and a waiting worker serves no request. Therefore writes run in place only while recent ones were
+//! fast, and never on all workers at the same time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use super::StorageError;
 
-/// A write this slow did not just fill the page cache: the kernel made it wait for the disk.
+/// A write that takes this long did not only fill the page cache: the kernel made it wait for the disk.
 const SLOW_WRITE: Duration = Duration::from_millis(5);
-/// How long after a slow write others are kept off the workers.
-const CAUTION: Duration = Duration::from_secs(10);
+/// How long after a slow write no write runs on a worker.
+const SLOW_DISK_PERIOD: Duration = Duration::from_secs(10);
 
 /// Shared by all writers to one storage.
 #[derive(Debug)]
@@ -27,16 +27,16 @@ pub struct WriteGate {
 }
 
 impl WriteGate {
-    /// At most `slots` writes run in place at once; there must be more workers than that.
+    /// At most `slots` writes run in place at the same time; there must be more workers than that.
     pub fn new(slots: usize) -> Self {
         Self { opened: Instant::now(), free_slots: AtomicUsize::new(slots), cautious_until_ms: AtomicU64::new(0) }
     }
 
-    /// Runs `write` on `position`, in place or on a blocking thread. On a blocking thread it goes on when nobody waits for
-    /// it any more, and has the position until it has ended.
+    /// Runs `write` on `position`, in place or on a blocking thread. On a blocking thread it continues when this future is
+    /// dropped, and holds the position until it has ended.
     ///
     /// # Errors
-    /// What `write` said.
+    /// Those of `write`.
     pub(super) async fn run<P: Send + 'static>(
         self: &Arc<Self>,
         mut position: P,
@@ -67,10 +67,10 @@ impl WriteGate {
         Some(InPlaceGuard { gate: self, began: now })
     }
 
-    /// Tells how long a write took, wherever it ran.
+    /// Reports how long a write took.
     fn report(&self, took: Duration) {
         if took >= SLOW_WRITE {
-            let until = self.since_opened_ms(Instant::now() + CAUTION);
+            let until = self.since_opened_ms(Instant::now() + SLOW_DISK_PERIOD);
             self.cautious_until_ms.fetch_max(until, Ordering::Relaxed);
         }
     }

@@ -1,4 +1,4 @@
-//! Starting to write dirty pages to the disk before anybody waits for them.
+//! Starts to write dirty pages to the disk before a sync waits for them.
 
 use std::fs::File;
 use std::io;

@@ -10,24 +10,25 @@ use reqwest::header::{CONTENT_LENGTH, ETAG, HeaderMap};
 use uuid::Uuid;
 
 use super::S3Store;
-use super::client::{Call, PAUSE};
+use super::client::{Call, accepted};
+use super::retry::{PART_ATTEMPTS, retry};
 use super::xml::{self, ObjectsPage};
 use crate::model::StorageKind;
 use crate::storage::blob_store::{BlobHeaders, BlobStore, ByteSource, ByteStream, Scanned, StoredBlob};
 use crate::storage::{PartInStore, StorageError};
 
-/// Objects are sent in parts of this size, which 10,000 parts bring to 625 GiB; larger ones have larger parts.
+/// Part size of objects that Partway sends. 10,000 such parts are 625 GiB; larger objects have larger parts.
 const PART_BYTES: u64 = 64 << 20;
 /// Most parts of an upload (S3 documentation, multipart upload limits).
 const MAX_PARTS: u64 = 10_000;
-/// Parts of one object on their way at once.
-const PARTS_AT_ONCE: usize = 2;
-/// How often a part is sent.
-const PART_TRIES: u32 = 8;
-/// How long a part may take: at 64 KiB/s and more it is through.
+/// Parts of one object that are sent at the same time.
+const MAX_CONCURRENT_PARTS: usize = 2;
+/// How long sending a part may take: enough for [`PART_BYTES`] at 19 KiB/s.
 const PART_TIMEOUT: Duration = Duration::from_secs(3600);
-/// A stream that brings nothing for so long has ended.
-const STALLED: Duration = Duration::from_secs(60);
+/// How long the signature of a request that sends a part is valid. The store may check it when the last byte has come.
+const PART_URL_SECONDS: u64 = 86_400;
+/// A stream that brings no byte for this long counts as broken.
+const READ_STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl BlobHeaders {
     /// In the order of their names.
@@ -37,8 +38,8 @@ impl BlobHeaders {
 }
 
 impl S3Store {
-    /// The URL that permits fetching the object for so long, and has the store answer with these headers. Some stores
-    /// answer ranges with the headers that the object was made with.
+    /// A URL that permits fetching the object for `seconds`, and has the store answer with these headers. Some stores
+    /// answer ranges with the headers that the object was created with.
     ///
     /// # Errors
     /// Never, with the settings that were checked at the start.
@@ -57,7 +58,7 @@ impl S3Store {
         Ok(self.presign(&Method::GET, Some(&self.key(blob_id)), &query, &[], seconds, true).into())
     }
 
-    /// Sends one part.
+    /// Sends one part, with retries.
     pub(super) async fn send_part(
         &self,
         blob_id: Uuid,
@@ -70,25 +71,20 @@ impl S3Store {
         let (key, number) = (self.key(blob_id), (index + 1).to_string());
         let query = [("partNumber", number.as_str()), ("uploadId", upload_id)];
         let size_bytes = range.end - range.start;
-        for attempt in 1.. {
-            let url = self.presign(&Method::PUT, Some(&key), &query, &[], 86_400, false);
-            let body = reqwest::Body::wrap_stream(source.read(range.clone()).await?);
-            let sent = self.http.put(url).header(CONTENT_LENGTH, size_bytes).body(body).send();
-            let failed = match tokio::time::timeout(PART_TIMEOUT, sent).await {
-                Err(error) => StorageError::unavailable(DOING, error),
-                Ok(Ok(response)) if response.status().is_success() => {
-                    let entity_tag = text_of(response.headers(), ETAG.as_str()).unwrap_or_default();
-                    return Ok(PartInStore { index, size_bytes, entity_tag });
-                }
-                Ok(Ok(response)) => xml::failure(DOING, response.status().as_u16(), response).await,
-                Ok(Err(error)) => StorageError::http(DOING, error),
+        let attempt = async || {
+            let bytes = match source.read(range.clone()).await {
+                Ok(bytes) => bytes,
+                // A failure of the source is not one of the store: the source has its own retries.
+                Err(error) => return Ok(Err(error)),
             };
-            if !failed.is_transient() || attempt == PART_TRIES {
-                return Err(failed);
-            }
-            tokio::time::sleep(PAUSE * (1 << attempt)).await;
-        }
-        Err(StorageError::Stopped)
+            let url = self.presign(&Method::PUT, Some(&key), &query, &[], PART_URL_SECONDS, false);
+            let request = self.http.put(url).header(CONTENT_LENGTH, size_bytes).body(reqwest::Body::wrap_stream(bytes));
+            let answer = tokio::time::timeout(PART_TIMEOUT, request.send()).await;
+            let response = accepted(DOING, answer).await?;
+            let entity_tag = text_of(response.headers(), ETAG.as_str()).unwrap_or_default();
+            Ok(Ok(PartInStore { index, size_bytes, entity_tag }))
+        };
+        retry(PART_ATTEMPTS, attempt).await?
     }
 
     async fn put(
@@ -113,17 +109,18 @@ impl S3Store {
             let range = begin..(begin + part_bytes).min(size_bytes);
             self.send_part(blob_id, upload, index, range, source)
         });
-        let sent: Result<Vec<_>, _> = futures_util::stream::iter(sending).buffered(PARTS_AT_ONCE).try_collect().await;
+        let sent: Result<Vec<_>, _> =
+            futures_util::stream::iter(sending).buffered(MAX_CONCURRENT_PARTS).try_collect().await;
         let completed = match sent {
             Ok(parts) => self.complete_upload(blob_id, upload, &parts).await,
             Err(error) => Err(error),
         };
         match completed {
             Ok(true) => Ok(()),
-            // An earlier try of the same call did it, and its answer was lost.
+            // An earlier attempt of the same call completed it, and its answer was lost.
             Ok(false) => match self.find(blob_id).await? {
                 Some(found) if found.size_bytes == size_bytes => Ok(()),
-                _ => Err(StorageError::store("complete an upload in", "the upload has gone".to_owned())),
+                _ => Err(StorageError::store("complete an upload in", "the upload no longer exists".to_owned())),
             },
             Err(error) => {
                 let _ = self.abort_upload(blob_id, upload).await;
@@ -134,11 +131,11 @@ impl S3Store {
 
     pub(super) async fn find(&self, blob_id: Uuid) -> Result<Option<StoredBlob>, StorageError> {
         let key = self.key(blob_id);
-        let mut call = Call::new("look at", Method::HEAD, Some(&key));
+        let mut call = Call::new("look at an object of", Method::HEAD, Some(&key));
         call.headers = &[("x-amz-checksum-mode", "ENABLED")];
         let response = match self.call(&call).await {
             Err(error) if error.is_missing() => {
-                // This answer has no body: it could as well be the bucket that is missing.
+                // An answer to HEAD has no body, and with it no code: the bucket could be missing instead.
                 S3Store::check(self).await?;
                 return Ok(None);
             }
@@ -146,8 +143,9 @@ impl S3Store {
         };
         let headers = response.headers();
         let size = text_of(headers, CONTENT_LENGTH.as_str()).and_then(|length| length.parse().ok());
-        let size_bytes = size.ok_or_else(|| StorageError::store(call.doing, "it does not say its size".to_owned()))?;
-        // A composite checksum is one of the parts' checksums, and says nothing that a client could compare.
+        let size_bytes =
+            size.ok_or_else(|| StorageError::store(call.doing, "its answer has no Content-Length".to_owned()))?;
+        // A composite checksum is one of the parts' checksums, which a client cannot compare with anything.
         let is_whole = text_of(headers, "x-amz-checksum-type").is_none_or(|kind| kind == "FULL_OBJECT");
         let crc64nvme = text_of(headers, "x-amz-checksum-crc64nvme").filter(|sum| is_whole && !sum.contains('-'));
         Ok(Some(StoredBlob { size_bytes, entity_tag: text_of(headers, ETAG.as_str()), crc64nvme }))
@@ -158,22 +156,25 @@ impl S3Store {
             return Ok(futures_util::stream::empty().boxed());
         }
         let key = self.key(blob_id);
-        let mut call = Call::new("read", Method::GET, Some(&key));
+        let mut call = Call::new("read an object of", Method::GET, Some(&key));
         let bytes = format!("bytes={}-{}", range.start, range.end - 1);
         let headers = [("range", bytes.as_str())];
         call.headers = &headers;
         let response = self.call(&call).await?;
         let length = range.end - range.start;
         if text_of(response.headers(), CONTENT_LENGTH.as_str()).and_then(|length| length.parse().ok()) != Some(length) {
-            return Err(StorageError::store(call.doing, format!("it does not answer the {length} bytes asked for")));
+            return Err(StorageError::store(
+                call.doing,
+                format!("its answer does not have the {length} bytes requested"),
+            ));
         }
         let stream = Box::pin(response.bytes_stream());
         let watched = futures_util::stream::unfold(stream, |mut stream| async move {
-            let next = match tokio::time::timeout(STALLED, stream.next()).await {
+            let next = match tokio::time::timeout(READ_STALL_TIMEOUT, stream.next()).await {
                 Ok(None) => return None,
                 Ok(Some(Ok(bytes))) => Ok(bytes),
-                Ok(Some(Err(error))) => Err(StorageError::http("read", error)),
-                Err(error) => Err(StorageError::unavailable("read", error)),
+                Ok(Some(Err(error))) => Err(StorageError::http("read an object of", error)),
+                Err(error) => Err(StorageError::unavailable("read an object of", error)),
             };
             Some((next, stream))
         });
@@ -185,7 +186,7 @@ impl S3Store {
             self.abort_upload(blob_id, &upload.upload_id).await?;
         }
         let key = self.key(blob_id);
-        match self.call(&Call::new("delete", Method::DELETE, Some(&key))).await {
+        match self.call(&Call::new("delete an object of", Method::DELETE, Some(&key))).await {
             Err(error) if !error.is_missing() => Err(error),
             _ => Ok(()),
         }

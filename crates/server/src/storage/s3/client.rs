@@ -1,27 +1,27 @@
-//! One signed request to the store, tried again where that helps.
+//! One signed request to the store, retried by the policy in `retry.rs`.
 
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Method, Response};
 use rusty_s3::signing::sign;
 
-use super::xml::ANSWER_TIMEOUT;
-use super::{S3Store, xml};
+use super::S3Store;
+use super::retry::{CALL_ATTEMPTS, retry};
+use super::xml::ErrorAnswer;
 use crate::storage::StorageError;
 
-/// How often a call is tried.
-const TRIES: u32 = 4;
-/// Before the second try; it doubles.
-pub(super) const PAUSE: Duration = Duration::from_millis(100);
-/// How long a signature of a call is good: clocks may differ by this much.
-const SIGNED: u64 = 900;
+/// How long the store may take to begin an answer.
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the signature of a call is valid: clocks may differ by this much.
+const SIGNATURE_SECONDS: u64 = 900;
 
 /// A call.
 pub(super) struct Call<'c> {
     pub(super) doing: &'static str,
     pub(super) method: Method,
-    /// None: the bucket itself.
+    /// `None`: the bucket itself.
     pub(super) key: Option<&'c str>,
     /// In the order of their names, as the signature wants them.
     pub(super) query: &'c [(&'c str, &'c str)],
@@ -37,7 +37,7 @@ impl<'c> Call<'c> {
     }
 }
 
-/// What the store's clock says, beside ours.
+/// The time of the store's clock and of ours.
 #[derive(Debug, Clone, Copy)]
 pub struct StoreClock {
     /// By the `Date` of its answer.
@@ -47,7 +47,8 @@ pub struct StoreClock {
 }
 
 impl S3Store {
-    /// The URL that permits `method` on `key` for so long, as Partway or as clients reach the store.
+    /// A URL that permits `method` on `key` for `seconds`, at the address by which Partway or clients (`is_public`) reach the
+    /// store.
     pub(super) fn presign<'q>(
         &self,
         method: &Method,
@@ -75,29 +76,32 @@ impl S3Store {
         sign(&now, method, url, key, secret, None, bucket.region(), seconds, query, headers)
     }
 
-    /// Sends a call until the store answers it with anything but a failure of its own.
+    /// Sends a call, with retries, and returns the successful answer. Its body has not been read.
+    ///
+    /// # Errors
+    /// The last failure.
     pub(super) async fn call(&self, call: &Call<'_>) -> Result<Response, StorageError> {
-        let mut pause = PAUSE;
-        for attempt in 1.. {
-            let failed = match self.send(call).await {
-                Ok(response) => match response.status().as_u16() {
-                    200..=299 => return Ok(response),
-                    status => xml::failure(call.doing, status, response).await,
-                },
-                Err(error) => error,
-            };
-            if !failed.is_transient() || attempt == TRIES {
-                return Err(failed);
-            }
-            tracing::debug!(doing = call.doing, attempt, error = %crate::error_chain::error_chain(&failed), "the store failed");
-            tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.5))).await;
-            pause *= 2;
-        }
-        Err(StorageError::Stopped)
+        retry(CALL_ATTEMPTS, || self.send(call)).await
+    }
+
+    /// Sends a call, with retries, and returns the body of the successful answer.
+    ///
+    /// # Errors
+    /// The last failure.
+    pub(super) async fn text(&self, call: &Call<'_>) -> Result<String, StorageError> {
+        retry(CALL_ATTEMPTS, || self.send_for_text(call)).await
+    }
+
+    /// One attempt of [`text`](Self::text).
+    pub(super) async fn send_for_text(&self, call: &Call<'_>) -> Result<String, StorageError> {
+        let response = self.send(call).await?;
+        let text = tokio::time::timeout(call.timeout, response.text()).await;
+        let text = text.map_err(|error| StorageError::unavailable(call.doing, error))?;
+        text.map_err(|error| StorageError::http(call.doing, error))
     }
 
     async fn send(&self, call: &Call<'_>) -> Result<Response, StorageError> {
-        let url = self.presign(&call.method, call.key, call.query, call.headers, SIGNED, false);
+        let url = self.presign(&call.method, call.key, call.query, call.headers, SIGNATURE_SECONDS, false);
         let mut request = self.http.request(call.method.clone(), url);
         for (name, value) in call.headers {
             request = request.header(*name, *value);
@@ -105,18 +109,8 @@ impl S3Store {
         if !call.body.is_empty() || call.method == Method::POST || call.method == Method::PUT {
             request = request.body(call.body.clone());
         }
-        match tokio::time::timeout(call.timeout, request.send()).await {
-            Ok(answer) => answer.map_err(|error| StorageError::http(call.doing, error)),
-            Err(error) => Err(StorageError::unavailable(call.doing, error)),
-        }
-    }
-
-    /// The text of an answer.
-    pub(super) async fn text(&self, call: &Call<'_>) -> Result<String, StorageError> {
-        let response = self.call(call).await?;
-        let text = tokio::time::timeout(call.timeout, response.text()).await;
-        let text = text.map_err(|error| StorageError::unavailable(call.doing, error))?;
-        text.map_err(|error| StorageError::http(call.doing, error))
+        let answer = tokio::time::timeout(call.timeout, request.send()).await;
+        accepted(call.doing, answer).await
     }
 
     /// Whether the bucket is there and the credentials open it; what time the store has.
@@ -132,4 +126,34 @@ impl S3Store {
         let date = response.headers().get("date").and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
         Ok(date.map(|store| StoreClock { store, ours: SystemTime::now() }))
     }
+}
+
+/// The answer of the store to a request, if it accepted the request.
+pub(super) async fn accepted(
+    doing: &'static str,
+    answer: Result<reqwest::Result<Response>, tokio::time::error::Elapsed>,
+) -> Result<Response, StorageError> {
+    match answer {
+        Err(error) => Err(StorageError::unavailable(doing, error)),
+        Ok(Err(error)) => Err(StorageError::http(doing, error)),
+        Ok(Ok(response)) if response.status().is_success() => Ok(response),
+        Ok(Ok(response)) => Err(failure(doing, response).await),
+    }
+}
+
+/// The error in an answer.
+async fn failure(doing: &'static str, response: Response) -> StorageError {
+    let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
+    let text = tokio::time::timeout(ANSWER_TIMEOUT, response.text()).await;
+    let text = text.ok().and_then(Result::ok).unwrap_or_default();
+    let ErrorAnswer { code, message } = ErrorAnswer::read(&text);
+    StorageError::Answer { doing, status, code, message, retry_after }
+}
+
+/// `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3).
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    let seconds = text.parse().ok().map(Duration::from_secs);
+    seconds
+        .or_else(|| Some(httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::now()).unwrap_or_default()))
 }

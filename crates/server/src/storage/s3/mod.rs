@@ -1,16 +1,17 @@
 //! Blobs as objects of a bucket: `<prefix><id>`.
 //!
-//! Parts never pass Partway: clients send them to the store by the URLs that it presigns, and Partway asks the store
-//! what has come. An object's key is its blob's id, used once: whatever is under a key was put there for that blob.
+//! Parts never pass Partway: clients send them to the store by presigned URLs, and Partway asks the store which parts it
+//! has. An object's key is its blob's id, used once: an object was put under its key for that blob and no other.
 //!
-//! Calls that the store did not answer, or answered with a failure of its own, are tried again. All of them may be: the
-//! one that is not idempotent, making a multipart upload, can leave one too many, which [`S3Store::list_uploads`] finds.
+//! Calls that the store did not answer, or answered with a failure of its own, are retried (`retry.rs`). All calls may be:
+//! the one that is not idempotent, opening a multipart upload, can leave a second one, which [`S3Store::list_uploads`] finds.
 
 mod blobs;
 mod client;
 mod cors;
 mod multipart;
 mod reader;
+mod retry;
 mod stream;
 mod xml;
 
@@ -27,7 +28,7 @@ pub use stream::MAX_STREAM_BYTES;
 
 use super::StorageError;
 
-/// A store that cannot be connected to in this time is away.
+/// How long connecting to the store may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the bucket is, and who may use it.
@@ -41,7 +42,7 @@ pub struct S3Settings {
     pub region: String,
     /// Name of the bucket.
     pub bucket: String,
-    /// What every key begins with: nothing else under it is touched.
+    /// Prefix of every key: no other keys are touched.
     pub prefix: String,
     /// Whether the bucket's name is in the path of URLs instead of the host.
     pub path_style: bool,

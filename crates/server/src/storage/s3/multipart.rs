@@ -8,15 +8,14 @@ use uuid::Uuid;
 
 use super::S3Store;
 use super::client::Call;
+use super::retry::{CALL_ATTEMPTS, retry};
 use super::stream::Gathered;
 use super::xml::{self, PartsPage, UploadMade, UploadsPage};
 use crate::storage::{BlobHeaders, StorageError};
 
-/// Completing may take the store this long; some send blanks meanwhile.
+/// How long the store may take to complete an upload; some stores send blanks meanwhile.
 const COMPLETE_TIMEOUT: Duration = Duration::from_secs(600);
-/// How often completing is tried when the store says 200 and then that it failed.
-const LATE_ERROR_TRIES: u32 = 3;
-/// More pages than 10,000 parts have: a store whose pages do not end is not followed for ever.
+/// Upper bound of pages, for a store whose listing never ends: more than 10,000 parts need.
 const MAX_PAGES: usize = 10_000;
 
 /// A part that the store has.
@@ -26,7 +25,7 @@ pub struct PartInStore {
     pub index: u32,
     /// Its size.
     pub size_bytes: u64,
-    /// What the store calls its content.
+    /// The store's entity tag of its content.
     pub entity_tag: String,
 }
 
@@ -40,8 +39,8 @@ pub struct StoreUpload {
 }
 
 impl S3Store {
-    /// Opens a multipart upload for the blob; the object will have these headers. Two may be open for one blob: when this is
-    /// tried again, or two nodes do it at once.
+    /// Opens a multipart upload for the blob; the object will have these headers. After a retry, or when two nodes do it at
+    /// the same time, one blob may have two open uploads.
     ///
     /// # Errors
     /// The store's error.
@@ -54,8 +53,8 @@ impl S3Store {
         Ok(xml::read::<UploadMade>(call.doing, &text)?.upload_id)
     }
 
-    /// The URLs that permit sending these parts (index from 0, and length in bytes) for so long. The length is signed: a
-    /// store that checks signatures takes no other one, and browsers send it by themselves.
+    /// URLs that permit sending these parts (index from 0, and length in bytes) for `seconds`. The length is signed: a
+    /// store that checks signatures accepts no other, and browsers send it by themselves.
     ///
     /// # Errors
     /// Never, with the settings that were checked at the start.
@@ -76,7 +75,7 @@ impl S3Store {
         parts.iter().map(url).collect()
     }
 
-    /// The parts that have come, ascending; `None` when there is no such upload: it was completed or aborted.
+    /// The parts that the store has, ascending; `None` when the upload does not exist: it was completed or aborted.
     ///
     /// # Errors
     /// The store's error.
@@ -107,8 +106,8 @@ impl S3Store {
         Ok(Some(found))
     }
 
-    /// Makes the object of these parts, in this order. False when there is no such upload: perhaps an earlier call did
-    /// it, whose answer was lost. The object tells.
+    /// Makes the object of these parts, in this order. False when the upload does not exist. An earlier attempt may have
+    /// completed it and lost its answer: then the object exists.
     ///
     /// # Errors
     /// The store's error, also one under a 200.
@@ -123,30 +122,23 @@ impl S3Store {
         let body = xml::complete_body(parts.iter().map(|part| (part.index + 1, part.entity_tag.as_str())), None);
         let mut call = Call::new("complete an upload in", Method::POST, Some(&key));
         (call.query, call.body, call.timeout) = (&query, Bytes::from(body), COMPLETE_TIMEOUT);
-        let mut tries_left = LATE_ERROR_TRIES;
-        loop {
-            tries_left -= 1;
-            let text = match self.text(&call).await {
-                Err(error) if error.is_no_upload() => return Ok(false),
-                text => text?,
-            };
-            match xml::read_late_error(call.doing, &text) {
-                Ok(()) => return Ok(true),
-                Err(error) if error.is_no_upload() => return Ok(false),
-                Err(error) if error.is_transient() && tries_left > 0 => {
-                    tracing::debug!(%blob_id, error = %crate::error_chain::error_chain(&error), "completing again");
-                }
-                Err(error) => return Err(error),
-            }
+        let attempt = async || {
+            let text = self.send_for_text(&call).await?;
+            xml::read_late_error(call.doing, &text)
+        };
+        match retry(CALL_ATTEMPTS, attempt).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_no_upload() => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
-    /// The first part that the store lists and yet refuses to take: Garage does so when the part was sent again and that
-    /// broke off. `None` when it would take them all.
+    /// The first part that the store lists but refuses to complete with; `None` when it accepts all. Garage refuses a part
+    /// that was sent again if the second request broke off.
     ///
-    /// A call with all parts, one of which has a checksum that it cannot have, completes nothing and tells whether one
-    /// before it is refused. A store that does not look at the checksum completes the upload with all of its parts, which
-    /// is what was wanted.
+    /// A binary search: a call with all parts, one of which has an impossible checksum, completes nothing, and its error
+    /// says whether a part before that one is refused. A store that ignores the checksum completes the upload, which was
+    /// the purpose.
     ///
     /// # Errors
     /// The store's error.
@@ -158,7 +150,7 @@ impl S3Store {
     ) -> Result<Option<u32>, StorageError> {
         let (mut good, mut refused) = (0, parts.len());
         while good < refused {
-            // Whether one of the parts up to and with this one is refused.
+            // Is one of the parts up to this one, inclusive, refused?
             let middle = good + (refused - good) / 2;
             match self.try_to_complete(blob_id, upload_id, parts, middle).await {
                 Err(error) if error.is_code("InvalidPart") => refused = middle,
@@ -186,8 +178,8 @@ impl S3Store {
         xml::read_late_error(call.doing, &text)
     }
 
-    /// Whether the store keeps the CRC-64/NVME of whole objects that came in parts. Makes an object of one byte, which the
-    /// caller deletes, whatever comes of this.
+    /// Whether the store keeps the CRC-64/NVME of whole objects that came in parts. Creates an object of one byte, which the
+    /// caller must delete, also after an error.
     ///
     /// # Errors
     /// The store's error.
@@ -202,7 +194,7 @@ impl S3Store {
         Ok(self.find(blob_id).await?.is_some_and(|object| object.crc64nvme.is_some()))
     }
 
-    /// Gives an upload up. One that is not there counts as given up.
+    /// Aborts an upload. One that does not exist counts as aborted.
     ///
     /// # Errors
     /// The store's error.
@@ -217,7 +209,7 @@ impl S3Store {
         }
     }
 
-    /// The open uploads of one blob, or of all blobs. What else is in the bucket is not told of.
+    /// The open uploads of one blob, or of all blobs. Uploads of other keys are left out.
     ///
     /// # Errors
     /// The store's error.

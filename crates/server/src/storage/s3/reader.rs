@@ -14,7 +14,7 @@ use crate::storage::{BlobStore, StorageError, blob};
 
 /// Fetched at once: most headers are in the first piece.
 const PIECE_BYTES: u64 = 64 * 1024;
-/// Most pieces of one object. What is not found in them is not looked for.
+/// Most pieces of one object that are fetched; later reads fail.
 const MAX_PIECES: u32 = 16;
 
 /// An object and a position in it. Only for blocking threads.

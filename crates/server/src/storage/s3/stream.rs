@@ -1,5 +1,5 @@
-//! Objects whose size is known when their last byte has come. S3 wants the length of everything that is sent, so bytes are
-//! gathered into parts in memory: two for each object, one that is sent and one that fills.
+//! Objects whose size is known when their last byte has come. S3 needs the length of each request in advance, so bytes are
+//! gathered into parts in memory: two for each object, one that is being sent and one that is being filled.
 
 use std::ops::Range;
 use std::pin::pin;
@@ -16,14 +16,14 @@ use super::client::Call;
 use crate::failpoint;
 use crate::storage::{BlobHeaders, ByteSource, ByteStream, PartInStore, StorageError};
 
-/// What is gathered before it is sent. S3 takes no smaller parts than 5 MiB (but for the last one).
+/// Bytes that are gathered before they are sent. S3 takes no parts under 5 MiB, except the last one.
 const PART_BYTES: usize = 8 << 20;
-/// The largest object that can be written so: 10,000 parts (S3 documentation, multipart upload limits), 78 GiB.
+/// The largest object that can be written in this way: 10,000 parts (S3 documentation, multipart upload limits), 78 GiB.
 pub const MAX_STREAM_BYTES: u64 = 10_000 * PART_BYTES as u64;
-/// How long a small object may take: at 64 KiB/s and more it is through.
-const SMALL_TIMEOUT: Duration = Duration::from_secs(128);
+/// How long a small object may take: 8 MiB at 64 KiB/s.
+const SMALL_OBJECT_TIMEOUT: Duration = Duration::from_secs(128);
 
-/// Bytes in memory, which can be asked for again.
+/// Bytes in memory.
 pub(super) struct Gathered(pub(super) Bytes);
 
 impl ByteSource for Gathered {
@@ -35,11 +35,11 @@ impl ByteSource for Gathered {
 }
 
 impl S3Store {
-    /// Writes an object of all that `body` brings, at most [`MAX_STREAM_BYTES`]. On an error what was sent may be left under
-    /// the id: deleting the blob deletes that, too.
+    /// Writes an object of all bytes of `body`, at most [`MAX_STREAM_BYTES`]. After an error, bytes may be left under the id;
+    /// deleting the blob deletes them, too.
     ///
     /// # Errors
-    /// What `body` said, or the store.
+    /// Those of `body` and of the store.
     pub async fn put_stream<E: From<StorageError>>(
         &self,
         blob_id: Uuid,
@@ -53,7 +53,7 @@ impl S3Store {
             let key = self.key(blob_id);
             let mut call = Call::new("write to", Method::PUT, Some(&key));
             let headers = headers.signed();
-            (call.headers, call.body, call.timeout) = (&headers, first, SMALL_TIMEOUT);
+            (call.headers, call.body, call.timeout) = (&headers, first, SMALL_OBJECT_TIMEOUT);
             return self.call(&call).await.map(drop).map_err(E::from);
         }
         let upload_id = self.create_upload(blob_id, headers).await?;
@@ -68,7 +68,7 @@ impl S3Store {
             let (sent, gathered) = match select(sending, gathering).await {
                 Either::Left((sent, gathering)) => (sent?, gathering.await?),
                 Either::Right((gathered, sending)) => {
-                    // Also when no more will come: a part that is cut off could be there after the upload was given up.
+                    // Even after an error of `body`: a part that is cut off could arrive after the upload was aborted.
                     let sent = sending.await;
                     let gathered = gathered?;
                     (sent?, gathered)
@@ -86,17 +86,17 @@ impl S3Store {
         if is_complete {
             return Ok(());
         }
-        // An earlier try of the same call did it, and its answer was lost.
+        // An earlier attempt of the same call completed it, and its answer was lost.
         let size_bytes: u64 = parts.iter().map(|part| part.size_bytes).sum();
         match self.find(blob_id).await? {
             Some(found) if found.size_bytes == size_bytes => Ok(()),
-            _ => Err(StorageError::store("complete an upload in", "the upload has gone".to_owned()).into()),
+            _ => Err(StorageError::store("complete an upload in", "the upload no longer exists".to_owned()).into()),
         }
     }
 }
 
-/// The next part: shorter than one only when the body has ended. The bytes are copied: what comes in small pieces must not
-/// hold the larger buffers that it came in.
+/// The next part; only the last one is shorter than [`PART_BYTES`]. The bytes are copied, so that small pieces do not hold
+/// the larger buffers that they came in.
 async fn gather<E>(
     body: &mut std::pin::Pin<&mut impl Stream<Item = Result<Bytes, E>>>,
     left_over: &mut Bytes,

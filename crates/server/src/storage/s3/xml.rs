@@ -1,23 +1,29 @@
-//! What the store says, and what is said to it. Only what is used of each answer is read.
+//! XML of the S3 API: answers of the store, of which only the fields that are used are read, and the bodies sent to it.
+//!
+//! The parsers of rusty-s3 accept less than stores send: they want the namespace of AWS, which others leave out or write
+//! differently, and fields that nobody needs (`MaxParts`, `LastModified`).
 
 use std::fmt::Write;
-use std::time::Duration;
 
-use reqwest::Response;
+use quick_xml::events::Event;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::storage::StorageError;
 
-/// How long the store may take to begin an answer.
-pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// `Error`, in answers that are none.
+/// An `Error` document. All fields default: proxies answer with documents of their own.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct ErrorAnswer {
     pub(super) code: String,
     pub(super) message: String,
+}
+
+impl ErrorAnswer {
+    /// Reads the body of an answer with an error status.
+    pub(super) fn read(text: &str) -> Self {
+        quick_xml::de::from_str(text).unwrap_or_default()
+    }
 }
 
 /// `InitiateMultipartUploadResult`
@@ -86,40 +92,43 @@ pub(super) struct ObjectListed {
 /// Reads an answer.
 pub(super) fn read<T: DeserializeOwned>(doing: &'static str, text: &str) -> Result<T, StorageError> {
     quick_xml::de::from_str(text)
-        .map_err(|error| StorageError::store(doing, format!("its answer is not as it should be: {error}")))
+        .map_err(|error| StorageError::store(doing, format!("its answer is malformed: {error}")))
 }
 
-/// Reads the answer of a call that begins to answer with 200 before it knows how it ends: an error may stand in it.
+/// Reads the answer of a call that the store begins to answer with 200 before it has a result: the document may be an error.
+/// White space, which keeps the connection open, may come before it.
 pub(super) fn read_late_error(doing: &'static str, text: &str) -> Result<(), StorageError> {
-    // The root element is what follows the XML declaration and blanks that keep the connection open.
-    let root = text.split('<').find(|piece| !piece.trim().is_empty() && !piece.starts_with('?')).unwrap_or_default();
-    let name = root.split(|c: char| c.is_whitespace() || c == '>' || c == '/').next().unwrap_or_default();
-    match name.rsplit(':').next() {
-        Some("CompleteMultipartUploadResult") => Ok(()),
-        Some("Error") => {
+    match root(text).as_deref() {
+        Some(b"CompleteMultipartUploadResult") => Ok(()),
+        Some(b"Error") => {
             let ErrorAnswer { code, message } = read(doing, text)?;
             let status = if code == "InternalError" || code == "SlowDown" { 503 } else { 400 };
-            Err(StorageError::Answer { doing, status, code, message })
+            Err(StorageError::Answer { doing, status, code, message, retry_after: None })
         }
         _ => Err(StorageError::Answer {
             doing,
             status: 502,
             code: "IncompleteAnswer".to_owned(),
             message: "its answer broke off".to_owned(),
+            retry_after: None,
         }),
     }
 }
 
-/// What an answer that is an error says.
-pub(super) async fn failure(doing: &'static str, status: u16, response: Response) -> StorageError {
-    let text = tokio::time::timeout(ANSWER_TIMEOUT, response.text()).await;
-    let text = text.ok().and_then(Result::ok).unwrap_or_default();
-    let ErrorAnswer { code, message } = quick_xml::de::from_str(&text).unwrap_or_default();
-    StorageError::Answer { doing, status, code, message }
+/// The name of the root element, without a namespace prefix.
+fn root(text: &str) -> Option<Vec<u8>> {
+    let mut reader = quick_xml::Reader::from_str(text);
+    loop {
+        match reader.read_event() {
+            Ok(Event::Start(tag) | Event::Empty(tag)) => return Some(tag.local_name().as_ref().to_vec()),
+            Ok(Event::Eof) | Err(_) => return None,
+            Ok(_) => {}
+        }
+    }
 }
 
-/// The body of CompleteMultipartUpload: part numbers and entity tags; the part at `wrong` with a checksum that it does not
-/// have, because none is asked for.
+/// The body of CompleteMultipartUpload: part numbers and entity tags. The part at index `wrong` gets an impossible checksum;
+/// the answer then tells which part the store refuses.
 pub(super) fn complete_body<'p>(parts: impl Iterator<Item = (u32, &'p str)>, wrong: Option<usize>) -> String {
     let mut body = String::from("<CompleteMultipartUpload>");
     for (at, (number, etag)) in parts.enumerate() {
@@ -143,7 +152,17 @@ mod tests {
         assert!(read_late_error("complete", failed).unwrap_err().is_transient());
         let wrong = "<Error><Code>InvalidPart</Code><Message>x</Message></Error>";
         assert!(read_late_error("complete", wrong).unwrap_err().is_code("InvalidPart"));
-        for cut in ["", "<?xml version=\"1.0\"?>", "   \n "] {
+        let prefixed = "<s3:CompleteMultipartUploadResult xmlns:s3='x'/>";
+        assert!(read_late_error("complete", prefixed).is_ok());
+        for cut in [
+            "",
+            "<?xml version=\"1.0\"?>",
+            "   \n ",
+            "<?xml",
+            "<Comp",
+            "<!-- CompleteMultipartUploadResult -->",
+            "<Errors/>",
+        ] {
             assert!(read_late_error("complete", cut).unwrap_err().is_transient(), "{cut:?}");
         }
     }
@@ -158,6 +177,13 @@ mod tests {
         )
         .unwrap();
         assert_eq!((page.part.len(), page.part[0].etag.as_str(), page.is_truncated), (2, "\"a\"", true));
+        let other_namespace: PartsPage = read(
+            "list",
+            "<ListPartsResult xmlns='http://doc.s3.amazonaws.com/2006-03-01'><NextPartNumberMarker/>\
+             <Part><PartNumber>3</PartNumber><ETag>e</ETag><Size>1</Size></Part></ListPartsResult>",
+        )
+        .unwrap();
+        assert_eq!(other_namespace.part.len(), 1);
         let empty: PartsPage = read("list", "<ListPartsResult></ListPartsResult>").unwrap();
         assert!(empty.part.is_empty() && !empty.is_truncated);
     }

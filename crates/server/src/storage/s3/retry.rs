@@ -1,0 +1,107 @@
+//! The one retry policy for calls to the store.
+//!
+//! A call is retried while its failure is transient ([`StorageError::is_transient`]). The pauses double, with jitter, so that
+//! nodes that met the same failure do not return at the same moment. `Retry-After` of the store lengthens a pause; if it is
+//! longer than [`MAX_RETRY_AFTER`], the failure is returned at once, because somebody waits for the call.
+
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+
+use crate::error_chain::error_chain;
+use crate::storage::StorageError;
+
+/// Attempts of a call: with the pauses between them, a store may be away for about a second.
+pub(super) const CALL_ATTEMPTS: usize = 4;
+/// Attempts to send a part, which are worth more: a failed one gives up an upload of many parts.
+pub(super) const PART_ATTEMPTS: usize = 8;
+/// The first pause is this long to twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Upper bound of a pause, without jitter.
+const MAX_PAUSE: Duration = Duration::from_secs(10);
+/// Upper bound of a `Retry-After` that is waited for.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// Calls `attempt` until it succeeds or fails for good, at most `attempts` times.
+///
+/// # Errors
+/// The last failure.
+pub(super) async fn retry<T, F: Future<Output = Result<T, StorageError>>>(
+    attempts: usize,
+    attempt: impl FnMut() -> F,
+) -> Result<T, StorageError> {
+    let pauses = ExponentialBuilder::new()
+        .with_min_delay(FIRST_PAUSE)
+        .with_max_delay(MAX_PAUSE)
+        .with_max_times(attempts - 1)
+        .with_jitter();
+    attempt
+        .retry(pauses)
+        .when(StorageError::is_transient)
+        .adjust(|error: &StorageError, pause: Option<Duration>| {
+            let at_least = error.retry_after().unwrap_or_default();
+            pause.filter(|_| at_least <= MAX_RETRY_AFTER).map(|pause| pause.max(at_least))
+        })
+        .notify(|error: &StorageError, pause: Duration| {
+            tracing::debug!(error = %error_chain(error), ?pause, "the store failed and is tried again");
+        })
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn busy(retry_after: Option<u64>) -> StorageError {
+        StorageError::Answer {
+            doing: "list",
+            status: 503,
+            code: "SlowDown".to_owned(),
+            message: String::new(),
+            retry_after: retry_after.map(Duration::from_secs),
+        }
+    }
+
+    /// Fails this often, and returns the result, the number of attempts and the time that passed.
+    async fn fail(times: usize, error: impl Fn() -> StorageError) -> (Result<(), StorageError>, usize, Duration) {
+        let (begin, attempts) = (Instant::now(), Cell::new(0));
+        let attempt = || {
+            attempts.set(attempts.get() + 1);
+            std::future::ready(if attempts.get() <= times { Err(error()) } else { Ok(()) })
+        };
+        (retry(CALL_ATTEMPTS, attempt).await, attempts.get(), begin.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn transient_failures_are_retried_with_growing_pauses_and_jitter() {
+        let (result, attempts, first) = fail(3, || busy(None)).await;
+        assert!(result.is_ok() && attempts == 4);
+        // 100 + 200 + 400 ms without jitter, twice as much with the most of it.
+        assert!((700..=1410).contains(&first.as_millis()), "{first:?}");
+        let mut others = Vec::new();
+        for _ in 0..5 {
+            others.push(fail(3, || busy(None)).await.2);
+        }
+        assert!(others.iter().any(|other| other.abs_diff(first) > Duration::from_millis(2)), "{first:?} {others:?}");
+        let (result, attempts, _) = fail(4, || busy(None)).await;
+        assert!(result.unwrap_err().is_code("SlowDown") && attempts == 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn other_failures_are_returned_at_once() {
+        let (result, attempts, time) = fail(1, || StorageError::store("list", "it is malformed".to_owned())).await;
+        assert!(result.is_err() && attempts == 1 && time.is_zero());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_that_the_store_asks_for_is_waited_and_a_long_one_ends_the_call() {
+        let (result, attempts, time) = fail(2, || busy(Some(3))).await;
+        assert!(result.is_ok() && attempts == 3 && (6000..6100).contains(&time.as_millis()), "{time:?}");
+        let (result, attempts, time) = fail(1, || busy(Some(11))).await;
+        assert!(result.is_err() && attempts == 1 && time.is_zero());
+    }
+}

@@ -15,7 +15,7 @@ use crate::permissions::private_file;
 use uuid::Uuid;
 
 /// Filesystems that lack something, by their number in `statfs` (statfs(2) and linux/magic.h).
-const LACKING: [(u64, &str, &str); 9] = [
+const LIMITED_FILESYSTEMS: [(u64, &str, &str); 9] = [
     (0x6969, "NFS", "locks and syncs depend on the server, and SQLite's write-ahead log works on one machine only"),
     (
         0x6573_5546,
@@ -46,7 +46,7 @@ const LACKING: [(u64, &str, &str); 9] = [
 pub fn doubt(path: &Path) -> io::Result<Option<String>> {
     // The type of the field differs by platform, and some sign-extend it.
     let kind = rustix::fs::statfs(path)?.f_type as u64 & 0xffff_ffff;
-    let known = LACKING.iter().find(|(number, _, _)| *number == kind);
+    let known = LIMITED_FILESYSTEMS.iter().find(|(number, _, _)| *number == kind);
     Ok(known.map(|(_, name, lacks)| format!("{} is on {name}: {lacks}", path.display())))
 }
 

@@ -15,6 +15,7 @@ pub mod filesystem;
 mod late_room;
 mod local;
 mod local_blobs;
+mod local_scan;
 mod part_writer;
 mod s3;
 mod stores;

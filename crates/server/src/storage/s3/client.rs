@@ -157,3 +157,100 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     seconds
         .or_else(|| Some(httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::now()).unwrap_or_default()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::net::TcpListener;
+    use std::sync::{Arc, Mutex};
+    use std::time::Instant;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::storage::S3Settings;
+    use crate::storage::s3::stream::Gathered;
+
+    const BUSY: &str = "503 Busy\r\ncontent-length: 0";
+    const BUSY_FOR_A_SECOND: &str = "503 Busy\r\nretry-after: 1\r\ncontent-length: 0";
+    const DENIED: &str = "403 Forbidden\r\ncontent-length: 0";
+    const OK: &str = "200 OK\r\netag: \"e\"\r\ncontent-length: 0";
+
+    /// A store that answers one request with each of `answers` (status line and headers, perhaps a body), and its log of
+    /// the bodies that came.
+    fn store(answers: &'static [&'static str]) -> (S3Store, Arc<Mutex<Vec<Vec<u8>>>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint: url::Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let came = Arc::<Mutex<Vec<Vec<u8>>>>::default();
+        let log = Arc::clone(&came);
+        std::thread::spawn(move || {
+            for answer in answers {
+                let mut stream = BufReader::new(listener.accept().unwrap().0);
+                let mut length = 0;
+                let mut line = String::new();
+                while stream.read_line(&mut line).unwrap() > 2 {
+                    let lower = line.to_ascii_lowercase();
+                    length = lower.strip_prefix("content-length:").map_or(length, |text| text.trim().parse().unwrap());
+                    line.clear();
+                }
+                let mut body = vec![0; length];
+                stream.read_exact(&mut body).unwrap();
+                log.lock().unwrap().push(body);
+                let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((answer, ""));
+                let stream = stream.get_mut();
+                write!(stream, "HTTP/1.1 {head}\r\nconnection: close\r\n\r\n{body}").unwrap();
+            }
+        });
+        let settings = S3Settings {
+            public_endpoint: endpoint.clone(),
+            endpoint,
+            region: "r".to_owned(),
+            bucket: "b".to_owned(),
+            prefix: String::new(),
+            path_style: true,
+            access_key_id: "id".to_owned(),
+            secret_access_key: "secret".to_owned(),
+        };
+        (S3Store::new(&settings).unwrap(), came)
+    }
+
+    #[tokio::test]
+    async fn a_store_that_fails_some_times_is_called_again_and_one_that_refuses_is_not() {
+        let (failing, came) = store(&[BUSY, BUSY, BUSY, OK]);
+        assert!(failing.check().await.is_ok());
+        assert_eq!(came.lock().unwrap().len(), 4);
+        let (away, came) = store(&[BUSY, BUSY, BUSY, BUSY, OK]);
+        assert!(away.check().await.unwrap_err().is_transient());
+        assert_eq!(came.lock().unwrap().len(), 4);
+        let (refusing, came) = store(&[DENIED, OK]);
+        assert!(!refusing.check().await.unwrap_err().is_transient());
+        assert_eq!(came.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_time_that_a_store_asks_for_is_waited() {
+        let (busy, came) = store(&[BUSY_FOR_A_SECOND, OK]);
+        let began = Instant::now();
+        assert!(busy.check().await.is_ok());
+        assert!(began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
+        assert_eq!(came.lock().unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_part_is_sent_again_whole() {
+        let (failing, came) = store(&[BUSY, BUSY_FOR_A_SECOND, OK]);
+        let part = failing.send_part(Uuid::nil(), "u", 0, 1..4, &Gathered(Bytes::from_static(b"bytes"))).await.unwrap();
+        assert_eq!((part.size_bytes, part.entity_tag.as_str()), (3, "\"e\""));
+        assert_eq!(*came.lock().unwrap(), vec![b"yte".to_vec(); 3]);
+    }
+
+    #[tokio::test]
+    async fn completing_is_retried_after_an_error_under_200_and_after_an_answer_that_broke_off() {
+        const LATE: &str = "200 OK\r\ncontent-length: 41\r\n\r\n<Error><Code>InternalError</Code></Error>";
+        const CUT: &str = "200 OK\r\ncontent-length: 40\r\n\r\n<CompleteMulti";
+        const DONE: &str = "200 OK\r\ncontent-length: 32\r\n\r\n<CompleteMultipartUploadResult/>";
+        let (failing, came) = store(&[LATE, CUT, DONE]);
+        assert!(failing.complete_upload(Uuid::nil(), "u", &[]).await.unwrap());
+        assert_eq!(came.lock().unwrap().len(), 3);
+    }
+}

@@ -13,7 +13,7 @@ const FILE_MODE: u32 = 0o600;
 /// Mode of directories.
 pub(crate) const DIRECTORY_MODE: u32 = 0o700;
 /// The mode bits of group and others.
-const OTHERS_BITS: u32 = 0o077;
+const GROUP_AND_OTHERS: u32 = 0o077;
 
 /// Options that create files for this user alone.
 pub(crate) fn private_file() -> OpenOptions {
@@ -39,7 +39,7 @@ pub enum Exposure {
 /// The system's error.
 pub fn exposure(directory: &Path) -> io::Result<Exposure> {
     let mode = fs::metadata(directory)?.permissions().mode();
-    Ok(match mode & OTHERS_BITS {
+    Ok(match mode & GROUP_AND_OTHERS {
         0 => Exposure::None,
         others if others & 0o022 != 0 => Exposure::Writable,
         _ => Exposure::Readable,
@@ -59,7 +59,7 @@ pub(crate) fn tighten(data_dir: &Path) {
 fn tighten_one(path: &Path, mode: u32) {
     // Links are skipped: their targets are not the server's.
     let Ok(found) = fs::symlink_metadata(path) else { return };
-    if found.is_symlink() || found.permissions().mode() & OTHERS_BITS == 0 {
+    if found.is_symlink() || found.permissions().mode() & GROUP_AND_OTHERS == 0 {
         return;
     }
     match fs::set_permissions(path, Permissions::from_mode(mode)) {

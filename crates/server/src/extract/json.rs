@@ -46,7 +46,7 @@ fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
 fn too_large() -> ApiError {
     ApiError::new(
         ErrorCode::PayloadTooLarge,
-        format!("the body is larger than {MAX_JSON_BODY_BYTES} bytes, which is the most allowed"),
+        format!("the body is larger than the maximum of {MAX_JSON_BODY_BYTES} bytes"),
     )
 }
 

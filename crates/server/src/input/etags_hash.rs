@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::{InvalidInput, quote_for_message};
 
 /// Prefix of the digest in a session's row.
-const NOTE: &str = "etags:";
+const ROW_PREFIX: &str = "etags:";
 
 /// The SHA-256 of the ETags of all parts in order, each without its quotes and followed by a line feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,12 +38,12 @@ impl EtagsHash {
 
     /// The form in a session's row, where the hash of a file would be.
     pub fn note(&self) -> String {
-        format!("{NOTE}{}", self.0)
+        format!("{ROW_PREFIX}{}", self.0)
     }
 
     /// Whether text from a session's row is such a digest, and not the hash of a file.
     pub fn is_note(text: &str) -> bool {
-        text.starts_with(NOTE)
+        text.starts_with(ROW_PREFIX)
     }
 }
 

@@ -13,7 +13,7 @@ use super::directory_owner::{DirectoryGuard, NotTaken};
 use crate::permissions;
 
 /// Extension of a database file whose records were moved to a database server.
-const SET_ASIDE: &str = "db-migrated";
+const MIGRATED_EXTENSION: &str = "db-migrated";
 
 /// A data directory that this process alone serves. The kernel releases the lock when the process ends, however it ends.
 #[derive(Debug)]
@@ -142,7 +142,7 @@ impl DataDir {
     /// The system's error.
     pub fn set_database_aside(&self) -> io::Result<PathBuf> {
         let database = Self::database_in(&self.path);
-        let aside = database.with_extension(SET_ASIDE);
+        let aside = database.with_extension(MIGRATED_EXTENSION);
         fs::rename(&database, &aside)?;
         for log in ["db-wal", "db-shm"] {
             let _ = fs::remove_file(database.with_extension(log));
@@ -153,7 +153,7 @@ impl DataDir {
     /// Whether the records of a data directory were moved to a database server, and no new database was created since.
     pub fn is_migrated(data_dir: &Path) -> bool {
         let database = Self::database_in(data_dir);
-        !database.exists() && database.with_extension(SET_ASIDE).exists()
+        !database.exists() && database.with_extension(MIGRATED_EXTENSION).exists()
     }
 
     /// The database file of a data directory.

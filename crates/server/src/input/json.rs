@@ -65,7 +65,7 @@ impl JsonBody {
         allowed: std::ops::RangeInclusive<u64>,
     ) -> Result<Option<u64>, InvalidInput> {
         let Some(value) = self.get(field) else { return Ok(None) };
-        whole(value).filter(|number| allowed.contains(number)).map(Some).ok_or_else(|| {
+        as_whole_number(value).filter(|number| allowed.contains(number)).map(Some).ok_or_else(|| {
             let rule = format!("a whole number of {unit} from {} to {}", allowed.start(), allowed.end());
             InvalidInput::new(code, field, quote_for_message(value), rule)
         })
@@ -104,7 +104,7 @@ impl JsonBody {
 
 /// A whole number. JSON has no integer type, and some writers always print a fraction, so 10.0 counts. Numbers up to 2^53 - 1
 /// are exact (RFC 8259, section 6).
-pub(super) fn whole(value: &Value) -> Option<u64> {
+pub(super) fn as_whole_number(value: &Value) -> Option<u64> {
     let exact =
         |float: f64| (float.fract() == 0.0 && (0.0..=9_007_199_254_740_991.0).contains(&float)).then_some(float as u64);
     value.as_u64().or_else(|| value.as_f64().and_then(exact))

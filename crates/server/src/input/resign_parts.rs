@@ -4,7 +4,7 @@ use partway_api::ErrorCode;
 use partway_api::limits::MAX_PARTS;
 use serde_json::Value;
 
-use super::json::whole;
+use super::json::as_whole_number;
 use super::start_upload::ttl_seconds;
 use super::{InvalidInput, JsonBody, quote_for_message};
 
@@ -36,5 +36,5 @@ impl ResignParts {
 
 fn indices(value: &Value) -> Option<Vec<u32>> {
     let values = value.as_array().filter(|values| values.len() as u64 <= MAX_PARTS)?;
-    values.iter().map(|value| whole(value).and_then(|index| u32::try_from(index).ok())).collect()
+    values.iter().map(|value| as_whole_number(value).and_then(|index| u32::try_from(index).ok())).collect()
 }

@@ -17,7 +17,7 @@ error_responses!(DeliveryErrors: [FileNotFound, RangeNotSatisfiable, Internal, S
 /// Fetch a file
 ///
 /// Public. Answers ranges, one or several, and conditional requests. By default, a file in an S3 store is answered by a redirect to
-/// the store.
+/// the store, which evaluates ranges and conditions itself.
 #[cfg_attr(feature = "openapi", utoipa::path(
     get,
     path = "/{workspace_no}/{path}",

@@ -152,7 +152,7 @@ async fn two_versions_of_one_second_are_never_mixed_by_their_date() {
         let resumed = get(&app, record["url"].as_str().unwrap(), &wanted).await;
         assert_eq!((resumed.status().as_u16(), resumed.bytes().await.unwrap().as_ref()), (200, &version[..]));
     }
-    assert!(dates.is_empty(), "a date was told that two versions have: {dates:?}");
+    assert!(dates.is_empty(), "two versions were sent with one date: {dates:?}");
 }
 
 /// RFC 9110, section 8.6. A cache that hears of no bytes serves none.

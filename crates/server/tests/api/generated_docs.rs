@@ -9,8 +9,8 @@ use partway_server::docs;
 
 use crate::app::TestApp;
 
-/// For which what a check of the server found is told.
-const SECOND: Duration = Duration::from_secs(1);
+/// Lifetime of a readiness check's result.
+const CHECK_LIFETIME: Duration = Duration::from_secs(1);
 
 fn in_repository(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
@@ -75,10 +75,10 @@ async fn a_server_whose_storage_is_gone_is_alive_but_not_ready() {
     let (blobs, aside) = (app.directory.path().join("blobs"), app.directory.path().join("aside"));
     std::fs::rename(&blobs, &aside).unwrap();
     assert_eq!(app.get(&app.url("/healthz")).await.status(), 200);
-    tokio::time::sleep(SECOND).await;
+    tokio::time::sleep(CHECK_LIFETIME).await;
     crate::app::assert_error(app.get(&app.url("/readyz")).await, 503, "SERVICE_UNAVAILABLE", &[]).await;
     std::fs::rename(&aside, &blobs).unwrap();
-    tokio::time::sleep(SECOND).await;
+    tokio::time::sleep(CHECK_LIFETIME).await;
     assert_eq!(ready().await, 200);
 }
 

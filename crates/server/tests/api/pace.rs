@@ -133,7 +133,7 @@ async fn connections_over_the_bound_are_told_and_the_next_one_is_served() {
     for header in ["cache-control: no-store", "connection: close", "retry-after: 5", "x-request-id: "] {
         assert!(refused.contains(header), "{header} is not in {refused}");
     }
-    // Whoever restarts what does not answer must not restart this.
+    // A supervisor that restarts servers without an answer must not restart this one.
     let alive = ask("/healthz").await;
     assert!(alive.starts_with("HTTP/1.1 200"), "{alive}");
     drop(held);
@@ -170,7 +170,7 @@ async fn files_in_one_request_take_turns_and_one_workspace_does_not_take_all() {
     };
     let mut waits = std::pin::pin!(waits);
     let status = tokio::select! {
-        waited = &mut waits => panic!("another workspace waited, and this one was told {}", waited.status()),
+        waited = &mut waits => panic!("another workspace waited, and this one was answered {}", waited.status()),
         status = passes => status,
     };
     assert_eq!(status, 201);
@@ -264,7 +264,7 @@ async fn an_upload_in_one_request_ends_after_the_time_of_a_session() {
     })
     .await;
     let (slow, end) = ([field("file_name", "slow"), file_field("x")].concat(), "\r\n--b--\r\n");
-    // The end of the file is not told yet.
+    // The end of the file is not sent yet.
     let slow = slow.trim_end();
     let begin = async |key: &str, length: usize| {
         let mut stream = tokio::net::TcpStream::connect(app.address).await.unwrap();

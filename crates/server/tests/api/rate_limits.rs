@@ -1,4 +1,4 @@
-//! What is too much.
+//! Limits on requests, sessions and sizes.
 
 use std::net::{IpAddr, Ipv4Addr};
 

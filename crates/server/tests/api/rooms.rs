@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// From the ground up. A room imports those before it and none behind it, so that no two rooms import each other.
+/// From the ground up. A room imports only rooms before it, so that no two rooms import each other.
 const ROOMS: [&str; 29] = [
     "error_chain",
     "failpoint",
@@ -57,8 +57,8 @@ fn imported(text: &str) -> BTreeSet<String> {
     let lines = code.lines().map(|line| line.split("//").next().unwrap_or_default());
     let mut names = BTreeSet::new();
     for line in lines {
-        for behind in line.split("crate::").skip(1) {
-            let name: String = behind.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+        for rest in line.split("crate::").skip(1) {
+            let name: String = rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
             names.insert(name);
         }
     }

@@ -130,7 +130,7 @@ async fn what_does_not_come_soon_and_what_is_large_is_not_waited_for_and_the_ans
         ("Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", false),
     ] {
         let mut times = Vec::new();
-        // One answer at once shows that nothing was waited for, whatever held up the others.
+        // One immediate answer shows that nothing was awaited; the machine may have delayed the others.
         while times.is_empty() || (at_once && times.len() < TRIES && times.iter().all(|took| *took >= IN_TIME)) {
             let mut kept = Kept::to(&app);
             let began = Instant::now();
@@ -154,7 +154,7 @@ async fn what_does_not_come_soon_and_what_is_large_is_not_waited_for_and_the_ans
 async fn a_connection_goes_on_after_a_body_that_was_read_but_for_its_last_bytes() {
     let app = TestApp::start().await;
     let key = &app.private_key;
-    // What follows the last boundary of a form says nothing, and nobody need read it.
+    // Bytes after the last boundary of a form have no meaning and need not be read.
     let form = "--b\r\nContent-Disposition: form-data; name=\"file_name\"\r\n\r\nkept.txt\r\n\
                 --b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nbytes\r\n--b--\r\nepilogue";
     let mut kept = Kept::to(&app);

@@ -8,7 +8,7 @@
 # Ranges are of the encoded representation (RFC 9110, section 14): after Content-Encoding the range must count bytes of the gzip file,
 # whose ETag must be another one (section 8.8.3.3), and `no-transform` forbids the change (RFC 9111, section 5.2.2.6). A client that goes on
 # from what it has, by If-Range with this ETag, joins pieces that do not belong together.
-# Whoever serves files with ranges behind Caddy 2.6: no `encode` for them.
+# Use no `encode` for files with ranges that Caddy 2.6 serves.
 #
 # Needs python3, and apt-get for the package unless caddy is installed; takes nothing but a temporary directory and two ports of
 # 127.0.0.1, and leaves nothing there. Exits with 1 if Caddy behaves otherwise.

@@ -3,7 +3,7 @@
 #
 # Seen with aria2 1.36.0, GNU Wget 1.21.3, curl 7.88.1 (Debian 12) on 2026-11-28. A file of 4,000,000 bytes with a strong ETag and
 # Last-Modified is cut after 1,500,000 bytes, replaced by another one of the same size, and asked for once more:
-#   aria2c -c, wget -c, curl -C -: each asks by Range without If-Range, although it was told an ETag; gets 206 of the new file;
+#   aria2c -c, wget -c, curl -C -: each asks by Range without If-Range, although it got an ETag; gets 206 of the new file;
 #   exits with 0; its file begins with the old one and ends with the new one
 #   the same with `If-Range: "v1"` by hand: 200 and the whole new file
 # RFC 9110, section 13.1.5, has If-Range for this. A server can help by URLs that name the version, and by hashes to compare with.

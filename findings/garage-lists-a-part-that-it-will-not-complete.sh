@@ -120,9 +120,9 @@ try:
     later = complete()
     print("complete with the listed parts:", at_once, "and later:", later)
     requests.put(part(1), data=b"a" * 5 * MIB).raise_for_status()
-    mended = complete()
-    print("complete once the part was sent again:", mended)
-    as_seen = same and (at_once, later, mended) == ("400 InvalidPart", "400 InvalidPart", "200")
+    resent = complete()
+    print("complete once the part was sent again:", resent)
+    as_seen = same and (at_once, later, resent) == ("400 InvalidPart", "400 InvalidPart", "200")
 finally:
     server.terminate()
     server.wait()

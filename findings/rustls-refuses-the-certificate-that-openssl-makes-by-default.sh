@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# rustls does not take a self-signed certificate as `openssl req -x509` makes it, even when it is the only one that it was told to trust.
+# rustls does not take a self-signed certificate as `openssl req -x509` makes it, even when it is the only trusted one.
 #
 # Seen with OpenSSL 3.0 (Debian 12), rustls 0.23.46 with webpki, curl 7.88.1, Python 3.11, on 2026-11-29:
 #   openssl req -x509 -newkey … -subj /CN=localhost -addext subjectAltName=DNS:localhost: basicConstraints CA:TRUE, by default

@@ -7,7 +7,7 @@
 #   the same mount, journal_mode=delete:   CREATE TABLE works
 # The kernel refuses shared writable mappings of files that are opened with direct_io, and the index of a write-ahead log is one.
 # SQLite falls back to another mode only where the file system has no shared memory at all, which it asks for by methods and not by trying.
-# The mode is also kept in the file: whoever opens the file through the mount later has the same error. A program that
+# The mode is also kept in the file: each program that opens the file through the mount later has the same error. A program that
 # wants to know has to write something after the pragma. `PRAGMA locking_mode=EXCLUSIVE` before the first use avoids the mapping.
 #
 # Needs python3, root or the rights to mount FUSE, and apt-get for bindfs unless it is installed; leaves nothing mounted. Exits with 1

@@ -5,8 +5,8 @@
 #   chunked, cut after 100,000 bytes: the backend reads 100,000 bytes, then "0\r\n\r\n": a complete request
 #   Content-Length 200,000, cut after 100,000 bytes: the backend's connection ends early, as it should
 #   directly, without Varnish: a cut chunked body ends without its last chunk
-# RFC 9112, section 8: a body with chunked coding is incomplete if the zero-sized chunk that ends it has not come. A server behind
-# such a proxy cannot trust that a body of unknown length is whole: it needs the length, a digest, or a closing mark inside of the
+# RFC 9112, section 8: a body with chunked coding is incomplete if the zero-sized chunk that ends it has not come. An origin server
+# after such a proxy cannot trust that a body of unknown length is whole: it needs the length, a digest, or a closing mark inside of the
 # body (a form's last boundary).
 #
 # Needs python3, and apt-get for the package unless varnishd is installed; takes nothing but a temporary directory and two ports of

@@ -7,10 +7,10 @@
 #   404, no Cache-Control: still 404 after the thing is there
 #   x-api-key, Cache-Control: no-store: then without a key 401
 # RFC 9111, section 3.5, protects `Authorization` alone; for other headers an answer has to say that it may not be kept.
-# Whoever serves an API behind a cache: `Cache-Control: no-store` on every answer that needed a key, and on errors.
+# An API behind a cache needs `Cache-Control: no-store` on every answer that needed a key, and on errors.
 #
 # Needs python3 and curl, and apt-get for the package unless varnishd is installed; takes nothing but a temporary directory and
-# two ports of 127.0.0.1, and leaves nothing behind. Exits with 1 if Varnish behaves otherwise.
+# two ports of 127.0.0.1, and leaves no files. Exits with 1 if Varnish behaves otherwise.
 set -euo pipefail
 
 work=$(mktemp -d)

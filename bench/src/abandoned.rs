@@ -1,4 +1,4 @@
-//! Searches of one workspace whose clients go away, and how long requests of another workspace take beside them.
+//! Searches of one workspace whose clients go away, and how long requests of another workspace take meanwhile.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -36,7 +36,7 @@ pub(crate) struct AbandonedArgs {
     label: String,
 }
 
-/// Prints label, what, requests, and the median, 99th percentile and longest time in milliseconds: without searches and beside them. A request
+/// Prints label, what, requests, and the median, 99th percentile and longest time in milliseconds: without searches and during them. A request
 /// on a connection of its own counts with the connecting.
 pub(crate) fn abandoned(args: &AbandonedArgs) -> Result<(), Failure> {
     let alone = AtomicBool::new(false);
@@ -60,7 +60,7 @@ pub(crate) fn abandoned(args: &AbandonedArgs) -> Result<(), Failure> {
         let took = searching.join().map_err(|_| "the searches ended badly")??;
         Ok::<_, Failure>((times, took))
     })?;
-    print_rows(args, &format!("beside {} searches in {:.1} s", args.searches, took.as_secs_f64()), &mut times);
+    print_rows(args, &format!("during {} searches in {:.1} s", args.searches, took.as_secs_f64()), &mut times);
     Ok(())
 }
 

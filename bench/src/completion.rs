@@ -1,4 +1,4 @@
-//! What start and complete of 10,000 parts cost, without moving 100 GB: the parts' records are written straight into
+//! Cost of start and complete with 10,000 parts, without moving 100 GB: the parts' records are written straight into
 //! the database, and the blob is sparse, so that its sync has nothing to do.
 
 use std::time::Instant;

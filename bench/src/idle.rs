@@ -57,7 +57,7 @@ pub(crate) struct IdleArgs {
 }
 
 /// Prints label, kind, connections; MiB before and with them, KiB for each, MiB of the kernel's; processor seconds of the server while it has
-/// them; milliseconds for the file beside them; and seconds until the last one was ended.
+/// them; milliseconds for a file meanwhile; and seconds until the last one was ended.
 pub(crate) fn idle(args: &IdleArgs) -> Result<(), Failure> {
     if !args.address.ip().is_loopback() {
         return Err(format!("{} is not a loopback address", args.address).into());
@@ -72,10 +72,10 @@ pub(crate) fn idle(args: &IdleArgs) -> Result<(), Failure> {
     let cpu_before = process::cpu_seconds(&[args.pid]);
     std::thread::sleep(Duration::from_secs(args.seconds));
     let cpu = process::cpu_seconds(&[args.pid]) - cpu_before;
-    let beside = Instant::now();
+    let file_began = Instant::now();
     let answer = Connections::default().fetch(&Place::at(args.address, &args.path), &mut |_| {})?.expect(200);
-    answer.map_err(|error| format!("the file beside them: {error}"))?;
-    let beside_ms = beside.elapsed().as_secs_f64() * 1e3;
+    answer.map_err(|error| format!("the file meanwhile: {error}"))?;
+    let file_ms = file_began.elapsed().as_secs_f64() * 1e3;
     let patience = Duration::from_secs(args.patience_seconds);
     let mut left: Vec<&std::net::TcpStream> = opened.iter().collect();
     while !left.is_empty() && began.elapsed() < patience {
@@ -87,7 +87,7 @@ pub(crate) fn idle(args: &IdleArgs) -> Result<(), Failure> {
         return Err(format!("{} connections are there after {patience:?}", left.len()).into());
     }
     println!(
-        "| {} | {:?} | {} | {} | {} | {:.1} | {kernel_mib} | {cpu:.2} | {beside_ms:.0} | {ended} |",
+        "| {} | {:?} | {} | {} | {} | {:.1} | {kernel_mib} | {cpu:.2} | {file_ms:.0} | {ended} |",
         args.label,
         args.kind,
         opened.len(),

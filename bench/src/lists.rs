@@ -85,7 +85,7 @@ fn call(
     Ok(if answer.body.is_empty() { Value::Null } else { serde_json::from_slice(&answer.body)? })
 }
 
-/// Renames and deletes the folder with 100,000 files below it. Beside that uploads start and end; the slowest counts.
+/// Renames and deletes the folder with 100,000 files below it. Uploads start and end meanwhile; the slowest counts.
 fn folders(server: &ServerArgs) -> Result<(), Failure> {
     let stop = AtomicBool::new(false);
     let row = |what: &str, time: Duration| {
@@ -99,7 +99,7 @@ fn folders(server: &ServerArgs) -> Result<(), Failure> {
             while !stop.load(Ordering::Relaxed) {
                 let began = Instant::now();
                 let started = partway
-                    .start(&mut connections, &format!("beside {count}"), 1)
+                    .start(&mut connections, &format!("meanwhile {count}"), 1)
                     .map_err(|error| error.to_string())?;
                 let started: Value = serde_json::from_slice(&started.body).map_err(|error| error.to_string())?;
                 let id = started["session_id"].as_str().unwrap_or_default();
@@ -138,7 +138,7 @@ fn folders(server: &ServerArgs) -> Result<(), Failure> {
         let uploaded = uploading.join().map_err(|_| "the uploads ended badly")?;
         changed?;
         let (count, slowest) = uploaded?;
-        row(&format!("slowest of {count} starts and aborts beside all that"), slowest);
+        row(&format!("slowest of {count} starts and aborts meanwhile"), slowest);
         Ok(())
     })
 }

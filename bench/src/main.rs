@@ -43,7 +43,7 @@ enum Command {
     Start(start::StartArgs),
     /// Lists of a million files, and folders with many of them: rows of a table.
     Lists(lists::ListsArgs),
-    /// Searches whose clients go away, and another workspace's requests beside them: rows of a table.
+    /// Searches whose clients go away, and another workspace's requests meanwhile: rows of a table.
     Abandoned(abandoned::AbandonedArgs),
     /// Connections that do nothing: a row of a table.
     Idle(idle::IdleArgs),
@@ -56,7 +56,7 @@ enum Command {
 /// The server that is measured.
 #[derive(Debug, Args)]
 struct ServerArgs {
-    /// What speaks at the address.
+    /// The kind of server at the address.
     #[arg(long)]
     target: targets::Kind,
     /// Its address; must be loopback.

@@ -3,7 +3,7 @@
 
 use std::io;
 
-/// Every block is the same random bytes behind a stamp of its own.
+/// Every block is the same random bytes after a stamp of its own.
 const BLOCK_BYTES: usize = 1024 * 1024;
 const STAMP_BYTES: usize = 16;
 

@@ -1,4 +1,4 @@
-//! What the measured server used: processor time and peak memory, from `/proc`.
+//! Resources of the measured server: processor time and peak memory, from `/proc`.
 
 use std::fs;
 

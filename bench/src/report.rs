@@ -18,7 +18,7 @@ pub(crate) struct TableArgs {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Row {
     pub(crate) label: String,
-    /// What was sent.
+    /// Description of the load.
     pub(crate) load: String,
     /// Uploaded MiB per second from the first PUT to the last 200; 0 where it was not measured.
     pub(crate) upload_mib_s: f64,

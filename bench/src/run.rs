@@ -95,7 +95,7 @@ pub(crate) fn parts(args: &PartsArgs) -> Result<(), Failure> {
     let cpu_before = process::cpu_seconds(&server.pids);
 
     let began = Instant::now();
-    // The same name unless told otherwise: every run replaces the file of the one before, so that the disk and the page
+    // The same name by default: every run replaces the file of the one before, so that the disk and the page
     // cache do not fill up with what was measured already.
     let name = if args.keep { format!("bench-{}.bin", server.seed) } else { "bench.bin".to_owned() };
     let upload = target.start(&mut control, &name, size)?;

@@ -1,4 +1,4 @@
-//! What starting an upload of thousands of parts costs: one answer with a presigned URL for each. No byte is sent.
+//! Cost of starting an upload of thousands of parts: one answer with a presigned URL for each. No byte is sent.
 
 use std::time::Instant;
 

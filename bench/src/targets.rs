@@ -17,7 +17,7 @@ use crate::{Failure, ServerArgs};
 const PART_BYTES: u64 = 10 * 1024 * 1024;
 const URL_LIFE: Duration = Duration::from_secs(3600);
 
-/// What speaks at the address.
+/// The kind of server at the address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
     /// Partway. Its parts go wherever it says: to itself, or to a store.
@@ -42,7 +42,7 @@ pub(crate) struct Upload {
     parts: Vec<Part>,
 }
 
-/// What completing told of the file; only Partway tells any of it.
+/// The file as complete answered it; only Partway answers any of it.
 #[derive(Default)]
 pub(crate) struct Stored {
     pub(crate) hash: Option<String>,

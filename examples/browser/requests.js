@@ -1,4 +1,4 @@
-// Requests that outlive a bad network: what time may mend is tried again.
+// Requests that survive a bad network: transient failures are retried.
 
 const FIRST_PAUSE_MS = 500; // it doubles with every try
 const LONGEST_PAUSE_MS = 30_000;
@@ -6,7 +6,7 @@ const STALL_MS = 180_000; // longer than a slow line needs for what is in the sy
 
 /** There was no answer. */
 class Lost extends Error {
-  canBeMended = true;
+  isTransient = true;
 }
 
 /** The answer was not 2xx. `errorCode` is Partway's; a store or a proxy in between has none. */
@@ -16,13 +16,13 @@ class Refusal extends Error {
     try {
       body = JSON.parse(text);
     } catch {
-      // Not Partway's words: the status has to do.
+      // Not an answer of Partway: only the status is known.
     }
     super(body.message ?? `The answer was ${status}`);
     this.status = status;
     this.errorCode = body.errorCode;
     this.retryAfterMs = Number(retryAfter) * 1000 || 0;
-    this.canBeMended = [408, 429].includes(status) || status >= 500;
+    this.isTransient = [408, 429].includes(status) || status >= 500;
   }
 }
 
@@ -60,7 +60,7 @@ export function putPart(url, part, { onSent, signal }) {
     xhr.upload.onprogress = (event) => sent(event.loaded);
     xhr.onload = () => {
       const isSuccess = xhr.status >= 200 && xhr.status < 300;
-      // Some proxies answer 200 by themselves when a body breaks off; whoever has stored a part names it.
+      // Some proxies answer 200 by themselves when a body breaks off; the server that has stored a part names its ETag.
       if (isSuccess && xhr.getResponseHeader('ETag')) resolve(xhr.getResponseHeader('ETag'));
       else if (isSuccess) reject(new Lost('The answer to a part has no ETag'));
       else reject(new Refusal(xhr.status, xhr.responseText, xhr.getResponseHeader('Retry-After')));
@@ -83,7 +83,7 @@ export function putPart(url, part, { onSent, signal }) {
 }
 
 /**
- * Makes a request again and again, as long as it fails in ways that time may mend. `onState` hears `uploading`,
+ * Repeats a request while it fails in transient ways. `onState` hears `uploading`,
  * `offline` (the browser has no network) and `waiting` (with the error, and for how many milliseconds).
  */
 export async function retry(request, { onState, signal }) {
@@ -97,8 +97,8 @@ export async function retry(request, { onState, signal }) {
       return await request();
     } catch (error) {
       signal.throwIfAborted();
-      if (!error.canBeMended) throw error;
-      // By chance, so that all whom a server has lost do not come back to it in the same moment.
+      if (!error.isTransient) throw error;
+      // Jitter, so that clients of a restarted server do not return in the same moment.
       const byChance = Math.random() * Math.min(FIRST_PAUSE_MS * 2 ** (tried - 1), LONGEST_PAUSE_MS);
       const pauseMs = Math.max(byChance, error.retryAfterMs ?? 0);
       onState('waiting', error, pauseMs);

@@ -11,7 +11,7 @@ import { callApi, putPart, retry } from './requests.js';
 
 const PARTS_AT_ONCE = 4; // a browser opens at most six connections to a host
 
-// These codes say of a session: it is of no more use, begin anew;
+// Codes of a session that is of no more use: start over;
 const OVER = ['SESSION_NOT_FOUND', 'SESSION_EXPIRED', 'SESSION_ABORTED', 'FORBIDDEN'];
 // and these: it is further than you think, or less far. Ask.
 const ELSEWHERE = ['SESSION_COMPLETED', 'PARTS_MISSING'];
@@ -99,13 +99,13 @@ export class Upload {
     this.isMade = false; // whether the store has made the file of the parts
     if (this.session) {
       const found = await this.ask('GET', `/${this.session}`);
-      if (['aborted', 'expired'].includes(found.status)) return this.beginAnew();
+      if (['aborted', 'expired'].includes(found.status)) return this.startOver();
       this.partSize = found.part_size;
       this.comparesEtags = found.hash_algorithm !== 'blake3'; // local storage compares none
       this.etags = Array.from({ length: found.parts_total });
       this.isMade = found.status === 'completed' || (found.missing_parts.length === 0 && found.part_etags?.length === 0);
       this.distrusted = await this.partsOfOthers(found);
-      if (found.status === 'completed' && this.distrusted.size > 0) return this.beginAnew();
+      if (found.status === 'completed' && this.distrusted.size > 0) return this.startOver();
       // None if it is completed; completing again repeats the record.
       this.missing = [...found.missing_parts, ...this.distrusted].sort((a, b) => a - b);
       this.keepUrls([]);
@@ -127,7 +127,7 @@ export class Upload {
     this.report();
   }
 
-  beginAnew() {
+  startOver() {
     this.memory.forget();
     return this.openSession();
   }
@@ -149,7 +149,7 @@ export class Upload {
     return others;
   }
 
-  /** Sends some parts side by side. The first failure that no retry can mend stops them all. */
+  /** Sends some parts side by side. The first permanent failure stops them all. */
   async sendMissingParts() {
     const { stop, missing } = this;
     const sendOneAfterTheOther = async () => {
@@ -181,7 +181,7 @@ export class Upload {
         const isRefused = error.errorCode ? URL_REFUSED.includes(error.errorCode) : [400, 403, 404].includes(error.status);
         if (isRefused) {
           refusedUrl = url;
-          error.canBeMended = ++refusals < 4;
+          error.isTransient = ++refusals < 4;
         }
         throw error;
       } finally {

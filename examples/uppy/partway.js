@@ -3,7 +3,7 @@
 // The plugin has `signRequest` tell it where each of its requests goes. For a part, that is a URL which Partway signs.
 // The other four (create, list, complete, abort) are calls of Partway's own API: they are made here, and the plugin is
 // sent to a data: URL that has the answer in the XML it reads. A page with a Content-Security-Policy has to allow that:
-// `connect-src data:` beside the server's address.
+// `connect-src data:` in addition to the server's address.
 
 import { Memory, hashOf, hashOfEtags, plainEtag } from './memory.js';
 
@@ -126,7 +126,7 @@ export class Partway {
       if (sent.hash && mayBeThere && sent.hash === await hashOf(this.#part(fileId, index))) indices.push(index);
       else memory.forgetPart(index);
     }
-    // It was completed with parts of another file: Uppy begins anew.
+    // It was completed with parts of another file: Uppy starts over.
     if (status === 'completed' && indices.length < arrived.length) {
       this.#forget(session);
       throw new CallError(410, { errorCode: 'SESSION_EXPIRED' });
@@ -140,7 +140,7 @@ export class Partway {
     const body = { session_id: session, etags_sha256: await this.#hashOfEtags(session, fileId) };
     const record = await this.#call('POST', '/complete', body).catch((error) => {
       if (!body.etags_sha256 || error.errorCode !== 'CHECKSUM_MISMATCH') throw error;
-      // Somebody else has sent parts to the session: Uppy begins anew.
+      // Somebody else has sent parts to the session: Uppy starts over.
       this.#forget(session);
       throw new CallError(410, { errorCode: 'SESSION_EXPIRED' });
     });
@@ -196,14 +196,14 @@ class CallError extends Error {
   }
 }
 
-/** Codes that say of a session: it is of no more use, begin anew. */
+/** Codes of a session that is of no more use: start over. */
 const OVER = ['SESSION_NOT_FOUND', 'SESSION_EXPIRED', 'SESSION_ABORTED', 'FORBIDDEN'];
-/** Codes that say: it is further than you think, or less far; or the URL was good once. Ask again. */
+/** Codes of a session that is in another state than assumed, or of a URL that has expired: look at it again. */
 const ASK_AGAIN = ['SESSION_COMPLETED', 'PARTS_MISSING', 'URL_EXPIRED'];
 
 /**
- * Tells what an error, of a call or of one of the plugin's own requests, means for the upload: it is `over` and has to begin
- * anew; `again` will do, as often as it takes; so it may, if the store has `refused` a URL; or the error is `final`.
+ * Tells what an error, of a call or of one of the plugin's own requests, means for the upload: it is `over` and has to start
+ * over; it is to be tried `again`, without limit; again a few times, if the store has `refused` a URL; or the error is `final`.
  */
 export function explain(error) {
   if (error.code === 'NETWORK') return { meaning: 'again', message: 'The connection broke' };

@@ -57,7 +57,7 @@ uppy.on('file-removed', async (file) => {
   show('idle', '');
 });
 
-// The plugin itself tries a request again for about a second. What follows is for all that takes longer.
+// The plugin itself tries a request again for about a second. The rest is for longer failures.
 const failures = new Map(); // by file, how often it has failed since a part last arrived
 uppy.on('s3-multipart:part-uploaded', (file, part) => {
   partway.noteUploaded(uppy.getFile(file.id), part);
@@ -85,7 +85,7 @@ uppy.on('upload-error', async ({ id, data }, error) => {
   uppy.retryUpload(id);
 });
 
-if (!query.get('key')) show('failed', 'Open this page with ?server=…&key=pk_… behind its address.');
+if (!query.get('key')) show('failed', 'Open this page with ?server=…&key=pk_… after its address.');
 
 function show(state, text) {
   const status = document.querySelector('#status');

@@ -1,4 +1,4 @@
-// What the examples promise. Each promise gets `open` (opens the page of the example, with settings for its query),
+// Promises of the examples. Each gets `open` (opens the page of the example, with settings for its query),
 // `partway` and the `proxy` in front of it, `startPartway` (another one, with settings), and a `file` of 100 MB, a
 // `smallFile` of half of that, a `twin` of the latter (another file of the same name, size and time), a `tinyFile` and an
 // `emptyFile`, each with `path`, `parts` and `sha256`.
@@ -103,7 +103,7 @@ export const promises = {
     await until('the page has forgotten it', async () => !(await example.remembers()));
   },
 
-  async 'an upload that ended behind the back of the page begins anew'({ open, proxy, partway, smallFile: file }) {
+  async 'an upload that ended without the page starts over'({ open, proxy, partway, smallFile: file }) {
     const example = await open();
     const session = await inTheMiddle(example, proxy, file);
     await partway.call('DELETE', `/api/v1/multipart/${session}`);
@@ -112,7 +112,7 @@ export const promises = {
     assert.notEqual(proxy.puts.at(-1).session, session);
   },
 
-  async 'an upload that ended while the page was closed begins anew'({ open, proxy, partway, smallFile: file }) {
+  async 'an upload that ended while the page was closed starts over'({ open, proxy, partway, smallFile: file }) {
     const example = await open();
     const session = await inTheMiddle(example, proxy, file);
     const begin = await example.refresh(file.path);

@@ -16,7 +16,7 @@ from schemathesis.core.failures import AcceptedNegativeData
 from schemathesis.openapi.checks import RejectedPositiveData, UseAfterFree
 
 MAX_NAME_BYTES = 255
-# Hosts as everybody takes them. Of others (numbers, punycode, ports) the server judges as browsers do.
+# Common forms of hosts. The server judges others (numbers, punycode, ports) as browsers do.
 PLAIN_URL = re.compile(r"https?://[a-z][a-z-]*(\.[a-z][a-z-]*)*(/[a-z0-9/._-]*)?")
 CONTENT_MD5 = re.compile(r"[0-9A-Za-z+/]{21}[AQgw]==")
 PLAIN_FIELD = re.compile(r"[A-Za-z0-9_ -]*")
@@ -36,7 +36,7 @@ def texts(case, *fields):
 
 
 def long_name(case):
-    # Eight characters and a dash come before it, or the extension of the file that is renamed behind it.
+    # Eight characters and a dash come before it, or the extension of the file that is renamed after it.
     added = 9 if str(members(case).get("random_prefix")).lower() == "true" else 0
     added = 20 if "file_name" not in members(case) else added
     return any(bytes_of(name) > MAX_NAME_BYTES - added for name in texts(case, "file_name", "name"))
@@ -69,7 +69,7 @@ NAMES = {"INVALID_FILE_NAME": long_name, "INVALID_FOLDER": long_folder}
 # The text of metadata must be JSON.
 FIELDS = NAMES | {"INVALID_METADATA": lambda case: bool(texts(case, "metadata")), "INVALID_PARAMETER": odd_member}
 ENDED = {"SESSION_EXPIRED": always, "SESSION_ABORTED": always}
-# Of each operation, why a request that is as the document says may be refused.
+# For each operation, the codes that may refuse a request that conforms to the document.
 REASONS = {
     # Which extensions are known, and how large a file may be, is the server's own.
     "start_multipart": FIELDS
@@ -77,7 +77,7 @@ REASONS = {
         "INVALID_FORMAT": lambda case: any("/" not in text for text in texts(case, "format")),
         "FILE_TOO_LARGE": always,
     },
-    # What has arrived is not what should.
+    # Wrong bytes arrived.
     "complete_multipart": ENDED
     | {
         "PARTS_MISSING": always,
@@ -130,7 +130,7 @@ def filter_failure(context, failure, case, response):
         is_session = case.operation.path.startswith("/api/v1/multipart/")
         return not is_session and failure.deleted_case_id not in dry_runs
     if isinstance(failure, AcceptedNegativeData):
-        # Of a wrong request that a link has made right, schemathesis says so itself. In a form all is text, so that no value
+        # Schemathesis reports a wrong request that a link has made right by itself. In a form all is text, so that no value
         # is of a wrong type.
         is_form = case.media_type == "multipart/form-data"
         retyped = is_form and any(not isinstance(value, str | bytes) for value in members(case).values())

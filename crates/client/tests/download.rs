@@ -1,4 +1,4 @@
-//! Downloads from a server that can be told to misbehave.
+//! Downloads from a server that misbehaves on request.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::VecDeque;
@@ -12,20 +12,20 @@ use partway_client::{Client, Download, DownloadEvent, Downloaded, Error, RetryPo
 
 const MIB: usize = 1024 * 1024;
 
-/// What an answer with bytes does.
+/// Behaviour of an answer with bytes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fault {
-    /// Ends the connection after so many bytes.
+    /// Ends the connection after this many bytes.
     Cut(usize),
-    /// Brings nothing more after so many bytes, and keeps the connection.
+    /// Sends nothing more after this many bytes, and keeps the connection.
     Stall(usize),
     /// Is an answer with this status instead, and no bytes.
     Status(u16),
-    /// Keeps its last byte for so long.
+    /// Delays its last byte by this.
     Late(Duration),
 }
 
-/// What the server has, and how it behaves.
+/// The server's file, and its behaviour.
 struct Served {
     data: Vec<u8>,
     etag: String,
@@ -33,7 +33,7 @@ struct Served {
     judges_if_range: bool,
     /// Answers that are made before the file is replaced by this one.
     replaced_after: Option<(usize, Vec<u8>)>,
-    /// What the answers with bytes after the first look do, in turn.
+    /// Behaviour of the answers with bytes after the first look, in turn.
     faults: VecDeque<Option<Fault>>,
     /// Serves by a redirect to a URL that is good once; this many of them are refused all the same.
     redirects: Option<usize>,
@@ -186,15 +186,15 @@ fn answer(stream: &TcpStream, served: &Mutex<Served>) -> Option<()> {
     }
 }
 
-/// A place to download to, and what was told on the way.
+/// A place to download to, and the events on the way.
 struct Place {
     directory: tempfile::TempDir,
-    told: Mutex<Vec<String>>,
+    events: Mutex<Vec<String>>,
 }
 
 impl Place {
     fn new() -> Self {
-        Self { directory: tempfile::tempdir().unwrap(), told: Mutex::default() }
+        Self { directory: tempfile::tempdir().unwrap(), events: Mutex::default() }
     }
 
     fn target(&self) -> PathBuf {
@@ -205,16 +205,16 @@ impl Place {
         let received = Mutex::new(0);
         let on_event = |event: DownloadEvent<'_>| match event {
             DownloadEvent::Received { bytes } => *received.lock().unwrap() += bytes,
-            event => self.told.lock().unwrap().push(format!("{event:?}")),
+            event => self.events.lock().unwrap().push(format!("{event:?}")),
         };
         let client = Client::new("http://127.0.0.1:1", "sk_x").unwrap();
         let outcome = download.to_file(&client, &self.target(), &on_event).await;
-        self.told.lock().unwrap().push(format!("{} bytes received", received.into_inner().unwrap()));
+        self.events.lock().unwrap().push(format!("{} bytes received", received.into_inner().unwrap()));
         outcome
     }
 
-    fn told(&self) -> String {
-        std::mem::take(&mut *self.told.lock().unwrap()).join("\n")
+    fn events(&self) -> String {
+        std::mem::take(&mut *self.events.lock().unwrap()).join("\n")
     }
 
     #[track_caller]
@@ -264,7 +264,7 @@ async fn a_file_comes_in_ranges_and_is_compared_with_its_hash() {
 #[tokio::test]
 async fn no_download_fails_when_all_has_come() {
     let downloads = std::env::var("PARTWAY_TEST_DOWNLOADS").map_or(12, |number| number.parse().unwrap());
-    // More than what is remembered at once.
+    // More than is remembered at once.
     let data = bytes(16, 65 * MIB);
     let server = TestServer::start(data.clone());
     let download = download(&server).stall_timeout(Duration::from_secs(30));
@@ -285,9 +285,9 @@ async fn an_answer_that_breaks_off_goes_on_from_there() {
     server.fail(faults.map(Some));
     place.get(&download(&server)).await.unwrap();
     place.assert_has(&data);
-    let told = place.told();
-    assert_eq!(told.matches("Retrying").count(), 5, "{told}");
-    assert!(told.contains(&format!("{} bytes received", 40 * MIB)), "no byte came twice: {told}");
+    let events = place.events();
+    assert_eq!(events.matches("Retrying").count(), 5, "{events}");
+    assert!(events.contains(&format!("{} bytes received", 40 * MIB)), "no byte came twice: {events}");
 }
 
 #[tokio::test]
@@ -305,7 +305,7 @@ async fn the_same_call_goes_on_where_a_failed_one_stopped() {
     place.assert_has(&data);
     let rest = server.answered();
     assert!((20 * MIB..=24 * MIB).contains(&rest), "{rest} bytes came again");
-    assert!(!place.told().contains("StartedAnew"));
+    assert!(!place.events().contains("StartedAnew"));
 }
 
 #[tokio::test]
@@ -326,7 +326,7 @@ async fn bytes_that_were_spoilt_in_between_are_found() {
 }
 
 #[tokio::test]
-async fn a_file_that_was_replaced_in_between_starts_anew() {
+async fn a_file_that_was_replaced_in_between_starts_over() {
     let (old, new) = (bytes(5, 40 * MIB), bytes(6, 40 * MIB));
     let (server, place) = (TestServer::start(old), Place::new());
     server.fail([None, Some(Fault::Status(401))]);
@@ -336,7 +336,7 @@ async fn a_file_that_was_replaced_in_between_starts_anew() {
     place.get(&download(&server)).await.unwrap();
     place.assert_has(&new);
     assert_eq!(server.answered(), 40 * MIB);
-    assert!(place.told().contains("StartedAnew"));
+    assert!(place.events().contains("StartedAnew"));
 }
 
 #[tokio::test]
@@ -365,7 +365,7 @@ async fn a_server_without_ranges_serves_files_all_the_same() {
         let downloaded = place.get(&download(&server)).await.unwrap();
         assert_eq!(downloaded, Downloaded { size_bytes: 20 * MIB as u64, is_verified: true });
         place.assert_has(&data);
-        assert!(place.told().contains("bytes_lost: 3145728"));
+        assert!(place.events().contains("bytes_lost: 3145728"));
     }
 }
 
@@ -387,8 +387,8 @@ async fn a_redirect_is_followed_and_a_url_that_expired_is_asked_for_again() {
     server.set().redirects = Some(3);
     place.get(&download(&server)).await.unwrap();
     place.assert_has(&data);
-    let told = place.told();
-    assert!(told.contains("403") && !told.contains("secret"), "a presigned URL is a permission: {told}");
+    let events = place.events();
+    assert!(events.contains("403") && !events.contains("secret"), "a presigned URL is a permission: {events}");
     // A store that always refuses is believed.
     server.set().redirects = Some(usize::MAX);
     std::fs::remove_file(place.target()).unwrap();
@@ -408,7 +408,7 @@ async fn another_file_than_the_expected_one_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_there_is_not_overwritten_unless_asked() {
+async fn existing_files_are_not_overwritten_unless_asked() {
     let data = bytes(12, 1000);
     let (server, place) = (TestServer::start(data.clone()), Place::new());
     std::fs::write(place.target(), "mine").unwrap();
@@ -431,7 +431,7 @@ async fn a_server_that_is_away_is_waited_for() {
     let retry = RetryPolicy { first_pause: Duration::from_millis(50), ..RetryPolicy::default() };
     let download = Download::of(&url).hash(hash(&data)).retry(retry);
     let (outcome, ()) = tokio::join!(place.get(&download), async {
-        while !place.told.lock().unwrap().iter().any(|event| event.contains("Unreachable")) {
+        while !place.events.lock().unwrap().iter().any(|event| event.contains("Unreachable")) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         TestServer::start_on(TcpListener::bind(address).unwrap(), data.clone());
@@ -451,7 +451,7 @@ async fn a_writer_gets_all_of_it_in_order_and_each_byte_once() {
     let downloaded = download(&server).to_writer(&client, writer, &|_| {}).await.unwrap();
     assert_eq!(downloaded, Downloaded { size_bytes: 40 * MIB as u64, is_verified: true });
     assert!(std::fs::read(file.path()).unwrap() == data);
-    // What goes wrong is said, though what was written cannot be taken back.
+    // The failure is reported, though written bytes cannot be taken back.
     let wrong = download(&server).hash(hash(b"another")).to_writer(&client, std::io::sink(), &|_| {}).await;
     assert!(matches!(wrong, Err(Error::WrongBytes { .. })), "{wrong:?}");
     server.fail([Some(Fault::Cut(3 * MIB))]);

@@ -1,4 +1,4 @@
-//! What tests rely on of these servers.
+//! Properties of these servers that tests rely on.
 
 #![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
@@ -29,7 +29,7 @@ fn postgres() -> &'static Postgres {
 }
 
 #[test]
-fn what_postgres_committed_survives_a_crash() {
+fn commits_of_postgres_survive_a_crash() {
     for postgres in [Postgres::start(), Postgres::start_durable()] {
         let url = postgres.create_database();
         query(&url, "CREATE TABLE t AS SELECT generate_series(1, 1000)");
@@ -78,7 +78,7 @@ fn s3(garage: &Garage, node: usize, path: &str, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn what_garage_took_survives_a_kill() {
+fn objects_of_garage_survive_a_kill() {
     let garage = Garage::start(1);
     let object = garage.create_bucket() + "/object";
     assert_eq!(s3(&garage, 0, &object, &["-T", "Cargo.toml"]), "200");

@@ -9,7 +9,7 @@ export class Partway {
   /** Starts it. `publicUrl` is what its URLs begin with; `settings` are environment variables. */
   static async start(binary, dataDir, publicUrl, settings) {
     const flags = ['--data-dir', dataDir, '--listen', '127.0.0.1:0', '--public-url', publicUrl];
-    // What is set for the tests is not a setting of the server, and it refuses what it does not know.
+    // Variables of the tests are not settings of the server, which refuses unknown ones.
     const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('PARTWAY_'));
     const env = { ...Object.fromEntries(inherited), PARTWAY_LOG_FILTER: 'warn', ...settings };
     const child = spawn(binary, ['serve', ...flags], { env, stdio: ['ignore', 'pipe', 'inherit'] });

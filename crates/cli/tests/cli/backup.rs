@@ -1,4 +1,4 @@
-//! Backups as docs/OPERATIONS.md makes them: what is restored has the same files.
+//! Backups as docs/OPERATIONS.md makes them: a restored copy has the same files.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -121,7 +121,7 @@ fn bucket(garage: &Garage, bucket: &str) -> S3Settings {
     }
 }
 
-/// What `rclone copy` does: objects that are not there yet are copied, none is deleted.
+/// `rclone copy`: copies objects that are not there yet, and deletes none.
 async fn copy(from: &S3Store, to: &S3Store) {
     let there = to.list_blobs().await.unwrap();
     for entry in from.list_blobs().await.unwrap().into_iter().filter(|entry| !there.contains(entry)) {
@@ -172,7 +172,7 @@ fn a_dump_between_two_copies_of_the_bucket_restores_the_files() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let copy_bucket = || runtime.block_on(copy(&stores[0], &stores[1]));
     copy_bucket();
-    // What comes and goes meanwhile: some that the dump has, some that it has not.
+    // Files that come and go meanwhile: the dump has some of them.
     for number in 0..5 {
         let data = bytes(100 + number, 6000);
         expected.insert(upload(&server, &key, directory.path(), &format!("{number}"), &data), data);

@@ -62,7 +62,7 @@ fn upload(server: &Server, key: &str, file: &Path) -> Value {
     succeeded(output)
 }
 
-/// The file of a record, at whatever port the server has now.
+/// The file of a record, at the server's current port.
 pub fn fetch(server: &Server, record: &Value) -> Vec<u8> {
     let url = record["url"].as_str().unwrap();
     let path = url.splitn(4, '/').nth(3).unwrap();
@@ -136,7 +136,7 @@ fn files_move_to_the_bucket_and_back_while_they_are_served_and_uploaded() {
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         assert!(reading.join().unwrap() > 0);
     });
-    // Again: there is nothing left to move. And what was moved is freed where it was.
+    // Again: nothing is left to move, and moved files are freed where they were.
     let moved = succeeded(command(&data_dir, &settings, &["storage", "migrate", "--to", "s3", "--json"]));
     assert_eq!(moved["files"], 0);
     drop(server);
@@ -150,7 +150,7 @@ fn files_move_to_the_bucket_and_back_while_they_are_served_and_uploaded() {
         assert_eq!(report["findings"], json!([]));
         report["garbage"] == 0 && report["blobs"] == 5
     });
-    // Back, with new files among them, one of whose hash nobody knew.
+    // Back, with new files among them, one of them of unknown hash.
     let file = directory.path().join("new.bin");
     let data = bytes(9, 11_000_000);
     std::fs::write(&file, &data).unwrap();
@@ -280,8 +280,8 @@ fn the_doctor_says_what_to_change_and_changes_the_rules_for_browsers() {
         let (is_well, checks) = examine(&with(&settings, name, value), &[]);
         let found = of(&checks, check);
         assert!(!is_well && found["state"] == "problem", "{name}: {checks:?}");
-        let told = found["change"].as_str().unwrap();
-        assert!(told.contains(change) || told.contains("secret_access_key"), "{name}: {found}");
+        let report_line = found["change"].as_str().unwrap();
+        assert!(report_line.contains(change) || report_line.contains("secret_access_key"), "{name}: {found}");
         assert!(!found.to_string().contains("hidden"), "{found}");
     }
     // Nothing of the trials is left.

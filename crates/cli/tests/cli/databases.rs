@@ -223,14 +223,14 @@ fn a_password_that_is_changed_while_the_server_runs_is_said_once_and_not_shown()
     }
     server.sql(&format!("ALTER ROLE app PASSWORD '{PASSWORD}'"));
     wait_for(201);
-    let told = partway.log();
-    let told: Vec<_> = told
+    let log = partway.log();
+    let refusals: Vec<_> = log
         .lines()
         .filter(|line| {
             line.contains("cannot connect to the database") && line.contains("password authentication failed")
         })
         .collect();
-    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(refusals.len(), 1, "{refusals:?}");
     assert_eq!(lines("connected to the database again"), 1);
     assert_eq!(lines(PASSWORD), 0);
 

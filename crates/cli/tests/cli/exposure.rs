@@ -62,8 +62,8 @@ fn a_server_without_a_umask_makes_nothing_that_others_can_read() {
         let file = format!("file=@{}", part.display());
         assert_eq!(curl(&[&url, "--header", &key, "--form", &file, "--form", "file_name=direct"]).0, 201);
         for command in [&["keys", "create", "--kind", "private"][..], &["fsck", "--repair", "--deep"], &["doctor"]] {
-            let mut beside = partway_under(&launcher);
-            let output = beside.args(command).arg("--data-dir").arg(&data_dir).output().unwrap();
+            let mut command_under = partway_under(&launcher);
+            let output = command_under.args(command).arg("--data-dir").arg(&data_dir).output().unwrap();
             // The doctor finds a problem in the directory that all may write to.
             assert_eq!(output.status.success(), !is_there || command[0] != "doctor", "{command:?}");
         }
@@ -84,8 +84,8 @@ fn the_doctor_and_the_start_tell_of_a_directory_that_is_open_to_others() {
     drop(Server::start(&data_dir, &[]));
     let doctor = || {
         let output = partway().args(["doctor", "--json", "--data-dir"]).arg(&data_dir).output().unwrap();
-        let told = text(&output.stdout);
-        let checks = told.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let report = text(&output.stdout);
+        let checks = report.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
         let of_permissions = checks.into_iter().find(|check| check["check"] == "permissions");
         (output.status.code(), of_permissions)
     };

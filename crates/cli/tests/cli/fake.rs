@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// How it answers: status and headers, and the body, which may come to more than what is declared.
+/// How it answers: status and headers, and the body, which may be longer than declared.
 pub struct Answer {
     pub status: u16,
     pub headers: String,

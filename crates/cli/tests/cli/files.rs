@@ -45,7 +45,7 @@ fn people_get_a_table_and_hear_of_other_pages() {
     let page = text(&workspace.run(&["files", "ls", "--limit", "1"]).stderr);
     assert!(page.contains("Files 1 to 1 of 2") && page.contains("--page 2"), "{page}");
     let page = text(&workspace.run(&["files", "ls", "--page", "999"]).stderr);
-    assert_eq!(page, "Page 999 is behind the last one; there are 2 files.\n");
+    assert_eq!(page, "Page 999 is after the last one; there are 2 files.\n");
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn all_pages_are_all_files_once() {
     let expected: Vec<String> = (0..103).map(|number| format!("{number:03}.txt")).collect();
     assert_eq!(workspace.listed(&["--all", "--sort", "name_asc"]), expected);
     assert_eq!(workspace.listed(&["--sort", "name_asc"]), expected[..100]);
-    // One behind the first page is found by its path all the same.
+    // A file after the first page is found by its path as well.
     assert_eq!(workspace.json(&["files", "info", "102.txt"])[0]["name"], "102.txt");
 }
 
@@ -135,7 +135,7 @@ fn tags_and_metadata_change_and_the_rest_stays() {
 }
 
 #[test]
-fn files_are_deleted_only_by_who_says_yes() {
+fn files_are_deleted_only_after_a_yes() {
     let workspace = Workspace::new();
     for path in ["a/one.txt", "a/two.txt", "three.txt"] {
         workspace.upload(path, &[0; 1024], &[]);

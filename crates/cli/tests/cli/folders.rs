@@ -46,7 +46,7 @@ fn a_folder_tells_what_is_in_it_and_below() {
 }
 
 #[test]
-fn what_is_below_a_renamed_folder_follows() {
+fn contents_of_a_renamed_folder_follow() {
     let workspace = Workspace::new();
     workspace.upload("a/b/one.txt", b"data", &[]);
     workspace.prints(&["folders", "mk", "c"]);
@@ -63,7 +63,7 @@ fn what_is_below_a_renamed_folder_follows() {
 }
 
 #[test]
-fn a_folder_is_deleted_with_all_below_it_only_by_who_says_yes() {
+fn a_folder_is_deleted_with_all_below_it_only_after_a_yes() {
     let workspace = Workspace::new();
     workspace.upload("a/one.bin", &[0; 1024], &[]);
     workspace.upload("a/b/two.bin", &[0; 2048], &[]);

@@ -124,14 +124,14 @@ impl Setup {
         output
     }
 
-    /// Begins to get a file, of which so many bytes come, and waits until a part of them is remembered.
+    /// Begins to get a file, of which this many bytes come, and waits until a part of them is remembered.
     fn begin(&self, name: &str, allowed: u64) -> (Child, u64) {
         self.gate.allow(allowed);
         let child = self.command(&[name]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut there = 0;
         wait_for("a part of the file", || {
             there = self.remembered(name).iter().map(|(begin, end)| end - begin).sum();
-            // All but what is on its way over four connections.
+            // All bytes but those in flight over four connections.
             there + 4_000_000 >= allowed
         });
         (child, there)
@@ -176,7 +176,7 @@ fn wait_for(what: &str, mut ready: impl FnMut() -> bool) {
 }
 
 #[test]
-fn a_file_comes_in_ranges_under_its_own_name_or_where_it_is_told() {
+fn a_file_comes_in_ranges_under_its_own_name_or_the_given_one() {
     let setup = Setup::new();
     let data = bytes(1, 30_000_000);
     let record = setup.upload("Öl & Essig/größe 1.bin", &data);
@@ -223,7 +223,7 @@ fn a_download_that_was_killed_goes_on_by_the_same_command() {
     let output = setup.gets(&["f.bin"]);
     setup.assert_has("f.bin", &data);
     assert!(text(&output.stderr).contains("downloaded before"), "{}", text(&output.stderr));
-    // Headers, and what was on its way to the one that was killed.
+    // Headers, and bytes in flight to the one that was killed.
     let most = 30_000_000 - there + 1_000_000;
     assert!(setup.gate.passed() <= most, "{} bytes came, {there} were there", setup.gate.passed());
 }
@@ -248,7 +248,7 @@ fn ctrl_c_leaves_what_has_come_and_says_so() {
 }
 
 #[test]
-fn a_file_that_was_replaced_in_between_starts_anew() {
+fn a_file_that_was_replaced_in_between_starts_over() {
     let setup = Setup::new();
     setup.upload("f.bin", &bytes(4, 30_000_000));
     setup.interrupt("f.bin", 20_000_000);
@@ -260,10 +260,10 @@ fn a_file_that_was_replaced_in_between_starts_anew() {
 }
 
 #[test]
-fn a_file_that_is_replaced_while_it_comes_starts_anew() {
+fn a_file_that_is_replaced_while_it_comes_starts_over() {
     let setup = Setup::new();
     setup.upload("f.bin", &bytes(6, 100_000_000));
-    // Of six pieces four are on their way, of the old file.
+    // Four of six pieces of the old file are in flight.
     let (child, _) = setup.begin("f.bin", 20_000_000);
     let new = bytes(7, 100_000_000);
     setup.replace("f.bin", &new);
@@ -292,7 +292,7 @@ fn a_server_that_goes_away_is_waited_for() {
 }
 
 #[test]
-fn bytes_that_were_spoilt_in_between_are_found_and_the_next_try_starts_anew() {
+fn bytes_that_were_spoilt_in_between_are_found_and_the_next_try_starts_over() {
     let setup = Setup::new();
     let data = bytes(9, 30_000_000);
     setup.upload("f.bin", &data);
@@ -310,7 +310,7 @@ fn bytes_that_were_spoilt_in_between_are_found_and_the_next_try_starts_anew() {
 }
 
 #[test]
-fn standard_output_gets_the_file_in_order_and_a_wrong_one_is_told() {
+fn standard_output_gets_the_file_in_order_and_a_wrong_one_is_reported() {
     let setup = Setup::new();
     let data = bytes(10, 30_000_000);
     setup.upload("f.bin", &data);

@@ -41,7 +41,7 @@ fn file_row() -> Value {
 }
 
 #[test]
-fn what_a_server_or_a_proxy_says_does_nothing_to_a_terminal() {
+fn output_of_a_server_or_a_proxy_does_nothing_to_a_terminal() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("f"), "x").unwrap();
     let refusal = Fake::answering(|_, _| {
@@ -152,7 +152,7 @@ fn a_part_is_there_only_when_its_answer_names_it() {
 }
 
 #[test]
-fn a_session_that_has_ended_gets_no_part_again_whatever_stands_in_between_says() {
+fn a_session_that_has_ended_gets_no_part_again_even_if_a_proxy_hides_its_answers() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("f"), "x").unwrap();
     for status in ["aborted", "expired", "completed"] {
@@ -171,7 +171,7 @@ fn a_session_that_has_ended_gets_no_part_again_whatever_stands_in_between_says()
 }
 
 #[test]
-fn what_is_no_file_is_refused_at_once_and_the_others_go_on() {
+fn arguments_that_are_no_files_are_refused_at_once_and_the_others_go_on() {
     let workspace = Workspace::new();
     let place = workspace.path("place");
     std::fs::create_dir_all(place.join("directory")).unwrap();

@@ -76,7 +76,7 @@ fn public_keys_may_be_allowed_more_and_private_ones_need_no_leave() {
         let row = table.lines().find(|row| row.contains(made["id"].as_str().unwrap())).unwrap().to_owned();
         assert!(row.trim_end().ends_with(flag.trim_start_matches('-')), "{row}");
     }
-    // It counts at once, beside the running server.
+    // It counts at once, while the server runs.
     let prefixed = text(&command(&["keys", "create", "--kind", "public", "--random-prefix"]).stdout);
     let (status, answer) = post(&server, prefixed.trim(), "start", BODY);
     assert_eq!(status, 201, "{answer}");
@@ -92,7 +92,7 @@ fn a_directory_without_a_database_is_not_made_one() {
 }
 
 #[test]
-fn revoking_ends_the_uploads_of_the_key_beside_the_server_or_keeps_them() {
+fn revoking_ends_or_keeps_the_uploads_of_the_key_while_the_server_runs() {
     let (_directory, data_dir) = fresh();
     let server = Server::start(&data_dir, &[]);
     let command = |arguments: &[&str]| text(&run(partway().args(arguments).arg("--data-dir").arg(&data_dir)).stdout);

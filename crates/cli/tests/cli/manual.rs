@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::server::{partway, run, text};
 use crate::workspace::names;
 
-/// Every command that help names, as the words behind `partway`.
+/// Every command that help names, as the words after `partway`.
 fn commands() -> Vec<Vec<String>> {
     let mut found: Vec<Vec<String>> = vec![Vec::new()];
     let mut next = 0;

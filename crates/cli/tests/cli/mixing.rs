@@ -1,4 +1,4 @@
-//! Going on with an upload to a bucket, where nobody compares the hash of the whole: two files are never mixed into one.
+//! Resuming an upload to a bucket, where the hash of the whole is not compared, never mixes two files.
 
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ impl Setup {
         command
     }
 
-    /// Uploads the file until so many parts of it are noted, and no further.
+    /// Uploads the file until this many parts of it are noted, and no further.
     fn interrupt(&self, parts: usize) {
         let mut command = self.command(&[]);
         let home = command.get_envs().find(|(name, _)| *name == "HOME").unwrap().1.unwrap().to_owned();
@@ -201,7 +201,7 @@ fn a_part_that_another_machine_sends_meanwhile_is_not_in_the_file() {
 }
 
 #[test]
-fn a_session_that_a_running_upload_has_is_not_gone_on_with_beside_it() {
+fn a_session_that_a_running_upload_has_is_not_resumed_by_another() {
     let setup = Setup::new(6);
     setup.store.hold_parts_above(1);
     let command = setup.command(&[]);
@@ -215,11 +215,11 @@ fn a_session_that_a_running_upload_has_is_not_gone_on_with_beside_it() {
         std::thread::sleep(Duration::from_millis(10));
     };
     setup.etags_when(&session, |etags| !etags.is_empty());
-    let beside = setup.command(&["--resume", &session]).env("HOME", &home).output().unwrap();
+    let second = setup.command(&["--resume", &session]).env("HOME", &home).output().unwrap();
     uploading.kill().unwrap();
     uploading.wait().unwrap();
-    let said = text(&beside.stderr);
-    assert_eq!(beside.status.code(), Some(1), "{said}");
+    let said = text(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{said}");
     let is_said = said.contains("continues this session") && said.contains(&format!("process {}", uploading.id()));
     assert!(is_said, "{said}");
 }

@@ -1,5 +1,5 @@
 //! A server on a machine whose own addresses are global ones: a network namespace of its own, in which each test starts
-//! itself anew. Requests that the outside asks for reach neither the machine nor its neighbours.
+//! itself again. Requests that the outside asks for reach neither the machine nor its neighbours.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -92,9 +92,9 @@ fn neither_the_machine_nor_its_neighbours_are_reached_unless_the_settings_say_so
                     .envs(settings)
                     .output()
                     .unwrap();
-                let told = text(&add.stderr);
-                assert!(!add.status.success() && told.contains("outgoing.allowed_hosts"), "{host}: {told}");
-                assert!(!told.contains("secret"), "{told}");
+                let said = text(&add.stderr);
+                assert!(!add.status.success() && said.contains("outgoing.allowed_hosts"), "{host}: {said}");
+                assert!(!said.contains("secret"), "{said}");
             }
             // One of the Internet's: there is no way to it here, but it is tried.
             let (_, answer) = fetch(&server, &key, &format!("http://{ELSEWHERE}:{port}/"));

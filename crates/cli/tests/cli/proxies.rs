@@ -17,7 +17,7 @@ const STARTS_WITHIN: Duration = Duration::from_secs(20);
 /// Two whole parts and a piece.
 const FILE_BYTES: usize = 25_000_000;
 
-/// A change to the line of a configuration file that begins so, spaces aside: what it is instead.
+/// A replacement for the line of a configuration file with this beginning, spaces aside.
 type Change<'c> = (&'c str, &'c str);
 
 /// Settings of every nginx: where it may write, and its SITE.
@@ -36,7 +36,7 @@ http {
     SITE
 }
 ";
-/// The files of deploy/nginx, beside what Debian's nginx.conf sets that matters here.
+/// The files of deploy/nginx, with the relevant settings of Debian's nginx.conf.
 const NGINX_DEPLOYED: &str = "
     gzip on;
     include partway.conf;
@@ -55,14 +55,14 @@ const NGINX_CACHE: &str = "
         }
     }
 ";
-/// A Varnish that is told where its backend is, and shows what came from its cache.
+/// A Varnish with a backend, which marks answers from its cache.
 const VARNISH: &str = "vcl 4.1;
 backend partway { .host = \"HOST\"; .port = \"PORT\"; }
 sub vcl_deliver {
     if (obj.hits > 0) { set resp.http.x-cache = \"HIT\"; } else { set resp.http.x-cache = \"MISS\"; }
 }
 ";
-/// What Caddy is told beside deploy/caddy.
+/// Settings of Caddy in addition to deploy/caddy.
 const CADDY_MAIN: &str = "{
 	admin off
 }
@@ -204,7 +204,7 @@ struct Proxied {
     proxy: Proxy,
     server: Server,
     key: String,
-    /// Where the proxy listens, and the server behind it.
+    /// Address of the proxy, and its server.
     addresses: [String; 2],
     directory: TempDir,
 }
@@ -240,7 +240,7 @@ impl Proxied {
             .unwrap()
     }
 
-    /// Fetches a URL of the server's into a file, and gives what was fetched.
+    /// Fetches a URL of the server's into a file, and returns the bytes.
     fn fetch(&self, url: &Value, arguments: &[&str]) -> (String, Vec<u8>) {
         let (url, copy) = (self.public(url), self.directory.path().join("copy"));
         let fetched = run(Command::new("curl")
@@ -353,7 +353,7 @@ fn nginx_that_compresses_leaves_files_as_they_are() {
 }
 
 #[test]
-fn what_partway_says_of_a_bad_part_arrives_through_each_proxy() {
+fn refusals_of_a_bad_part_arrive_through_each_proxy() {
     for proxy in [Proxy::nginx, Proxy::caddy] {
         let proxied = proxied(proxy, "", &[]);
         let session = start(&proxied.server, &proxied.key, "f.bin", 5_000_000);
@@ -374,7 +374,7 @@ fn what_partway_says_of_a_bad_part_arrives_through_each_proxy() {
 }
 
 #[test]
-fn a_stalled_part_is_ended_by_partway_behind_nginx() {
+fn a_stalled_part_is_ended_by_partway_and_not_by_nginx() {
     let proxied = proxied(Proxy::nginx, "", &[]);
     let session = start(&proxied.server, &proxied.key, "f.bin", 5_000_000);
     let path = proxied.public(&session["parts"][0]).strip_prefix(&proxied.server.url).unwrap();

@@ -1,4 +1,4 @@
-//! The README's first upload, run by a shell as it is written; and the examples beside it.
+//! The README's first upload, run by a shell as it is written; and the examples.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! The published Python SDK of the API, a client that nobody here wrote, against the real binary.
+//! The published Python SDK of the API, a third party's client, against the real binary.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;

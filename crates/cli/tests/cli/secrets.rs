@@ -18,7 +18,7 @@ fn json(data_dir: &Path, arguments: &[&str]) -> Vec<Value> {
 }
 
 #[test]
-fn secrets_are_listed_without_their_values_and_rotated_beside_the_server() {
+fn secrets_are_listed_without_their_values_and_rotated_while_the_server_runs() {
     let (_directory, data_dir) = fresh();
     let server = Server::start(&data_dir, &[]);
     let listed = json(&data_dir, &["secrets", "list"]);

@@ -1,4 +1,4 @@
-//! A `partway serve` process, and running other programs beside it.
+//! A `partway serve` process, and other programs run while it does.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -11,10 +11,10 @@ use tempfile::TempDir;
 /// A running server. Dropping it ends the process.
 pub struct Server {
     pub url: String,
-    /// Where it listens, whatever address clients know it by.
+    /// Where it listens, independent of its public address.
     #[allow(dead_code, reason = "each of the test programs uses some of it")]
     pub address: String,
-    /// What the first start printed; empty on later ones.
+    /// Output of the first start; empty on later ones.
     pub greeting: String,
     process: Child,
     log: PathBuf,

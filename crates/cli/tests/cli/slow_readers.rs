@@ -107,7 +107,7 @@ fn readers_that_do_not_read_cost_little_and_pin_nothing_for_longer_than_the_time
         std::thread::sleep(Duration::from_millis(400));
         processor_time(&server) - used <= Duration::from_millis(40)
     });
-    // Others are served beside them.
+    // Others are served meanwhile.
     let began = Instant::now();
     assert_eq!(curl(&["--output", "/dev/null", "--max-time", "20", url]).0, 200);
     let served_after = began.elapsed();
@@ -121,7 +121,7 @@ fn readers_that_do_not_read_cost_little_and_pin_nothing_for_longer_than_the_time
     assert_eq!(status, 204);
     println!(
         "{} readers came in {asked:?}: {} KiB and {held} descriptors; the server rested {rested:?} later; \
-         a file of {FILE_BYTES} bytes beside them came in {served_after:?}",
+         a file of {FILE_BYTES} bytes came in {served_after:?}",
         readers(),
         held_bytes / 1024
     );

@@ -1,4 +1,4 @@
-//! Servers with certificates that nobody has heard of, and addresses at which there is nobody.
+//! Servers with untrusted certificates, and addresses without a server.
 
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -90,14 +90,14 @@ fn a_certificate_that_is_not_trusted_ends_the_command_at_once_and_says_how_to_tr
         let said = text(&command(&["files", "ls", "--cacert", file], &[]).stderr);
         assert!(said.contains(&format!("--cacert {file} {problem}")), "{said}");
     }
-    // The name in the certificate counts as well, and whoever speaks no TLS is told apart.
+    // The name in the certificate counts as well, and a server without TLS is recognized.
     let said = text(&command(&["files", "ls", "--url", &format!("https://{upstream}"), "--cacert", ca], &[]).stderr);
     assert!(said.contains("does not speak TLS") && said.contains("http://"), "{said}");
     assert!(names(directory.path()).contains(&"copy".to_owned()));
 }
 
 #[test]
-fn a_self_signed_certificate_that_is_an_authority_is_told_from_one_that_is_trusted() {
+fn a_self_signed_certificate_that_is_an_authority_is_distinguished_from_a_trusted_one() {
     let (_directory, data_dir) = fresh();
     let (address, upstream) = (free_address(), free_address());
     let url = format!("https://{address}");

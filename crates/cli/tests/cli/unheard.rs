@@ -1,4 +1,4 @@
-//! Commands whose output cannot be written: nothing is made that nobody has seen, and no change goes unsaid.
+//! Commands whose output cannot be written: nothing is created unseen, and no change goes unreported.
 
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -65,7 +65,7 @@ fn nothing_is_made_whose_key_secret_or_number_could_not_be_shown() {
 }
 
 #[test]
-fn what_was_changed_is_said_where_it_could_not_be_shown() {
+fn a_change_is_reported_where_its_output_could_not_be_written() {
     let (_directory, data_dir) = fresh();
     let server = Server::start(&data_dir, &[]);
     let number: Value =
@@ -114,7 +114,7 @@ fn commands_end_without_a_panic_where_nothing_that_they_say_is_heard() {
     for (arguments, code) in commands {
         let status = command(&data_dir, arguments).stdout(full()).stderr(full()).status().unwrap();
         assert_eq!(status.code(), Some(code), "{arguments:?}");
-        // Messages beside the result may be lost without harm.
+        // Messages other than the result may be lost without harm.
         let status = command(&data_dir, arguments).stdout(Stdio::null()).stderr(full()).status().unwrap();
         assert_eq!(status.code(), Some(0), "{arguments:?}");
     }

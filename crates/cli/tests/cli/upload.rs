@@ -79,7 +79,7 @@ fn without_a_terminal_progress_is_plain_lines_and_the_url_is_all_of_the_output()
 }
 
 #[test]
-fn what_cannot_be_uploaded_is_said_and_the_rest_goes_on() {
+fn failed_files_are_reported_and_the_rest_goes_on() {
     let (directory, data_dir) = fresh();
     let server = Server::start(&data_dir, &[]);
     let good = directory.path().join("good");
@@ -127,9 +127,9 @@ fn cut_connections(listener: TcpListener, target: String, cuts: usize) {
 }
 
 #[test]
-fn cut_connections_are_mended() {
+fn cut_connections_are_retried() {
     let (directory, data_dir) = fresh();
-    // The proxy's address must stand in the part URLs, so that parts go through it: it is told to the server.
+    // The proxy's address must stand in the part URLs, so that parts go through it: it is the server's `public_url`.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let proxy = format!("http://{}", listener.local_addr().unwrap());
     let server = Server::start(&data_dir, &["--public-url", &proxy]);
@@ -236,7 +236,7 @@ impl Stopped {
         Self { child, session, errors }
     }
 
-    /// Lets it go on. How it ended, and what it said.
+    /// Lets it continue. Returns how it ended, and its output.
     fn finish(mut self) -> (Option<i32>, String) {
         signal(&self.child, "-CONT");
         let mut said = String::new();
@@ -287,7 +287,7 @@ fn an_upload_whose_key_was_revoked_goes_on_with_another_one() {
 }
 
 #[test]
-fn what_cannot_be_mended_by_waiting_is_said_at_once() {
+fn permanent_failures_are_reported_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("f");
     std::fs::write(&file, "x").unwrap();

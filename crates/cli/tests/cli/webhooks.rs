@@ -23,7 +23,7 @@ fn json(data_dir: &Path, arguments: &[&str]) -> Vec<Value> {
 }
 
 #[test]
-fn webhooks_are_added_listed_replayed_and_removed_beside_the_server() {
+fn webhooks_are_added_listed_replayed_and_removed_while_the_server_runs() {
     let (_directory, data_dir) = fresh();
     let _server = Server::start(&data_dir, &[]);
     let added = webhooks(&data_dir, &["add", "https://hooks.example.com/a", "--event", "file.created"]);
@@ -62,7 +62,7 @@ fn webhooks_are_added_listed_replayed_and_removed_beside_the_server() {
 
 /// The allowed host does not listen: the reason is shown where webhooks are listed, and no log has the URL's secret.
 #[test]
-fn the_reason_why_a_webhook_is_not_told_is_listed_and_its_secret_is_in_no_log() {
+fn the_reason_why_a_webhook_is_not_reached_is_listed_and_its_secret_is_in_no_log() {
     let (_directory, data_dir) = fresh();
     let allow = [("PARTWAY_OUTGOING_ALLOWED_HOSTS", "127.0.0.1"), NO_NAMES];
     let server = Server::start_with(&data_dir, &[], &allow);

@@ -44,7 +44,7 @@ impl Workspace {
         self.command(arguments).output().unwrap()
     }
 
-    /// Runs what must succeed, and what it prints.
+    /// Runs a command that must succeed, and returns its output.
     #[track_caller]
     pub fn prints(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
@@ -95,7 +95,7 @@ pub fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-/// Types `answer` to a command on a terminal of its own. What the terminal showed, and whether the command succeeded.
+/// Types `answer` to a command on a terminal of its own. Returns the terminal's text, and whether the command succeeded.
 pub fn on_terminal(command: &Command, answer: &str) -> (bool, String) {
     use std::io::Write;
     let quoted = |word: &std::ffi::OsStr| format!("'{}'", word.to_str().unwrap().replace('\'', r"'\''"));

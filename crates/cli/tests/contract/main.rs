@@ -1,5 +1,5 @@
 //! The running server against its own description, by Schemathesis, on SQLite and on PostgreSQL. A program of its own, so
-//! that nothing else runs beside it.
+//! that nothing else runs at the same time.
 
 use std::path::Path;
 use std::process::Command;

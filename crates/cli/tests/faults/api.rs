@@ -125,7 +125,7 @@ impl Api {
         answer(request.send().await.map_err(|error| error.to_string())?).await
     }
 
-    /// A request of the API by its path behind `/api/v1`; `Err` when there was no answer.
+    /// A request of the API by its path after `/api/v1`; `Err` when there was no answer.
     pub async fn call(&self, method: Method, path: &str) -> Result<(u16, Value), String> {
         let request = self.http.request(method, format!("{}/api/v1{path}", self.base)).bearer_auth(&self.key);
         answer(request.send().await.map_err(|error| error.to_string())?).await
@@ -185,7 +185,7 @@ pub fn indices(answer: &Value, member: &str) -> Vec<usize> {
     answer[member].as_array().unwrap().iter().map(|index| index.as_u64().unwrap() as usize).collect()
 }
 
-/// What `partway fsck --deep` says of a directory, and its exit code.
+/// The report of `partway fsck --deep` on a directory, and its exit code.
 pub fn fsck(data_dir: &Path, more: &[&str]) -> (i32, Value) {
     Settings::of(&[]).fsck(data_dir, more)
 }

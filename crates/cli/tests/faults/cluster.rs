@@ -1,5 +1,5 @@
 //! PostgreSQL and the store go away, fail, lie about what they did; nodes are killed at every step. In the end every
-//! acknowledged file has its bytes, and nothing is left in the bucket or the database that nobody owns.
+//! acknowledged file has its bytes, and nothing without an owner is left in the bucket or the database.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ fn start_body(name: &str, size: usize) -> Value {
     json!({"file_name": name, "size": size, "format": "bin"})
 }
 
-/// Uploads a file whatever happens to the server: starts it once, sends what is missing, completes.
+/// Uploads a file across restarts of the server: starts it once, sends missing parts, completes.
 async fn upload(api: &Api, name: &str, data: &[u8]) -> Value {
     let started = api.start(&start_body(name, data.len()), name).await;
     let id = started["session_id"].as_str().unwrap().to_owned();
@@ -292,7 +292,7 @@ async fn a_node_killed_at_any_step_loses_nothing_and_leaves_nothing() {
     let api = Api::new(&survivor.url, &key);
     let mut kept: Option<(Value, Vec<u8>)> = None;
     for (number, step) in (1..).zip(STEPS) {
-        // What belongs to the cleaner is done by whoever has the lease: the other one is held meanwhile.
+        // The node with the lease does the cleaner's work; the other one is stopped meanwhile.
         survivor.signal("STOP");
         let mut database = connect(&url);
         execute(&mut database, "UPDATE leases SET expires_at = 1");
@@ -321,7 +321,7 @@ async fn a_node_killed_at_any_step_loses_nothing_and_leaves_nothing() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         survivor.signal("CONT");
-        // What the dead node had claimed runs out in 30 seconds; the test need not wait for each.
+        // Claims of the dead node run out in 30 seconds; the test need not wait for each.
         if number > 5 {
             execute(&mut database, "UPDATE sessions SET claimed_until = 0");
         }
@@ -352,7 +352,7 @@ async fn a_node_killed_at_any_step_loses_nothing_and_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn completing_that_was_killed_behind_the_store_goes_on_whatever_the_store_says_of_the_upload() {
+async fn completing_that_was_killed_after_the_store_answered_goes_on_on_every_kind_of_store() {
     let (garage, postgres) = (Garage::start(1), Postgres::start());
     let stores = [
         Manners { says_no_such_key: true, ..Manners::default() },

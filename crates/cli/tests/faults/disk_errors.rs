@@ -8,7 +8,7 @@ use crate::server::{Server, bytes, free_address, fresh};
 
 const PART: usize = 10 * 1024 * 1024;
 
-/// A server whose disk fails as told, and its data directory.
+/// A server whose disk fails as configured, and its data directory.
 struct Failing {
     api: Api,
     server: Server,

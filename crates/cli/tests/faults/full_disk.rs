@@ -1,4 +1,4 @@
-//! A full disk: a small filesystem of its own in a mount namespace of its own. Each test starts itself anew inside one.
+//! A full disk: a small filesystem of its own in a mount namespace of its own. Each test runs itself again inside one.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ const TO_THE_LAST_BYTE: [(&str, &str); 3] = [
     ("PARTWAY_LOG_FILTER", "error"),
 ];
 
-/// Adds a webhook at which nobody listens: its events wait.
+/// Adds a webhook without a listener: its events wait.
 fn add_silent_webhook(data_dir: &Path, event: &str) {
     let mut add = partway();
     add.envs(TO_THE_LAST_BYTE).args(["webhooks", "add", "http://127.0.0.1:1/", "--event", event, "--data-dir"]);
@@ -102,41 +102,37 @@ pub async fn until_cleaned(data_dir: &Path) {
 }
 
 #[test]
-fn with_reservation_a_full_disk_is_told_at_start_and_never_in_the_middle() {
-    on_small_disk(
-        "full_disk::with_reservation_a_full_disk_is_told_at_start_and_never_in_the_middle",
-        100,
-        async |disk| {
-            let data_dir = disk.join("data");
-            let server = Server::start_with(&data_dir, &[], &[("PARTWAY_STORAGE_MIN_FREE_BYTES", "10000000")]);
-            let api = Api::new(&server.url, &server.private_key());
-            let data = bytes(1, 2 * PART + 5);
-            let url = upload(&api, "first", &data).await;
-            assert_eq!(start(&api, "large", 200_000_000).await.0, 507);
-            let (status, id, urls) = start(&api, "second", 50_000_000).await;
-            assert_eq!(status, 201);
-            // There is room for it, but not beside what is kept free.
-            assert_eq!(start(&api, "third", 22_000_000).await.0, 507);
-            // Somebody else fills the disk. What was reserved can be sent all the same.
-            let filler = fill(&disk);
-            let second = bytes(2, 50_000_000);
-            for (url, chunk) in urls.iter().zip(second.chunks(PART)).take(3) {
-                let (status, answer) = api.put(url, chunk).await.unwrap();
-                // The record may find no room, the bytes always do.
-                assert!(status == 200 || status == 507, "{status} {answer}");
-            }
-            assert_eq!(start(&api, "fourth", 1).await.0, 507);
-            assert!(api.fetch(&url).await == data, "reading needs no room");
-            assert_eq!(api.once(Method::GET, &format!("/{id}"), None).await.unwrap().0, 200);
-            // Giving up works on a disk that is full to the last byte, and makes room.
-            let (status, answer) = api.once(Method::DELETE, &format!("/{id}"), None).await.unwrap();
-            assert_eq!(status, 204, "{answer}");
-            until_cleaned(&data_dir).await;
-            std::fs::remove_file(filler).unwrap();
-            upload(&api, "fifth", &second).await;
-            assert_eq!(fsck(&data_dir, &[]).0, 0);
-        },
-    );
+fn with_reservation_a_full_disk_refuses_the_start_and_never_a_part() {
+    on_small_disk("full_disk::with_reservation_a_full_disk_refuses_the_start_and_never_a_part", 100, async |disk| {
+        let data_dir = disk.join("data");
+        let server = Server::start_with(&data_dir, &[], &[("PARTWAY_STORAGE_MIN_FREE_BYTES", "10000000")]);
+        let api = Api::new(&server.url, &server.private_key());
+        let data = bytes(1, 2 * PART + 5);
+        let url = upload(&api, "first", &data).await;
+        assert_eq!(start(&api, "large", 200_000_000).await.0, 507);
+        let (status, id, urls) = start(&api, "second", 50_000_000).await;
+        assert_eq!(status, 201);
+        // There is room for it, but not in addition to the space that is kept free.
+        assert_eq!(start(&api, "third", 22_000_000).await.0, 507);
+        // Another program fills the disk. Reserved parts can be sent all the same.
+        let filler = fill(&disk);
+        let second = bytes(2, 50_000_000);
+        for (url, chunk) in urls.iter().zip(second.chunks(PART)).take(3) {
+            let (status, answer) = api.put(url, chunk).await.unwrap();
+            // The record may find no room, the bytes always do.
+            assert!(status == 200 || status == 507, "{status} {answer}");
+        }
+        assert_eq!(start(&api, "fourth", 1).await.0, 507);
+        assert!(api.fetch(&url).await == data, "reading needs no room");
+        assert_eq!(api.once(Method::GET, &format!("/{id}"), None).await.unwrap().0, 200);
+        // Giving up works on a disk that is full to the last byte, and makes room.
+        let (status, answer) = api.once(Method::DELETE, &format!("/{id}"), None).await.unwrap();
+        assert_eq!(status, 204, "{answer}");
+        until_cleaned(&data_dir).await;
+        std::fs::remove_file(filler).unwrap();
+        upload(&api, "fifth", &second).await;
+        assert_eq!(fsck(&data_dir, &[]).0, 0);
+    });
 }
 
 #[test]
@@ -358,7 +354,7 @@ fn other_writes_never_take_the_room_for_deleting_and_go_on_when_there_is_room() 
             let (status, answer) = api.call(Method::DELETE, &path).await.unwrap();
             assert_eq!(status, 204, "{path} {answer}");
         };
-        // By a command beside the server, which gives the room up; then by the server itself, over and over.
+        // By a command while the server runs, which gives the room up; then by the server itself, over and over.
         run(partway().args(["keys", "revoke", &public, "--data-dir"]).arg(&data_dir));
         for round in 0..2 {
             for _ in 0..10 {
@@ -371,13 +367,13 @@ fn other_writes_never_take_the_room_for_deleting_and_go_on_when_there_is_room() 
             let add =
                 partway().args(["keys", "create", "--kind", "private", "--data-dir"]).arg(&data_dir).output().unwrap();
             assert!(!add.status.success() && text(&add.stderr).contains("disk is full"), "{}", text(&add.stderr));
-            // An upload with all of its bytes is told clearly, and loses none of them.
+            // An upload with all of its bytes gets a clear answer, and loses none of them.
             let body = json!({"session_id": waiting});
             let (status, answer) = api.once(Method::POST, "/complete", Some(&body)).await.unwrap();
             assert_eq!((status, &answer["errorCode"]), (507, &json!("INSUFFICIENT_STORAGE")), "{answer}");
             assert_eq!(api.status(&waiting).await["missing_parts"], json!([]));
             if round == 0 {
-                // It stays so whatever becomes of the process.
+                // It stays so after the process ends.
                 server.kill();
                 server = Server::start_with(&data_dir, &[], &TO_THE_LAST_BYTE);
                 api = Api::new(&server.url, &key);
@@ -439,7 +435,7 @@ fn a_server_that_was_stopped_starts_on_a_disk_without_a_byte_and_deletes() {
         fill(&disk);
         let server = Server::start_with(&data_dir, &[], &settings);
         let api = Api::new(&server.url, &key);
-        assert_eq!(std::fs::metadata(data_dir.join("owner")).unwrap().len(), 256, "nobody is told who serves it");
+        assert_eq!(std::fs::metadata(data_dir.join("owner")).unwrap().len(), 256, "the owner is not recorded");
         let path = format!("/files/{}", record["file_no"].as_str().unwrap());
         let (status, answer) = api.call(Method::DELETE, &path).await.unwrap();
         assert_eq!(status, 204, "{answer}");
@@ -505,7 +501,7 @@ fn deleting_a_folder_with_its_files_works_on_a_disk_without_a_byte() {
         let (status, answer) = api.call(Method::DELETE, &path).await.unwrap();
         assert_eq!(status, 204, "{answer}");
         until_free(&disk, 2 * 8_000_000 - (4 << 20)).await;
-        // All of them, by themselves, on the disk that nobody has made room on.
+        // All of them, on a disk that is still full.
         until_cleaned(&data_dir).await;
         let (_, listed) = api.call(Method::GET, "/files").await.unwrap();
         assert_eq!(listed["meta"]["total"], 0);
@@ -519,55 +515,62 @@ fn deleting_a_folder_with_its_files_works_on_a_disk_without_a_byte() {
 }
 
 #[test]
-fn a_full_disk_is_told_by_readyz_usage_and_doctor_until_there_is_room() {
+fn a_full_disk_is_reported_by_readyz_usage_and_doctor_until_there_is_room() {
     const KEPT: u64 = 8_000_000;
-    on_small_disk("full_disk::a_full_disk_is_told_by_readyz_usage_and_doctor_until_there_is_room", 64, async |disk| {
-        let data_dir = disk.join("data");
-        let kept = KEPT.to_string();
-        let settings = [("PARTWAY_STORAGE_MIN_FREE_BYTES", kept.as_str())];
-        let server = Server::start_with(&data_dir, &[], &settings);
-        let command = |arguments: &[&str]| {
-            partway().envs(settings).args(arguments).arg("--data-dir").arg(&data_dir).output().unwrap()
-        };
-        let ready = || {
-            let (status, answer) = crate::server::curl(&[&format!("{}/readyz", server.url)]);
-            assert_eq!(status, 200, "a full disk takes nobody's files away: {answer}");
-            serde_json::from_str::<serde_json::Value>(&answer).unwrap()
-        };
-        assert_eq!(ready(), json!({"status": "ok"}));
-        let usage = command(&["usage"]);
-        let shown = text(&usage.stdout);
-        assert!(shown.contains("Disk: ") && shown.contains("are kept free.") && usage.stderr.is_empty(), "{shown}");
-        assert_eq!(text(&command(&["usage", "--json"]).stderr), "");
-        assert!(command(&["doctor"]).status.success());
+    on_small_disk(
+        "full_disk::a_full_disk_is_reported_by_readyz_usage_and_doctor_until_there_is_room",
+        64,
+        async |disk| {
+            let data_dir = disk.join("data");
+            let kept = KEPT.to_string();
+            let settings = [("PARTWAY_STORAGE_MIN_FREE_BYTES", kept.as_str())];
+            let server = Server::start_with(&data_dir, &[], &settings);
+            let command = |arguments: &[&str]| {
+                partway().envs(settings).args(arguments).arg("--data-dir").arg(&data_dir).output().unwrap()
+            };
+            let ready = || {
+                let (status, answer) = crate::server::curl(&[&format!("{}/readyz", server.url)]);
+                assert_eq!(status, 200, "a full disk takes nobody's files away: {answer}");
+                serde_json::from_str::<serde_json::Value>(&answer).unwrap()
+            };
+            assert_eq!(ready(), json!({"status": "ok"}));
+            let usage = command(&["usage"]);
+            let shown = text(&usage.stdout);
+            assert!(shown.contains("Disk: ") && shown.contains("are kept free.") && usage.stderr.is_empty(), "{shown}");
+            assert_eq!(text(&command(&["usage", "--json"]).stderr), "");
+            assert!(command(&["doctor"]).status.success());
 
-        until_reserve_is_filled(&data_dir).await;
-        let filler = fill(&disk);
-        // An answer is up to a second old.
-        until(|| ready()["full_disk"] != json!(null), "/readyz tells it").await;
-        let told = ready();
-        assert_eq!((&told["status"], &told["full_disk"]["kept_bytes"]), (&json!("ok"), &json!(KEPT)));
-        assert!(told["full_disk"]["free_bytes"].as_u64().unwrap() < KEPT, "{told}");
-        for arguments in [&["usage"][..], &["usage", "--json"]] {
-            let usage = command(arguments);
-            let message = text(&usage.stderr);
-            assert!(usage.status.success() && message.starts_with("partway: the disk is full: "), "{message}");
-            assert!(message.contains(&format!("({KEPT} bytes) are kept free; uploads are refused")), "{message}");
-            assert!(!text(&usage.stdout).contains("Disk: "), "{}", text(&usage.stdout));
-        }
-        let doctor = command(&["doctor"]);
-        let told = text(&doctor.stdout);
-        assert_eq!(doctor.status.code(), Some(1), "{told}");
-        assert!(told.contains("storage.min_free_bytes is 48MiB: nothing can be uploaded"), "{told}");
-        assert!(told.contains("change: make room, or storage.min_free_bytes"), "{told}");
-        // The filesystem is not blamed for it.
-        assert!(told.contains("there is no room for a database in") && !told.contains("does not work"), "{told}");
+            until_reserve_is_filled(&data_dir).await;
+            let filler = fill(&disk);
+            // An answer is up to a second old.
+            until(|| ready()["full_disk"] != json!(null), "/readyz tells it").await;
+            let report = ready();
+            assert_eq!((&report["status"], &report["full_disk"]["kept_bytes"]), (&json!("ok"), &json!(KEPT)));
+            assert!(report["full_disk"]["free_bytes"].as_u64().unwrap() < KEPT, "{report}");
+            for arguments in [&["usage"][..], &["usage", "--json"]] {
+                let usage = command(arguments);
+                let message = text(&usage.stderr);
+                assert!(usage.status.success() && message.starts_with("partway: the disk is full: "), "{message}");
+                assert!(message.contains(&format!("({KEPT} bytes) are kept free; uploads are refused")), "{message}");
+                assert!(!text(&usage.stdout).contains("Disk: "), "{}", text(&usage.stdout));
+            }
+            let doctor = command(&["doctor"]);
+            let report = text(&doctor.stdout);
+            assert_eq!(doctor.status.code(), Some(1), "{report}");
+            assert!(report.contains("storage.min_free_bytes is 48MiB: nothing can be uploaded"), "{report}");
+            assert!(report.contains("change: make room, or storage.min_free_bytes"), "{report}");
+            // The filesystem is not blamed for it.
+            assert!(
+                report.contains("there is no room for a database in") && !report.contains("does not work"),
+                "{report}"
+            );
 
-        std::fs::remove_file(filler).unwrap();
-        until(|| ready() == json!({"status": "ok"}), "/readyz tells of it no more").await;
-        assert_eq!(text(&command(&["usage"]).stderr), "");
-        assert!(command(&["doctor"]).status.success());
-    });
+            std::fs::remove_file(filler).unwrap();
+            until(|| ready() == json!({"status": "ok"}), "/readyz tells of it no more").await;
+            assert_eq!(text(&command(&["usage"]).stderr), "");
+            assert!(command(&["doctor"]).status.success());
+        },
+    );
 }
 
 /// Completing needs room for the record, which nothing sets aside: where there is none it is refused, and nothing is lost.

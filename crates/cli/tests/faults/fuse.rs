@@ -58,8 +58,8 @@ impl Drop for Mount {
 
 #[tokio::test]
 async fn uploads_through_fuse_survive_a_kill_in_the_middle_and_come_out_whole() {
-    let (directory, behind) = fresh();
-    let mount = Mount::of(&behind, &directory.path().join("mount"), &[]);
+    let (directory, backing) = fresh();
+    let mount = Mount::of(&backing, &directory.path().join("mount"), &[]);
     let data_dir = mount.at.join("data");
     let mut server = Server::start(&data_dir, &[]);
     let (key, log) = (server.private_key(), server.log());
@@ -110,36 +110,36 @@ async fn uploads_through_fuse_survive_a_kill_in_the_middle_and_come_out_whole() 
         assert!(api.fetch(record["url"].as_str().unwrap()).await == whole);
     }
     let doctor = partway().args(["doctor", "--data-dir"]).arg(&data_dir).output().unwrap();
-    let told = text(&doctor.stdout);
-    assert!(doctor.status.success(), "{told}");
+    let said = text(&doctor.stdout);
+    assert!(doctor.status.success(), "{said}");
     for words in ["is on FUSE", "warning  reservation", "ok       database files"] {
-        assert!(told.contains(words), "{words:?} is not in {told}");
+        assert!(said.contains(words), "{words:?} is not in {said}");
     }
     crate::full_disk::until_cleaned(&data_dir).await;
     assert_eq!(fsck(&data_dir, &[]).1["findings"], json!([]));
     drop(server);
     // The bytes are what they are without FUSE, too.
-    assert_eq!(fsck(&behind.join("data"), &[]).0, 0);
+    assert_eq!(fsck(&backing.join("data"), &[]).0, 0);
 }
 
 #[test]
 fn a_filesystem_without_shared_memory_is_refused_at_start_and_by_the_doctor_in_plain_words() {
-    let (directory, behind) = fresh();
-    let mount = Mount::of(&behind, &directory.path().join("mount"), &["-o", "direct_io"]);
+    let (directory, backing) = fresh();
+    let mount = Mount::of(&backing, &directory.path().join("mount"), &["-o", "direct_io"]);
     let data_dir = mount.at.join("data");
     std::fs::create_dir(&data_dir).unwrap();
-    let told = |arguments: &[&str]| {
+    let said = |arguments: &[&str]| {
         let output = partway().args(arguments).arg("--data-dir").arg(&data_dir).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
         text(&output.stdout) + &text(&output.stderr)
     };
-    let doctor = told(&["doctor"]);
+    let doctor = said(&["doctor"]);
     assert!(doctor.contains("problem  database files"), "{doctor}");
     assert!(
         doctor.contains("SQLite's write-ahead log does not work in") && doctor.contains("change: data_dir"),
         "{doctor}"
     );
-    let start = told(&["serve", "--listen", "127.0.0.1:0"]);
+    let start = said(&["serve", "--listen", "127.0.0.1:0"]);
     assert!(start.contains("SQLite's write-ahead log does not work in"), "{start}");
     let left: Vec<_> = std::fs::read_dir(&data_dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(!left.iter().any(|name| name.to_string_lossy().starts_with("trial-")), "{left:?}");
@@ -156,10 +156,10 @@ async fn after_a_mount_was_taken_away_the_server_ends_or_recovers_and_readiness_
 }
 
 async fn comes_back(go_away: impl Fn(&mut Mount)) {
-    let (directory, behind) = fresh();
+    let (directory, backing) = fresh();
     let at = directory.path().join("mount");
-    let mut mount = Mount::of(&behind, &at, &[]);
-    // Its log is beside it, outside of the mount.
+    let mut mount = Mount::of(&backing, &at, &[]);
+    // Its log is next to it, outside of the mount.
     let data_dir = at.clone();
     let mut server = Server::start(&data_dir, &[]);
     let key = server.private_key();
@@ -170,7 +170,7 @@ async fn comes_back(go_away: impl Fn(&mut Mount)) {
     let url = record["url"].as_str().unwrap().to_owned();
     go_away(&mut mount);
     watch(&mut server, &api, Duration::from_secs(3)).await;
-    let again = Mount::of(&behind, &at, &[]);
+    let again = Mount::of(&backing, &at, &[]);
     let outcome = watch(&mut server, &api, Duration::from_secs(60)).await;
     let (server, url) = match outcome {
         Outcome::Ended => {

@@ -86,20 +86,20 @@ async fn every_job_goes_on_when_a_turn_of_it_panicked() {
     until("the old URL is refused", async || put().await == 403).await;
 
     // Webhooks.
-    let told = Arc::<AtomicUsize>::default();
+    let delivered = Arc::<AtomicUsize>::default();
     let receiver = proxied::serve({
-        let told = Arc::clone(&told);
+        let delivered = Arc::clone(&delivered);
         move |mut client| {
             if Request::read(&mut client)?.is_some() {
-                told.fetch_add(1, Ordering::SeqCst);
+                delivered.fetch_add(1, Ordering::SeqCst);
             }
             client.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
         }
     });
     run(partway().args(["webhooks", "add", &receiver, "--data-dir"]).arg(&data_dir).envs(environment));
-    let (status, answer) = api.upload_directly("told", b"of".to_vec(), true).await.unwrap();
+    let (status, answer) = api.upload_directly("delivered", b"of".to_vec(), true).await.unwrap();
     assert_eq!(status, 201, "{answer}");
-    until("the webhook is told", async || told.load(Ordering::SeqCst) > 0).await;
+    until("the webhook is delivered", async || delivered.load(Ordering::SeqCst) > 0).await;
 
     // Revoked keys.
     let made: Value = serde_json::from_str(&command(&["keys", "create", "--kind", "public", "--json"])).unwrap();

@@ -44,7 +44,7 @@ const PART: usize = 10 * 1024 * 1024;
 const CLIENTS: u64 = 6;
 /// Names each client gives its files: few, so that most of them replace one.
 const NAMES: u64 = 3;
-/// How long a step that was told to kill may take to be reached: the clients go on until it is, so only a machine that is all but
+/// How long a step that is set to kill may take to be reached: the clients go on until it is, so only a machine that is all but
 /// standing takes so long.
 pub const STEP_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -64,11 +64,11 @@ struct Client {
     number: u64,
     tally: Arc<Tally>,
     stop: Arc<AtomicBool>,
-    /// What each name must have in the end: URL and hash.
+    /// URL and hash that each name must have in the end.
     files: BTreeMap<u64, (String, blake3::Hash)>,
 }
 
-/// Lets the server run for so long, unless it ends itself before that; then it is killed. Says whether it ended itself.
+/// Lets the server run for this long and kills it. Returns whether it ended itself before that.
 pub fn run_until_killed(mut server: Server, patience: Duration) -> bool {
     let deadline = Instant::now() + patience;
     while Instant::now() < deadline && !server.has_ended() {
@@ -84,10 +84,10 @@ pub fn setting(name: &str, default: u64) -> u64 {
 }
 
 #[test]
-fn nothing_acknowledged_is_lost_and_nothing_is_left_behind_however_often_the_server_is_killed() {
+fn nothing_acknowledged_is_lost_and_no_bytes_are_left_over_however_often_the_server_is_killed() {
     let kills = setting("PARTWAY_FAULT_KILLS", 200);
     let seed = setting("PARTWAY_FAULT_SEED", rand::rng().random_range(0..1_000_000_000));
-    // Past the test runner's capture: the seed must be seen whatever happens.
+    // Past the test runner's capture: the seed must be visible in every case.
     let mut terminal = std::io::stderr();
     writeln!(terminal, "faults: {kills} kills, seed {seed} (scripts/faults --kills {kills} --seed {seed})").unwrap();
     let mut rng = StdRng::seed_from_u64(seed);
@@ -123,13 +123,13 @@ fn nothing_acknowledged_is_lost_and_nothing_is_left_behind_however_often_the_ser
         // Bytes come in many writes, most other steps are reached once or twice between two kills.
         let hit = match step {
             "blob.write" => rng.random_range(1..=60),
-            // Only what was there at the start is verified, and that may be one session.
+            // Only sessions that existed at the start are verified, and that may be one.
             "verify.before_commit" => 1,
             _ => rng.random_range(1..=2),
         };
         let failpoint = format!("{step}=kill@{hit}");
         if step == "verify.before_commit" || rng.random_bool(0.2) {
-            // As if the machine had been started anew: parts are verified before they are trusted.
+            // As after a restart of the machine: parts are verified before they are trusted.
             let database = rusqlite::Connection::open(data_dir.join("partway.db")).unwrap();
             database.execute("UPDATE sessions SET trusted_boot_id = 'another'", []).unwrap();
         }
@@ -157,7 +157,7 @@ fn nothing_acknowledged_is_lost_and_nothing_is_left_behind_however_often_the_ser
         }
         files
     });
-    // What was abandoned expires within two seconds; each start of the server cleans.
+    // Abandoned uploads expire within two seconds; each start of the server cleans.
     let mut report = fsck(&data_dir, &[]);
     for _ in 0..20 {
         if report.1["garbage"] == 0 && report.1["sessions"] == 0 {

@@ -1,5 +1,5 @@
-//! What must not go wrong when something goes wrong: the real binary is killed, loses its power, its disk and its
-//! connections, and in the end no acknowledged byte is lost, none is wrong, and none is left behind.
+//! Promises that hold under faults: the real binary is killed, loses its power, its disk and its
+//! connections, and in the end no acknowledged byte is lost, none is wrong, and none is left over.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 #[path = "../cli/server.rs"]

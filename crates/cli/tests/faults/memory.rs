@@ -1,4 +1,4 @@
-//! Memory that does not grow with what is sent.
+//! Memory does not grow with the size of uploads.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

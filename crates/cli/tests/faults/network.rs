@@ -108,7 +108,7 @@ fn wait_for(what: &str, mut ready: impl FnMut() -> bool) {
     }
 }
 
-/// A server that holds the part behind the first `parts` until it is let go: time to interrupt its client.
+/// A server that holds the part after the first `parts` until it is let go: time to interrupt its client.
 struct Holding {
     server: Server,
     gate: PathBuf,
@@ -212,7 +212,7 @@ fn a_client_that_was_killed_goes_on_where_it_stopped_by_the_same_command() {
     let record: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&record["hash"], &record["id"]), (&json!(format!("blake3:{}", blake3::hash(&data))), &state["uuid"]));
     assert_eq!(puts(server) - before, missing, "parts that were there were sent again");
-    // It is finished: the same command uploads anew.
+    // It is finished: the same command uploads again.
     let output = upload_command(&file, &server.url, &key, &[]).output().unwrap();
     assert_ne!(serde_json::from_slice::<Value>(&output.stdout).unwrap()["id"], record["id"]);
 }
@@ -269,7 +269,7 @@ fn parts_of_another_file_are_found_by_the_hash_of_the_whole_and_sent_again() {
 }
 
 #[test]
-fn a_changed_file_starts_anew_and_its_old_session_is_given_up() {
+fn a_changed_file_starts_over_and_its_old_session_is_given_up() {
     let (directory, data_dir) = fresh();
     let holding = Holding::start(&data_dir, &[], 1);
     let server = &holding.server;
@@ -333,7 +333,7 @@ fn a_server_that_is_away_for_a_while_is_waited_for_and_one_that_stays_away_is_no
 }
 
 #[test]
-fn an_expired_session_is_started_anew_by_the_same_command() {
+fn an_expired_session_is_started_again_by_the_same_command() {
     let (directory, data_dir) = fresh();
     let mut holding = Holding::start(&data_dir, &[], 1);
     let key = holding.server.private_key();
@@ -355,7 +355,7 @@ fn an_expired_session_is_started_anew_by_the_same_command() {
 }
 
 #[test]
-fn a_file_that_changed_after_it_was_completed_unheard_is_uploaded_anew() {
+fn a_file_that_changed_after_a_complete_whose_answer_was_lost_is_uploaded_again() {
     use std::os::unix::fs::FileExt;
     let (directory, data_dir) = fresh();
     let holding = Holding::start(&data_dir, &[], 1);
@@ -382,7 +382,7 @@ fn a_file_that_changed_after_it_was_completed_unheard_is_uploaded_anew() {
 }
 
 #[tokio::test]
-async fn what_is_still_in_buffers_on_a_slow_line_is_waited_for() {
+async fn bytes_in_the_buffers_of_a_slow_line_are_waited_for() {
     let setup = Setup::new(60_000);
     // All of it is taken at once, and then dribbles through for ten seconds.
     setup.proxy.plan([Fault::Trickle(0, 10)]);

@@ -50,8 +50,8 @@ async fn uploads_work_where_room_cannot_be_reserved() {
     }
     assert_eq!(std::fs::metadata(&reserve).unwrap().len(), 4 << 20);
     let doctor = partway_under(&launcher).args(["doctor", "--data-dir"]).arg(&data_dir).output().unwrap();
-    let told = text(&doctor.stdout);
-    assert!(doctor.status.success() && told.contains("warning  reservation"), "{told}");
+    let report = text(&doctor.stdout);
+    assert!(doctor.status.success() && report.contains("warning  reservation"), "{report}");
     assert_eq!(fsck(&data_dir, &[]).0, 0);
 }
 

@@ -23,11 +23,11 @@ use crate::api::{Api, fsck, indices};
 use crate::kills::setting;
 use crate::server::{Server, bytes, free_address, fresh, run};
 
-/// What disks write at once, at least.
+/// Disks write at least this much atomically.
 const BLOCK: u64 = 4096;
 const PART: usize = 10 * 1024 * 1024;
 
-/// What a test knows of an upload, each from the answers it got.
+/// State of an upload as a test knows it from answers.
 #[derive(Debug, Clone)]
 struct Upload {
     id: String,
@@ -83,7 +83,7 @@ fn after_a_power_cut_what_was_promised_is_there_and_exactly_the_damaged_parts_ar
             ("PARTWAY_STORAGE_MIN_FREE_BYTES", "1"),
             ("PARTWAY_LOG_FILTER", "off"),
         ];
-        // What the disk has, before anybody looks at it.
+        // Contents of the disk, before the server starts on it.
         let recorded = recorded_parts(&data_dir, directory.path());
         let mut server = Server::start_with(&data_dir, &arguments, &environment);
         runtime.block_on(async {
@@ -288,7 +288,7 @@ fn read_journal(path: &Path) -> Vec<Record> {
     records
 }
 
-/// Takes back what was not synced, each block by chance. How many blocks that were.
+/// Undoes unsynced blocks, each by chance. Returns their number.
 fn cut_power(journal: &Path, rng: &mut StdRng) -> usize {
     let records = read_journal(journal);
     let mut unsynced: BTreeMap<&Path, Vec<&Record>> = BTreeMap::new();

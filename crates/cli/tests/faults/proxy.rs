@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_linger;
 
-/// What a connection does after it passed on so many bytes from the client.
+/// Behaviour of a connection after it passed on a number of bytes from the client.
 #[derive(Debug, Clone, Copy)]
 pub enum Fault {
     /// Closes both sides in the orderly way.
@@ -17,7 +17,7 @@ pub enum Fault {
     Reset(usize),
     /// Passes on nothing more, either way, and stays open, as a phone does that left the network.
     Stall(usize),
-    /// Passes on 1 KiB a second, for so many seconds; then at full speed again.
+    /// Passes on 1 KiB a second, for this many seconds; then at full speed again.
     Trickle(usize, u32),
     /// Loses what the server answers, and closes.
     LoseAnswer,
@@ -61,7 +61,7 @@ impl Proxy {
     }
 }
 
-/// What becomes of the server's answers.
+/// Handling of the server's answers.
 #[derive(Clone, Copy)]
 enum Losing {
     Silently,

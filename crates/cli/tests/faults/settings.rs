@@ -51,14 +51,14 @@ impl Settings {
         command
     }
 
-    /// Looks at everything: the exit code, and what was found.
+    /// Runs a deep check: the exit code, and the findings.
     pub fn fsck(&self, data_dir: &Path, more: &[&str]) -> (i32, Value) {
         let output = self.command(data_dir, &[&["fsck", "--deep", "--json"], more].concat()).output().unwrap();
         let report = serde_json::from_slice(&output.stdout);
         (output.status.code().unwrap(), report.unwrap_or_else(|error| panic!("{error}: {}", text(&output.stderr))))
     }
 
-    /// Waits until nothing is left that nobody owns: no garbage, no unknown object, no dead upload.
+    /// Waits until nothing without an owner is left: no garbage, no unknown object, no dead upload.
     pub fn assert_nothing_left(&self, data_dir: &Path, garage: &Garage, bucket: &str, open_uploads: usize) {
         let began = Instant::now();
         loop {

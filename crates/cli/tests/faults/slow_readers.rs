@@ -1,4 +1,4 @@
-//! Readers that stall or take a few bytes a second, beside uploads and downloads that go on: the stalled ones end in time, the
+//! Readers that stall or take a few bytes a second, while uploads and downloads go on: the stalled ones end in time, the
 //! others are served, and afterwards everything is as it was.
 
 use std::io::{ErrorKind, Read, Write};
@@ -175,7 +175,7 @@ async fn readers_that_stall_or_crawl_are_ended_while_others_work_and_leave_nothi
     let let_go = until("letting them go", patience, || open_files(&server).1 == 0).await;
     // They worked all the time that the others were stalled, and once after it.
     let by_then = done.load(Ordering::Relaxed);
-    assert!(by_then > 0, "nobody was served beside them");
+    assert!(by_then > 0, "nobody was served meanwhile");
     until("work after them", Duration::from_secs(120), || done.load(Ordering::Relaxed) > by_then + 4).await;
     gone_on.store(true, Ordering::Relaxed);
     for worker in workers {
@@ -203,7 +203,7 @@ async fn readers_that_stall_or_crawl_are_ended_while_others_work_and_leave_nothi
     writeln!(
         std::io::stderr(),
         "slow readers: {readers}, half stalled and half crawling, came in {asked:?} and held {} KiB; let go after {let_go:?}; \
-         work beside them at most {} ms (alone {alone_ms} ms), {} rounds; {} KiB more than before are left",
+         work meanwhile at most {} ms (alone {alone_ms} ms), {} rounds; {} KiB more than before are left",
         held_bytes / 1024,
         slowest.load(Ordering::Relaxed),
         done.load(Ordering::Relaxed),

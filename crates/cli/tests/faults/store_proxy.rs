@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use partway_testing::proxied::{self, Request};
 
-/// What becomes of a call.
+/// Handling of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreFault {
     /// 500, and the store hears nothing of it.

@@ -1,4 +1,4 @@
-//! After the machine was started anew: parts are verified in the background, and a session is usable as soon as its own
+//! After a restart of the machine: parts are verified in the background, and a session is usable as soon as its own
 //! are done.
 
 use std::path::Path;
@@ -65,7 +65,7 @@ fn a_session_that_somebody_asks_for_is_verified_at_once_and_the_others_without_b
 }
 
 #[test]
-fn who_asks_for_a_session_that_takes_long_is_told_to_come_again() {
+fn a_request_for_a_session_that_verifies_for_long_is_answered_with_retry_after() {
     let (server, api, ids, _directory) = after_reboot(1, "verify.before_commit=pause16");
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
@@ -74,7 +74,7 @@ fn who_asks_for_a_session_that_takes_long_is_told_to_come_again() {
         let answer = asked.send().await.unwrap();
         assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (503, &"5".parse().unwrap()));
         assert_eq!(answer.json::<Value>().await.unwrap()["errorCode"], "SERVICE_UNAVAILABLE");
-        // Meanwhile the server serves, and whoever comes again gets what was verified for the first one.
+        // Meanwhile the server serves, and a repeated request gets the parts that were verified for the first one.
         assert_eq!(api.once(Method::GET, "", None).await.unwrap().0, 200);
         assert_eq!(indices(&api.status(&ids[0]).await, "uploaded_parts"), [1]);
     });

@@ -1,5 +1,5 @@
 //! `kill -9` at random times and at every named step of direct and remote uploads, of deleting, and of telling webhooks.
-//! In the end the events that a receiver was told are compared with what the database says has happened: none is lost,
+//! In the end the events that a receiver got are compared with those in the database: none is lost,
 //! none is of a file that never was, and none comes before what it follows.
 //!
 //! `scripts/faults --kills N --seed S` runs longer, or the same again.
@@ -23,7 +23,7 @@ use crate::kills::{STEP_PATIENCE, run_until_killed, setting};
 use crate::server::{bytes, free_address, fresh, text};
 use crate::settings::Settings;
 
-/// Where the process ends itself, whatever it stores files in.
+/// Steps at which the process ends itself, on every storage.
 const STEPS: [&str; 10] = [
     "whole.after_row",
     "whole.after_bytes",
@@ -38,15 +38,15 @@ const STEPS: [&str; 10] = [
 ];
 const LOCAL_STEPS: [&str; 2] = ["whole.after_blob", "blob.write"];
 const BUCKET_STEPS: [&str; 3] = ["stream.after_upload", "stream.after_part", "stream.after_complete"];
-/// From so many bytes on a file goes to a bucket in parts.
+/// Files of at least this many bytes go to a bucket in parts.
 const PARTED: usize = 8 << 20;
 const CLIENTS: u64 = 5;
 const PATIENCE: Duration = Duration::from_secs(60);
-/// So often one event fails at its receiver.
+/// Most failures of one event at its receiver.
 const MAX_FAILURES: u32 = 3;
 
-/// Told events, in the order in which they came: type, data, and the id of the message.
-type Told = Arc<Mutex<Vec<(String, Value, String)>>>;
+/// Delivered events, in the order in which they came: type, data, and the id of the message.
+type Received = Arc<Mutex<Vec<(String, Value, String)>>>;
 
 struct Client {
     http: reqwest::Client,
@@ -60,7 +60,7 @@ struct Client {
     acknowledged: Acknowledged,
 }
 
-/// What the server has said yes to: it must be told.
+/// Acknowledged changes: each must be delivered.
 #[derive(Default)]
 struct Acknowledged {
     published: BTreeSet<String>,
@@ -81,7 +81,7 @@ fn the_same_holds_for_a_bucket_and_no_upload_stays_open_in_it() {
     let (_directory, data_dir) = fresh();
     let garage = Garage::start(1);
     let bucket = garage.create_bucket();
-    // What is replaced or deleted is kept for as long as URLs of it may be about.
+    // Replaced and deleted objects are kept as long as URLs to them are valid.
     let settings = Settings::bucket(&garage, &bucket, &garage.endpoint(0)).and("PARTWAY_STORAGE_URL_SECONDS", "1");
     let place = Place { settings, steps: [&STEPS[..], &BUCKET_STEPS].concat(), parted: 0.25 };
     kill_often(&place, &data_dir);
@@ -118,8 +118,8 @@ fn kill_often(place: &Place, data_dir: &Path) {
     let first = settings.start(data_dir, &address);
     let (base, key) = (first.url.clone(), first.private_key());
     drop(first);
-    let told = Told::default();
-    let receiver = receive(Arc::clone(&told), seed);
+    let received = Received::default();
+    let receiver = receive(Arc::clone(&received), seed);
     let added = settings.command(data_dir, &["webhooks", "add", &receiver]).output().unwrap();
     assert!(added.status.success(), "{}", text(&added.stderr));
     let remote = serve_remote();
@@ -161,7 +161,7 @@ fn kill_often(place: &Place, data_dir: &Path) {
     let mut server = settings.start(data_dir, &address);
     let acknowledged: Vec<Acknowledged> = runtime
         .block_on(async { futures_util::future::join_all(clients).await.into_iter().map(Result::unwrap).collect() });
-    // What was cut off is kept for some minutes for those who may still be writing it. There are none.
+    // Unfinished blobs are kept for some minutes for writers that may still run. There are none.
     server.kill();
     let database = rusqlite::Connection::open(data_dir.join("partway.db")).unwrap();
     database.execute("UPDATE garbage SET not_before = 0", []).unwrap();
@@ -175,16 +175,16 @@ fn kill_often(place: &Place, data_dir: &Path) {
         }
         waited.push(began.elapsed());
     }
-    let told = told.lock().unwrap().clone();
-    check_events(&told, &acknowledged, data_dir, seed);
+    let received = received.lock().unwrap().clone();
+    check_events(&received, &acknowledged, data_dir, seed);
     let (code, report) = settings.fsck(data_dir, &[]);
     assert_eq!((code, &report["findings"]), (0, &json!([])), "seed {seed}");
     assert_eq!(report["blobs"], report["files"], "seed {seed}: orphans");
     let published: usize = acknowledged.iter().map(|client| client.published.len()).sum();
-    let told = told.len();
+    let received = received.len();
     writeln!(
         terminal,
-        "whole faults: kills {kills}, uploads {published}, events told {told}, waited {waited:.1?} ({died_at:?})"
+        "whole faults: kills {kills}, uploads {published}, events delivered {received}, waited {waited:.1?} ({died_at:?})"
     )
     .unwrap();
     assert!(published as u64 > kills / 4, "the clients hardly got to work");
@@ -194,7 +194,7 @@ fn kill_often(place: &Place, data_dir: &Path) {
     }
 }
 
-/// Rows as they are, for somebody who must find out why they are there.
+/// Rows as they are, for diagnosis.
 fn rows(database: &rusqlite::Connection, table: &str) -> String {
     let mut statement = database.prepare(&format!("SELECT * FROM {table} LIMIT 5")).unwrap();
     let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
@@ -207,12 +207,12 @@ fn rows(database: &rusqlite::Connection, table: &str) -> String {
     format!("{table}:\n{}\n", rows.unwrap().join("\n"))
 }
 
-fn check_events(told: &[(String, Value, String)], acknowledged: &[Acknowledged], data_dir: &Path, seed: u64) {
+fn check_events(received: &[(String, Value, String)], acknowledged: &[Acknowledged], data_dir: &Path, seed: u64) {
     let text = |data: &Value, member: &str| data[member].as_str().unwrap().to_owned();
     let (mut messages, mut published, mut deleted) = (HashSet::new(), BTreeSet::new(), BTreeSet::new());
     let mut replaced = BTreeSet::new();
-    for (kind, data, message) in told {
-        // Told again, perhaps: at least once.
+    for (kind, data, message) in received {
+        // Delivered again, perhaps: at least once.
         if !messages.insert(message) {
             continue;
         }
@@ -239,7 +239,7 @@ fn check_events(told: &[(String, Value, String)], acknowledged: &[Acknowledged],
     let there: BTreeSet<String> = rows.iter().map(|(id, ..)| id.clone()).collect();
     let expected: BTreeSet<String> =
         published.iter().filter(|id| !deleted.contains(*id) && !replaced.contains(*id)).cloned().collect();
-    assert_eq!(there, expected, "files, and what was told of them; seed {seed}");
+    assert_eq!(there, expected, "files, and the events about them; seed {seed}");
     for client in acknowledged {
         assert!(client.published.is_subset(&published), "an event of an upload is lost; seed {seed}");
         assert!(client.deleted.is_subset(&deleted), "an event of a deletion is lost; seed {seed}");
@@ -334,7 +334,7 @@ impl Client {
         }
     }
 
-    /// Some files in a folder of their own, which is deleted: each of them is told.
+    /// Some files in a folder of their own, which is deleted: each of them is an event.
     async fn delete_folder(&mut self, seed: u64) {
         let mut ids = Vec::new();
         let mut folder_no = None;
@@ -380,9 +380,9 @@ fn read_request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
     }
 }
 
-/// A receiver of webhooks that now and then fails, before or after it has noted what it was told. Nothing fails for ever: pauses
+/// A receiver of webhooks that now and then fails, before or after it has noted the event. Nothing fails for ever: pauses
 /// grow threefold, and the test waits for what waits.
-fn receive(told: Told, seed: u64) -> String {
+fn receive(received: Received, seed: u64) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -390,7 +390,7 @@ fn receive(told: Told, seed: u64) -> String {
         let failed = Arc::new(Mutex::new(HashMap::<String, u32>::new()));
         for stream in listener.incoming().flatten() {
             let (mut fails, mut loses_answer) = (rng.random_bool(0.05), rng.random_bool(0.03));
-            let (told, failed) = (Arc::clone(&told), Arc::clone(&failed));
+            let (received, failed) = (Arc::clone(&received), Arc::clone(&failed));
             std::thread::spawn(move || {
                 let mut stream = stream;
                 let Some((head, body)) = read_request(&mut stream) else { return };
@@ -405,7 +405,11 @@ fn receive(told: Told, seed: u64) -> String {
                 }
                 if !fails {
                     let body: Value = serde_json::from_slice(&body).unwrap();
-                    told.lock().unwrap().push((body["type"].as_str().unwrap().to_owned(), body["data"].clone(), id));
+                    received.lock().unwrap().push((
+                        body["type"].as_str().unwrap().to_owned(),
+                        body["data"].clone(),
+                        id,
+                    ));
                 }
                 if !loses_answer {
                     let status = if fails { "503 Service Unavailable" } else { "204 No Content" };

@@ -101,7 +101,7 @@ def check_record(record, data, folder, name):
     assert re.fullmatch("blake3:[0-9a-f]{64}", record.hash), record
     assert record.is_private is False and record.thumbnail == "" and record.upload_source, record
     check_time(record.created_at)
-    # The shape of the documentation pages, beside the one of the SDK.
+    # The shape of the documentation pages, next to the one of the SDK.
     assert record.success is True, record
     shown = dict(
         id=record.id,
@@ -395,7 +395,7 @@ async def check_pages(client, folder_no, by_name):
     assert beyond.files == [] and beyond.meta.page == 9 and beyond.meta.has_next is False, beyond
     assert beyond.meta.total == 6 and not beyond.has_next_page(), beyond
 
-    # A last page that is full has none behind it.
+    # A last page that is full has none after it.
     pages = await pages_of(await done(client.files.list(folder_no=folder_no, sort="name_asc", limit=2)))
     assert [names(page.files) for page in pages] == [by_name[:2], by_name[2:4], by_name[4:]], pages
     for limit in [1, 4, 5, 100]:

@@ -42,7 +42,7 @@ impl TestApp {
         Self::start_with(|_| {}).await
     }
 
-    /// Where the server itself receives the parts, whatever storage the other tests run on.
+    /// A server on local storage, which receives the parts itself, independent of the storage under test.
     pub async fn start_local() -> Self {
         Self::start_local_with(|_| {}).await
     }
@@ -79,7 +79,7 @@ impl TestApp {
         }
     }
 
-    /// The server's state, to reach behind its API.
+    /// The server's state, for access without the API.
     pub fn app(&self) -> &App {
         self.app.as_ref().unwrap()
     }
@@ -101,7 +101,7 @@ impl TestApp {
         self.request(Method::POST, path).json(body).send().await.unwrap()
     }
 
-    /// Starts an upload of `size` bytes, with whatever else `more` has.
+    /// Starts an upload of `size` bytes, with the members of `more`.
     pub async fn upload(&self, size: u64, more: Value) -> Session {
         let mut body = json!({"file_name": "file.bin", "size": size, "format": "application/octet-stream"});
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -164,7 +164,7 @@ impl TestApp {
         assert!(served.bytes().await.unwrap() == bytes, "other bytes are served");
     }
 
-    /// Nothing was left of what was refused.
+    /// No bytes of a refused request are left.
     pub fn assert_nothing_left(&self) {
         for table in ["sessions", "parts", "files", "folders WHERE path <> ''", "garbage", "deliveries"] {
             assert_eq!(self.count(table), 0, "rows of {table}");
@@ -177,7 +177,7 @@ impl TestApp {
         self.blobs().len() == number
     }
 
-    /// What is where blobs are: files of the data directory, objects and unfinished uploads of the bucket.
+    /// Contents of the storage: files of the data directory, objects and unfinished uploads of the bucket.
     fn blobs(&self) -> BTreeSet<String> {
         let mut blobs = blobs(self.directory.path());
         if let Some(bucket) = self.config.storage.s3() {
@@ -197,7 +197,7 @@ impl TestApp {
         self.restart().await;
     }
 
-    /// Changes the database behind the server's back.
+    /// Changes the database without the server.
     pub fn sql(&self, statement: &str) {
         self.database.execute(statement);
     }
@@ -270,7 +270,7 @@ impl Node {
         (status, serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or(Value::Null))
     }
 
-    /// The node's state, to reach behind its API.
+    /// The node's state, for access without the API.
     pub fn app(&self) -> &App {
         &self.app
     }

@@ -21,7 +21,7 @@ pub async fn new_key(app: &TestApp, kind: KeyKind, in_new_workspace: bool) -> St
 }
 
 #[tokio::test]
-async fn without_a_good_key_nothing_is_told_and_nothing_is_made() {
+async fn without_a_good_key_nothing_is_revealed_and_nothing_is_made() {
     let app = TestApp::start().await;
     let body = json!({"file_name": "f", "size": 1, "format": "bin"});
     for path in [START, COMPLETE] {

@@ -1,4 +1,4 @@
-//! What is particular to storage in a bucket, against a real Garage: parts never pass the server, and what the store has
+//! Peculiarities of storage in a bucket, against a real Garage: parts never pass the server, and what the store has
 //! is asked of the store.
 
 use std::io::Write;
@@ -66,7 +66,7 @@ async fn a_file_is_served_by_a_redirect_to_the_store() {
     let head = client.head(&url).send().await.unwrap();
     assert_eq!((head.status().as_u16(), &head.headers()["etag"]), (200, &tag));
     assert_eq!(head.headers()["content-length"], "100000");
-    // What could run there cannot be sandboxed there: it is not shown.
+    // Active content cannot be sandboxed there, so it is not displayed.
     for format in ["text/html", "image/svg+xml", "application/pdf"] {
         let record = app.upload_whole(b"<script>alert(1)</script>", json!({"format": format})).await;
         let served = app.get(&app.url_of(&record)).await;
@@ -149,7 +149,7 @@ async fn completing_goes_on_when_the_store_had_made_the_object_and_nobody_heard(
 }
 
 #[tokio::test]
-async fn an_upload_that_somebody_gave_up_at_the_store_begins_anew_with_new_urls() {
+async fn an_upload_that_somebody_gave_up_at_the_store_starts_over_with_new_urls() {
     let app = start().await;
     let data = bytes(5, 12 * MIB);
     let session = app.upload(data.len() as u64, json!({})).await;
@@ -179,7 +179,7 @@ async fn only_uploads_that_the_records_know_as_dead_are_swept() {
     assert_eq!(aborted.abort(&app).await.status(), 204);
     app.until("it is gone", |app| app.count("garbage") == 0).await;
     // Calls whose answers were lost; and somebody else's upload under the same prefix.
-    let beside = store(&app).create_upload(used, &headers()).await.unwrap();
+    let second = store(&app).create_upload(used, &headers()).await.unwrap();
     store(&app).create_upload(gone, &headers()).await.unwrap();
     let theirs = (Uuid::now_v7(), ());
     let foreign = store(&app).create_upload(theirs.0, &headers()).await.unwrap();
@@ -191,7 +191,7 @@ async fn only_uploads_that_the_records_know_as_dead_are_swept() {
     let mut expected = vec![upload_id(&app, &session), foreign.clone()];
     left.sort();
     expected.sort();
-    assert_eq!(left, expected, "{beside} should be gone");
+    assert_eq!(left, expected, "{second} should be gone");
     store(&app).abort_upload(theirs.0, &foreign).await.unwrap();
     session.put_all(&app, b"abc").await;
     assert_eq!(session.complete(&app).await.status(), 201);
@@ -301,7 +301,7 @@ async fn a_store_that_is_away_is_503_and_nothing_is_left_of_the_start() {
 }
 
 #[tokio::test]
-async fn what_is_replaced_stays_as_long_as_urls_to_it() {
+async fn replaced_objects_stay_as_long_as_urls_to_them() {
     let app = TestApp::start_on(S3, |config| {
         config.storage.delivery = S3Delivery::Redirect;
         config.storage.url_seconds = std::time::Duration::from_secs(15);
@@ -527,14 +527,14 @@ async fn with_checksum(app: &mut TestApp, crc64nvme: &'static str) {
 
 // Looking at the bucket blocks a thread, and the proxy needs another.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_checksum_that_the_store_keeps_is_told_and_compared() {
+async fn a_checksum_that_the_store_keeps_is_answered_and_compared() {
     let mut app = start().await;
     with_checksum(&mut app, "AQIDBAUGBwg=").await;
     let session = app.upload(3, json!({"hash": "crc64nvme:AQIDBAUGBwg="})).await;
     session.put_all(&app, b"abc").await;
     let record: Value = session.complete(&app).await.json().await.unwrap();
     assert_eq!((&record["hash"], &record["is_duplicate"]), (&json!("crc64nvme:AQIDBAUGBwg="), &json!(false)));
-    // Another one: nothing is published, and the session begins anew with all parts missing.
+    // Another one: nothing is published, and the session starts over with all parts missing.
     let session = app.upload(3, json!({"file_name": "b"})).await;
     session.put_all(&app, b"xyz").await;
     let wrong = json!({"session_id": session.id(), "hash": "crc64nvme:AAAAAAAAAAA="});
@@ -553,7 +553,7 @@ async fn a_checksum_that_the_store_keeps_is_told_and_compared() {
 }
 
 #[tokio::test]
-async fn whoever_lost_the_claim_unnoticed_changes_nothing() {
+async fn a_node_that_lost_its_claim_unnoticed_changes_nothing() {
     use partway_server::db::{Durability, sessions};
     let app = start().await;
     let session = app.upload(3, json!({})).await;

@@ -106,7 +106,7 @@ async fn missing_parts_are_listed_and_nothing_is_lost() {
 }
 
 #[tokio::test]
-async fn what_names_no_session_is_refused() {
+async fn a_request_that_names_no_session_is_refused() {
     let app = TestApp::start().await;
     let session = app.upload(1, json!({})).await;
     session.put_all(&app, b"x").await;
@@ -243,7 +243,7 @@ async fn an_expired_session_frees_its_bytes() {
     let session = app.upload(100, json!({"ttl_seconds": 5})).await;
     session.put_all(&app, &[5; 100]).await;
     session.until_expired().await;
-    // What the cleaner does every so often.
+    // The cleaner does this periodically.
     app.app().uploads.expire_overdue().await.unwrap();
     assert_eq!(app.count("sessions WHERE status = 'expired'"), 1);
     assert_error(session.complete(&app).await, 410, "SESSION_EXPIRED", &[]).await;

@@ -18,7 +18,7 @@ use crate::services::{Database, Services, postgres};
 
 const ON_POSTGRES: Services = Services { postgres: true, s3: false };
 
-/// Starts so many uploads, sixteen at a time; how many answers there were of each status.
+/// Starts this many uploads, sixteen at a time; returns the number of answers of each status.
 async fn starts(app: &TestApp, number: usize) -> Vec<u16> {
     let start = |index: usize| async move {
         let body = json!({"file_name": format!("{index}.bin"), "size": 1, "format": "bin"});
@@ -34,7 +34,7 @@ async fn open(url: String) -> Result<Db, String> {
 }
 
 #[tokio::test]
-async fn every_upload_succeeds_whatever_isolation_the_role_has() {
+async fn every_upload_succeeds_with_every_isolation_of_the_role() {
     for isolation in ["serializable", "repeatable read"] {
         let role = format!("role_{}", uuid::Uuid::new_v4().simple());
         postgres().sql(&format!("CREATE ROLE {role} LOGIN SUPERUSER"));
@@ -49,7 +49,7 @@ async fn every_upload_succeeds_whatever_isolation_the_role_has() {
     }
 }
 
-/// One address, and behind it whichever server it is switched to. Connections stay where they are.
+/// One address that forwards to the server it is switched to. Connections stay where they are.
 struct Switch {
     address: SocketAddr,
     target: Arc<Mutex<String>>,
@@ -179,7 +179,7 @@ async fn a_role_password_database_or_right_that_is_taken_away_while_the_server_r
         (format!("ALTER DATABASE {name} RENAME TO gone"), format!("ALTER DATABASE gone RENAME TO {name}"));
     let revoke = format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC, app");
     let grant = format!("GRANT ALL ON DATABASE {name} TO PUBLIC, app");
-    for (what, faults, mending) in [
+    for (what, faults, cure) in [
         ("the password", vec!["ALTER ROLE app PASSWORD 'other'", kick], vec!["ALTER ROLE app PASSWORD 'hunter2'"]),
         ("the role", vec!["ALTER ROLE app NOLOGIN", kick], vec!["ALTER ROLE app LOGIN"]),
         ("the database", vec![&*close, kick], vec![&*open]),
@@ -188,18 +188,18 @@ async fn a_role_password_database_or_right_that_is_taken_away_while_the_server_r
     ] {
         faults.iter().for_each(|statement| server.sql(statement));
         until(&app, &format!("{what} is missed"), (503, 503)).await;
-        mending.iter().for_each(|statement| server.sql(statement));
+        cure.iter().for_each(|statement| server.sql(statement));
         until(&app, &format!("{what} is back"), (201, 200)).await;
     }
-    for (fault, mending) in [
+    for (fault, cure) in [
         ("REVOKE INSERT ON sessions FROM app", "GRANT INSERT ON sessions TO app"),
         ("ALTER TABLE sessions RENAME TO hidden", "ALTER TABLE hidden RENAME TO sessions"),
         ("ALTER SCHEMA public RENAME TO hidden", "ALTER SCHEMA hidden RENAME TO public"),
     ] {
         app.sql(fault);
         until(&app, fault, (503, 503)).await;
-        app.sql(mending);
-        until(&app, mending, (201, 200)).await;
+        app.sql(cure);
+        until(&app, cure, (201, 200)).await;
     }
 }
 
@@ -271,7 +271,7 @@ async fn a_second_server_with_its_own_disk_is_refused_until_the_first_has_gone()
     running.await.unwrap();
     assert_eq!(leases(), 0, "an orderly stop gives it up");
 
-    // A process that ends without a word leaves its lease behind: it keeps others out until it runs out, and nobody who starts
+    // A process that ends without a word leaves its lease: it keeps others out until it runs out, and nobody who starts
     // again on the same directory.
     drop(open(&second).await.unwrap());
     assert_eq!(leases(), 1);

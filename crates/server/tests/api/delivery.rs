@@ -174,7 +174,7 @@ async fn a_304_says_the_length_of_the_file_or_none() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_404_without_a_hint() {
+async fn a_missing_file_is_404_without_a_hint() {
     let app = TestApp::start().await;
     let record = app.upload_whole(b"x", json!({"folder": "a/b", "file_name": "f"})).await;
     let no = &app.workspace_no;

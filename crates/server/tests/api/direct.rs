@@ -90,7 +90,7 @@ async fn a_file_and_all_its_fields_come_in_one_request() {
 async fn fields_may_stand_in_any_order_around_the_file_and_with_or_without_a_length() {
     let app = TestApp::start().await;
     for (number, chunked) in [(1, false), (2, true)] {
-        let name = format!("behind-{number}.txt");
+        let name = format!("after-{number}.txt");
         let body = [
             field("folder", "a"),
             file_field("--b-looks like a boundary\r\n--\r\n"),
@@ -187,7 +187,7 @@ async fn bad_forms_get_clear_errors_and_leave_nothing() {
             "file_name",
         ),
         (
-            "a bad name behind the file",
+            "a bad name after the file",
             [&file_field("d"), &field("file_name", "a/b"), end].concat(),
             400,
             "INVALID_FILE_NAME",
@@ -232,7 +232,7 @@ async fn bad_forms_get_clear_errors_and_leave_nothing() {
         ),
         ("a long field", [&field("folder", &long), &good, end].concat(), 413, "PAYLOAD_TOO_LARGE", "`folder`"),
         (
-            "a long field behind the file",
+            "a long field after the file",
             [&good, &field("folder", &long), end].concat(),
             413,
             "PAYLOAD_TOO_LARGE",
@@ -240,7 +240,7 @@ async fn bad_forms_get_clear_errors_and_leave_nothing() {
         ),
         ("many fields", [&many, &good, end].concat(), 400, "INVALID_PARAMETER", "100 fields"),
         ("cut off in the file", good[..good.len() - 4].to_owned(), 400, "INVALID_PARAMETER", "cut off"),
-        ("cut off behind the file", good.clone(), 400, "INVALID_PARAMETER", "cut off"),
+        ("cut off after the file", good.clone(), 400, "INVALID_PARAMETER", "cut off"),
         ("cut off in the headers", good[..30].to_owned(), 400, "INVALID_PARAMETER", "cut off"),
         ("no form at all", "x".repeat(300_000), 400, "INVALID_PARAMETER", "form"),
         ("endless headers", format!("--b\r\nX: {}", "y".repeat(300_000)), 400, "INVALID_PARAMETER", "form"),
@@ -304,7 +304,7 @@ async fn a_stalled_body_is_ended() {
 }
 
 #[tokio::test]
-async fn what_is_too_large_is_refused_as_it_comes_with_and_without_a_length() {
+async fn a_file_that_is_too_large_is_refused_as_it_comes_with_and_without_a_length() {
     let app = TestApp::start_with(|config| config.limits.max_direct_bytes = 1000).await;
     let form = |size: usize| [field("file_name", "n"), file_field(&"x".repeat(size)), "--b--\r\n".into()].concat();
     for chunked in [false, true] {
@@ -406,13 +406,13 @@ async fn a_public_key_may_upload_directly() {
 }
 
 #[tokio::test]
-async fn the_type_is_what_the_bytes_are_and_the_declared_one_is_kept_beside_it() {
+async fn the_type_is_what_the_bytes_are_and_the_declared_one_is_kept_too() {
     let app = TestApp::start().await;
     let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x07\0\0\0\x05\x08\x02\0\0\0";
     let record = app.whole(png, &[("file_name", "photo.jpg")]).await;
     assert_eq!((&record["mime_type"], &record["declared_type"]), (&json!("image/png"), &json!("image/jpeg")));
     assert_eq!((&record["width"], &record["height"], &record["format"]), (&json!(7), &json!(5), &json!("png")));
-    // What could run is served as what it was said to be, if that cannot.
+    // Active content is served as its declared type, if that is not active.
     let page = app.whole(b"<!DOCTYPE html><script>alert(1)</script>", &[("file_name", "cat.png")]).await;
     assert_eq!(page["mime_type"], "text/html");
     let served = app.get(&app.url_of(&page)).await;
@@ -431,7 +431,7 @@ async fn the_type_is_what_the_bytes_are_and_the_declared_one_is_kept_beside_it()
 #[tokio::test]
 async fn large_files_go_to_a_store_in_parts() {
     let app = TestApp::start().await;
-    // Behind, at and before the borders of what is gathered for a store.
+    // After, at and before the boundaries of the parts gathered for a store.
     for size in [8 * MIB - 1, 8 * MIB, 8 * MIB + 1, 17 * MIB] {
         let data = bytes(size, size);
         let record = app.whole(&data, &[("file_name", "large.bin")]).await;

@@ -1,11 +1,11 @@
-//! Connections to a PostgreSQL that has encryption, with a certificate that nobody has signed: as Debian's packages make it.
+//! Connections to a PostgreSQL that has encryption, with a self-signed certificate, as Debian's packages make it.
 
 use partway_server::db::{DatabaseLocation, Db, workspaces};
 use partway_testing::Postgres;
 
 use crate::services::Database;
 
-/// Has a server encrypt its connections from now on, with a certificate that nobody has signed.
+/// Has a server encrypt its connections from now on, with a self-signed certificate.
 pub fn encrypt(database: &Database) {
     database.execute(
         "COPY (SELECT 1) TO PROGRAM 'openssl req -new -x509 -days 2 -nodes -subj /CN=localhost -out server.crt \

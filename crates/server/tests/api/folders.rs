@@ -35,7 +35,7 @@ impl TestApp {
     }
 }
 
-/// Paths of the folders that a query lists, and what it says of its page.
+/// Paths of the folders that a query lists, and its `meta`.
 async fn page(app: &TestApp, query: &str) -> (Vec<String>, Value) {
     let list = app.look(&format!("/api/v1/folders?{query}")).await;
     let paths = list["folders"].as_array().unwrap().iter().map(|folder| folder["path"].as_str().unwrap().to_owned());
@@ -421,7 +421,7 @@ async fn fill(app: &TestApp, files: usize) {
 }
 
 #[tokio::test]
-async fn a_workspace_has_so_many_folders_and_no_more_whoever_makes_them() {
+async fn a_workspace_has_a_bounded_number_of_folders_with_every_key() {
     let app = TestApp::start_with(|config| config.limits.workspace_folders = 3).await;
     let a = app.folder(json!({"name": "a"})).await;
     app.whole(b"x", &[("file_name", "f"), ("folder", "a/b")]).await;
@@ -444,10 +444,10 @@ async fn a_workspace_has_so_many_folders_and_no_more_whoever_makes_them() {
     assert_error(one_more, 403, "STORAGE_LIMIT_EXCEEDED", &["`name`", "0 new ones", "limits.workspace_folders"]).await;
     // Strangers hear no number of what others have.
     let request = app.http.post(app.url("/api/v1/multipart/start")).bearer_auth(&app.public_key);
-    let told = request.json(&start("d")).send().await.unwrap();
-    assert_eq!(told.status(), 403);
-    let told = told.text().await.unwrap();
-    assert!(told.contains("the maximum number of folders") && !told.contains("limits."), "{told}");
+    let answer = request.json(&start("d")).send().await.unwrap();
+    assert_eq!(answer.status(), 403);
+    let answer = answer.text().await.unwrap();
+    assert!(answer.contains("the maximum number of folders") && !answer.contains("limits."), "{answer}");
     // Those that are there may be used and renamed, and those that are deleted make room at once.
     app.whole(b"x", &[("file_name", "g"), ("folder", "a/b")]).await;
     assert_eq!(app.rename_folder(number(&c), "cc").await.status(), 200);

@@ -1,4 +1,4 @@
-//! Checking the data directory, beside the server.
+//! Checking the data directory, while the server runs.
 
 use partway_server::service::fsck::{Fsck, Outcome, Problem, Report};
 use serde_json::json;
@@ -74,7 +74,7 @@ async fn a_blob_that_nobody_owns_is_freed_by_repair_and_only_then() {
 }
 
 #[tokio::test]
-async fn files_whose_bytes_are_gone_or_wrong_are_told_and_left() {
+async fn files_whose_bytes_are_gone_or_wrong_are_reported_and_left() {
     use std::os::unix::fs::FileExt;
     let app = TestApp::start_local().await;
     let mut blobs = Vec::new();
@@ -111,9 +111,9 @@ async fn damaged_parts_are_found_and_a_repaired_session_says_that_they_are_missi
     let blob = app.directory.path().join(format!("blobs/{}/{id}", &id[34..]));
     std::fs::OpenOptions::new().write(true).open(blob).unwrap().write_all_at(&[0; 10], 11 * MIB).unwrap();
     assert_eq!(check(&app, false, false, false).await.findings, []);
-    let beside = check(&app, true, true, false).await;
-    assert_eq!(problems(&beside), [(Problem::Part, Outcome::RepairableWithoutServer)]);
-    assert!(beside.findings[0].subject.starts_with("part 1 of session"));
+    let found = check(&app, true, true, false).await;
+    assert_eq!(problems(&found), [(Problem::Part, Outcome::RepairableWithoutServer)]);
+    assert!(found.findings[0].subject.starts_with("part 1 of session"));
     // The server is stopped in between.
     let repaired = check(&app, true, true, true).await;
     assert_eq!(problems(&repaired), [(Problem::Part, Outcome::Repaired)]);
@@ -142,7 +142,7 @@ async fn a_session_whose_blob_is_gone_is_found_only_if_it_had_parts() {
 }
 
 #[tokio::test]
-async fn counters_are_counted_anew() {
+async fn counters_are_counted_again() {
     let app = TestApp::start_local().await;
     app.upload_whole(&bytes(1, 100), json!({})).await;
     for wrong in ["files_bytes = 7, sessions_count = -3", "folders_count = folders_count + 1"] {

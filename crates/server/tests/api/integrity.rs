@@ -29,7 +29,7 @@ async fn parts_with_the_digest_sent_along_are_taken() {
         &[("Content-Digest", SHA512)],
         &[("Content-Digest", &both)],
         &[("Content-Digest", SHA256), ("Content-Digest", SHA512), ("Content-MD5", MD5)],
-        // What is not known is not looked at.
+        // Unknown hashes are not compared.
         &[("Content-Digest", "md5=:AAAA:, crc32c=:AAAA:, unixsum=30637")],
     ] {
         let session = app.upload(5, json!({})).await;

@@ -18,7 +18,7 @@ async fn start(app: &TestApp, name: &str, size: u64) -> reqwest::Response {
     app.post("/api/v1/multipart/start", &json!({"file_name": name, "size": size, "format": "bin"})).await
 }
 
-/// What the workspace holds, as it is counted: files and open sessions, number and bytes of each.
+/// Usage of the workspace, as it is counted: files and open sessions, number and bytes of each.
 async fn counted(app: &TestApp) -> [i64; 4] {
     let all = app.app().db.read(usage::list).await.unwrap();
     let id = all[0].workspace_id;
@@ -37,7 +37,7 @@ async fn files_and_open_sessions_count_and_what_is_over_the_limit_is_refused() {
     assert_eq!(counted(&app).await, [1, 600, 1, 300]);
     assert_eq!(start(&app, "c", 100).await.status(), 201);
     assert_error(start(&app, "d", 1).await, 403, "STORAGE_LIMIT_EXCEEDED", &["`size` is 1;"]).await;
-    // What is given up is free at once.
+    // Aborted bytes are free at once.
     assert_eq!(open.abort(&app).await.status(), 204);
     assert_eq!(counted(&app).await, [1, 600, 1, 100]);
     assert_eq!(start(&app, "d", 300).await.status(), 201);
@@ -79,7 +79,7 @@ async fn starts_at_once_never_pass_the_limit_together() {
     assert_eq!(counted(&app).await, [0, 0, 10, 1000]);
 }
 
-/// A whole file in one request, its name behind it: the status.
+/// A direct upload with the name after the file; returns the status.
 async fn send_whole(app: &TestApp, name: &str, size: usize) -> u16 {
     let file = reqwest::multipart::Part::bytes(bytes(1, size as u64)).file_name("f");
     let form = reqwest::multipart::Form::new().part("file", file).text("file_name", name.to_owned());

@@ -64,7 +64,7 @@ async fn each_says_how_far_it_is() {
         ("done", "completed", Some(1), Some(3)),
         ("aborted", "aborted", Some(0), Some(0)),
     ] {
-        // Of sessions whose parts go to a store the store alone knows.
+        // Only the store knows about sessions whose parts go to it.
         let (parts, bytes) = if app.is_local() || status != "uploading" { (parts, bytes) } else { (None, None) };
         let session = find(&all, name);
         assert_eq!(session["status"], status, "{session}");

@@ -85,7 +85,7 @@ async fn assert_expires(app: &TestApp, session: &Session) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_upload_that_became_a_file_is_never_given_up_and_one_beside_it_is_after_two_looks() {
+async fn the_upload_that_became_a_file_is_never_given_up_and_a_second_one_is_after_two_looks() {
     let (app, odd) = start_on(Manners { lists_completed: true, ..Manners::default() }).await;
     let data = bytes(1, 12 * MIB);
     let session = app.upload(data.len() as u64, json!({})).await;
@@ -98,11 +98,11 @@ async fn the_upload_that_became_a_file_is_never_given_up_and_one_beside_it_is_af
     sweep(&app).await;
     assert!(!odd.given_up().contains(&upload_id));
     app.assert_bytes(&record, &data).await;
-    let beside = store(&app).create_upload(blob_id, &headers()).await.unwrap();
+    let second = store(&app).create_upload(blob_id, &headers()).await.unwrap();
     app.app().uploads.sweep().await.unwrap();
-    assert!(!odd.given_up().contains(&beside), "it may be about to be used");
+    assert!(!odd.given_up().contains(&second), "it may be about to be used");
     app.app().uploads.sweep().await.unwrap();
-    assert!(odd.given_up().contains(&beside) && !odd.given_up().contains(&upload_id));
+    assert!(odd.given_up().contains(&second) && !odd.given_up().contains(&upload_id));
     // The session is forgotten: nothing tells any more which upload was whose.
     app.sql(&format!("DELETE FROM sessions WHERE id = '{}'", session.id()));
     sweep(&app).await;
@@ -111,7 +111,7 @@ async fn the_upload_that_became_a_file_is_never_given_up_and_one_beside_it_is_af
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn completing_that_was_cut_off_behind_the_store_goes_on_whatever_the_store_says_of_the_upload() {
+async fn completing_that_was_cut_off_after_the_store_answered_goes_on_on_every_kind_of_store() {
     for manners in [
         Manners { says_no_such_key: true, ..Manners::default() },
         Manners { completed_is_open_and_empty: true, ..Manners::default() },
@@ -136,7 +136,7 @@ async fn completing_that_was_cut_off_behind_the_store_goes_on_whatever_the_store
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_has_gone_begins_anew_where_the_store_says_that_there_is_no_such_key() {
+async fn an_upload_that_has_gone_starts_over_where_the_store_says_that_there_is_no_such_key() {
     let (app, _odd) = start_on(Manners { says_no_such_key: true, ..Manners::default() }).await;
     let session = app.upload(3, json!({})).await;
     let blob_id: Uuid = column(&app, &session, "blob_id").parse().unwrap();

@@ -118,7 +118,7 @@ async fn a_body_that_comes_byte_by_byte_is_ended() {
 }
 
 #[tokio::test]
-async fn connections_over_the_bound_are_told_and_the_next_one_is_served() {
+async fn connections_over_the_bound_are_answered_503_and_the_next_one_is_served() {
     let app = TestApp::start_with(|config| {
         config.http.max_connections = Some(6);
         config.http.max_connections_per_address = Some(4);

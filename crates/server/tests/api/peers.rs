@@ -22,7 +22,7 @@ pub struct Asked {
 
 type Answer = dyn Fn(&Asked) -> Response + Send + Sync;
 
-/// An HTTP server that answers as it is told and remembers what it was asked.
+/// An HTTP server that answers as configured and records its requests.
 #[derive(Clone)]
 pub struct Peer {
     pub address: SocketAddr,
@@ -107,7 +107,7 @@ pub struct NameServer {
     names: Arc<Mutex<HashMap<String, Turns>>>,
 }
 
-/// How often a name was looked up, and what it has each time.
+/// Number of look-ups of a name, and its addresses at each.
 type Turns = (usize, Vec<Vec<IpAddr>>);
 
 impl NameServer {
@@ -126,7 +126,7 @@ impl NameServer {
         server
     }
 
-    /// What the name has at each look-up of it.
+    /// Addresses of the name at each look-up of it.
     pub fn set(&self, name: &str, turns: &[&[&str]]) {
         let turns = turns.iter().map(|turn| turn.iter().map(|address| address.parse().unwrap()).collect()).collect();
         self.names.lock().unwrap().insert(name.to_owned(), (0, turns));

@@ -44,7 +44,7 @@ async fn nothing_that_is_made_is_open_to_others() {
 }
 
 #[tokio::test]
-async fn what_an_older_version_left_open_is_closed_at_the_next_start() {
+async fn files_that_an_older_version_left_open_are_closed_at_the_next_start() {
     let mut app = TestApp::start_on(LOCAL, |_| {}).await;
     app.upload_whole(b"abc", json!({})).await;
     app.restart_after(|app| {

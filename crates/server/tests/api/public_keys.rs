@@ -71,7 +71,7 @@ impl<'a> Stranger<'a> {
         response.json().await.unwrap()
     }
 
-    /// In one request; the fields before `"file"` come before the file, the others behind it.
+    /// In one request; the fields before `"file"` come before the file, the others after it.
     async fn try_whole(&self, data: &[u8], fields: &[(&str, &str)]) -> Response {
         let mut form = Form::new();
         for (name, value) in fields {
@@ -110,7 +110,7 @@ async fn a_file_of_another_key_is_never_replaced() {
         let path = format!("downloads/{name}");
         let started = stranger.try_start(6, json!({"folder": "downloads", "file_name": name})).await;
         refused(started, &["`file_name`", &path, "random_prefix"]).await;
-        // The name comes before the file, behind it, or is a part of another spelling of the path.
+        // The name comes before the file, after it, or is a part of another spelling of the path.
         for fields in [
             [("folder", "downloads"), ("file_name", name), ("file", "")],
             [("file", ""), ("folder", "/downloads//"), ("file_name", name)],
@@ -122,7 +122,7 @@ async fn a_file_of_another_key_is_never_replaced() {
         assert!(served.bytes().await.unwrap() == data, "{path} has other bytes");
     }
     assert_eq!((app.count("files"), app.count("sessions")), (3, 0));
-    // Beside it there is room.
+    // Outside of it there is room.
     stranger.whole(b"own", "downloads", "d.exe").await;
     stranger.upload(b"own", json!({"folder": "downloads", "file_name": "a.exe", "random_prefix": true})).await;
 }
@@ -155,7 +155,7 @@ async fn a_path_taken_meanwhile_costs_the_upload_nothing() {
     app.whole(b"owner's", &[("folder", "in"), ("file_name", "b")]).await;
     for session in [&completed, &given_up] {
         refused(stranger.complete(session).await, &["`file_name`"]).await;
-        // A file published for a stranger is a stranger's, whoever says that it is whole.
+        // A file published for a stranger is a stranger's, with whichever key it is completed.
         refused(session.complete(&app).await, &["`file_name`"]).await;
         let status = session.status(&app).await;
         assert_eq!((&status["status"], &status["missing_parts"]), (&json!("uploading"), &json!([])));
@@ -174,7 +174,7 @@ async fn a_path_taken_meanwhile_costs_the_upload_nothing() {
 }
 
 #[tokio::test]
-async fn a_start_that_is_repeated_answers_its_session_whatever_is_at_its_path_now() {
+async fn a_start_that_is_repeated_answers_its_session_even_if_its_path_is_taken_now() {
     let app = TestApp::start().await;
     let body = json!({"file_name": "a", "size": 5, "format": "bin"});
     let start = || {
@@ -253,7 +253,7 @@ async fn a_key_with_a_random_prefix_gives_every_upload_one() {
 #[tokio::test]
 async fn webhooks_are_named_by_keys_that_may() {
     let app = TestApp::start_with(allow_loopback).await;
-    // Nobody listens there, so that what is to be told stays to be seen.
+    // Nobody listens there, so that events stay in the queue.
     let url = "http://127.0.0.1:1/one";
     let stranger = Stranger::of(&app);
     let started = stranger.try_start(1, json!({"webhook_url": url})).await;
@@ -277,7 +277,7 @@ async fn webhooks_are_named_by_keys_that_may() {
 }
 
 #[tokio::test]
-async fn a_stranger_is_told_nothing_of_the_files_of_others() {
+async fn a_stranger_learns_nothing_of_the_files_of_others() {
     let app = TestApp::start().await;
     let stranger = Stranger::of(&app);
     app.whole(b"the owner has it", &[("file_name", "a")]).await;
@@ -318,15 +318,15 @@ async fn the_receiver_that_a_stranger_names_learns_nothing_of_the_file_that_was_
         })
         .await
         .unwrap();
-    let told = |url: &str| {
+    let queued = |url: &str| {
         app.text(&format!("SELECT event || payload FROM deliveries WHERE url = '{url}' ORDER BY sequence DESC LIMIT 1"))
     };
     trusted.upload(b"one", json!({"file_name": "a", "webhook_url": url})).await;
-    assert!(told(url).starts_with("file.created") && !told(url).contains("replaced"), "{}", told(url));
-    assert!(told("http://127.0.0.1:1/two").starts_with("file.replaced"));
+    assert!(queued(url).starts_with("file.created") && !queued(url).contains("replaced"), "{}", queued(url));
+    assert!(queued("http://127.0.0.1:1/two").starts_with("file.replaced"));
     // Its own file is no secret.
     trusted.upload(b"two", json!({"file_name": "a", "webhook_url": url})).await;
-    assert!(told(url).starts_with("file.replaced") && told(url).contains("\"replaced\""), "{}", told(url));
+    assert!(queued(url).starts_with("file.replaced") && queued(url).contains("\"replaced\""), "{}", queued(url));
 }
 
 #[tokio::test]
@@ -364,7 +364,7 @@ async fn open_uploads_of_a_key_and_of_all_have_limits_in_number_and_bytes() {
     assert_error(one.try_start(1, json!({})).await, 403, LIMITED, &["limits.public_key_sessions"]).await;
     let message = ["`size` is 900", "limits.public_bytes"];
     let body = assert_error(other.try_start(900, json!({})).await, 403, LIMITED, &message).await;
-    assert!(!body["message"].as_str().unwrap().contains("610"), "what others have is told: {body}");
+    assert!(!body["message"].as_str().unwrap().contains("610"), "the usage of others is revealed: {body}");
     other.start(5, json!({})).await;
     assert_error(other.try_start(1, json!({})).await, 403, LIMITED, &["limits.public_sessions"]).await;
     // The owner is kept from nothing.
@@ -435,7 +435,7 @@ async fn every_end_of_a_session_is_counted_for_its_key() {
 }
 
 #[tokio::test]
-async fn fsck_counts_the_sessions_of_keys_anew() {
+async fn fsck_counts_the_sessions_of_keys_again() {
     let app = TestApp::start().await;
     Stranger::of(&app).start(7, json!({})).await;
     app.sql("UPDATE api_keys SET sessions_count = 5, sessions_bytes = 500 WHERE kind = 'public'");
@@ -531,7 +531,7 @@ async fn room_is_taken_part_by_part() {
     assert_eq!(app.put(&app.url(&path), session.part(&data, 1)).await.status(), 200);
     let (taken, length) = blob_of(&app);
     assert!((10 * MIB..11 * MIB).contains(&taken) && length == size, "not the room of one part: {taken} of {length}");
-    // It is opened again. The next part needs room of its own, and the one that came stays whatever becomes of it.
+    // It is opened again. The next part needs room of its own, and the first one stays in every case.
     app.configure(|config| config.limits.public_keep_free_percent = 100).await;
     let path = session.part_path(2).to_owned();
     let refused = app.put(&app.url(&path), session.part(&data, 2)).await;
@@ -566,10 +566,10 @@ async fn a_request_without_a_byte_takes_no_room_and_changes_nothing() {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
         stream.write_all(head.as_bytes()).unwrap();
-        // Told when the body is asked for: all that comes before it is done.
-        let mut told = [0; 25];
-        stream.read_exact(&mut told).unwrap();
-        assert_eq!(&told, b"HTTP/1.1 100 Continue\r\n\r\n");
+        // Sent when the body is asked for: all that comes before it is done.
+        let mut queued = [0; 25];
+        stream.read_exact(&mut queued).unwrap();
+        assert_eq!(&queued, b"HTTP/1.1 100 Continue\r\n\r\n");
         stream
     };
     let first = head(0);
@@ -590,7 +590,7 @@ async fn the_room_of_private_uploads_is_taken_at_once() {
 }
 
 #[tokio::test]
-async fn uploads_of_strangers_make_so_many_folders_and_no_more() {
+async fn uploads_of_strangers_make_a_bounded_number_of_folders() {
     let app = TestApp::start_with(|config| config.limits.public_key_folders = 3).await;
     let stranger = Stranger::of(&app);
     app.whole(b"x", &[("folder", "there"), ("file_name", "x")]).await;
@@ -699,7 +699,7 @@ async fn open_uploads_of_strangers_take_no_place_among_the_sessions_of_private_k
     }
     let more = app.post(START, &json!({"file_name": "more", "size": 1, "format": "bin"})).await;
     assert_error(more, 403, LIMITED, &["3 open sessions"]).await;
-    // A stranger gets a place when there is one beside those of all.
+    // A public key gets a permit when one is free in addition to all keys' share.
     for session in &theirs {
         assert_eq!(session.abort(&app).await.status(), 204);
     }

@@ -22,7 +22,7 @@ impl TestApp {
 }
 
 #[tokio::test]
-async fn a_key_that_asks_too_much_is_told_when_to_come_again() {
+async fn a_key_that_asks_too_much_is_answered_with_retry_after() {
     let app = TestApp::start_with(|config| config.limits.requests_per_key_per_second = Some(3)).await;
     let mut refused = None;
     for _ in 0..20 {
@@ -61,7 +61,7 @@ async fn parts_of_a_session_that_was_let_in_are_never_limited() {
 }
 
 #[tokio::test]
-async fn an_address_is_limited_whatever_keys_it_has_and_fetching_files_does_not_count() {
+async fn an_address_is_limited_across_its_keys_and_fetching_files_does_not_count() {
     let app = TestApp::start().await;
     let record = app.whole(b"x", &[("file_name", "f")]).await;
     let mut app = app;

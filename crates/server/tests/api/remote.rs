@@ -80,7 +80,7 @@ async fn the_name_comes_from_the_request_the_header_or_the_url() {
 }
 
 #[tokio::test]
-async fn what_the_other_side_does_instead_is_told() {
+async fn misbehaviour_of_the_other_side_is_reported() {
     let app = TestApp::start_with(|config| {
         allow_loopback(config);
         config.outgoing.idle_timeout_seconds = Duration::from_secs(2);
@@ -145,7 +145,7 @@ async fn what_the_other_side_does_instead_is_told() {
 }
 
 #[tokio::test]
-async fn what_is_too_large_is_refused_by_its_length_or_as_it_comes() {
+async fn a_remote_file_that_is_too_large_is_refused_by_its_length_or_as_it_comes() {
     let app = TestApp::start_with(|config| {
         allow_loopback(config);
         config.limits.max_file_bytes = 1000;
@@ -191,7 +191,7 @@ async fn mistakes_in_the_request_are_named_before_anybody_is_asked() {
     app.assert_nothing_left();
 }
 
-/// Ways to write addresses that nobody outside may have asked for, in URLs.
+/// Spellings, in URLs, of addresses that no client may reach.
 const FORBIDDEN_HOSTS: &[&str] = &[
     "0.0.0.0",
     "0",
@@ -308,7 +308,7 @@ async fn a_name_that_is_given_another_address_between_look_ups_gets_nobody_in() 
     let peer = Peer::start(|_| file("secret", &[])).await;
     let app = TestApp::start_with(|config| config.outgoing.name_servers = vec![dns.address]).await;
     let port = peer.address.port();
-    // All addresses of all forms, alone and beside one that is global and does not answer there.
+    // All addresses of all forms, alone and next to one that is global and does not answer there.
     for address in
         ["127.0.0.1", "10.1.1.1", "169.254.169.254", "::1", "::ffff:127.0.0.1", "fd00::1", "fe80::1", "64:ff9b::7f00:1"]
     {
@@ -325,7 +325,7 @@ async fn a_name_that_is_given_another_address_between_look_ups_gets_nobody_in() 
         }
         assert_eq!(dns.look_ups("rebind.test"), 4, "each request looks the name up once");
     }
-    // A name that nobody has says nothing of our network.
+    // An unknown name reveals nothing about our network.
     let refused = app.fetch("http://nobody.test/", json!({})).await;
     assert_error(refused, 400, "INVALID_REMOTE_URL", &["not globally reachable"]).await;
     assert!(peer.asked().is_empty(), "a request got through");

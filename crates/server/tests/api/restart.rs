@@ -1,4 +1,4 @@
-//! What a server that starts again still knows.
+//! State that survives a restart of the server.
 
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ async fn an_upload_goes_on_after_a_restart() {
     assert_eq!(app.get(&url).await.text().await.unwrap(), "before");
 }
 
-/// What a reboot leaves: the parts were recorded in another boot of the machine.
+/// State after a reboot: the parts were recorded in another boot of the machine.
 fn pretend_reboot(app: &TestApp) {
     app.sql("UPDATE sessions SET trusted_boot_id = 'another'");
 }

@@ -32,7 +32,7 @@ impl TestApp {
         Session { start: response.json().await.unwrap() }
     }
 
-    /// Revokes a key as the command beside the server does: in the database, and telling nobody.
+    /// Revokes a key as the command does while the server runs: in the database alone.
     pub async fn revoke(&self, id: &str, keeps_sessions: bool) {
         let id = id.to_owned();
         let revoked = self.app().db.write(Durability::PowerLoss, move |tx| revoke_key(tx, &id, keeps_sessions));
@@ -100,7 +100,7 @@ async fn a_part_that_is_on_its_way_when_the_key_is_revoked_is_cut_off() {
 }
 
 #[tokio::test]
-async fn what_a_revoked_key_uploads_whole_is_not_published() {
+async fn direct_uploads_of_a_revoked_key_are_not_published() {
     let app = TestApp::start().await;
     let (id, key) = app.new_key(KeyKind::Public).await;
     let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(1);
@@ -272,7 +272,7 @@ async fn values_that_no_version_writes_are_errors() {
 }
 
 #[tokio::test]
-async fn what_a_revoked_key_sent_in_parts_is_not_published_whoever_completes_it() {
+async fn parts_of_a_revoked_key_are_not_published_with_any_key() {
     let app = TestApp::start().await;
     let (id, key) = app.new_key(KeyKind::Private).await;
     let data = bytes(1, 3);

@@ -1,4 +1,4 @@
-//! Lists and searches of one workspace keep nobody else waiting.
+//! Lists and searches of one workspace delay no other workspace.
 
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use crate::services::{Database, Services};
 /// Finds nothing in any name.
 const SEARCH: &str = "/api/v1/files?search=nowhere";
 
-/// Another workspace with so many files, and a key of it.
+/// Another workspace with this many files, and a key of it.
 async fn crowded_workspace(app: &TestApp, files: u32) -> String {
     app.whole(b"x", &[("file_name", "a")]).await;
     let key = new_key(app, KeyKind::Private, true).await;
@@ -88,7 +88,7 @@ async fn searches_of_one_workspace_abandoned_or_waited_for_keep_no_other_waiting
     }
     // One after the other on two readers, those that wait alone are more than thirty times one.
     let allowed = (alone * 8).max(Duration::from_millis(500));
-    assert!(slowest < allowed, "{slowest:?} beside searches that take {alone:?} alone");
+    assert!(slowest < allowed, "{slowest:?} during searches that take {alone:?} alone");
     drop(waiting);
     // Nothing of them is left to do.
     let after = search(&app, &crowded).await;
@@ -96,7 +96,7 @@ async fn searches_of_one_workspace_abandoned_or_waited_for_keep_no_other_waiting
     empty_workspace(&app);
 }
 
-/// Keeps scans of a workspace on all the readers that it may have, until what is returned is dropped.
+/// Keeps scans of a workspace on all the readers that it may have, until the returned guard is dropped.
 async fn occupy(app: &TestApp, workspace_id: uuid::Uuid) -> Vec<mpsc::Sender<()>> {
     // Two of three readers of SQLite, and three of half of eight connections.
     let readers = if app.app().db.is_shared() { 3 } else { 2 };
@@ -120,7 +120,7 @@ async fn occupy(app: &TestApp, workspace_id: uuid::Uuid) -> Vec<mpsc::Sender<()>
 }
 
 #[tokio::test]
-async fn a_workspace_with_too_many_searches_that_wait_is_told_so() {
+async fn a_workspace_with_too_many_waiting_searches_is_answered_503() {
     let app = TestApp::start_local().await;
     let workspace_id: uuid::Uuid = app.text("SELECT id FROM workspaces").parse().unwrap();
     let other = new_key(&app, KeyKind::Private, true).await;
@@ -233,7 +233,7 @@ async fn a_list_in_postgresql_whose_client_goes_away_is_cancelled_on_the_server_
 }
 
 #[tokio::test]
-async fn a_list_in_postgresql_that_takes_too_long_is_ended_and_its_client_told() {
+async fn a_list_in_postgresql_that_takes_too_long_is_ended_with_503() {
     let app = TestApp::start_on(ON_POSTGRES, |_| {}).await;
     slow_down(&app);
     let began = Instant::now();

@@ -16,7 +16,7 @@ use crate::peers::{Peer, allow_loopback};
 use crate::services::Services;
 
 impl TestApp {
-    /// Rotates a secret as the command beside the server does: in the database, and telling nobody.
+    /// Rotates a secret as the command does while the server runs: in the database alone.
     async fn rotate(&self, secret: Rotatable, grace_seconds: u64) -> Secret {
         let rotated = self.app().db.write(Durability::PowerLoss, move |tx| secret.rotate(tx, grace_seconds));
         rotated.await.unwrap()
@@ -84,14 +84,14 @@ async fn a_secret_that_leaked_is_good_for_nothing_within_seconds() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(status, 403);
-    // Whoever has the API key gets new URLs and loses nothing.
+    // A client with the API key gets new URLs and loses nothing.
     let again: serde_json::Value = session.resign(&app, &json!({"parts": [0]})).await.json().await.unwrap();
     assert_eq!(app.put(again["parts"][0]["url"].as_str().unwrap(), b"abc").await.status(), 200);
     assert_eq!(session.complete(&app).await.status(), 201);
 }
 
 #[tokio::test]
-async fn what_webhooks_are_sent_is_signed_with_both_secrets_during_the_grace() {
+async fn messages_to_webhooks_are_signed_with_both_secrets_during_the_grace() {
     let app = TestApp::start_with(allow_loopback).await;
     webhook_rotation(&app, async |name| drop(app.whole(b"x", &[("file_name", name)]).await)).await;
 }
@@ -122,7 +122,7 @@ async fn webhook_rotation(app: &TestApp, upload: impl AsyncFn(&str)) {
     assert_eq!(app.app().signer.previous_secret(id, Timestamp::now()).unwrap().secret, old);
     for number in 0..10 {
         upload(&number.to_string()).await;
-        app.until("it is told", |_| peer.asked().len() > number).await;
+        app.until("it is delivered", |_| peer.asked().len() > number).await;
         let asked = peer.asked().pop().unwrap();
         let signatures = asked.headers["webhook-signature"].to_str().unwrap().split(' ').count();
         Webhook::new(&old).unwrap().verify(&asked.body, &asked.headers).unwrap();

@@ -18,7 +18,7 @@ use rusqlite::Connection;
 static POSTGRES: OnceLock<Postgres> = OnceLock::new();
 static BUCKET: OnceLock<(Garage, String)> = OnceLock::new();
 
-/// What a test runs on.
+/// Database and storage of a test.
 #[derive(Debug, Clone, Copy)]
 pub struct Services {
     pub postgres: bool,
@@ -102,7 +102,7 @@ pub fn blobs_in(bucket: &S3Settings) -> BTreeSet<String> {
     })
 }
 
-/// A database, as somebody beside the server sees it.
+/// A database, as another process than the server sees it.
 pub enum Database {
     Sqlite(PathBuf),
     Postgres(String),
@@ -130,7 +130,7 @@ impl Database {
         }
     }
 
-    /// All that is stored, in whatever form.
+    /// All stored rows.
     pub fn everything(&self) -> Vec<Vec<u8>> {
         match self {
             Self::Sqlite(path) => {

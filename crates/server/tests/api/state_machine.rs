@@ -1,5 +1,5 @@
-//! The session's state machine against a plain model: whatever clients do in whatever order, and however often the
-//! server starts anew in between, every answer is the one that the model gives.
+//! The session's state machine against a plain model: with any requests in any order, and any number of restarts in between,
+//! every answer is the model's.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -118,7 +118,7 @@ impl ReferenceStateMachine for Model {
             2 => start,
             8 => (sessions.clone(), 0..PARTS, 0..2_usize)
                 .prop_map(|(session, part, version)| Step::Put { session, part, version }),
-            // What becomes of a part that was sent wrong is the store's own affair, where parts go to one.
+            // The store decides about a wrong part, where parts go to one.
             if Services::of_this_run().s3 { 0 } else { 2 } => (sessions.clone(), 0..PARTS)
                 .prop_map(|(session, part)| Step::PutOtherBytesThanAnnounced { session, part }),
             2 => sessions.clone().prop_map(|session| Step::Resign { session }),

@@ -93,7 +93,7 @@ async fn a_public_key_does_all_it_may_with_its_own_uploads() {
 }
 
 #[tokio::test]
-async fn what_a_stranger_asks_for_is_not_even_opened() {
+async fn a_session_that_a_stranger_asks_for_is_not_opened() {
     let mut app = TestApp::start_local().await;
     let session = app.upload(3, json!({})).await;
     let id = app.text("SELECT blob_id FROM sessions");

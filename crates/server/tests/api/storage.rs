@@ -1,4 +1,4 @@
-//! What every storage promises, whichever it is.
+//! Promises of every storage.
 
 use std::ops::Range;
 

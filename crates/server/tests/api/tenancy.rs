@@ -1,7 +1,7 @@
 //! Permissions of each kind of key: every operation of the document, over the whole list, and what a key may do to things of
 //! others: in another workspace, and in its own.
 //!
-//! The list says of each operation what it needs. An operation that is missing here fails a test, and so does one whose route
+//! The list has the key that each operation needs. An operation that is missing here fails a test, and so does one whose route
 //! does not ask for the key that the list and the document say.
 
 use std::collections::BTreeSet;
@@ -22,7 +22,7 @@ enum Needs {
     Nothing,
     /// The signature in its URL, which start and re-sign give to those who have a key.
     SignedUrl,
-    /// A key of any kind; a public one only for what it made itself.
+    /// A key of any kind; a public one only for its own uploads.
     AnyKey,
     /// A private key.
     PrivateKey,

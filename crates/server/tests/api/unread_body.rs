@@ -119,7 +119,7 @@ async fn a_connection_goes_on_after_a_request_refused_before_its_small_body_came
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_does_not_come_soon_and_what_is_large_is_not_waited_for_and_the_answer_says_so() {
+async fn late_and_large_bodies_are_not_waited_for_and_the_answer_says_so() {
     let app = TestApp::start().await;
     let key = &app.private_key;
     let start = format!("POST /api/v1/multipart/start HTTP/1.1\r\nHost: x\r\nx-api-key: {key}\r\n");

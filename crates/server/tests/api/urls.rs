@@ -52,7 +52,7 @@ async fn parts_and_files_may_have_hosts_of_their_own() {
 }
 
 #[tokio::test]
-async fn what_a_request_says_of_its_host_changes_no_url() {
+async fn headers_about_the_host_change_no_url() {
     let app = TestApp::start_local().await;
     let request = app
         .request(reqwest::Method::POST, "/api/v1/multipart/start")

@@ -1,4 +1,4 @@
-//! Events, and who is told of them.
+//! Events, and their delivery to webhooks.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -64,33 +64,34 @@ async fn an_event_of_which_nothing_can_be_noted_is_held_back_for_as_long_as_if_i
         let (peer, other) = (Peer::start(move |_| status.into_response()).await, Peer::obliging().await);
         app.subscribe(peer.url("/"), &[EventKind::FileCreated]).await;
         app.whole(b"1", &[("file_name", "f")]).await;
-        app.until("it is told once", |_| peer.asked().len() == 1).await;
-        // Others are told meanwhile, for longer than the pause of the messenger itself.
+        app.until("it is delivered once", |_| peer.asked().len() == 1).await;
+        // Others are delivered meanwhile, for longer than the pause of the dispatcher itself.
         app.subscribe(other.url("/"), &[EventKind::FileDeleted]).await;
         for round in 0..6 {
             let record = app.whole(b"2", &[("file_name", "g"), ("folder", "d")]).await;
             app.delete_file(&record).await;
-            app.until("others are told", |_| other.asked().len() > round).await;
+            app.until("others are delivered", |_| other.asked().len() > round).await;
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         let first = event(&peer.asked()[0]);
-        assert_eq!(peer.asked().iter().filter(|asked| event(asked) == first).count(), 1, "it was told again");
+        assert_eq!(peer.asked().iter().filter(|asked| event(asked) == first).count(), 1, "it was delivered again");
         // It is not lost over it.
         app.sql("DROP TRIGGER no_note");
         app.restart().await;
-        app.until("it is told again", |_| peer.asked().iter().filter(|asked| event(asked) == first).count() == 2).await;
+        app.until("it is delivered again", |_| peer.asked().iter().filter(|asked| event(asked) == first).count() == 2)
+            .await;
     }
 }
 
 #[tokio::test]
-async fn subscribers_are_told_what_happens_to_files_signed_and_in_order() {
+async fn subscribers_are_notified_of_changes_of_files_signed_and_in_order() {
     let app = TestApp::start_with(impatient).await;
     let peer = Peer::obliging().await;
     let id = app.subscribe(peer.url("/all"), &EventKind::ALL).await;
     let first = app.whole(b"1", &[("file_name", "f"), ("folder", "d"), ("custom_id", "mine")]).await;
     let second = app.upload_whole(b"22", json!({"file_name": "f", "folder": "d"})).await;
     app.delete_file(&second).await;
-    app.until("all are told", |_| peer.asked().len() == 3).await;
+    app.until("all are delivered", |_| peer.asked().len() == 3).await;
     assert_eq!(events(&peer), ["file.created", "file.replaced", "file.deleted"]);
     let (_, created) = event(&peer.asked()[0]);
     assert_eq!((&created["id"], &created["url"], &created["custom_id"]), (&first["id"], &first["url"], &json!("mine")));
@@ -109,14 +110,14 @@ async fn subscribers_are_told_what_happens_to_files_signed_and_in_order() {
 }
 
 #[tokio::test]
-async fn each_is_told_of_what_it_wants_and_the_upload_itself_may_name_one() {
+async fn each_webhook_gets_the_events_it_wants_and_an_upload_may_name_one() {
     let app = TestApp::start_with(impatient).await;
     let (deletions, named) = (Peer::obliging().await, Peer::obliging().await);
     app.subscribe(deletions.url("/"), &[EventKind::FileDeleted]).await;
     let direct = app.whole(b"1", &[("file_name", "a"), ("webhook_url", &named.url("/direct"))]).await;
     app.upload_whole(b"2", json!({"file_name": "b", "webhook_url": named.url("/multipart")})).await;
     app.delete_file(&direct).await;
-    app.until("all are told", |_| named.asked().len() == 2 && deletions.asked().len() == 1).await;
+    app.until("all are delivered", |_| named.asked().len() == 2 && deletions.asked().len() == 1).await;
     let mut paths: Vec<_> = named.asked().into_iter().map(|asked| asked.path).collect();
     paths.sort();
     assert_eq!((events(&named), paths), (vec!["file.created".into(); 2], vec!["/direct".into(), "/multipart".into()]));
@@ -133,29 +134,29 @@ async fn each_is_told_of_what_it_wants_and_the_upload_itself_may_name_one() {
 }
 
 #[tokio::test]
-async fn what_was_written_before_keys_had_secrets_is_signed_with_the_workspaces() {
+async fn events_from_before_keys_had_secrets_are_signed_with_the_workspaces() {
     let app = TestApp::start_with(impatient).await;
     let peer = Peer::start(|_| StatusCode::SERVICE_UNAVAILABLE.into_response()).await;
     app.whole(b"1", &[("file_name", "f"), ("webhook_url", &peer.url("/"))]).await;
     app.until("it was tried", |_| !peer.asked().is_empty()).await;
     app.sql("UPDATE deliveries SET api_key_id = NULL");
     peer.answers(|_| StatusCode::OK.into_response());
-    app.until("it is told", |app| app.count("deliveries") == 0).await;
+    app.until("it is delivered", |app| app.count("deliveries") == 0).await;
     let workspace_id: Uuid = app.text("SELECT id FROM workspaces").parse().unwrap();
     let receiver = standardwebhooks::Webhook::new(&app.app().signer.secret(workspace_id)).unwrap();
-    let told = peer.asked().pop().unwrap();
-    receiver.verify(&told.body, &told.headers).unwrap();
+    let sent = peer.asked().pop().unwrap();
+    receiver.verify(&sent.body, &sent.headers).unwrap();
 }
 
 #[tokio::test]
-async fn an_upload_that_expires_is_told() {
+async fn an_upload_that_expires_is_an_event() {
     let app = TestApp::start_with(impatient).await;
     let (peer, named) = (Peer::obliging().await, Peer::obliging().await);
     app.subscribe(peer.url("/"), &EventKind::ALL).await;
     let session = app.upload(10, json!({"file_name": "late", "custom_id": "x", "webhook_url": named.url("/")})).await;
     app.sql("UPDATE sessions SET expires_at = 1");
     app.app().uploads.expire_overdue().await.unwrap();
-    app.until("it is told", |_| peer.asked().len() == 1 && named.asked().len() == 1).await;
+    app.until("it is delivered", |_| peer.asked().len() == 1 && named.asked().len() == 1).await;
     let (kind, data) = event(&peer.asked()[0]);
     assert_eq!((kind.as_str(), data["session_id"].as_str().unwrap()), ("upload.expired", session.id()));
     assert_eq!((&data["file_name"], &data["size"], &data["custom_id"]), (&json!("late"), &json!(10), &json!("x")));
@@ -167,7 +168,7 @@ async fn an_upload_that_expires_is_told() {
 }
 
 #[tokio::test]
-async fn every_file_of_a_deleted_folder_is_told() {
+async fn every_file_of_a_deleted_folder_is_an_event() {
     let app = TestApp::start_with(impatient).await;
     let peer = Peer::obliging().await;
     for number in 0..30 {
@@ -176,10 +177,10 @@ async fn every_file_of_a_deleted_folder_is_told() {
     app.subscribe(peer.url("/"), &EventKind::ALL).await;
     let folder = app.look("/api/v1/folders").await["folders"][0]["folder_no"].as_str().unwrap().to_owned();
     app.call(Method::DELETE, &format!("/api/v1/folders/{folder}"), Value::Null).await;
-    app.until("all are told", |_| peer.asked().len() == 30).await;
-    let told: std::collections::BTreeSet<_> =
+    app.until("all are delivered", |_| peer.asked().len() == 30).await;
+    let sent: std::collections::BTreeSet<_> =
         peer.asked().iter().map(|asked| event(asked).1["name"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(told.len(), 30);
+    assert_eq!(sent.len(), 30);
     for asked in peer.asked() {
         let (_, data) = event(&asked);
         let (path, url) = (data["path"].as_str().unwrap(), data["url"].as_str().unwrap());
@@ -197,7 +198,7 @@ async fn many_receivers_that_are_down_do_not_keep_one_that_is_up_from_its_turn()
         app.whole(b"x", &[("file_name", &format!("{number}")), ("webhook_url", &url)]).await;
     }
     app.whole(b"x", &[("file_name", "last"), ("webhook_url", &up.url("/zzz"))]).await;
-    app.until("it is told", |_| up.asked().len() == 1).await;
+    app.until("it is delivered", |_| up.asked().len() == 1).await;
 }
 
 #[tokio::test]
@@ -213,7 +214,7 @@ async fn a_webhook_url_that_becomes_too_long_is_refused_and_not_the_completion()
 }
 
 #[tokio::test]
-async fn what_fails_is_sent_again_with_the_same_id_and_holds_up_its_own_file_alone() {
+async fn a_failed_event_is_sent_again_with_the_same_id_and_holds_up_its_own_file_alone() {
     let app = TestApp::start_with(impatient).await;
     let peer = Peer::start(|_| StatusCode::SERVICE_UNAVAILABLE.into_response()).await;
     app.subscribe(peer.url("/"), &EventKind::ALL).await;
@@ -227,16 +228,18 @@ async fn what_fails_is_sent_again_with_the_same_id_and_holds_up_its_own_file_alo
     });
     app.delete_file(&file).await;
     let other = app.whole(b"2", &[("file_name", "other")]).await;
-    app.until("the other file's is told", |_| peer.asked().iter().any(|asked| event(asked).1["id"] == other["id"]))
-        .await;
+    app.until("the other file's is delivered", |_| {
+        peer.asked().iter().any(|asked| event(asked).1["id"] == other["id"])
+    })
+    .await;
     let of_file =
         |peer: &Peer| peer.asked().into_iter().filter(|asked| event(asked).1["id"] == file["id"]).collect::<Vec<_>>();
-    assert!(of_file(&peer).iter().all(|asked| event(asked).0 == "file.created"), "told out of order");
+    assert!(of_file(&peer).iter().all(|asked| event(asked).0 == "file.created"), "delivered out of order");
     peer.answers(|_| StatusCode::NO_CONTENT.into_response());
-    app.until("all are told", |app| app.count("deliveries") == 0).await;
-    let told = of_file(&peer);
-    assert_eq!(event(told.last().unwrap()).0, "file.deleted");
-    let ids: BTreeMap<_, _> = told
+    app.until("all are delivered", |app| app.count("deliveries") == 0).await;
+    let sent = of_file(&peer);
+    assert_eq!(event(sent.last().unwrap()).0, "file.deleted");
+    let ids: BTreeMap<_, _> = sent
         .iter()
         .map(|asked| (asked.headers["webhook-id"].clone().to_str().unwrap().to_owned(), event(asked).0))
         .collect();
@@ -244,7 +247,7 @@ async fn what_fails_is_sent_again_with_the_same_id_and_holds_up_its_own_file_alo
 }
 
 #[tokio::test]
-async fn what_is_never_taken_is_kept_and_can_be_sent_anew() {
+async fn an_event_that_is_never_taken_is_kept_and_can_be_replayed() {
     let app = TestApp::start_with(|config| {
         impatient(config);
         config.webhooks.retry_seconds = Duration::from_secs(1);
@@ -264,9 +267,9 @@ async fn what_is_never_taken_is_kept_and_can_be_sent_anew() {
     let before = peer.asked().len();
     let replay = app.app().db.write(Durability::Process, move |tx| deliveries::replay(tx, Some(id)));
     assert_eq!(replay.await.unwrap(), 2);
-    app.until("both are told", |app| app.count("deliveries") == 0).await;
+    app.until("both are delivered", |app| app.count("deliveries") == 0).await;
     assert_eq!(events(&peer)[before..], ["file.created", "file.deleted"]);
-    // Removed, it is told nothing more.
+    // A removed webhook gets nothing more.
     app.app().db.write(Durability::Process, move |tx| webhooks::delete(tx, id)).await.unwrap();
     app.whole(b"2", &[("file_name", "g")]).await;
     assert_eq!(app.count("deliveries"), 0);
@@ -368,10 +371,10 @@ async fn a_workspace_whose_receivers_do_not_answer_does_not_keep_another_one_wai
         let (name, url) = (format!("good {number}"), good.url(&format!("/{number}")));
         let began = std::time::Instant::now();
         app.whole(b"x", &[("file_name", &name), ("webhook_url", &url)]).await;
-        app.until("it is told", |_| good.asked().len() == number + 1).await;
+        app.until("it is delivered", |_| good.asked().len() == number + 1).await;
         assert!(began.elapsed() < Duration::from_secs(5), "{number}: {:?}", began.elapsed());
     }
-    app.until("nothing else was told", |app| app.count("deliveries") == 120).await;
+    app.until("nothing else was delivered", |app| app.count("deliveries") == 120).await;
 }
 
 #[tokio::test]
@@ -397,7 +400,7 @@ async fn an_address_that_does_not_answer_at_any_port_or_name_leaves_its_workspac
     }
     app.until("the good one knows all", |_| good.asked().len() == 20).await;
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
-    // Those whose turn it was are connected: no more than twelve, by whatever names.
+    // At most twelve are connected, under all names of the address.
     let mut connected = Vec::new();
     for port in &ports {
         while let Ok(accepted) = tokio::time::timeout(Duration::from_millis(20), port.accept()).await {
@@ -408,7 +411,7 @@ async fn an_address_that_does_not_answer_at_any_port_or_name_leaves_its_workspac
 }
 
 #[tokio::test]
-async fn nobody_is_told_in_a_network_that_is_not_open() {
+async fn no_event_is_sent_into_a_network_that_is_not_open() {
     let app = TestApp::start_with(|config| {
         impatient(config);
         config.outgoing.allowed_hosts = Default::default();
@@ -425,7 +428,7 @@ async fn nobody_is_told_in_a_network_that_is_not_open() {
 }
 
 #[tokio::test]
-async fn an_event_that_was_not_told_when_the_server_stopped_is_told_by_the_next() {
+async fn an_event_that_was_not_sent_when_the_server_stopped_is_sent_by_the_next() {
     let mut app = TestApp::start_with(impatient).await;
     let peer = Peer::start(|_| StatusCode::BAD_GATEWAY.into_response()).await;
     app.subscribe(peer.url("/"), &EventKind::ALL).await;
@@ -433,11 +436,11 @@ async fn an_event_that_was_not_told_when_the_server_stopped_is_told_by_the_next(
     app.until("it was tried", |_| !peer.asked().is_empty()).await;
     app.restart().await;
     peer.answers(|_| StatusCode::OK.into_response());
-    app.until("it is told", |app| app.count("deliveries") == 0).await;
+    app.until("it is delivered", |app| app.count("deliveries") == 0).await;
 }
 
 #[tokio::test]
-async fn a_webhook_that_would_never_be_told_is_refused_when_an_upload_names_it() {
+async fn a_webhook_that_cannot_be_reached_is_refused_when_an_upload_names_it() {
     let names = NameServer::start().await;
     names.set("app.internal", &[&["10.0.0.5", "fd00::5"]]);
     names.set("hooks.example", &[&["9.9.9.9"]]);
@@ -445,7 +448,7 @@ async fn a_webhook_that_would_never_be_told_is_refused_when_an_upload_names_it()
         config.outgoing.name_servers = vec![names.address];
     })
     .await;
-    let mut told = Vec::new();
+    let mut sent = Vec::new();
     for url in
         ["http://10.0.0.5:9/hook", "http://[::1]:9/", "http://app.internal:3000/hook", "http://unknown.internal/hook"]
     {
@@ -453,8 +456,8 @@ async fn a_webhook_that_would_never_be_told_is_refused_when_an_upload_names_it()
         let refused = app.post("/api/v1/multipart/start", &start).await;
         let named = ["`webhook_url`", url, "outgoing.allowed_hosts"];
         let body = assert_error(refused, 400, "INVALID_PARAMETER", &named).await;
-        told.push(body["message"].as_str().unwrap().replace(url, ""));
-        // Before the file and behind it.
+        sent.push(body["message"].as_str().unwrap().replace(url, ""));
+        // Before the file and after it.
         let file = || reqwest::multipart::Part::bytes(&b"abc"[..]).file_name("f");
         let form = || reqwest::multipart::Form::new().text("file_name", "f");
         for form in
@@ -466,9 +469,9 @@ async fn a_webhook_that_would_never_be_told_is_refused_when_an_upload_names_it()
         let remote = json!({"remote_url": "http://hooks.example/file", "webhook_url": url});
         assert_error(app.post("/api/v1/uploads/remote", &remote).await, 400, "INVALID_PARAMETER", &named).await;
     }
-    // A name of our own network is not told from one that nobody has.
-    told.dedup();
-    assert_eq!(told.len(), 1, "{told:?}");
+    // A name of our own network gets the same answer as one that does not exist.
+    sent.dedup();
+    assert_eq!(sent.len(), 1, "{sent:?}");
     app.until("what was sent is given up", |app| app.count("garbage") == 0).await;
     app.assert_nothing_left();
     app.upload(3, json!({"webhook_url": "http://hooks.example/hook"})).await;
@@ -480,7 +483,7 @@ async fn a_webhook_is_taken_while_no_name_server_answers() {
     app.upload(3, json!({"webhook_url": "http://hooks.example/hook"})).await;
 }
 
-/// A receiver that does not answer, `waiting` and `dead` events at most, and a server that looks for them when it is told to.
+/// A receiver that does not answer, `waiting` and `dead` events at most, and a server that applies the bounds on request.
 async fn bounded(waiting: u32, dead: u32) -> (TestApp, Peer, Uuid) {
     let app = TestApp::start_with(|config| {
         impatient(config);
@@ -509,7 +512,7 @@ impl TestApp {
 }
 
 /// Names of the files whose events pass a condition, in the order in which they happened.
-fn told_of(app: &TestApp, condition: &str) -> Vec<String> {
+fn queued_names(app: &TestApp, condition: &str) -> Vec<String> {
     let number = app.count(&format!("deliveries WHERE {condition}"));
     let name = |index| {
         let query =
@@ -527,9 +530,9 @@ async fn the_oldest_of_too_many_events_that_wait_are_given_up_and_can_be_replaye
         app.whole(b"x", &[("file_name", name)]).await;
     }
     app.until_bounded("two are given up", |app| app.count("deliveries WHERE dead_at IS NOT NULL") == 2).await;
-    assert_eq!(told_of(&app, "dead_at IS NULL"), ["c", "d", "e"]);
-    assert_eq!(told_of(&app, "dead_at IS NOT NULL AND last_error IS NOT NULL"), ["a", "b"]);
-    // The receiver comes back: it is told what waited, and once it is replayed the rest.
+    assert_eq!(queued_names(&app, "dead_at IS NULL"), ["c", "d", "e"]);
+    assert_eq!(queued_names(&app, "dead_at IS NOT NULL AND last_error IS NOT NULL"), ["a", "b"]);
+    // The receiver comes back: it gets the waiting events, and once they are replayed the rest.
     let seen = peer.asked().len();
     peer.answers(|_| StatusCode::OK.into_response());
     let send_now = |app: &TestApp| {
@@ -537,14 +540,14 @@ async fn the_oldest_of_too_many_events_that_wait_are_given_up_and_can_be_replaye
         app.app().events.bell().notify_one();
     };
     send_now(&app);
-    app.until("what waited is told", |app| app.count("deliveries WHERE dead_at IS NULL") == 0).await;
+    app.until("the waiting ones are delivered", |app| app.count("deliveries WHERE dead_at IS NULL") == 0).await;
     app.app().db.write(Durability::Process, |tx| deliveries::replay(tx, None)).await.unwrap();
     send_now(&app);
-    app.until("the rest is told", |app| app.count("deliveries") == 0).await;
-    let told = peer.asked().split_off(seen);
-    let mut told: Vec<_> = told.iter().map(|asked| event(asked).1["name"].as_str().unwrap().to_owned()).collect();
-    told.sort();
-    assert_eq!(told, ["a", "b", "c", "d", "e"]);
+    app.until("the rest is delivered", |app| app.count("deliveries") == 0).await;
+    let sent = peer.asked().split_off(seen);
+    let mut sent: Vec<_> = sent.iter().map(|asked| event(asked).1["name"].as_str().unwrap().to_owned()).collect();
+    sent.sort();
+    assert_eq!(sent, ["a", "b", "c", "d", "e"]);
     // The bound holds for each receiver: another one has its own.
     peer.answers(|_| StatusCode::SERVICE_UNAVAILABLE.into_response());
     let other = Peer::start(|_| StatusCode::SERVICE_UNAVAILABLE.into_response()).await;
@@ -555,12 +558,12 @@ async fn the_oldest_of_too_many_events_that_wait_are_given_up_and_can_be_replaye
     let given_up =
         |app: &TestApp, of: &str| app.count(&format!("deliveries WHERE dead_at IS NOT NULL AND webhook_id {of}"));
     app.until_bounded("of both", |app| given_up(app, "IS NULL") == 1 && given_up(app, "IS NOT NULL") == 2).await;
-    assert_eq!(told_of(&app, "dead_at IS NULL AND webhook_id IS NULL"), ["h", "i", "j"]);
-    assert_eq!(told_of(&app, "dead_at IS NULL AND webhook_id IS NOT NULL"), ["h", "i", "j"]);
+    assert_eq!(queued_names(&app, "dead_at IS NULL AND webhook_id IS NULL"), ["h", "i", "j"]);
+    assert_eq!(queued_names(&app, "dead_at IS NULL AND webhook_id IS NOT NULL"), ["h", "i", "j"]);
 }
 
 #[tokio::test]
-async fn a_workspace_keeps_so_many_of_the_events_that_were_given_up_and_counts_the_others() {
+async fn a_workspace_keeps_a_bounded_number_of_dead_events_and_counts_the_others() {
     let (app, _peer, id) = bounded(1, 2).await;
     let other = Peer::start(|_| StatusCode::SERVICE_UNAVAILABLE.into_response()).await;
     for (name, url) in [("a", None), ("b", Some(other.url("/"))), ("c", Some(other.url("/"))), ("d", None), ("e", None)]
@@ -571,9 +574,9 @@ async fn a_workspace_keeps_so_many_of_the_events_that_were_given_up_and_counts_t
     }
     // Given up are a, b, c, d of the webhook and b of the upload's URL; the two youngest of these stay.
     app.until_bounded("two are left", |app| app.count("deliveries") == 4).await;
-    assert_eq!(told_of(&app, "dead_at IS NOT NULL"), ["c", "d"]);
-    assert_eq!(told_of(&app, "dead_at IS NULL AND webhook_id IS NOT NULL"), ["e"]);
-    assert_eq!(told_of(&app, "dead_at IS NULL AND webhook_id IS NULL"), ["c"]);
+    assert_eq!(queued_names(&app, "dead_at IS NOT NULL"), ["c", "d"]);
+    assert_eq!(queued_names(&app, "dead_at IS NULL AND webhook_id IS NOT NULL"), ["e"]);
+    assert_eq!(queued_names(&app, "dead_at IS NULL AND webhook_id IS NULL"), ["c"]);
     let (webhook, of_uploads) = app
         .app()
         .db

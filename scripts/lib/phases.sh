@@ -25,7 +25,7 @@ print_phases() {
 processor_hundredths() {
   local stat
   read -r stat <"/proc/$1/stat"
-  # The name in parentheses may have blanks; user and system time of children are the 13th and 14th field behind it.
+  # The name in parentheses may have blanks; user and system time of children are the 13th and 14th field after it.
   set -- ${stat##*) }
   echo $((${14} + ${15}))
 }

@@ -102,11 +102,11 @@ async fn claim_single_node(config: &Config, db: &Db, data_dir: &DataDir, node: U
 }
 
 async fn open_local_parts(config: &Config, db: &Db, data_dir: &DataDir) -> Result<LocalParts, StartError> {
-    let trust = storage_epoch::establish(db, data_dir).await.map_err(|error| match error {
+    let storage_epoch = storage_epoch::establish(db, data_dir).await.map_err(|error| match error {
         EpochError::Db(source) => StartError::db(config, source),
         EpochError::Io(source) => DataDirError::Unusable { path: data_dir.path().to_owned(), source }.into(),
     })?;
-    Ok(LocalParts { gate: Arc::new(WriteGate::new(runtime::write_slots())), trust })
+    Ok(LocalParts { gate: Arc::new(WriteGate::new(runtime::write_slots())), storage_epoch })
 }
 
 /// Opens the storage for new files, and the other one while anything is in it.

@@ -81,7 +81,7 @@ pub struct Session {
     pub expires_at: Timestamp,
     /// The circumstances (`process/storage_epoch.rs`) under which its recorded parts were received or last verified. Empty: they are to
     /// be verified.
-    pub trusted_boot_id: String,
+    pub verified_in_epoch: String,
     /// `blake3:` and the hash that the client says the whole file has, if it does.
     pub declared_hash: Option<String>,
     /// The file it became.
@@ -141,7 +141,7 @@ fn from_row(row: &Row<'_>) -> Result<Session, DbError> {
         custom_id: row.get(13)?,
         created_at: row.get(14)?,
         expires_at: row.get(15)?,
-        trusted_boot_id: row.get(16)?,
+        verified_in_epoch: row.get(16)?,
         declared_hash: row.get(17)?,
         completed_file: columns::optional_json(TABLE, row, 18)?,
         storage: columns::storage(TABLE, row, 19)?,
@@ -175,7 +175,7 @@ pub fn insert(tx: &Tx<'_>, session: &Session) -> Result<(), DbError> {
             &session.custom_id,
             &session.created_at,
             &session.expires_at,
-            &session.trusted_boot_id,
+            &session.verified_in_epoch,
             &session.declared_hash,
             &session.storage.as_str(),
             &session.webhook_url,
@@ -429,7 +429,7 @@ pub fn complete(tx: &Tx<'_>, session: &Session, file: &File) -> Result<bool, DbE
 }
 
 /// The session's recorded parts are known to be intact under these circumstances.
-pub fn set_trusted_boot(tx: &Tx<'_>, id: Uuid, boot_id: &str) -> Result<(), DbError> {
+pub fn set_verified_in_epoch(tx: &Tx<'_>, id: Uuid, boot_id: &str) -> Result<(), DbError> {
     tx.execute("UPDATE sessions SET trusted_boot_id = ?2 WHERE id = ?1", &[&id.to_string(), &boot_id])?;
     Ok(())
 }

@@ -56,9 +56,9 @@ fn summary(listed: ListedSession, uploads: &Uploads) -> SessionSummary {
     let parts_total = plan.map_or(0, |plan| plan.parts());
     let (parts_uploaded, bytes_uploaded) = match session.status {
         Status::Completed => (Some(parts_total), Some(session.size_bytes)),
-        // Their parts are gone, or about to be.
+        // Their parts are deleted, or about to be.
         Status::Aborted | Status::Expired => (Some(0), Some(0)),
-        // The store knows; a list does not ask it once per row.
+        // Only the store knows, and a list does not ask it once per row.
         Status::Uploading if session.storage == StorageKind::S3 => (None, None),
         Status::Uploading => {
             let has_last = last_recorded_part.is_some_and(|index| index + 1 == parts_total);

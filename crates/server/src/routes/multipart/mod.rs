@@ -19,8 +19,7 @@ use crate::service::part_urls::PartPermission;
 use crate::service::urls::Urls;
 use crate::storage::StorageError;
 
-/// Most URLs that are signed where requests are answered. Each takes some microseconds: with more, other requests would
-/// wait for them.
+/// Upper bound of the URLs that are signed on an async thread. Each takes some microseconds; more of them would delay other requests.
 const MAX_SIGNED_INLINE: usize = 256;
 
 /// The presigned URLs of parts of a session.

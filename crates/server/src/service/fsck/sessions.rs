@@ -32,7 +32,7 @@ impl Fsck {
         // was repaired: its parts are verified before anybody uses them.
         if session.status != Status::Uploading
             || recorded.is_empty()
-            || session.trusted_boot_id.is_empty()
+            || session.verified_in_epoch.is_empty()
             || session.storage == StorageKind::S3
         {
             return Ok(());
@@ -85,7 +85,9 @@ impl Fsck {
     async fn repair_session(&self, id: Uuid) -> Result<Outcome, FsckError> {
         Ok(match (self.alone, self.repair) {
             (true, true) => {
-                self.db.write_to_free(Durability::PowerLoss, move |tx| sessions::set_trusted_boot(tx, id, "")).await?;
+                self.db
+                    .write_to_free(Durability::PowerLoss, move |tx| sessions::set_verified_in_epoch(tx, id, ""))
+                    .await?;
                 Outcome::Repaired
             }
             (true, false) => Outcome::Repairable,

@@ -4,14 +4,14 @@
 //! up and decides which backend is asked; a backend moves bytes and makes the state changes of its own sessions, by the rules of
 //! [`session`](super::session). `crates/server/tests/api/backends.rs` holds every implementation to this contract.
 //!
-//! What holds for all methods:
+//! Rules for all methods:
 //! - **Order.** A row is durable before the bytes that it names exist, and bytes are durable before a transaction makes them a file.
 //!   A crash between two steps therefore leaves a row without bytes, or garbage that has a row; never bytes without an owner.
 //! - **Crash.** No method has to be undone by its caller after a crash. A session without its bytes is made whole by
 //!   [`ensure_blob`](PartsBackend::ensure_blob) or ends by [`end`](PartsBackend::end) when it is overdue; blobs of ended sessions and
 //!   unfinished direct uploads are rows of `garbage`, and the cleaner deletes them.
-//! - **Cancellation.** `start`, `complete` and `end` are run by `Uploads` in tasks of their own, and may rely on running to their end as long as
-//!   the process lives. Every other method may be dropped at any await point.
+//! - **Cancellation.** `Uploads` runs `start`, `complete` and a client's `end` in tasks of their own: they run to their end as long as the
+//!   process lives. Every other call may be dropped at any await point, which is to the records as a crash at that point.
 //! - **Concurrency.** Any number of calls for one session may run at once, for a store also on several nodes. They take effect one
 //!   after the other; at most one of `complete` and `end` decides how a session ends, and the others report that.
 //! - **Failure.** [`UploadError::Db`] and [`UploadError::Storage`] say that the outcome may be unknown: repeating the call is safe.
@@ -80,8 +80,8 @@ pub trait PartsBackend: Send + Sync + 'static {
     ///
     /// Durable when it returns. Atomic for callers: on an error the session takes no part, and the name of the request is free
     /// again. Idempotent by the name of the request: repeating it answers the first session with `is_repeated`, whose place may be missing
-    /// until [`ensure_blob`](Self::ensure_blob). After a crash between row and bytes the session is open, and takes part in
-    /// the same repair.
+    /// until [`ensure_blob`](Self::ensure_blob). After a crash between row and bytes the session is open, and its place is prepared by
+    /// `ensure_blob` or `open`.
     ///
     /// # Errors
     /// A limit or [`UploadError::Invalid`] from the rules; `Full` of [`UploadError::Storage`] when there is no space.
@@ -101,8 +101,8 @@ pub trait PartsBackend: Send + Sync + 'static {
         None
     }
 
-    /// Makes a session that was uploading ready for the methods below, and answers it as it is now: its status may have changed.
-    /// `None` when its row is gone. Idempotent. Dropped, it goes on in the background if it takes long.
+    /// Makes a session that was uploading ready for the methods below, and answers it as far as the backend knows it: its status may have
+    /// changed meanwhile, and `None` says that its row is gone. Idempotent. Dropped, it goes on in the background if it takes long.
     ///
     /// # Errors
     /// [`UploadError::Opening`] while its parts are being verified, which takes as long as reading them.
@@ -129,7 +129,7 @@ pub trait PartsBackend: Send + Sync + 'static {
     /// the store has consumed them. [`UploadError::Ending`] while another request decides how the session ends.
     fn complete(&self, session: Session, expected: ExpectedHashes) -> Answer<'_, File>;
 
-    /// Ends the session without a file, unless it has ended or `ending` does not apply to it any more: both are `Ok`. Durable when
+    /// Ends the session without a file, unless it has ended, is gone, or `ending` does not apply to it: all of these are `Ok`. Durable when
     /// it returns; requests that are sending parts to this server are cancelled, and later ones are refused. Its blob is garbage
     /// from then on.
     ///
@@ -144,10 +144,11 @@ pub trait PartsBackend: Send + Sync + 'static {
     /// The error that `body` yields; `Full` of [`UploadError::Storage`]; [`UploadError::Busy`] or [`UploadError::TooSlow`] where streams are limited.
     fn receive_file<'a>(&'a self, file: IncomingFile<'a>, body: FileBody<'a>) -> Answer<'a, Option<UnclaimedBytes>>;
 
-    /// Checks that the blob that [`receive_file`](Self::receive_file) wrote has this size, and answers the store's entity tag. Changes nothing.
+    /// Checks that the store has an object of this size where [`receive_file`](Self::receive_file) streamed one to it, and answers its entity
+    /// tag; `None` where this server wrote and synced the bytes itself. Changes nothing.
     ///
     /// # Errors
-    /// [`UploadError::Storage`] when it has another size, or none.
+    /// [`UploadError::Storage`] when the object has another size, or does not exist.
     fn confirm_file(&self, blob_id: Uuid, size_bytes: u64) -> Answer<'_, Option<String>>;
 
     /// Width and height from the header of an image or a video; `None` for other types. Changes nothing.

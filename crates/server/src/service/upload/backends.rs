@@ -26,6 +26,8 @@ impl Backends {
         Self { primary, local: local.clone().map(|local| local as Arc<dyn PartsBackend>), s3, receiver: local }
     }
 
+    /// The backend of this kind of storage.
+    ///
     /// # Errors
     /// [`StorageError::NotConfigured`] when this server has no storage of the kind.
     pub(super) fn of(&self, kind: StorageKind) -> Result<&Arc<dyn PartsBackend>, StorageError> {

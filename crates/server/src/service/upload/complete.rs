@@ -58,6 +58,8 @@ impl Uploads {
         is_kept.then_some(kind)
     }
 
+    /// Checks that a hash can be compared.
+    ///
     /// # Errors
     /// [`UploadError::HashNotKept`] when the storage will have nothing to compare the hash with.
     pub(super) async fn check_hash_is_kept(

@@ -17,10 +17,10 @@ use crate::storage::{DigestMismatch, StorageError};
 /// Why an upload request was refused or failed. The messages are for the developer of the client.
 #[derive(Debug, thiserror::Error)]
 pub enum UploadError {
-    /// Unknown, or of another workspace.
+    /// The session is unknown, or of another workspace.
     #[error("the workspace has no session {0:?}")]
     SessionNotFound(String),
-    /// Nobody knows it, and its id is so old that it may have been forgotten.
+    /// The session is unknown, and its id is so old that it may have been forgotten.
     #[error(
         "nothing is known of session {id}: sessions are forgotten {} seconds after they end \
          (limits.forget_sessions_seconds); start a new one",
@@ -41,80 +41,80 @@ pub enum UploadError {
     /// The session's time is over.
     #[error("session {0} has expired; start a new one")]
     SessionExpired(Uuid),
-    /// A public key on an upload that it did not start.
+    /// A public key was used on an upload that it did not start.
     #[error("session {0} was started with another key; a public key may only work on the uploads it started")]
     NotYours(Uuid),
     /// The key that the upload was begun with is revoked, and its uploads with it.
-    #[error("the API key that the upload was begun with is revoked; start anew with another key")]
+    #[error("the API key that the upload was begun with is revoked; start again with another key")]
     KeyRevoked,
-    /// `uuid` is not the session's.
+    /// `uuid` is not the id of the session's file.
     #[error("`uuid` is {given:?}; allowed: {expected}, which starting this session answered, or none")]
     UuidMismatch {
-        /// What was given.
+        /// The given value.
         given: String,
-        /// What the session has.
+        /// The id of the session's file.
         expected: Uuid,
     },
-    /// The key was used for another request.
+    /// The idempotency key was used for another request.
     #[error(
         "`Idempotency-Key` is {0:?}, which another request body was sent with; allowed: the same body, or another key"
     )]
     IdempotencyKeyReused(String),
-    /// The workspace has no room left.
+    /// The workspace has not enough quota left.
     #[error(
         "`size` is {size_bytes}; allowed: at most {} bytes, what is left of the workspace's limit of {limit_bytes} \
          ({counted_bytes} are in files and open sessions of private keys)",
         limit_bytes.saturating_sub(*counted_bytes)
     )]
     StorageLimitExceeded {
-        /// What was asked for.
+        /// Size of the file.
         size_bytes: u64,
-        /// What the workspace holds.
+        /// Bytes that the workspace uses.
         counted_bytes: u64,
-        /// What it may hold.
+        /// Upper bound of these bytes.
         limit_bytes: u64,
     },
-    /// The workspace has no room left for a file whose size is known when it has come.
+    /// The workspace has not enough quota left for a file whose size is known only when it has arrived.
     #[error(
         "the file does not fit into the workspace; allowed: at most {} bytes, what is left of its limit of {} ({} are in \
          files and open sessions of private keys)",
         .0.left_bytes(), .0.limit_bytes, .0.counted_bytes
     )]
     NoRoomInWorkspace(QuotaHeadroom),
-    /// The workspace has many sessions.
+    /// The workspace has too many open sessions.
     #[error(
         "the workspace has {open} open sessions of private keys; allowed: at most {limit}; complete or abort some, or let \
          them expire"
     )]
     TooManySessions {
-        /// How many it has.
+        /// Number of open sessions.
         open: u64,
-        /// How many it may have.
+        /// Upper bound of this number.
         limit: u64,
     },
-    /// The same, told to a stranger.
+    /// The workspace has not enough quota left, as a public key learns it: without numbers.
     #[error("the workspace has no room left for the file; its owner can make some, or raise its limit")]
     WorkspaceFull,
-    /// The same, told to a stranger.
-    #[error("the workspace has as many open sessions as it may; come again when some have ended")]
+    /// The workspace has too many open sessions, as a public key learns it: without numbers.
+    #[error("the workspace has as many open sessions as it may; try again when some have ended")]
     WorkspaceBusy,
-    /// A file that came whole is too large.
-    #[error("the file is larger than {} bytes, which is the most allowed {}", .0.bytes, .0.whose)]
+    /// A file that arrives in one piece is too large.
+    #[error("the file is larger than {} bytes, the upper bound {}", .0.bytes, .0.whose)]
     FileTooLarge(SizeLimit),
     /// A file could not be fetched.
     #[error("{}", fetch_problem(.0))]
     Fetch(#[from] FetchError),
-    /// What the client said of the file is not as it must be.
+    /// A field of the request breaks a rule.
     #[error(transparent)]
     Invalid(#[from] InvalidInput),
-    /// Many others do the same.
-    #[error("too many files are passing through at once; come again in a few seconds")]
+    /// Too many uploads are in flight.
+    #[error("too many uploads are in flight; try again in a few seconds")]
     Busy,
-    /// Writing took so long that what was written was taken for dead.
-    #[error("storing the file was held up for so long that it was given up; send it again")]
+    /// Writing paused for so long that the cleaner took the blob.
+    #[error("storing the file took so long that its bytes were deleted; send it again")]
     HeldUp,
     /// The session's parts are being verified, or its blob takes long to open.
-    #[error("session {0} is being opened: its parts are verified after an unclean stop; come again in a few seconds")]
+    #[error("session {0} is being opened: its parts are verified after an unclean stop; try again in a few seconds")]
     Opening(Uuid),
     /// The session has fewer parts.
     #[error("`parts` has {part_index}; allowed: indices from 0 to {}", total - 1)]
@@ -124,14 +124,14 @@ pub enum UploadError {
         /// Parts of the session.
         total: u32,
     },
-    /// The whole file is not the one that its client means.
+    /// The whole file has another hash than its client expects.
     #[error(
         "`hash` is {declared}; the bytes that arrived have {received}; send the right ones again, or another `hash`"
     )]
     HashMismatch {
         /// The hash that the client named.
         declared: String,
-        /// What came.
+        /// The hash of the bytes that arrived.
         received: String,
     },
     /// The whole file's hash is of a kind that cannot be compared.
@@ -141,9 +141,9 @@ pub enum UploadError {
         if *known == HashKind::Crc64Nvme { " (parts go to an S3 store, which keeps no other hash)" } else { "" }
     )]
     HashKind {
-        /// What the client said.
+        /// The hash that the client named.
         declared: String,
-        /// What would be compared.
+        /// The kind that is compared.
         known: HashKind,
     },
     /// There is nothing to compare the whole file's hash with.
@@ -152,10 +152,10 @@ pub enum UploadError {
          compared with it)"
     )]
     HashNotKept {
-        /// What the client said.
+        /// The hash that the client named.
         declared: String,
     },
-    /// Somebody else has sent parts in the place of those that the client means.
+    /// The parts have other ETags than the client expects: somebody else has sent parts.
     #[error(
         "`etags_sha256` is not that of the parts which session {0} has, or was completed with; `part_etags` of its status \
          lists the ETags of those that are there"
@@ -165,9 +165,9 @@ pub enum UploadError {
     #[error("`etags_sha256` is given; allowed here: none (the parts go to no S3 store; `hash` is compared)")]
     EtagsNotCompared,
     /// Another request is ending the session, and takes long.
-    #[error("session {0} is being completed or aborted by another request; come again in a few seconds")]
+    #[error("session {0} is being completed or aborted by another request; try again in a few seconds")]
     Ending(Uuid),
-    /// The part is not the one that its sender sent.
+    /// The part's bytes do not have the digest that its sender named.
     #[error(
         "the {} of part {part_index} is {}; it was sent as {}",
         mismatch.algorithm.name(),
@@ -180,7 +180,7 @@ pub enum UploadError {
         /// The digests.
         mismatch: DigestMismatch,
     },
-    /// Complete came too early.
+    /// The session cannot be completed yet.
     #[error("{} of {total} parts are missing; `missing_parts` lists their indices (from 0)", missing.len())]
     PartsMissing {
         /// Indices, ascending.
@@ -193,12 +193,12 @@ pub enum UploadError {
     PartTooShort {
         /// The part, from 0.
         part_index: u32,
-        /// Bytes that came.
+        /// Bytes that arrived.
         received: u64,
         /// Bytes of the part.
         expected: u64,
     },
-    /// The body went on.
+    /// The body is longer than the part.
     #[error("the body has more than {expected} bytes, which is the length of part {part_index}")]
     PartTooLong {
         /// The part, from 0.
@@ -206,27 +206,27 @@ pub enum UploadError {
         /// Bytes of the part.
         expected: u64,
     },
-    /// The disk lost bytes while the part was written.
+    /// A sync failed while the part was written, so its bytes may be lost.
     #[error("the disk failed while part {0} was written")]
     SyncFailed(u32),
-    /// Nothing came for too long.
+    /// No byte arrived for too long.
     #[error("no byte of the body came for {} seconds", .0.as_secs())]
     Stalled(Duration),
-    /// Bytes come, but so slowly that others wait for the place.
+    /// The body arrives more slowly than the minimum pace.
     #[error("the body is too slow: {bytes} bytes must come within {} seconds; slow lines send parts", within.as_secs())]
     TooSlow {
-        /// How many.
+        /// Bytes that must arrive.
         bytes: u64,
-        /// Within which time.
+        /// The time in which they must arrive.
         within: Duration,
     },
-    /// It took so long in all that others wait for the place.
+    /// The whole upload took longer than is allowed.
     #[error("the upload took longer than {} seconds, the longest allowed{}; slow lines send parts", .0.seconds, .0.whose)]
     TookTooLong(TtlLimit),
     /// The connection broke, or the body was malformed.
     #[error("the body broke off: {0}")]
     BodyBroken(String),
-    /// Another request for the same part came later.
+    /// A later request for the same part arrived.
     #[error("a later request for part {0} took its place")]
     Superseded(u32),
     /// The database failed.
@@ -243,7 +243,7 @@ impl UploadError {
         InvalidInput { code: ErrorCode::StorageLimitExceeded, message: Self::WorkspaceFull.to_string() }
     }
 
-    /// What a session that has come to `status` answers to a part.
+    /// The error for a part of a session that has ended with `status`.
     pub(super) fn ended(session_id: Uuid, status: Status) -> Self {
         match status {
             Status::Completed => Self::SessionCompleted(session_id),
@@ -258,8 +258,8 @@ impl UploadError {
         status.map_or_else(|| Self::SessionNotFound(session_id.to_string()), |status| Self::ended(session_id, status))
     }
 
-    /// The error for a session that is not there, or not for whoever asks, where ended ones are remembered for so long. Ids
-    /// begin with their time: the answer tells nothing of the sessions of others.
+    /// The error for a session that does not exist or is not the caller's. It may be forgotten where its id is older than `remembered`; ids
+    /// begin with their time, so the answer reveals nothing about the sessions of others.
     pub(super) fn unknown(session_id: &str, remembered: Duration) -> Self {
         match Uuid::try_parse(session_id) {
             Ok(id) if age(id).is_some_and(|age| age > remembered) => Self::SessionForgotten { id, after: remembered },

@@ -1,7 +1,8 @@
-//! What a caller may upload, and what public keys may take of the disk.
+//! Limits of a caller's uploads, and of the disk space that public keys may take.
 
 use partway_api::limits::{DEFAULT_MAX_FILE_BYTES, MAX_TTL_SECONDS};
 
+use super::direct::LIMIT_OF_ONE_REQUEST;
 use super::{UploadError, Uploads};
 use crate::db::api_keys;
 use crate::input::{SizeLimit, StartRules, TtlLimit};
@@ -21,7 +22,16 @@ impl Uploads {
         SizeLimit { bytes: of_all, whose }
     }
 
-    /// What the caller's key allows it to start.
+    /// Upper bound of one file that the caller sends in one request.
+    pub(super) fn max_direct(&self, identity: &Identity) -> SizeLimit {
+        let max_file = self.max_file(identity);
+        match max_file.bytes > self.max_direct_bytes || !identity.is_public() {
+            true => SizeLimit { bytes: max_file.bytes.min(self.max_direct_bytes), whose: LIMIT_OF_ONE_REQUEST },
+            false => max_file,
+        }
+    }
+
+    /// The rules for sessions that the caller starts.
     pub fn rules(&self, identity: &Identity) -> StartRules {
         StartRules {
             max_file: self.max_file(identity),

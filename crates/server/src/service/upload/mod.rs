@@ -1,4 +1,4 @@
-//! Uploads: multipart uploads, whose sessions are a state machine, and direct ones, which arrive in one piece (`whole.rs`, `remote.rs`).
+//! Uploads: multipart uploads, whose sessions are a state machine, and direct ones, which arrive in one piece (`direct/`).
 //!
 //! ```text
 //!            start                 complete, all parts there
@@ -18,12 +18,13 @@
 pub mod backend;
 mod backends;
 mod complete;
+pub mod direct;
 mod end;
 mod error;
 mod in_flight;
+mod keyed_locks;
 mod limits;
 mod local;
-mod remote;
 mod resign;
 mod revoked;
 mod s3;
@@ -31,8 +32,6 @@ pub mod session;
 mod start;
 mod state;
 mod tasks;
-mod turns;
-mod whole;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +49,6 @@ pub use error::UploadError;
 pub(super) use session::plan_of;
 pub use session::{ExpectedHashes, Idempotency, Resigned, SessionPage, SessionState};
 pub use start::Started;
-pub use whole::{DirectUploadHints, MOST_IN_ONE_REQUEST, ReceivedFile, UploadOrigin};
 
 use crate::config::Config;
 use crate::db::{Db, DbError, Durability, garbage};
@@ -59,15 +57,13 @@ use crate::model::WorkspaceLimits;
 use crate::outgoing::{Outgoing, Reachability};
 use crate::service::event::Events;
 use crate::service::grace::GracePolicy;
-use crate::service::key::Identity;
 use crate::storage::{PartDigests, Stores, WriteGate};
 use backends::Backends;
-pub use in_flight::InFlightPermit;
 use in_flight::{InFlightBytes, InFlightLimit};
+use keyed_locks::KeyedLocks;
 use local::LocalUploads;
 use s3::S3Uploads;
 use session::Records;
-use turns::Turns;
 
 /// Remote files that are fetched at once.
 const MAX_CONCURRENT_FETCHES: usize = 32;
@@ -80,7 +76,7 @@ pub struct Uploads {
     /// The epoch in which local storage receives parts now; empty without local storage.
     storage_epoch: Arc<str>,
     /// Starts that are in flight, by the names that their clients gave them.
-    starts: Arc<Turns<(Uuid, IdempotencyKey)>>,
+    starts: KeyedLocks<(Uuid, IdempotencyKey)>,
     /// Limits of a workspace that has none of its own.
     limits: WorkspaceLimits,
     /// How long ended sessions are remembered.
@@ -91,18 +87,20 @@ pub struct Uploads {
     fetches: InFlightLimit,
     /// Limits the files that arrive in one request.
     directs: InFlightLimit,
+    /// Upper bound of one of them, in bytes.
+    max_direct_bytes: u64,
     /// Bytes of direct uploads in flight, by workspace.
-    under_way: InFlightBytes,
+    in_flight_bytes: InFlightBytes,
     /// Rings when there is garbage.
     garbage_bell: Arc<Notify>,
 }
 
-/// What uploads to local storage need of the process.
+/// The parts of the process that uploads to local storage need.
 pub struct LocalParts {
     /// Decides where writes run.
     pub gate: Arc<WriteGate>,
     /// The storage epoch: it changes after every event that may have lost unsynced bytes.
-    pub trust: Arc<str>,
+    pub storage_epoch: Arc<str>,
 }
 
 impl Uploads {
@@ -121,10 +119,11 @@ impl Uploads {
         let records = Records { db, grace, events, storage_limit, public };
         let garbage_bell = Arc::<Notify>::default();
         let local = stores.local.clone().zip(local);
-        let storage_epoch = local.as_ref().map_or_else(|| "".into(), |(_, parts)| Arc::clone(&parts.trust));
-        let local = local.map(|(store, LocalParts { gate, trust })| {
+        let storage_epoch = local.as_ref().map_or_else(|| "".into(), |(_, parts)| Arc::clone(&parts.storage_epoch));
+        let local = local.map(|(store, LocalParts { gate, storage_epoch })| {
             let bell = Arc::clone(&garbage_bell);
-            Arc::new(LocalUploads::new(records.clone(), store, gate, trust, bell, config)) as Arc<dyn PartReceiver>
+            Arc::new(LocalUploads::new(records.clone(), store, gate, storage_epoch, bell, config))
+                as Arc<dyn PartReceiver>
         });
         let s3 = stores.s3.clone().map(|store| {
             Arc::new(S3Uploads::new(records.clone(), store, Arc::clone(&garbage_bell))) as Arc<dyn PartsBackend>
@@ -133,24 +132,16 @@ impl Uploads {
             records,
             backends: Backends::new(stores.primary, local, s3),
             storage_epoch,
-            starts: Arc::default(),
+            starts: KeyedLocks::default(),
             limits: config.limits.of_workspace(),
             remembered: config.limits.forget_sessions_seconds,
             outgoing,
             fetches: InFlightLimit::new(MAX_CONCURRENT_FETCHES),
             directs: InFlightLimit::new(config.limits.direct_uploads as usize),
-            under_way: InFlightBytes::default(),
+            max_direct_bytes: config.limits.max_direct_bytes,
+            in_flight_bytes: InFlightBytes::default(),
             garbage_bell,
         }
-    }
-
-    /// Waits for a permit before a file arrives in one request: each such request holds a descriptor and a row for as long as it takes,
-    /// at most [`Self::longest_time`].
-    ///
-    /// # Errors
-    /// [`UploadError::Busy`] when none becomes free for a while.
-    pub async fn begin_direct(&self, identity: &Identity) -> Result<InFlightPermit, UploadError> {
-        self.directs.enter(identity.workspace_id, identity.kind).await
     }
 
     /// Checks the URL of a webhook when an upload names it, because nobody sees later whether its messages arrive. A name that no

@@ -67,7 +67,7 @@ impl Uploads {
     async fn start_session(&self, new: NewSession) -> Result<Started, UploadError> {
         // A repetition is answered only once it is known whether the first request succeeds.
         let _guard = match &new.idempotency {
-            Some(named) => Some(self.starts.take_turn((new.session.api_key_id, named.key.clone())).await),
+            Some(named) => Some(self.starts.lock((new.session.api_key_id, named.key.clone())).await),
             None => None,
         };
         let started = self.backends.of(new.session.storage)?.start(new).await?;

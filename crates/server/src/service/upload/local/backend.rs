@@ -80,7 +80,7 @@ impl PartsBackend for LocalUploads {
     }
 
     fn needs_verification(&self, session: &Session) -> bool {
-        session.trusted_boot_id != *self.trust
+        session.verified_in_epoch != *self.storage_epoch
     }
 
     fn verify_untrusted<'a>(&'a self, stop: &'a CancellationToken) -> Answer<'a, ()> {

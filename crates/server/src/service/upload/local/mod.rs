@@ -6,6 +6,7 @@
 mod backend;
 mod complete;
 mod end;
+mod lease;
 mod live;
 mod receive;
 mod registry;
@@ -13,7 +14,7 @@ mod reopen;
 mod resign;
 mod start;
 mod sync;
-mod whole;
+mod write_file;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,9 +23,9 @@ use tokio::sync::{Notify, Semaphore};
 use uuid::Uuid;
 
 use super::UploadError;
+use super::keyed_locks;
 use super::session::{PartRecords, Records, plan_of};
 use super::tasks::{blocking, to_its_end};
-use super::turns;
 use crate::config::Config;
 use crate::db::sessions;
 use crate::pace::PaceLimits;
@@ -49,7 +50,7 @@ pub(super) struct LocalUploads {
     gate: Arc<WriteGate>,
     registry: Arc<Registry>,
     /// The storage epoch: parts that were received in it need no verification. It names this boot of the machine and this directory.
-    trust: Arc<str>,
+    storage_epoch: Arc<str>,
     /// How fast a body must arrive.
     pace: PaceLimits,
     /// Permits to start the writeback of a part; none where early writeback is off.
@@ -63,23 +64,23 @@ pub(super) struct LocalUploads {
 }
 
 impl LocalUploads {
-    /// `gate` is shared by all that write to `store`. `trust` is the storage epoch, which changes after every event that may have lost
+    /// `gate` is shared by all that write to `store`. `storage_epoch` changes after every event that may have lost
     /// unsynced bytes.
     pub(super) fn new(
         records: Records,
         store: Arc<LocalStore>,
         gate: Arc<WriteGate>,
-        trust: Arc<str>,
+        storage_epoch: Arc<str>,
         garbage_bell: Arc<Notify>,
         config: &Config,
     ) -> Self {
-        let opener = Opener::new(records.db.clone(), Arc::clone(&store), Arc::clone(&trust));
+        let opener = Opener::new(records.db.clone(), Arc::clone(&store), Arc::clone(&storage_epoch));
         Self {
             records,
             store,
             gate,
             registry: Arc::new(Registry::new(opener)),
-            trust,
+            storage_epoch,
             pace: PaceLimits::new(&config.http),
             writebacks: Arc::new(Semaphore::new(if config.storage.early_writeback { MAX_WRITEBACKS } else { 0 })),
             idle_syncs: Arc::new(Semaphore::new(MAX_IDLE_SYNCS)),

@@ -1,4 +1,4 @@
-//! Receiving one part.
+//! Receiving one part: its lease, its bytes, its record.
 
 use std::ops::Range;
 use std::pin::pin;
@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use uuid::Uuid;
 
+use super::lease::PartGuard;
 use super::live::{BegunPart, LiveSession};
 use super::{LocalSession, LocalUploads, UploadError, blocking, to_its_end};
 use crate::db::sessions::Status;
@@ -22,7 +23,7 @@ use crate::storage::{Blob, PartDigests, PartWriter, Promise, WrittenPart};
 /// A smaller part is synced as fast as its writing could be started.
 const MIN_WRITEBACK_BYTES: u64 = 1024 * 1024;
 
-/// Tells jobs that outlive a request that it is over.
+/// Shows database jobs that outlive a request that it is over.
 #[derive(Default)]
 struct DropGuard(Arc<AtomicBool>);
 
@@ -59,11 +60,11 @@ impl LocalUploads {
             LocalSession::Live(live) => live,
             LocalSession::Ended(session) => return Err(UploadError::ended(session_id, session.status)),
         };
-        let lease = live.take_turn(part_index, arrival).await?;
+        let lease = live.lease(part_index, arrival).await?;
         tokio::select! {
             biased;
             () = lease.superseded.cancelled() => Err(live.cancelled(part_index)),
-            received = self.write_and_record(&live, part_index, digests, lease.turn, body) => received,
+            received = self.write_and_record(&live, part_index, digests, lease.guard, body) => received,
         }
     }
 
@@ -72,7 +73,7 @@ impl LocalUploads {
         live: &Arc<LiveSession>,
         part_index: u32,
         digests: PartDigests,
-        turn: tokio::sync::OwnedMutexGuard<()>,
+        guard: PartGuard,
         body: impl Stream<Item = Result<Bytes, BodyError>>,
     ) -> Result<String, UploadError> {
         let part =
@@ -82,13 +83,13 @@ impl LocalUploads {
         let mut pace = Pace::new(self.pace);
         let too_short = |received| UploadError::PartTooShort { part_index, received, expected };
         let too_long = || UploadError::PartTooLong { part_index, expected };
-        // A request without bytes takes nothing of the disk, and changes nothing.
+        // A request without bytes takes no disk space and changes nothing.
         let first = next_bytes(body.as_mut(), &mut pace).await?.ok_or_else(|| too_short(0))?;
         if first.len() as u64 > expected {
             return Err(too_long());
         }
         let room = self.room_for_part(live, expected).await?;
-        let turn = Arc::new(turn);
+        let guard = Arc::new(guard);
         let mut writer = PartWriter::new(
             Arc::clone(&live.blob),
             Arc::clone(&self.gate),
@@ -96,7 +97,7 @@ impl LocalUploads {
             live.plan.size_bytes(),
             digests,
             room,
-            (Arc::clone(&turn), Arc::clone(live)),
+            (Arc::clone(&guard), Arc::clone(live)),
         );
         let begun = self.begin_part(live, part_index).await?;
         failpoint::hit("part.before_write");
@@ -114,10 +115,10 @@ impl LocalUploads {
         }
         failpoint::hit("part.after_write");
         self.start_writeback(&live.blob, part);
-        to_its_end(record_part(self.clone(), Arc::clone(live), part_index, begun, subtrees, turn)).await
+        to_its_end(record_part(self.clone(), Arc::clone(live), part_index, begun, subtrees, guard)).await
     }
 
-    /// Room for a part's bytes, where the blob has none reserved.
+    /// Promises disk space for a part's bytes, where the blob has none reserved.
     async fn room_for_part(&self, live: &LiveSession, part_bytes: u64) -> Result<Option<Promise>, UploadError> {
         let (store, blob) = (Arc::clone(&self.store), Arc::clone(&live.blob));
         if live.is_of_public_key() {
@@ -134,12 +135,12 @@ impl LocalUploads {
         blocking(move || store.promise(blob.id(), part_bytes).map(Some)).await
     }
 
-    /// Has the disk begin with these bytes while the next ones come. Nobody waits for it.
+    /// Starts the writeback of these bytes while the next ones arrive. Not waited for.
     pub(super) fn start_writeback(&self, blob: &Arc<Blob>, range: Range<u64>) {
         if range.end - range.start < MIN_WRITEBACK_BYTES {
             return;
         }
-        // On a slow disk starting waits, too; what is not started is left to the sync.
+        // On a slow disk starting blocks, too; bytes whose writeback is not started are left to the sync.
         if let Ok(permit) = Arc::clone(&self.writebacks).try_acquire_owned() {
             let blob = Arc::clone(blob);
             tokio::task::spawn_blocking(move || {
@@ -149,13 +150,13 @@ impl LocalUploads {
         }
     }
 
-    /// Before the first byte of a part is overwritten, its record goes.
+    /// Deletes the record of a part before its first byte is overwritten.
     async fn begin_part(&self, live: &LiveSession, part_index: u32) -> Result<BegunPart, UploadError> {
         let begun = live.begin_part(part_index).await?;
         if begun.maybe_recorded {
             let session_id = live.session.id;
-            // A job that waits for a connection is not withdrawn when its request ends. Run late, it would take away the record of
-            // the request that came next: that one's record waits for the session's row, which is looked at under its lock.
+            // A job that waits for a connection is not withdrawn when its request ends. Run late, it would delete the record of the next
+            // request, so it checks under the lock of the session's row, for which that record waits, whether its request is over.
             let request = DropGuard::default();
             let is_over = request.is_dropped();
             let forgotten = self.records.db.write(Durability::Process, move |tx| {
@@ -165,7 +166,7 @@ impl LocalUploads {
                 }
                 Ok(status)
             });
-            // Its end may not have been told to this process: then the bytes are a file's.
+            // This process may have missed its end: then the bytes are a file's.
             match forgotten.await? {
                 Some(Status::Uploading) => {}
                 ended => return Err(UploadError::ended_or_gone(session_id, ended)),
@@ -189,7 +190,7 @@ where
     }
 }
 
-/// The next piece of a body, which must keep its pace.
+/// The next chunk of a body, which must keep its pace; it may be empty.
 async fn next_chunk<S>(mut body: std::pin::Pin<&mut S>, pace: &mut Pace) -> Result<Option<Bytes>, UploadError>
 where
     S: Stream<Item = Result<Bytes, BodyError>>,
@@ -207,14 +208,14 @@ where
     Ok(Some(chunk))
 }
 
-/// After the last byte of a part is written, its record comes. Only then may the next request for it write.
+/// Records a part after its last byte is written. Only then may the next request for it write.
 async fn record_part(
     uploads: LocalUploads,
     live: Arc<LiveSession>,
     part_index: u32,
     begun: BegunPart,
     subtrees: Vec<u8>,
-    turn: Arc<tokio::sync::OwnedMutexGuard<()>>,
+    guard: Arc<PartGuard>,
 ) -> Result<String, UploadError> {
     let session_id = live.session.id;
     let stored = subtrees.clone();
@@ -234,6 +235,6 @@ async fn record_part(
         uploads.forget_lost(session_id, move |tx| parts::delete(tx, session_id, part_index)).await;
         return Err(UploadError::SyncFailed(part_index));
     }
-    drop(turn);
+    drop(guard);
     Ok(entity_tag)
 }

@@ -1,5 +1,6 @@
-//! The live sessions of this process, by id. Invariant: at most one [`LiveSession`] exists for a session, and
-//! whoever works on a session got it from here.
+//! The live sessions of this process, by id.
+//!
+//! Invariant: at most one [`LiveSession`] exists for a session, and all work on a session uses the one from here.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,16 +11,16 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::UploadError;
+use super::keyed_locks::KeyedGuard;
 use super::live::LiveSession;
 use super::reopen::{NotOpened, Opener};
-use super::turns::TurnGuard;
 use crate::db::sessions::Session;
 use crate::storage::StorageError;
 
-/// A session that nobody used for this long is closed; the next request opens it again.
-const IDLE: Duration = Duration::from_secs(120);
-/// How long a request waits for a session whose parts are being verified. Then it is told to come again: verifying
-/// goes on without it.
+/// A session that was not used for this long is closed; the next request opens it again.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long a request waits for a session whose parts are being verified. Then it is answered to try again, and verifying goes on
+/// without it.
 const OPENING_WAIT: Duration = Duration::from_secs(10);
 
 /// The live sessions.
@@ -30,7 +31,7 @@ pub(super) struct Registry {
 
 struct Entry {
     cell: Arc<OnceCell<Arc<LiveSession>>>,
-    /// While a task of its own opens it, however long that takes: cancelled when that has ended, well or not.
+    /// Present while a task of its own opens the session, however long that takes; cancelled when that task has ended.
     opening: Option<CancellationToken>,
     used: Instant,
 }
@@ -44,12 +45,11 @@ impl Registry {
         self.cells.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a session that was not there before. While `make` runs, whoever asks for the session waits for it, and
-    /// whoever wants to end it, too.
+    /// Makes a session that did not exist before. While `make` runs, requests for the session wait, as do those that end it.
     pub(super) async fn start<E>(&self, id: Uuid, make: impl Future<Output = Result<LiveSession, E>>) -> Result<(), E> {
         let cell = self.used_now(id);
         let started = cell.get_or_try_init(|| async {
-            let _door = self.opener.doors.take_turn(id).await;
+            let _lifecycle = self.opener.lifecycles.lock(id).await;
             make.await.map(Arc::new)
         });
         let started = started.await.map(drop);
@@ -60,8 +60,8 @@ impl Registry {
     }
 
     /// While the guard lives, the session is neither being started nor being opened. It may be open.
-    pub(super) async fn lock_lifecycle(&self, id: Uuid) -> TurnGuard<'_, Uuid> {
-        self.opener.doors.take_turn(id).await
+    pub(super) async fn lock_lifecycle(&self, id: Uuid) -> KeyedGuard<Uuid> {
+        self.opener.lifecycles.lock(id).await
     }
 
     /// The session with this id, opened from the database if need be. `None` when there is none.
@@ -74,8 +74,8 @@ impl Registry {
             if let Some(live) = self.used_now(id).get() {
                 return Ok(Some(LocalSession::Live(Arc::clone(live))));
             }
-            // Opening may take long, and must not end with the request that began it. Those that come later only wait:
-            // what they leave behind must not grow with their number. If it fails, the next of them tries.
+            // Opening may take long, and must not end with the request that began it. Later requests only wait, so that memory
+            // does not grow with their number. If opening fails, the next of them tries.
             match self.claim_opening(id) {
                 Claim::Others(ended) => match tokio::time::timeout_at(deadline, ended.cancelled()).await {
                     Ok(()) => {}
@@ -96,7 +96,7 @@ impl Registry {
         }
     }
 
-    /// Own for the first who wants to open the session, and for the next one when that has failed.
+    /// `Own` for the first request that opens the session, and for the next one when that has failed.
     fn claim_opening(&self, id: Uuid) -> Claim {
         let mut cells = self.cells();
         let opening = &mut cells.entry(id).or_default().opening;
@@ -106,7 +106,7 @@ impl Registry {
         Claim::Own(opening.insert(CancellationToken::new()).clone())
     }
 
-    /// The same, however long it takes.
+    /// Opens the session, however long that takes.
     pub(super) async fn open(&self, id: Uuid) -> Result<Option<LocalSession>, UploadError> {
         let opened = loop {
             let cell = self.used_now(id);
@@ -114,7 +114,7 @@ impl Registry {
             if opened.is_err() {
                 self.forget_unopened(id);
             } else if !self.has(id, &cell) {
-                // It was ended in the very moment; the next look finds that.
+                // It was ended in this very moment; the next look finds that.
                 continue;
             }
             break opened;
@@ -143,8 +143,8 @@ impl Registry {
         self.cells().get(&id).and_then(|entry| entry.cell.get().cloned())
     }
 
-    /// Takes out the entry of a session that could not be opened, unless somebody is opening it right now: whoever
-    /// does so holds the cell.
+    /// Removes the entry of a session that could not be opened, unless another task is opening it right now: that task holds the
+    /// cell.
     fn forget_unopened(&self, id: Uuid) {
         let mut cells = self.cells();
         if cells.get(&id).is_some_and(|entry| entry.cell.get().is_none() && Arc::strong_count(&entry.cell) <= 2) {
@@ -152,19 +152,19 @@ impl Registry {
         }
     }
 
-    /// Takes out a session that has ended. Those who hold it see from it that it has.
+    /// Removes a session that has ended. Tasks that hold it see that in its phase.
     pub(super) fn remove(&self, id: Uuid) {
         self.cells().remove(&id);
     }
 
-    /// Sessions that nobody uses and whose bytes may not be on the disk.
+    /// Idle sessions whose bytes may not be on the disk.
     pub(super) fn idle_unsynced(&self) -> Vec<Arc<LiveSession>> {
         let cells = self.cells();
         let idle = cells.values().filter(|entry| entry.is_idle()).filter_map(|entry| entry.cell.get());
         idle.filter(|live| live.is_unsynced()).cloned().collect()
     }
 
-    /// Closes sessions that nobody uses, so that open files and memory do not grow with their number.
+    /// Closes idle sessions, so that open files and memory do not grow with their number.
     pub(super) fn close_idle(&self) {
         self.cells().retain(|_, entry| !entry.is_idle() || entry.cell.get().is_some_and(|live| live.is_unsynced()));
     }
@@ -172,9 +172,9 @@ impl Registry {
 
 /// The task that opens a session.
 enum Claim {
-    /// Whoever asked; the token is cancelled when that has ended.
+    /// The caller opens it, and cancels the token when that has ended.
     Own(CancellationToken),
-    /// Somebody else, until the token is cancelled.
+    /// Another task opens it, until the token is cancelled.
     Others(CancellationToken),
 }
 
@@ -188,7 +188,7 @@ impl Entry {
     fn is_idle(&self) -> bool {
         let free =
             Arc::strong_count(&self.cell) == 1 && self.cell.get().is_none_or(|live| Arc::strong_count(live) == 1);
-        free && self.used.elapsed() >= IDLE
+        free && self.used.elapsed() >= IDLE_TIMEOUT
     }
 }
 
@@ -226,7 +226,7 @@ mod tests {
         // Another request has looked, and holds the cell.
         let held = registry.used_now(id);
         assert!(registry.find(id).await.unwrap().is_none(), "there is no such session");
-        assert!(matches!(registry.claim_opening(id), Claim::Own(_)), "nobody opens it any more");
+        assert!(matches!(registry.claim_opening(id), Claim::Own(_)), "no task opens it any more");
         assert!(matches!(registry.claim_opening(id), Claim::Others(_)));
         drop(held);
     }

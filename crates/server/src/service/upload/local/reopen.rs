@@ -1,5 +1,7 @@
-//! Opening a session that the database has: after a restart, or after it rested. Parts that were recorded in another
-//! boot of the machine, perhaps before a power cut, are read and compared with their records before they are trusted.
+//! Opening a session that the database has, after a restart or after it was idle.
+//!
+//! Invariant: parts that were recorded in another storage epoch, perhaps before a power cut, are read and compared with their records before
+//! they are trusted.
 
 use std::sync::Arc;
 
@@ -8,8 +10,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::keyed_locks::KeyedLocks;
 use super::live::LiveSession;
-use super::turns::Turns;
 use super::{LocalUploads, UploadError, blocking, plan_of};
 use crate::db::DbError;
 use crate::db::sessions::{self, Session, Status};
@@ -18,21 +20,21 @@ use crate::failpoint;
 use crate::storage::{Blob, LocalStore, StorageError, part_is_intact};
 use crate::turn::turn;
 
-/// Sessions verified at once: one that somebody waits for, beside one in the background.
-const VERIFICATIONS: usize = 2;
-/// Sessions looked up at once for verification.
-const ROUND: u32 = 100;
+/// Sessions verified at once: one that a request waits for, and one in the background.
+const MAX_VERIFICATIONS: usize = 2;
+/// Sessions listed at a time for verification.
+const VERIFY_BATCH: u32 = 100;
 
-/// What opening sessions takes.
+/// Opens sessions.
 pub(super) struct Opener {
     db: Db,
     store: Arc<LocalStore>,
-    /// What parts must have been received under to be trusted as they are.
-    trust: Arc<str>,
+    /// The storage epoch: parts that were received in it are trusted.
+    storage_epoch: Arc<str>,
     verifications: Semaphore,
-    /// One at a time looks at a session's row and makes its blob, or ends it: a blob is never made for a session that
-    /// has ended, because nobody would free it.
-    pub(super) doors: Turns<Uuid>,
+    /// Held to read a session's row and make its blob, and to end it: a blob is never made for a session that has ended, because
+    /// nothing would free it.
+    pub(super) lifecycles: KeyedLocks<Uuid>,
 }
 
 /// A recorded part: its index and its subtrees.
@@ -45,13 +47,19 @@ struct Opened {
     blob: Blob,
     recorded: Vec<Recorded>,
     is_trusted: bool,
-    /// Whether the blob takes its room part by part.
+    /// Whether the blob's space is allocated part by part.
     blob_is_late: bool,
 }
 
 impl Opener {
-    pub(super) fn new(db: Db, store: Arc<LocalStore>, trust: Arc<str>) -> Self {
-        Self { db, store, trust, verifications: Semaphore::new(VERIFICATIONS), doors: Turns::default() }
+    pub(super) fn new(db: Db, store: Arc<LocalStore>, storage_epoch: Arc<str>) -> Self {
+        Self {
+            db,
+            store,
+            storage_epoch,
+            verifications: Semaphore::new(MAX_VERIFICATIONS),
+            lifecycles: KeyedLocks::default(),
+        }
     }
 
     /// Opens a session that takes parts.
@@ -63,7 +71,7 @@ impl Opener {
     }
 
     async fn open_blob(&self, id: Uuid) -> Result<Opened, NotOpened> {
-        let _door = self.doors.take_turn(id).await;
+        let _lifecycle = self.lifecycles.lock(id).await;
         let found = self.db.read(move |tx| match sessions::find(tx, id)? {
             Some(session) if session.status == Status::Uploading => {
                 let parts = parts::list(tx, id)?;
@@ -78,18 +86,18 @@ impl Opener {
         }
         let plan = plan_of(&session).map_err(NotOpened::Failed)?;
         let (store, blob_id) = (Arc::clone(&self.store), session.blob_id);
-        // There may be none: the process ended between the row and the blob, or a power cut took even its name.
+        // The blob may be missing: the process ended between row and blob, or a power cut took even its directory entry.
         let opened = blocking(move || match blob_is_late {
             true => store.open_without_room(blob_id),
             false => store.open_or_create(blob_id, plan.size_bytes()),
         })
         .await;
         let (blob, is_new) = opened.map_err(NotOpened::Failed)?;
-        let is_trusted = session.trusted_boot_id == *self.trust && (recorded.is_empty() || !is_new);
+        let is_trusted = session.verified_in_epoch == *self.storage_epoch && (recorded.is_empty() || !is_new);
         Ok(Opened { session, plan, blob, recorded, is_trusted, blob_is_late })
     }
 
-    /// Parts that differ from their records are missing again. Takes as long as reading them all.
+    /// Verifies the parts; those that differ from their records are missing again. Takes as long as reading them all.
     async fn verify(&self, opened: Opened) -> Result<Opened, NotOpened> {
         let Opened { session, plan, blob, recorded, blob_is_late, .. } = opened;
         let permit = self.verifications.acquire().await;
@@ -103,16 +111,16 @@ impl Opener {
             tracing::warn!(%session_id, intact = intact.len(), ?damaged, "parts of a session are damaged, and missing again");
         }
         failpoint::hit("verify.before_commit");
-        let trust = Arc::clone(&self.trust);
+        let storage_epoch = Arc::clone(&self.storage_epoch);
         let noted = self.db.write_to_free(Durability::Process, move |tx| {
             let now = sessions::find_locked(tx, session_id)?;
             if now.as_ref().is_some_and(|now| now.status == Status::Uploading) {
                 damaged.iter().try_for_each(|index| parts::delete(tx, session_id, *index))?;
-                sessions::set_trusted_boot(tx, session_id, &trust)?;
+                sessions::set_verified_in_epoch(tx, session_id, &storage_epoch)?;
             }
             Ok(now)
         });
-        // It may have been ended, or lives longer, meanwhile.
+        // It may have been ended or extended meanwhile.
         match noted.await? {
             None => Err(NotOpened::Nothing),
             Some(now) if now.status != Status::Uploading => Err(NotOpened::Ended(Box::new(now))),
@@ -134,7 +142,7 @@ fn verify(session_id: Uuid, blob: Blob, plan: PartPlan, recorded: Vec<Recorded>)
         match intact {
             Some(Ok(true)) => verified.intact.push((index, subtrees)),
             Some(Err(error)) => {
-                // A part that cannot be read is as good as one that is wrong: it can be sent again.
+                // A part that cannot be read is missing, like one that is wrong: it can be sent again.
                 tracing::warn!(%session_id, index, error = %crate::error_chain::error_chain(&error), "a part cannot be read");
                 verified.damaged.push(index);
             }
@@ -145,16 +153,20 @@ fn verify(session_id: Uuid, blob: Blob, plan: PartPlan, recorded: Vec<Recorded>)
 }
 
 impl LocalUploads {
-    /// Verifies all sessions that need it, one after the other, until `stop`. One that cannot be verified is logged;
-    /// whoever uses it has it tried again.
+    /// Verifies all sessions that need it, one after the other, until `stop`. One that cannot be verified is logged; the next request
+    /// for it tries again.
     ///
     /// # Errors
     /// When the sessions cannot be listed.
     pub(super) async fn verify_sessions(&self, stop: &CancellationToken) -> Result<(), UploadError> {
         let mut last = Uuid::nil();
         loop {
-            let trust = Arc::clone(&self.trust);
-            let found = self.records.db.read(move |tx| sessions::list_untrusted(tx, &trust, last, ROUND)).await?;
+            let storage_epoch = Arc::clone(&self.storage_epoch);
+            let found = self
+                .records
+                .db
+                .read(move |tx| sessions::list_untrusted(tx, &storage_epoch, last, VERIFY_BATCH))
+                .await?;
             let Some(next) = found.last().copied() else { return Ok(()) };
             last = next;
             for id in found {
@@ -172,7 +184,7 @@ impl LocalUploads {
 
 /// Why a session is not open.
 pub(super) enum NotOpened {
-    /// There is none.
+    /// It does not exist.
     Nothing,
     /// It has ended.
     Ended(Box<Session>),

@@ -1,4 +1,4 @@
-//! The right to end a session, of one node at a time. It runs out by itself when its node dies.
+//! The claim to end a session: a lease that one node at a time has. It expires by itself when its node dies.
 
 use std::time::Duration;
 
@@ -11,24 +11,24 @@ use crate::db::sessions::{self, Claim, Session};
 use crate::db::{Db, DbError, Durability};
 use crate::input::EtagsHash;
 
-/// How long a claim is good. A node that died holds others up for this long at most.
+/// How long a claim lasts. A node that died delays others at most this long.
 const CLAIM_SECONDS: u64 = 30;
-/// Renewed this often: a database that is away for some seconds does not cost the claim.
-const RENEWAL: Duration = Duration::from_secs(8);
+/// Often enough that a database that is away for some seconds does not cost the claim.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(8);
 /// How long a request waits for another one that has the claim.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Between two looks.
-const PAUSE: Duration = Duration::from_millis(100);
+const CLAIM_WAIT: Duration = Duration::from_secs(10);
+/// Interval between two attempts to take or release a claim.
+const CLAIM_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What became of wanting to end a session.
+/// The outcome of claiming a session.
 pub(super) enum Claimed {
-    /// Nobody else ends it until the guard is released.
+    /// No other request ends it until the guard is released.
     Taken(Box<Session>, ClaimGuard),
     /// It has ended.
     Ended(Box<Session>),
 }
 
-/// Keeps the claim while it lives. Dropped without [`release`](Self::release), the claim runs out.
+/// Renews the claim while it lives. Dropped without [`release`](Self::release), the claim expires.
 pub(super) struct ClaimGuard {
     db: Db,
     session_id: Uuid,
@@ -37,16 +37,16 @@ pub(super) struct ClaimGuard {
 }
 
 impl S3Uploads {
-    /// Claims the session. Waits for whoever has it, for as long as a request may wait.
+    /// Claims the session; waits for another claim of it as long as `patience` says.
     ///
     /// # Errors
-    /// [`UploadError::Ending`] when somebody has it for longer.
+    /// [`UploadError::Ending`] when the other claim lasts longer.
     pub(super) async fn claim(&self, id: Uuid, patience: Patience) -> Result<Claimed, UploadError> {
         self.claim_for(id, patience, None).await
     }
 
-    /// The same to complete the session. Its row says so before the store hears of it: whoever finds the session after this
-    /// process ended knows that there may be an object, and by which hash it is judged.
+    /// Claims the session to complete it. Its row says so before the store is asked: a node that finds the session after this process has
+    /// ended knows that there may be an object, and by which hash it is judged.
     pub(super) async fn claim_to_complete(&self, id: Uuid, hash: Option<&str>) -> Result<Claimed, UploadError> {
         self.claim_for(id, Patience::Request, Some(hash.unwrap_or_default().to_owned())).await
     }
@@ -74,7 +74,7 @@ impl S3Uploads {
                 Ok(claim)
             });
             let claimed = claim.await.inspect_err(|_| {
-                // It may have been taken all the same: the answer of its commit was lost.
+                // It may have been taken all the same, if the answer of its commit was lost.
                 release_later(self.records.db.clone(), id, claimant);
             });
             match claimed? {
@@ -84,10 +84,10 @@ impl S3Uploads {
                 }
                 Claim::Ended(session) => return Ok(Claimed::Ended(session)),
                 Claim::Nothing => return Err(UploadError::SessionNotFound(id.to_string())),
-                Claim::Busy if patience == Patience::None || began.elapsed() > PATIENCE => {
+                Claim::Busy if patience == Patience::None || began.elapsed() > CLAIM_WAIT => {
                     return Err(UploadError::Ending(id));
                 }
-                Claim::Busy => tokio::time::sleep(PAUSE).await,
+                Claim::Busy => tokio::time::sleep(CLAIM_RETRY_INTERVAL).await,
             }
         }
     }
@@ -96,9 +96,9 @@ impl S3Uploads {
 /// Whether to wait for a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Patience {
-    /// As long as a client waits for an answer.
+    /// At most [`CLAIM_WAIT`]: a client waits for the answer.
     Request,
-    /// The next round will do.
+    /// Not at all: the next run of a job will do.
     None,
 }
 
@@ -107,13 +107,13 @@ impl ClaimGuard {
         let renewed = db.clone();
         let renewing = tokio::spawn(async move {
             loop {
-                tokio::time::sleep(RENEWAL).await;
+                tokio::time::sleep(RENEWAL_INTERVAL).await;
                 let renewal = renewed.write_to_free(Durability::Process, move |tx| {
                     sessions::renew(tx, session_id, claimant, CLAIM_SECONDS)
                 });
                 match renewal.await {
                     Ok(true) => {}
-                    // It ran out, or the session has ended: nobody is held up any more.
+                    // It expired, or the session has ended: no other request is delayed any more.
                     Ok(false) => return,
                     Err(error) => {
                         tracing::warn!(%session_id, error = %crate::error_chain::error_chain(&error), "a claim could not be renewed");
@@ -124,12 +124,12 @@ impl ClaimGuard {
         Self { db, session_id, claimant, renewing }
     }
 
-    /// The name of the claim.
+    /// The id under which the claim is recorded.
     pub(super) fn claimant(&self) -> Uuid {
         self.claimant
     }
 
-    /// Lets others have the session at once; while the database is away, as soon as it is back.
+    /// Ends the claim at once; while the database is away, as soon as it is back.
     pub(super) async fn release(self) {
         let (session_id, claimant) = (self.session_id, self.claimant);
         if release(&self.db, session_id, claimant).await.is_err() {
@@ -146,12 +146,12 @@ fn release_later(db: Db, session_id: Uuid, claimant: Uuid) {
     tokio::spawn(async move {
         let runs_out = Instant::now() + Duration::from_secs(CLAIM_SECONDS);
         while Instant::now() < runs_out {
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(CLAIM_RETRY_INTERVAL).await;
             if release(&db, session_id, claimant).await.is_ok() {
                 return;
             }
         }
-        tracing::warn!(%session_id, "a claim could not be released; it has run out");
+        tracing::warn!(%session_id, "a claim could not be released; it has expired");
     });
 }
 

@@ -1,5 +1,5 @@
-//! Completing a session whose parts the store has: the store makes the object, then the file becomes visible. Cut off
-//! anywhere in between, completing again goes on from there.
+//! Completing a session whose parts the store has: the store makes the object, then a transaction publishes the file. Cut off anywhere in
+//! between, completing again goes on from there.
 
 use std::sync::Arc;
 
@@ -21,15 +21,15 @@ use crate::service::upload::session::{
 };
 use crate::storage::{BlobStore, ObjectReader, StorageError, StoredBlob};
 
-/// How often the parts are listed and completed: they change when one is sent again in the very moment.
-const ROUNDS: u32 = 3;
+/// Attempts to list the parts and complete the upload: a part that is sent again in that moment changes them.
+const MAX_ATTEMPTS: u32 = 3;
 
-/// The hash that the store keeps of the object.
+/// The hash that the store keeps of the object, in the form of the API.
 fn hash_of(object: &StoredBlob) -> Option<String> {
     object.crc64nvme.as_ref().map(|sum| format!("crc64nvme:{sum}"))
 }
 
-/// Whether the object is what the client declared at the start, and when it completed.
+/// Compares the object with the hashes that the client declared at the start and when it completed.
 fn compare(session: &Session, object: &StoredBlob) -> Result<(), UploadError> {
     let received = hash_of(object);
     let at_complete = session.complete_hash.as_deref().filter(|hash| !hash.is_empty() && !EtagsHash::is_note(hash));
@@ -64,7 +64,7 @@ impl S3Uploads {
         expected: &ExpectedHashes,
     ) -> Result<File, UploadError> {
         // An object that exists already is published, now or when the session is expired.
-        if session.expires_at <= Timestamp::now() && self.find_whole(&session).await?.is_none() {
+        if session.expires_at <= Timestamp::now() && self.find_object(&session).await?.is_none() {
             return Err(UploadError::SessionExpired(session.id));
         }
         self.records.check_place(&session).await?;
@@ -96,20 +96,20 @@ impl S3Uploads {
     /// Publishes the object that completing left when it was cut off, if there is one, it is what was asked for, it has room, and
     /// nothing was put at its path since the upload began. True when the session has ended. The caller has claimed it.
     ///
-    /// The object alone says that completing was asked for: nothing else makes one under a blob's id. The session's row may say
-    /// nothing of it, after a power cut or where the server was of an older version; and the store may list the upload as open.
+    /// The object alone shows that completing was asked for: nothing else makes one under a blob's id. After a power cut, or where an older
+    /// version ran, the session's row may not show it, and the store may still list the upload as open.
     ///
     /// # Errors
-    /// When store or database fail: whether there is one is not known then.
+    /// When store or database fail: whether there is an object is not known then.
     pub(super) async fn publish_left_object(&self, session: &Session) -> Result<bool, UploadError> {
-        let Some(object) = self.find_whole(session).await? else { return Ok(false) };
+        let Some(object) = self.find_object(session).await? else { return Ok(false) };
         if compare(session, &object).is_err() {
             return Ok(false);
         }
         match self.publish_object(session, Occasion::Expiry, object).await {
             Ok(published) => Ok(matches!(published, Published::Now(_) | Published::Ended(_))),
             Err(error @ (UploadError::Db(_) | UploadError::Storage(_))) => Err(error),
-            // The records do not let it be a file.
+            // A rule forbids that it becomes a file.
             Err(error) => {
                 tracing::info!(session_id = %session.id, %error, "an object that completing left is not published");
                 Ok(false)
@@ -134,8 +134,8 @@ impl S3Uploads {
         Ok(published)
     }
 
-    /// Has the store make the object, if it has not; of the parts that `etags` names, if it does: the store is told the
-    /// ETags that were compared, and takes no others.
+    /// Has the store make the object, unless it exists. It is made of the parts whose ETags are expected: the request names the ETags that
+    /// were compared, and the store accepts no others.
     async fn assemble(
         &self,
         session: &Session,
@@ -144,11 +144,11 @@ impl S3Uploads {
     ) -> Result<StoredBlob, UploadError> {
         let mut is_noted = false;
         let plan = plan_of(session)?;
-        for round in 1..=ROUNDS {
+        for attempt in 1..=MAX_ATTEMPTS {
             let there = self.look(session).await?;
             let (_, missing) = there.parts(&plan);
             let (upload_id, parts) = match there {
-                InStore::Whole(object) => {
+                InStore::Complete(object) => {
                     if !is_noted {
                         check_noted_etags(session, expected)?;
                     }
@@ -173,12 +173,12 @@ impl S3Uploads {
             }
             match self.store.complete_upload(session.blob_id, &upload_id, &parts).await {
                 Ok(_) => {
-                    // Whether this call did it or an earlier one: the object tells.
-                    if let Some(object) = self.find_whole(session).await? {
+                    // Made by this call or by an earlier one: only the object shows.
+                    if let Some(object) = self.find_object(session).await? {
                         return Ok(object);
                     }
                 }
-                Err(error) if error.is_code("InvalidPart") && round < ROUNDS => {}
+                Err(error) if error.is_code("InvalidPart") && attempt < MAX_ATTEMPTS => {}
                 Err(error) if error.is_code("InvalidPart") => {
                     let refused = self.store.find_refused_part(session.blob_id, &upload_id, &parts).await?;
                     let missing = refused.into_iter().collect::<Vec<_>>();
@@ -187,7 +187,7 @@ impl S3Uploads {
                     }
                 }
                 // Some stores refuse to complete again what they have completed.
-                Err(error) => match self.find_whole(session).await {
+                Err(error) => match self.find_object(session).await {
                     Ok(Some(object)) => return Ok(object),
                     _ => return Err(error.into()),
                 },
@@ -197,7 +197,7 @@ impl S3Uploads {
             .into())
     }
 
-    /// Notes by what the object is judged, before there is one.
+    /// Records by which hash the object is judged, before it exists.
     async fn note_complete(&self, id: Uuid, claimant: Uuid, note: String) -> Result<(), UploadError> {
         let noted = self
             .records
@@ -206,8 +206,8 @@ impl S3Uploads {
         if noted.await? { Ok(()) } else { Err(UploadError::Ending(id)) }
     }
 
-    /// The object is not what its client means: the session begins anew with another blob, and all parts are missing. The
-    /// old one is garbage: somebody whose claim ran out unnoticed changes nothing.
+    /// Restarts the session with another blob, because the object is not the file that its client expects: all parts are missing. The old
+    /// blob is garbage. A request whose claim has expired unnoticed changes nothing.
     async fn start_over(&self, session: Session, claimant: Uuid) -> Result<(), UploadError> {
         let (id, blob_id) = (session.id, Uuid::now_v7());
         let dead = garbage::NewGarbage {
@@ -231,12 +231,12 @@ impl S3Uploads {
         self.replace_upload(Session { blob_id, store_upload_id: None, ..session }).await.map(drop)
     }
 
-    /// The session was ended while the store was making its object: the cleaner may have been there before it.
+    /// Deletes the object of a session that was ended while the store was making it: the cleaner may have run before it existed.
     async fn discard(&self, session: &Session) -> Result<(), UploadError> {
         Ok(self.store.delete_blob(session.blob_id).await?)
     }
 
-    /// How the object begins. Nothing when the store does not say: the file is then what was declared.
+    /// The first bytes of the object. Empty when the store does not deliver them; the file then has the declared type.
     async fn head(&self, blob_id: Uuid, size_bytes: u64) -> Vec<u8> {
         let bytes = 0..size_bytes.min(media::HEAD_BYTES as u64);
         let read = async {
@@ -250,7 +250,7 @@ impl S3Uploads {
         read.await.unwrap_or_default()
     }
 
-    /// Width and height, from the header of an image or a video.
+    /// Width and height from the header of an image or a video.
     pub(super) async fn read_dimensions(&self, blob_id: Uuid, size_bytes: u64, mime_type: &str) -> Option<(u32, u32)> {
         if !media::has_dimensions(mime_type) {
             return None;

@@ -18,7 +18,7 @@ impl S3Uploads {
         let patience = if ending == Ending::Expire { Patience::None } else { Patience::Request };
         let (session, guard) = match self.claim(id, patience).await {
             Ok(Claimed::Taken(session, guard)) => (session, guard),
-            Ok(Claimed::Ended(_)) => return Ok(()),
+            Ok(Claimed::Ended(_)) | Err(UploadError::SessionNotFound(_)) => return Ok(()),
             // The request that completes it decides; the next run looks again.
             Err(UploadError::Ending(_)) if patience == Patience::None => return Ok(()),
             Err(error) => return Err(error),

@@ -15,7 +15,7 @@ mod end;
 mod parts;
 mod start;
 mod sweep;
-mod whole;
+mod write_file;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};

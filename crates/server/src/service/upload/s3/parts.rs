@@ -1,4 +1,4 @@
-//! Which parts the store has, and URLs for those it does not.
+//! Which parts the store has, and URLs for the missing ones.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::db::sessions::Session;
 use crate::service::upload::session::{Resigned, SessionState, choose};
 use crate::storage::{BlobStore, PartInStore, StoredBlob};
 
-/// What the store has of a session.
+/// The state of a session at the store.
 pub(super) enum InStore {
     /// Its upload is open and has these parts.
     Open {
@@ -20,24 +20,24 @@ pub(super) enum InStore {
         /// Its parts.
         parts: Vec<PartInStore>,
     },
-    /// It is an object already: completing it was not finished.
-    Whole(StoredBlob),
-    /// There is no upload: it was never opened, or somebody else gave it up.
+    /// The object exists: completing it was not finished.
+    Complete(StoredBlob),
+    /// There is no upload: it was never opened, or was aborted.
     Nothing,
 }
 
 impl InStore {
-    /// Indices of the parts that are there, and of those that are not. A part of another size is as good as none.
+    /// Indices of the parts that are there, and of the missing ones. A part of another size is missing.
     pub(super) fn parts(&self, plan: &PartPlan) -> (Vec<u32>, Vec<u32>) {
         let sizes: HashMap<u32, u64> = match self {
-            Self::Whole(_) => return ((0..plan.parts()).collect(), Vec::new()),
+            Self::Complete(_) => return ((0..plan.parts()).collect(), Vec::new()),
             Self::Nothing => HashMap::new(),
             Self::Open { parts, .. } => parts.iter().map(|part| (part.index, part.size_bytes)).collect(),
         };
         (0..plan.parts()).partition(|index| sizes.get(index).copied() == plan.part_len(*index))
     }
 
-    /// The ETags of these parts, without quotes; none of an object's.
+    /// The ETags of these parts, without quotes; empty once the object exists.
     fn etags(&self, indices: &[u32]) -> Vec<String> {
         let Self::Open { parts, .. } = self else { return Vec::new() };
         let wanted = parts.iter().filter(|part| indices.binary_search(&part.index).is_ok());
@@ -46,26 +46,26 @@ impl InStore {
 }
 
 impl S3Uploads {
-    /// Asks the store. Some stores go on listing an upload that was completed, without its parts: where completing was
-    /// asked for and parts seem to be missing, the object has the last word.
+    /// Asks the store. Some stores go on listing an upload that was completed, without its parts. Where completing was asked for and parts
+    /// seem to be missing, the object is looked for, too.
     pub(super) async fn look(&self, session: &Session) -> Result<InStore, UploadError> {
         let Some(upload_id) = &session.store_upload_id else { return Ok(InStore::Nothing) };
         let there = match self.store.list_parts(session.blob_id, upload_id).await? {
             Some(parts) => InStore::Open { upload_id: upload_id.clone(), parts },
             None => InStore::Nothing,
         };
-        let may_be_whole = match &there {
+        let may_be_complete = match &there {
             InStore::Open { .. } => session.complete_hash.is_some() && !there.parts(&plan_of(session)?).1.is_empty(),
-            InStore::Whole(_) | InStore::Nothing => true,
+            InStore::Complete(_) | InStore::Nothing => true,
         };
-        if may_be_whole && let Some(object) = self.find_whole(session).await? {
-            return Ok(InStore::Whole(object));
+        if may_be_complete && let Some(object) = self.find_object(session).await? {
+            return Ok(InStore::Complete(object));
         }
         Ok(there)
     }
 
-    /// The session's object, where the store has made it.
-    pub(super) async fn find_whole(&self, session: &Session) -> Result<Option<StoredBlob>, UploadError> {
+    /// The session's object, if the store has made it.
+    pub(super) async fn find_object(&self, session: &Session) -> Result<Option<StoredBlob>, UploadError> {
         let found = self.store.find_blob(session.blob_id).await?;
         Ok(found.filter(|found| found.size_bytes == session.size_bytes))
     }
@@ -80,8 +80,8 @@ impl S3Uploads {
         Ok(SessionState::of_open(session, plan, expires_at, (uploaded, missing), etags))
     }
 
-    /// Lets the session live longer, and signs URLs of parts. An upload that has gone is opened anew: all of its parts
-    /// are missing.
+    /// Extends the session's life, and signs URLs of parts. An upload that is gone is replaced by a new one, of which all parts are
+    /// missing.
     pub(super) async fn resign_session(
         &self,
         mut session: Session,
@@ -98,8 +98,8 @@ impl S3Uploads {
         match there {
             InStore::Open { .. } => {}
             InStore::Nothing => session = self.replace_upload(session).await?,
-            // No part can be sent any more; completing goes on.
-            InStore::Whole(_) => parts.clear(),
+            // No part can be sent any more; completing again publishes the object.
+            InStore::Complete(_) => parts.clear(),
         }
         let expires_at = now.plus_seconds(ttl_seconds);
         self.records.extend(id, expires_at).await?;
@@ -107,7 +107,7 @@ impl S3Uploads {
         Ok(Resigned { session_id: id, plan, parts, expires_at, store_urls: Some(urls) })
     }
 
-    /// URLs of these parts, good until then. Signing 10,000 takes long enough to be done elsewhere.
+    /// URLs of these parts that expire at `expires_at`. Signed on a blocking thread, because 10,000 take long.
     pub(super) async fn sign_parts(
         &self,
         session: &Session,

@@ -18,8 +18,8 @@ impl S3Uploads {
         match self.with_upload(new.session.clone()).await {
             Ok(session) => Ok(SessionStart { session, public_key_id, is_repeated: false }),
             Err(error) => {
-                // The row stays, as one that was aborted: the store may have opened an upload all the same, and what is
-                // found under its key is known to be dead.
+                // The row stays as that of an aborted session: the store may have opened an upload all the same, and the row shows
+                // that it is dead.
                 let events = self.records.events.clone();
                 let take_back = move |tx: &Tx<'_>| match sessions::find_locked(tx, new.session.id)? {
                     // Another node may have answered the same request meanwhile.
@@ -30,7 +30,7 @@ impl S3Uploads {
                     _ => Ok(false),
                 };
                 if let Err(error) = self.records.db.write_to_free(Durability::Process, take_back).await {
-                    tracing::warn!(error = %crate::error_chain::error_chain(&error), "a session that was not started stays until it expires");
+                    tracing::warn!(error = %crate::error_chain::error_chain(&error), "a session that could not be started stays until it expires");
                 }
                 self.garbage_bell.notify_one();
                 Err(error)
@@ -43,7 +43,7 @@ impl S3Uploads {
         if session.store_upload_id.is_some() { Ok(session) } else { self.replace_upload(session).await }
     }
 
-    /// Opens an upload in the place of the one that the session names, which is not there any more.
+    /// Opens an upload in place of the one that the session names, which does not exist any more.
     pub(super) async fn replace_upload(&self, session: Session) -> Result<Session, UploadError> {
         let (id, blob_id, before) = (session.id, session.blob_id, session.store_upload_id.clone());
         let headers = BlobHeaders::of_file(&session.file_name, &session.mime_type);
@@ -58,7 +58,7 @@ impl S3Uploads {
         failpoint::hit("start.after_upload");
         let now = now.ok_or_else(|| UploadError::SessionNotFound(id.to_string()))?;
         if !is_noted {
-            // Another node was faster, or the session has ended. If this fails the sweep finds it.
+            // Another node was faster, or the session has ended. If this fails, the sweep finds the upload.
             let _ = self.store.abort_upload(blob_id, &upload_id).await;
         }
         if now.status != Status::Uploading {

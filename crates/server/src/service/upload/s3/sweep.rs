@@ -1,9 +1,9 @@
-//! Multipart uploads that calls without an answer left at the store.
+//! Aborts multipart uploads that calls without an answer left at the store.
 //!
-//! Invariant: only what the records know as dead is given up: an upload under a key that is the blob of a session that has
-//! ended without a file, or of one that uses another upload. The upload with which a session was completed is never given
-//! up: some stores go on listing it, and giving it up would take the file's bytes along. Uploads that the records do not know
-//! belongs to somebody else, or to a session that is forgotten by now; either way it is left alone.
+//! Invariant: only uploads that the records know as dead are aborted: an upload under a key that is the blob of a session that has ended
+//! without a file, or that uses another upload. The upload with which a session was completed is never aborted: some stores go on
+//! listing it, and aborting it would delete the file's bytes. Uploads that the records do not know belong to somebody else, or to a
+//! session that is forgotten by now; either way they are left alone.
 
 use std::collections::HashSet;
 use std::sync::PoisonError;
@@ -14,8 +14,8 @@ use crate::db::{Tx, blobs};
 use crate::service::upload::session::Ending;
 use crate::storage::StoreUpload;
 
-/// Looked up in one go.
-const ROUND: usize = 500;
+/// Uploads looked up in the database at a time.
+const SWEEP_BATCH: usize = 500;
 
 /// The decision about an upload that the store lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,37 +24,37 @@ enum Verdict {
     Keep,
     /// It takes the parts of an open session.
     TakesParts,
-    /// Another one is in use. It may be about to take that one's place: it has to be found twice.
-    Beside,
-    /// Nobody uses it.
+    /// Another one is in use. It may be about to replace that one, so it is aborted only when it is found twice.
+    Suspect,
+    /// It is not in use.
     Dead,
 }
 
 /// `has_owner`: whether a file or an open session has the blob, or the cleaner.
 fn judge(session: &Session, upload: &StoreUpload, has_owner: bool) -> Verdict {
-    let is_beside = session.store_upload_id.as_ref().is_some_and(|used| *used != upload.upload_id);
+    let uses_another = session.store_upload_id.as_ref().is_some_and(|used| *used != upload.upload_id);
     match session.status {
-        Status::Completed | Status::Uploading if is_beside => Verdict::Beside,
+        Status::Completed | Status::Uploading if uses_another => Verdict::Suspect,
         Status::Uploading if session.store_upload_id.is_some() => Verdict::TakesParts,
         Status::Completed | Status::Uploading => Verdict::Keep,
-        // The cleaner gives up what is under the keys of its blobs.
+        // The cleaner aborts uploads under the keys of its blobs.
         Status::Aborted | Status::Expired if has_owner => Verdict::Keep,
         Status::Aborted | Status::Expired => Verdict::Dead,
     }
 }
 
 impl S3Uploads {
-    /// Gives up what is dead, and ends sessions that take more than they were started for.
+    /// Aborts dead uploads, and ends sessions whose parts are larger than allowed.
     pub(super) async fn sweep_uploads(&self) -> Result<(), UploadError> {
         let mut suspects = HashSet::new();
-        for uploads in self.store.list_uploads(None).await?.chunks(ROUND) {
+        for uploads in self.store.list_uploads(None).await?.chunks(SWEEP_BATCH) {
             let wanted = uploads.to_vec();
             for (upload, session, verdict) in self.records.db.read(move |tx| judge_all(tx, &wanted)).await? {
                 match verdict {
                     Verdict::Keep => {}
                     Verdict::TakesParts => self.end_if_too_large(&session).await,
-                    Verdict::Beside if !self.was_suspect(&upload) => drop(suspects.insert(upload)),
-                    Verdict::Beside | Verdict::Dead => self.give_up_upload(&upload).await,
+                    Verdict::Suspect if !self.was_suspect(&upload) => drop(suspects.insert(upload)),
+                    Verdict::Suspect | Verdict::Dead => self.abort_upload(&upload).await,
                 }
             }
         }
@@ -62,19 +62,19 @@ impl S3Uploads {
         Ok(())
     }
 
-    /// An upload that cannot be given up now is found again by the next sweep.
-    async fn give_up_upload(&self, upload: &StoreUpload) {
+    /// Aborts an upload. One that cannot be aborted now is found again by the next sweep.
+    async fn abort_upload(&self, upload: &StoreUpload) {
         let StoreUpload { blob_id, upload_id } = upload;
         match self.store.abort_upload(*blob_id, upload_id).await {
-            Ok(()) => tracing::info!(%blob_id, "gave up an upload of the bucket that nobody uses"),
+            Ok(()) => tracing::info!(%blob_id, "aborted an unused upload of the bucket"),
             Err(error) => {
-                tracing::warn!(%blob_id, error = %crate::error_chain::error_chain(&error), "an upload cannot be given up");
+                tracing::warn!(%blob_id, error = %crate::error_chain::error_chain(&error), "an upload cannot be aborted");
             }
         }
     }
 
-    /// A store that does not check the length that a part's URL names takes up to 5 GiB for any part. No client of the
-    /// API sends that by mistake: the session is aborted, and the cleaner takes its bytes away.
+    /// Aborts a session that has a part that is too large. A store that does not check the length that a part's URL names accepts up to
+    /// 5 GiB for any part; no client of the API sends that by mistake.
     async fn end_if_too_large(&self, session: &Session) {
         let ended = async {
             let (plan, upload_id) = (plan_of(session)?, session.store_upload_id.as_deref().unwrap_or_default());
@@ -91,7 +91,7 @@ impl S3Uploads {
             Ok::<_, UploadError>(())
         };
         if let Err(error) = ended.await {
-            tracing::warn!(session_id = %session.id, error = %crate::error_chain::error_chain(&error), "the parts of a session cannot be looked at");
+            tracing::warn!(session_id = %session.id, error = %crate::error_chain::error_chain(&error), "the parts of a session cannot be listed");
         }
     }
 
@@ -100,7 +100,7 @@ impl S3Uploads {
     }
 }
 
-/// The uploads of which the records know a session.
+/// The verdicts on the uploads of which the records know a session.
 fn judge_all(tx: &Tx<'_>, uploads: &[StoreUpload]) -> Result<Vec<(StoreUpload, Session, Verdict)>, crate::db::DbError> {
     let mut judged = Vec::new();
     for upload in uploads {

@@ -10,9 +10,9 @@ use crate::input::{EtagsHash, FileHash, HashKind};
 /// The hashes that a client expects of its file when it completes the session.
 #[derive(Debug, Clone, Default)]
 pub struct ExpectedHashes {
-    /// Of the whole file.
+    /// Hash of the whole file.
     pub file: Option<FileHash>,
-    /// Of the ETags of its parts, in order.
+    /// SHA-256 over the ETags of its parts, in order.
     pub etags: Option<EtagsHash>,
 }
 
@@ -23,6 +23,8 @@ impl ExpectedHashes {
     }
 }
 
+/// Checks the kind of a hash.
+///
 /// # Errors
 /// [`UploadError::HashKind`] when the hash is not of the kind `known`, the one that is compared in this storage.
 pub(in crate::service::upload) fn check_hash_kind(hash: Option<&FileHash>, known: HashKind) -> Result<(), UploadError> {
@@ -32,6 +34,8 @@ pub(in crate::service::upload) fn check_hash_kind(hash: Option<&FileHash>, known
     }
 }
 
+/// Checks that ETags can be compared.
+///
 /// # Errors
 /// [`UploadError::EtagsNotCompared`] where this server hashes the whole file itself: such parts have no ETags of a store.
 pub(in crate::service::upload) fn check_etags_are_compared(

@@ -43,7 +43,7 @@ pub(in crate::service::upload) enum StoredStart {
     Repeated(SessionStart),
 }
 
-/// What the database made of a start.
+/// The outcome of the transaction.
 enum Inserted {
     New,
     Repeated(Box<Session>),
@@ -194,7 +194,7 @@ pub(in crate::service::upload) fn new_session(
         custom_id: upload.custom_id.map(crate::input::CustomId::into_inner),
         created_at,
         expires_at: created_at.plus_seconds(upload.ttl_seconds),
-        trusted_boot_id: storage_epoch.to_owned(),
+        verified_in_epoch: storage_epoch.to_owned(),
         declared_hash: upload.hash.map(crate::input::FileHash::into_inner),
         completed_file: None,
         storage,

@@ -23,7 +23,7 @@ pub(in crate::service::upload) struct Records {
 }
 
 impl Records {
-    /// The session, in whatever state it is.
+    /// The session in any state; `None` when there is none.
     pub(in crate::service::upload) async fn find(&self, id: Uuid) -> Result<Option<Session>, DbError> {
         self.db.read(move |tx| crate::db::sessions::find(tx, id)).await
     }

@@ -1,4 +1,4 @@
-//! Files that come whole, into an object of the bucket: they pass this server.
+//! Files that arrive in one piece, streamed through this server into an object of the bucket.
 
 use std::time::{Duration, Instant};
 
@@ -9,15 +9,15 @@ use super::{S3Uploads, UploadError};
 use crate::service::upload::backend::{FileBody, IncomingFile};
 use crate::storage::{BlobStore, StorageError};
 
-/// So much must come in so long: whoever is slower than 14 KiB/s would keep others from their turn.
+/// Minimum throughput: 8 MiB in 10 minutes, which is 14 KiB/s. Slower clients would hold one of the stream permits.
 const STRETCH_BYTES: u64 = 8 << 20;
 const STRETCH_TIMEOUT: Duration = Duration::from_secs(600);
 
 impl S3Uploads {
-    /// Brings all that `body` brings into a new object.
+    /// Writes all bytes of `body` into a new object.
     ///
     /// # Errors
-    /// [`UploadError::Busy`] while many others do: each holds two parts in memory.
+    /// [`UploadError::Busy`] while all stream permits are taken: each stream holds two parts in memory.
     pub(super) async fn write_file(&self, file: IncomingFile<'_>, body: FileBody<'_>) -> Result<(), UploadError> {
         let _permit = self.streams.enter(file.workspace_id, file.key_kind).await?;
         let mut stretch = (Instant::now(), 0);
@@ -34,7 +34,7 @@ impl S3Uploads {
         self.store.put_stream(file.blob_id, file.headers, body).await
     }
 
-    /// The entity tag of an object that was written and must have this size.
+    /// The entity tag of the written object, which must have this size.
     pub(super) async fn confirm_object(&self, blob_id: Uuid, size_bytes: u64) -> Result<Option<String>, UploadError> {
         match self.store.find_blob(blob_id).await? {
             Some(found) if found.size_bytes == size_bytes => Ok(found.entity_tag),

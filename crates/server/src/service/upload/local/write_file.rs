@@ -1,4 +1,4 @@
-//! Files that come whole, into a blob of the data directory.
+//! Files that arrive in one piece, into a blob of the data directory.
 
 use std::sync::Arc;
 
@@ -12,23 +12,22 @@ use crate::media;
 use crate::service::upload::backend::{FileBody, IncomingFile};
 use crate::storage::{BlobWriter, UnclaimedBytes};
 
-/// How much is promised to a file at once, of which it is not known how large it is or whether all of it comes, and how much is
-/// brought onto the disk at once.
+/// Disk space that is promised at a time to a file that may turn out smaller, and bytes of which the writeback is started at a time.
 const STRETCH_BYTES: u64 = 16 << 20;
-/// The first stretch of a file whose size nobody told: most are small, and must not need more room than they take.
+/// The first promise to a file of unknown size: most are small, and must not need more space than they take.
 const FIRST_STRETCH_BYTES: u64 = 1 << 20;
 
-/// The size of a file that comes whole, as far as it is known.
+/// The size of a file as far as it is announced.
 #[derive(Debug, Clone, Copy)]
 struct Announced {
-    /// About how many bytes there will be.
+    /// Estimated size in bytes.
     about_bytes: Option<u64>,
-    /// Whether the disk keeps room for all of them from the beginning on. Off, nobody can take room without sending bytes.
+    /// Whether space for all of it is promised at the start. Otherwise space is taken only by bytes that arrive.
     keeps_room: bool,
 }
 
 impl Announced {
-    /// How much to promise next, after `promised_bytes`.
+    /// Bytes to promise next, after `promised_bytes`.
     fn stretch(self, promised_bytes: u64) -> u64 {
         let left = self.about_bytes.map(|about| about.saturating_sub(promised_bytes)).filter(|left| *left > 0);
         match left {
@@ -40,8 +39,8 @@ impl Announced {
 }
 
 impl LocalUploads {
-    /// Brings all that `body` brings into a new blob, and onto the disk. No byte is written that the disk's room was not asked
-    /// for. Bytes that were written are given back at once when this fails, and when its result is dropped.
+    /// Writes all bytes of `body` into a new blob and syncs it. Every byte is promised space before it is written. The blob is deleted
+    /// at once when this fails, and when its result is dropped.
     pub(super) async fn write_file(
         &self,
         file: IncomingFile<'_>,
@@ -54,7 +53,7 @@ impl LocalUploads {
         let mut promised = announced.stretch(0);
         let (blob, promise) = blocking(move || {
             let promise = store.promise(blob_id, promised)?;
-            // A file that does not fit is refused before its bytes come.
+            // A file that does not fit is refused before its bytes arrive.
             store.promise(blob_id, announced.about_bytes.unwrap_or_default().saturating_sub(promised))?;
             Ok((Arc::new(store.create_empty(blob_id)?), promise))
         })

@@ -1,50 +1,78 @@
-//! The only SQL. Each table has a file with its rows and its queries; `engine` runs them.
+//! The database: the only SQL of the server.
 //!
-//! Queries are plain functions over a [`Tx`], in the part of SQL that SQLite and PostgreSQL share, with
-//! numbered parameters; `dialect` has the little that differs. What belongs together is put into one closure for [`Db::write`], which is one
-//! transaction; nothing in such a closure touches the storage or the network.
+//! Layers, each of which imports only those before it (`tests/api/layers.rs` checks that):
+//!
+//! | | |
+//! |---|---|
+//! | `sql` | statements, parameters, rows, errors |
+//! | `engine` | SQLite and PostgreSQL: connections, transactions, queues. It is given the schema, and knows no table |
+//! | `tables` | for each table its rows and its queries |
+//! | `schema` | migrations, and the copy of all records into another database |
+//!
+//! Statements that must take effect together are put into one closure for [`Db::write`], which is one transaction. Nothing in
+//! such a closure touches the storage or the network.
 
-pub mod api_keys;
-pub mod blobs;
-mod case_fold;
-mod columns;
-pub mod deliveries;
-mod dialect;
 mod engine;
-mod error;
-pub mod file_list;
-pub mod files;
-pub mod folders;
-pub mod garbage;
-pub mod idempotency;
-pub mod import;
-pub mod installation;
-pub mod leases;
-mod migrate;
-mod migrations;
-pub mod parts;
-pub(crate) mod reserve;
-pub mod secrets;
-mod server_url;
-pub mod sessions;
+mod schema;
 mod sql;
-mod time;
-mod trial;
-mod tx;
-pub mod usage;
-mod value;
-pub mod webhooks;
-pub mod workspaces;
+mod tables;
 
-/// Name of SQLite's file in a data directory.
-pub(crate) const DATABASE_FILE: &str = "partway.db";
+use std::path::PathBuf;
 
-pub use case_fold::folded;
-pub use engine::{DatabaseLocation, Db, Durability, ServerState};
-pub use error::DbError;
-pub(crate) use server_url::problem_of as problem_of_url;
-pub(crate) use sql::prefix_upper_bound;
-pub use time::Timestamp;
-pub use trial::{TrialError, try_database};
-pub use tx::Tx;
-pub use value::Parameter;
+pub(crate) use engine::{DATABASE_FILE, problem_of_url, reserve};
+pub use engine::{DatabaseLocation, Db, Durability, ServerState, TrialError, try_database};
+pub use schema::import;
+pub(crate) use sql::builder::prefix_upper_bound;
+pub use sql::{DbError, Parameter, Timestamp, Tx, folded};
+pub use tables::{
+    api_keys, blobs, deliveries, file_list, files, folders, garbage, idempotency, installation, leases, parts, secrets,
+    sessions, usage, webhooks, workspaces,
+};
+
+use self::schema::SCHEMA;
+
+impl Db {
+    /// Opens the database, creates it if necessary, and brings its schema up to date. Blocks.
+    ///
+    /// # Errors
+    /// When it cannot be opened, is no database, or was written by a newer version.
+    pub fn open(location: &DatabaseLocation) -> Result<Self, DbError> {
+        Self::open_with(location, &SCHEMA)
+    }
+
+    /// Opens the database as it is, for commands that run next to a server of perhaps another version. Blocks.
+    ///
+    /// # Errors
+    /// Also when its schema is not the one that this program knows.
+    pub fn open_existing(location: &DatabaseLocation) -> Result<Self, DbError> {
+        Self::open_existing_with(location, &SCHEMA)
+    }
+
+    /// Copies the records of an SQLite file, which no server uses meanwhile, into this empty database and compares them;
+    /// into one that has exactly these records nothing is copied. `copied` is called with table and number of rows.
+    ///
+    /// # Errors
+    /// [`DbError::NotEmpty`] when the database has other records, [`DbError::Corrupt`] when the copy differs; nothing has
+    /// changed then.
+    pub async fn copy_from(
+        &self,
+        file: PathBuf,
+        copied: impl Fn(&'static str, usize) + Send + 'static,
+    ) -> Result<Vec<import::Content>, DbError> {
+        if !self.is_shared() {
+            let problem = "records are copied into PostgreSQL alone; allowed: database.url with a PostgreSQL database";
+            return Err(DbError::Unsuitable(problem.to_owned()));
+        }
+        self.write_untimed(move |to| import::copy_file(&file, to, &copied)).await
+    }
+}
+
+impl ServerState {
+    /// Looks at the server of this URL. Blocks.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub fn of_url(url: &str, max_connections: u32) -> Result<Self, DbError> {
+        Self::of_url_with(url, max_connections, &(SCHEMA.tables)())
+    }
+}

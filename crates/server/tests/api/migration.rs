@@ -10,11 +10,11 @@ use uuid::Uuid;
 use crate::services::{Database, Services};
 
 const VERSIONS: [&str; 5] = [
-    include_str!("../../src/db/migrations/0001_first.sql"),
-    include_str!("../../src/db/migrations/0002_sessions_as_resources.sql"),
-    include_str!("../../src/db/migrations/0003_several_nodes.sql"),
-    include_str!("../../src/db/migrations/0004_whole_workspace.sql"),
-    include_str!("../../src/db/migrations/0005_trust.sql"),
+    include_str!("../../src/db/schema/migrations/0001_first.sql"),
+    include_str!("../../src/db/schema/migrations/0002_sessions_as_resources.sql"),
+    include_str!("../../src/db/schema/migrations/0003_several_nodes.sql"),
+    include_str!("../../src/db/schema/migrations/0004_whole_workspace.sql"),
+    include_str!("../../src/db/schema/migrations/0005_trust.sql"),
 ];
 
 /// Short names of ids: `{w}` is the workspace, `{k1}` a key, `{s1}` a session and so on.

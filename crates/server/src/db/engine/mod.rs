@@ -4,70 +4,31 @@
 //! process, and, when it asked for [`Durability::PowerLoss`], survives a power cut. A write that returned an
 //! error has changed nothing, except for one whose commit was sent to PostgreSQL and never answered.
 
-mod connecting;
-mod encryption;
-mod job_queue;
+mod durability;
+mod location;
 mod postgres;
-mod postgres_connection;
-mod postgres_values;
+pub(crate) mod reserve;
 mod scan_queue;
-mod scan_watch;
-mod server_state;
+mod schema;
 mod sqlite;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
+pub use self::durability::Durability;
+use self::durability::Purpose;
+pub(crate) use self::location::DATABASE_FILE;
+pub use self::location::DatabaseLocation;
 use self::postgres::Postgres;
-pub(super) use self::postgres_connection::PostgresConnection;
-pub use self::server_state::ServerState;
+pub use self::postgres::ServerState;
+pub(crate) use self::postgres::problem_of_url;
+use self::reserve::DatabaseReserve;
+pub(in crate::db) use self::schema::Schema;
 use self::sqlite::Sqlite;
-use super::import::{self, Content};
-use super::reserve::DatabaseReserve;
-use super::{DbError, Tx};
-
-/// What a write must survive once it is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// The end of the process, `kill -9` included. Reaches the disk within about a second.
-    Process,
-    /// A power cut. All that PostgreSQL answers does.
-    PowerLoss,
-}
-
-/// Whether a write may take of the room that is kept for the database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    /// It frees something, or is one without which nothing can be freed.
-    Free,
-    /// Any other.
-    Other,
-}
-
-/// Where the database is.
-#[derive(Clone)]
-pub enum DatabaseLocation {
-    /// A file.
-    Sqlite(PathBuf),
-    /// A server.
-    Postgres {
-        /// `postgres://…`, with the password.
-        url: String,
-        /// Most connections of this process.
-        max_connections: u32,
-    },
-}
-
-impl std::fmt::Display for DatabaseLocation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Sqlite(path) => write!(f, "{}", path.display()),
-            Self::Postgres { url, .. } => f.write_str(&connecting::without_password(url)),
-        }
-    }
-}
+pub use self::sqlite::{TrialError, try_database};
+use crate::db::sql::{DbError, Tx};
 
 /// The database. Clones share it; it stops when the last one is dropped.
 #[derive(Clone)]
@@ -84,20 +45,25 @@ enum Engine {
 }
 
 impl Db {
-    /// Opens the database, making the file if need be, and brings its schema up to date.
-    ///
-    /// # Errors
-    /// When it cannot be opened, is no database, or was written by a newer version. Blocks.
-    pub fn open(location: &DatabaseLocation) -> Result<Self, DbError> {
-        Self::with(location, Sqlite::open, |url, most| Postgres::open(url, most, true))
+    /// Opens the database, creates it if necessary, and brings it to `schema`.
+    pub(in crate::db) fn open_with(location: &DatabaseLocation, schema: &'static Schema) -> Result<Self, DbError> {
+        Self::with(
+            location,
+            |path, reserve| Sqlite::open(path, reserve, schema),
+            |url, max_connections| Postgres::open(url, max_connections, schema),
+        )
     }
 
-    /// Opens the database as it is, for commands beside a server that may be of another version.
-    ///
-    /// # Errors
-    /// Also when its schema is not the one this program knows. Blocks.
-    pub fn open_existing(location: &DatabaseLocation) -> Result<Self, DbError> {
-        Self::with(location, Sqlite::open_existing, |url, _| Postgres::open(url, 2, false))
+    /// Opens the database as it is. An error when its schema is not `schema`.
+    pub(in crate::db) fn open_existing_with(
+        location: &DatabaseLocation,
+        schema: &'static Schema,
+    ) -> Result<Self, DbError> {
+        Self::with(
+            location,
+            |path, reserve| Sqlite::open_existing(path, reserve, schema),
+            |url, _| Postgres::open_existing(url, schema),
+        )
     }
 
     fn with(
@@ -223,44 +189,16 @@ impl Db {
         }
     }
 
-    /// Copies the records of an SQLite file, which no server uses meanwhile, into this empty database and compares them;
-    /// into one that has exactly these records nothing is copied. `copied` hears of table and rows.
-    ///
-    /// # Errors
-    /// [`DbError::NotEmpty`] when the database has other records, [`DbError::Corrupt`] when what was copied differs;
-    /// nothing has changed then.
-    pub async fn copy_from(
-        &self,
-        file: PathBuf,
-        copied: impl Fn(&'static str, usize) + Send + 'static,
-    ) -> Result<Vec<Content>, DbError> {
-        let Engine::Postgres(postgres) = &self.engine else {
-            let problem = "records are copied into PostgreSQL alone; allowed: database.url with a PostgreSQL database";
-            return Err(DbError::Unsuitable(problem.to_owned()));
-        };
-        postgres
-            .write_at_length(move |to| {
-                let connection =
-                    rusqlite::Connection::open_with_flags(file, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-                let from = Tx::sqlite(&connection);
-                super::migrate::check(&from)?;
-                // The file is read at length in between.
-                to.without_timeouts()?;
-                let is_empty = import::is_empty(to)?;
-                if is_empty {
-                    import::copy_all(&from, to, &copied)?;
-                }
-                let (wanted, there) = (import::contents(&from)?, import::contents(to)?);
-                match wanted.iter().zip(&there).find(|(wanted, there)| wanted != there) {
-                    None => Ok(there),
-                    Some((wanted, _)) if is_empty => Err(DbError::Corrupt {
-                        table: wanted.table,
-                        problem: "what was copied is not what was read".to_owned(),
-                    }),
-                    Some(_) => Err(DbError::NotEmpty),
-                }
-            })
-            .await
+    /// A write that may take as long as it takes.
+    pub(in crate::db) async fn write_untimed<T, F>(&self, query: F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
+    {
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.write(Purpose::Other, Durability::PowerLoss, query).await,
+            Engine::Postgres(postgres) => postgres.write_untimed(query).await,
+        }
     }
 
     /// Whether other nodes may use the same database.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::super::DbError;
+use crate::db::sql::DbError;
 
 /// Longest scan. One through a million names takes about a second; who waits longer has mostly gone, and others wait too.
 pub const SCAN_LIMIT: Duration = Duration::from_secs(10);

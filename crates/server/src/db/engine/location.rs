@@ -1,0 +1,31 @@
+//! Location of a database.
+
+use std::path::PathBuf;
+
+use super::postgres::without_password;
+
+/// Name of SQLite's file in a data directory.
+pub(crate) const DATABASE_FILE: &str = "partway.db";
+
+/// Where the database is.
+#[derive(Clone)]
+pub enum DatabaseLocation {
+    /// A file.
+    Sqlite(PathBuf),
+    /// A server.
+    Postgres {
+        /// `postgres://…`, with the password.
+        url: String,
+        /// Most connections of this process.
+        max_connections: u32,
+    },
+}
+
+impl std::fmt::Display for DatabaseLocation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "{}", path.display()),
+            Self::Postgres { url, .. } => f.write_str(&without_password(url)),
+        }
+    }
+}

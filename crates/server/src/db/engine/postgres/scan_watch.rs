@@ -1,0 +1,129 @@
+//! Ends scans on the PostgreSQL server for which nobody waits any more, and those that take too long.
+//!
+//! Invariant: a scan that [`ScanWatch::end`] calls finished was not cancelled and never will be, so its connection can be used
+//! for something else. A cancel request may reach the server late: the connection of one that was sent is not used again.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use postgres::CancelToken;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::db::engine::scan_queue::Abandoned;
+
+/// The scans that are being run.
+#[derive(Default)]
+pub(super) struct ScanWatch {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    running: Vec<Running>,
+    begun: u64,
+    closed: bool,
+}
+
+struct Running {
+    number: u64,
+    limit: ScanLimit,
+    token: CancelToken,
+}
+
+/// Until when a scan may run.
+#[derive(Clone)]
+pub(super) struct ScanLimit {
+    pub until: Instant,
+    pub abandoned: Arc<Abandoned>,
+}
+
+impl ScanLimit {
+    pub fn is_over(&self) -> bool {
+        self.abandoned.is_set() || Instant::now() >= self.until
+    }
+}
+
+impl ScanWatch {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Watches a scan; the number is for [`end`](Self::end).
+    pub fn begin(&self, limit: ScanLimit, token: CancelToken) -> u64 {
+        let mut state = self.lock();
+        state.begun += 1;
+        let number = state.begun;
+        state.running.push(Running { number, limit, token });
+        drop(state);
+        self.look();
+        number
+    }
+
+    /// False when the scan was cancelled.
+    pub fn end(&self, number: u64) -> bool {
+        let mut state = self.lock();
+        let running = state.running.len();
+        state.running.retain(|running| running.number != number);
+        state.running.len() < running
+    }
+
+    /// A request has gone, or there is a new scan.
+    pub fn look(&self) {
+        // With the lock: whoever has looked before it is waiting by now, and hears it.
+        let _state = self.lock();
+        self.changed.notify_one();
+    }
+
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.look();
+    }
+
+    /// Cancels what is due until it is closed. Each cancel request goes over a connection of its own, encrypted as the
+    /// scan's is, and by a thread of its own: a server that does not answer keeps no other scan from being ended.
+    pub fn serve(&self, encryption: &MakeRustlsConnect) {
+        let mut state = self.lock();
+        while !state.closed {
+            let due: Vec<_> = state.running.extract_if(.., |running| running.limit.is_over()).collect();
+            if !due.is_empty() {
+                drop(state);
+                due.into_iter().for_each(|running| cancel(running.token, encryption.clone()));
+                state = self.lock();
+                continue;
+            }
+            let next = state.running.iter().map(|running| running.limit.until).min();
+            state = match next {
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(next) => {
+                    let rest = next.saturating_duration_since(Instant::now());
+                    self.changed.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+}
+
+fn cancel(token: CancelToken, encryption: MakeRustlsConnect) {
+    let tell = |error: &(dyn std::error::Error + 'static)| {
+        let error = crate::error_chain(error);
+        tracing::warn!(error, "a list or search could not be cancelled; the server ends it in seconds");
+    };
+    let ask = move || {
+        if let Err(error) = token.cancel_query(encryption) {
+            tell(&error);
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("db-cancel".to_owned()).spawn(ask) {
+        tell(&error);
+    }
+}
+
+/// Held by the request behind its [`RequestGuard`](crate::db::engine::scan_queue::RequestGuard): whoever watches hears that it has gone.
+pub(super) struct LookGuard(pub Arc<ScanWatch>);
+
+impl Drop for LookGuard {
+    fn drop(&mut self) {
+        self.0.look();
+    }
+}

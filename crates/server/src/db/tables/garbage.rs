@@ -1,0 +1,132 @@
+//! Blobs that nothing refers to any more. A blob gets here in the transaction that took away its owner,
+//! and leaves only after its bytes are gone: whatever happens in between, they are accounted for.
+
+use uuid::Uuid;
+
+use super::usage::Amount;
+use crate::db::sql::{DbError, Timestamp, Tx, columns};
+use crate::model::{BlobRef, StorageKind};
+
+const TABLE: &str = "garbage";
+
+/// Why a blob has no owner any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// A newer file took its path.
+    Replaced,
+    /// Its file was deleted.
+    Deleted,
+    /// Its session expired.
+    Expired,
+    /// Its session was aborted.
+    Aborted,
+    /// Found by a check; nothing is known of it but that nobody owns it.
+    Orphan,
+    /// Its file was moved to another storage.
+    Moved,
+    /// It is being written, and whoever writes it will take it. What nobody came for in time is `given up`.
+    Unfinished,
+}
+
+impl Reason {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Replaced => "replaced",
+            Self::Deleted => "deleted",
+            Self::Expired => "expired",
+            Self::Aborted => "aborted",
+            Self::Orphan => "orphan",
+            Self::Moved => "moved",
+            Self::Unfinished => "unfinished",
+        }
+    }
+}
+
+/// A blob for the cleaner.
+#[derive(Debug, Clone)]
+pub struct NewGarbage {
+    /// The blob.
+    pub blob: BlobRef,
+    /// Whose it was, if that is known.
+    pub workspace_id: Option<Uuid>,
+    /// Why it has no owner.
+    pub reason: Reason,
+    /// How many bytes it has.
+    pub size_bytes: u64,
+    /// It is kept for so long: somebody may still be reading it, or is still writing it.
+    pub keep_seconds: u64,
+}
+
+/// Hands a blob to the cleaner.
+pub fn insert(tx: &Tx<'_>, garbage: &NewGarbage) -> Result<(), DbError> {
+    tx.execute(
+        "INSERT INTO garbage (blob_id, storage, workspace_id, reason, size_bytes, created_at, not_before) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        &[
+            &garbage.blob.id.to_string(),
+            &garbage.blob.storage.as_str(),
+            &garbage.workspace_id.map(|id| id.to_string()),
+            &garbage.reason.as_str(),
+            &columns::size_to_sql(garbage.size_bytes),
+            &Timestamp::now(),
+            &tx.now()?.plus_seconds(garbage.keep_seconds),
+        ],
+    )?;
+    Ok(())
+}
+
+/// Keeps a blob that is still being written for so long from now on. False when the cleaner has it.
+pub fn keep(tx: &Tx<'_>, blob_id: Uuid, seconds: u64) -> Result<bool, DbError> {
+    let changed = tx.execute(
+        "UPDATE garbage SET not_before = ?2 WHERE blob_id = ?1 AND reason = 'unfinished'",
+        &[&blob_id.to_string(), &tx.now()?.plus_seconds(seconds)],
+    )?;
+    Ok(changed == 1)
+}
+
+/// Takes a blob that was written from the cleaner's list: it has an owner from this transaction on. False when the cleaner
+/// has it.
+pub fn claim_finished(tx: &Tx<'_>, blob_id: Uuid) -> Result<bool, DbError> {
+    let sql = "DELETE FROM garbage WHERE blob_id = ?1 AND reason = 'unfinished'";
+    Ok(tx.execute(sql, &[&blob_id.to_string()])? == 1)
+}
+
+/// The cleaner has those of the blobs that nobody came for in time: nobody can claim them any more.
+pub fn give_up_unfinished(tx: &Tx<'_>) -> Result<(), DbError> {
+    let sql = "UPDATE garbage SET reason = 'given up' WHERE reason = 'unfinished' AND not_before <= ?1";
+    tx.execute(sql, &[&tx.now()?])?;
+    Ok(())
+}
+
+/// Whether there are blobs that nobody came for in time.
+pub fn any_unclaimed(tx: &Tx<'_>) -> Result<bool, DbError> {
+    tx.exists("SELECT 1 FROM garbage WHERE reason = 'unfinished' AND not_before <= ?1 LIMIT 1", &[&tx.now()?])
+}
+
+/// What waits to be deleted, by the workspace whose it was.
+pub fn amounts(tx: &Tx<'_>) -> Result<Vec<(Option<Uuid>, Amount)>, DbError> {
+    tx.all(
+        "SELECT workspace_id, count(*), CAST(sum(size_bytes) AS BIGINT) FROM garbage GROUP BY workspace_id",
+        &[],
+        |row| {
+            let workspace_id = row.get::<Option<String>>(0)?.map(|_| columns::uuid(TABLE, row, 0)).transpose()?;
+            Ok((workspace_id, Amount::from_row(row, 1)?))
+        },
+    )
+}
+
+/// At most `limit` blobs of one storage that may be deleted by now, in the order of their ids, from behind `after` on.
+pub fn list(tx: &Tx<'_>, storage: StorageKind, after: Uuid, limit: u32) -> Result<Vec<Uuid>, DbError> {
+    tx.all(
+        "SELECT blob_id FROM garbage WHERE storage = ?1 AND not_before <= ?2 AND blob_id > ?3 AND reason <> 'unfinished' \
+         ORDER BY blob_id LIMIT ?4",
+        &[&storage.as_str(), &tx.now()?, &after.to_string(), &limit],
+        |row| columns::uuid(TABLE, row, 0),
+    )
+}
+
+/// The blob's bytes are gone.
+pub fn delete(tx: &Tx<'_>, blob_id: Uuid) -> Result<(), DbError> {
+    tx.execute("DELETE FROM garbage WHERE blob_id = ?1", &[&blob_id.to_string()])?;
+    Ok(())
+}

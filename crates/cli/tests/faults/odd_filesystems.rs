@@ -74,7 +74,7 @@ async fn the_log_of_the_database_is_cut_off_after_a_reader_that_pinned_it() {
         }
         assert!(index < 3000, "the log has {} bytes", log_bytes());
     }
-    let warned = || server.log().contains("somebody reads the database for long");
+    let warned = || server.log().contains("a long read of the database");
     until(warned, "the warning").await;
     assert!(log_bytes() > 24 << 20);
     reader.execute_batch("COMMIT").unwrap();

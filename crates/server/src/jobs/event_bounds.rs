@@ -69,7 +69,7 @@ impl EventBounds {
             }
             let reason = format!("{most} newer events were queued (webhooks.waiting_events)");
             let give_up =
-                move |tx: &Tx<'_>| deliveries::give_up_behind(tx, receiver, most, ROWS_PER_TRANSACTION, &reason);
+                move |tx: &Tx<'_>| deliveries::give_up_excess(tx, receiver, most, ROWS_PER_TRANSACTION, &reason);
             while db.write_to_free(Durability::Process, give_up.clone()).await? == ROWS_PER_TRANSACTION as usize {}
         }
         Ok(())
@@ -89,7 +89,7 @@ impl EventBounds {
         for workspace_id in db.read(move |tx| deliveries::list_with_many_dead(tx, most)).await? {
             let forget = move |tx: &Tx<'_>| {
                 workspaces::lock(tx, workspace_id)?;
-                deliveries::forget_dead_behind(tx, workspace_id, most, ROWS_PER_TRANSACTION)
+                deliveries::forget_dead_excess(tx, workspace_id, most, ROWS_PER_TRANSACTION)
             };
             let mut forgotten = 0;
             loop {

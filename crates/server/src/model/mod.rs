@@ -3,11 +3,19 @@
 mod allowed_hosts;
 mod blob_ref;
 mod content_disposition;
+mod key_kind;
 mod limits;
+mod lists;
 mod script_risk;
+mod session_status;
+mod timestamp;
 
 pub use allowed_hosts::AllowedHosts;
 pub use blob_ref::{BlobRef, S3Delivery, StorageKind};
 pub use content_disposition::content_disposition;
+pub use key_kind::KeyKind;
 pub use limits::{PublicLimits, WorkspaceLimits};
+pub use lists::{FileFilter, FileKey, FileOrder, FolderFilter, FolderOrder};
 pub use script_risk::{ScriptRisk, safer_type};
+pub use session_status::SessionStatus;
+pub use timestamp::Timestamp;

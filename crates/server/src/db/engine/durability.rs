@@ -1,19 +1,19 @@
 //! Properties that a write asks of an engine.
 
-/// What a write must survive once it is answered.
+/// The event that a write must survive once it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// The end of the process, `kill -9` included. Reaches the disk within about a second.
+    /// The end of the process, including `kill -9`. The write reaches the disk within about a second.
     Process,
-    /// A power cut. All that PostgreSQL answers does.
+    /// A power cut. All writes to PostgreSQL survive one.
     PowerLoss,
 }
 
-/// Whether a write may take of the room that is kept for the database.
+/// Whether a write may use the reserve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::db) enum Purpose {
-    /// It frees something, or is one without which nothing can be freed.
+    /// It frees something, or freeing depends on it.
     Free,
-    /// Any other.
+    /// Any other write.
     Other,
 }

@@ -7,10 +7,10 @@ use super::postgres::without_password;
 /// Name of SQLite's file in a data directory.
 pub(crate) const DATABASE_FILE: &str = "partway.db";
 
-/// Where the database is.
+/// A file or a server.
 #[derive(Clone)]
 pub enum DatabaseLocation {
-    /// A file.
+    /// Path of a file.
     Sqlite(PathBuf),
     /// A server.
     Postgres {

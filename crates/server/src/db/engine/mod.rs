@@ -1,8 +1,8 @@
-//! What runs queries: SQLite in a file of the data directory, or a PostgreSQL server.
+//! The engines that run queries: SQLite in a file of the data directory, or a PostgreSQL server.
 //!
-//! Invariant: a write that returned `Ok` is in the database for every later read, survives the end of the
-//! process, and, when it asked for [`Durability::PowerLoss`], survives a power cut. A write that returned an
-//! error has changed nothing, except for one whose commit was sent to PostgreSQL and never answered.
+//! Invariant: a write that returned `Ok` is visible to every later read, survives the end of the process, and, if it asked for
+//! [`Durability::PowerLoss`], survives a power cut. A write that returned an error has changed nothing, except for one whose commit
+//! was sent to PostgreSQL and never answered.
 
 mod durability;
 mod location;
@@ -34,7 +34,7 @@ use crate::db::sql::{DbError, Tx};
 #[derive(Clone)]
 pub struct Db {
     engine: Engine,
-    /// Where the database is a file: room on its disk.
+    /// The reserve on the disk, if the database is a file.
     reserve: Option<Arc<DatabaseReserve>>,
 }
 
@@ -75,7 +75,7 @@ impl Db {
             DatabaseLocation::Sqlite(path) => {
                 let reserve = Arc::new(DatabaseReserve::new(path.parent().unwrap_or(Path::new("."))));
                 let opened = match sqlite(path, &reserve) {
-                    // Opening makes the log and its index.
+                    // Opening creates the log and its index, which need space.
                     Err(error) if error.may_be_full_disk() && give_up(&reserve, &error) => sqlite(path, &reserve),
                     opened => opened,
                 };
@@ -87,18 +87,18 @@ impl Db {
         }
     }
 
-    /// A write that frees, deletes or revokes something, or without which the server cannot start or would do work again
-    /// and again. On a full disk it gets the room that is kept for that; `query` adds no more rows than it must.
+    /// A write that frees, deletes or revokes something, or without which the server could not start or would repeat work for ever.
+    /// On a full disk it uses the reserve; `query` must add as few rows as possible.
     ///
     /// # Errors
-    /// What `query` returned, or why the commit failed.
+    /// The error that `query` returned, or why the commit failed.
     pub async fn write_to_free<T: Send + 'static>(
         &self,
         durability: Durability,
         query: impl Fn(&Tx<'_>) -> Result<T, DbError> + Clone + Send + 'static,
     ) -> Result<T, DbError> {
         match self.write_for(Purpose::Free, durability, query.clone()).await {
-            // Writes that shared the transaction fail together, and each of them finds it given up by the first.
+            // Writes that shared the transaction fail together. The first gives the reserve up, and all are retried.
             Err(error) if error.may_be_full_disk() && self.give_up_reserve(&error).await => {
                 self.write_for(Purpose::Free, durability, query).await
             }
@@ -112,19 +112,19 @@ impl Db {
         tokio::task::spawn_blocking(move || give_up(&reserve, &error)).await.unwrap_or(false)
     }
 
-    /// Keeps room on the disk for [`write_to_free`](Self::write_to_free), as far as there is any. Blocks.
+    /// Reserves space on the disk for [`write_to_free`](Self::write_to_free). Blocks.
     ///
     /// # Errors
-    /// When there is none.
+    /// When there is no space.
     pub fn fill_reserve(&self) -> std::io::Result<()> {
         self.reserve.as_ref().map_or(Ok(()), |reserve| reserve.fill())
     }
 
-    /// Runs `query` as one transaction; an `Err` from it undoes all it did. On PostgreSQL transactions run at the same
-    /// time: what `query` reads and others may change, it locks.
+    /// Runs `query` as one transaction; an `Err` from it rolls back. On PostgreSQL transactions run concurrently: `query` must lock
+    /// rows that it reads and others may change.
     ///
     /// # Errors
-    /// The error that `query` returned, or why the commit failed. [`DbError::Full`] for as long as the room that is kept for
+    /// The error that `query` returned, or why the commit failed. [`DbError::Full`] while the reserve for
     /// [`write_to_free`](Self::write_to_free) is given up.
     pub async fn write<T, F>(&self, durability: Durability, query: F) -> Result<T, DbError>
     where
@@ -145,11 +145,11 @@ impl Db {
         }
     }
 
-    /// Runs `query` on a reading connection: it sees everything committed before. For look-ups by key and the like, which
-    /// take microseconds; requests for more are [`scan`](Self::scan)s.
+    /// Runs `query` on a reading connection: it sees everything committed before. For look-ups by key and other queries of some
+    /// microseconds; longer ones are [`scan`](Self::scan)s.
     ///
     /// # Errors
-    /// What `query` returned.
+    /// The error that `query` returned.
     pub async fn read<T, F>(&self, query: F) -> Result<T, DbError>
     where
         T: Send + 'static,
@@ -161,11 +161,11 @@ impl Db {
         }
     }
 
-    /// A list or search for a request of a workspace, all of whose statements see the database as it was at one moment.
-    /// Workspaces take turns, and a scan whose caller stops waiting is ended; no scan keeps a look-up waiting.
+    /// Runs a list or search for a request of a workspace. All its statements see the database as it was at one moment. Scans run
+    /// round-robin by workspace and never delay a look-up. Dropping the future ends the scan.
     ///
     /// # Errors
-    /// The error that `query` returned; [`DbError::TooLong`], and [`DbError::Busy`] when the workspace has too many that wait.
+    /// The error that `query` returned; [`DbError::TooLong`]; [`DbError::Busy`] when the workspace has too many waiting scans.
     pub async fn scan<T, F>(&self, workspace_id: Uuid, query: F) -> Result<T, DbError>
     where
         T: Send + 'static,
@@ -177,19 +177,19 @@ impl Db {
         }
     }
 
-    /// Fails while writes would: a server of PostgreSQL that became a standby or read-only, a file that is locked.
+    /// Checks whether the database takes writes.
     ///
     /// # Errors
-    /// Why.
+    /// The error that a write would return: a PostgreSQL server that became a standby or read-only, a file that is locked.
     pub async fn check_writable(&self) -> Result<(), DbError> {
         match &self.engine {
-            // It writes nothing, so that a full disk does not fail it.
+            // Writes nothing, so that a full disk does not fail the check.
             Engine::Sqlite(sqlite) => sqlite.write(Purpose::Free, Durability::Process, |_| Ok(())).await,
             Engine::Postgres(postgres) => postgres.check_writable().await,
         }
     }
 
-    /// A write that may take as long as it takes.
+    /// A write without a time limit.
     pub(in crate::db) async fn write_untimed<T, F>(&self, query: F) -> Result<T, DbError>
     where
         T: Send + 'static,
@@ -207,14 +207,14 @@ impl Db {
     }
 }
 
-/// True when the room is given up now, by whomever: a write that failed may find some.
+/// Gives the reserve up. True when it is given up now, by this or another process: a retry may find space.
 fn give_up(reserve: &DatabaseReserve, error: &DbError) -> bool {
     match reserve.give_up() {
         Ok(true) => {
-            tracing::warn!(%error, "the disk is full; used the room kept for the database, and refusing writes that free nothing");
+            tracing::warn!(%error, "the disk is full; the reserve of the database is given up, and writes that free nothing are refused");
         }
         Ok(false) => {}
-        Err(failed) => tracing::error!(error = %failed, "the room kept for the database cannot be given up"),
+        Err(failed) => tracing::error!(error = %failed, "the reserve of the database cannot be given up"),
     }
     reserve.is_given_up()
 }

@@ -1,12 +1,11 @@
-//! Room on the disk that is kept for the database alone.
+//! The reserve: space on the disk that is kept for writes that free space.
 //!
-//! Freeing bytes takes a record first. On a disk that is full to the last byte that record could not be written, and
-//! nothing could ever be freed. A file of a few MiB beside the database therefore lies ready to be given up, by the server and by
-//! commands beside it; when there is room again the server fills it again.
+//! Freeing bytes needs a write to the database first. On a full disk that write would fail, and nothing could ever be freed. A file
+//! of a few MiB next to the database is therefore truncated by the server, or by a command, when the disk is full. The server fills it
+//! again once the disk has space.
 //!
-//! Invariant: the room goes to writes that free something and to no others. From the moment it is given up until the file is full
-//! again, every process refuses other writes. The file itself says which: empty, it was given up. Where there is none, none was
-//! ever filled.
+//! Invariant: only writes that free something use the reserve. From its truncation until it is filled again, every process refuses
+//! other writes. The file itself is the state: a truncated file was given up, a missing file was never filled.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -19,27 +18,28 @@ use super::location::DATABASE_FILE;
 use crate::permissions::private_file;
 
 /// Enough for the log of some thousand small transactions.
-const BYTES: u64 = 4 * 1024 * 1024;
-/// Free bytes from which on the file is filled again: what was given up a moment ago is left to those for whom it was.
-const REFILL_BYTES: u64 = 2 * BYTES;
+const RESERVE_BYTES: u64 = 4 * 1024 * 1024;
+/// Free bytes from which on the file is filled again. More than its size, so that space that was just given up is left to the writes
+/// that need it.
+const REFILL_BYTES: u64 = 2 * RESERVE_BYTES;
 
-/// The file. All methods block.
+/// The reserve of a data directory. All methods block.
 #[derive(Debug)]
 pub struct DatabaseReserve {
     path: PathBuf,
 }
 
 impl DatabaseReserve {
-    /// Its place in `data_dir`. Nothing is made yet.
+    /// The reserve in `data_dir`. Creates nothing.
     pub fn new(data_dir: &Path) -> Self {
         Self { path: data_dir.join("reserve") }
     }
 
-    /// Fills the file, unless it is full. One that was given up is filled once there is room for more than it.
+    /// Fills the file unless it is filled. If it was given up, the disk must have more free space than it takes.
     ///
     /// # Errors
-    /// When there is no room; then it counts as given up. Also when no database is beside it: what is left of a directory whose
-    /// filesystem was taken away is none to write to.
+    /// When there is no space; then it counts as given up. Also when no database is next to it: the directory may be the mount point
+    /// of a filesystem that was unmounted.
     pub fn fill(&self) -> io::Result<()> {
         std::fs::metadata(self.path.with_file_name(DATABASE_FILE))?;
         if self.is_given_up() && !self.is_refillable()? {
@@ -47,23 +47,23 @@ impl DatabaseReserve {
             return Err(io::Error::new(io::ErrorKind::StorageFull, problem));
         }
         let file = private_file().write(true).create(true).truncate(false).open(&self.path)?;
-        if file.metadata()?.len() >= BYTES {
+        if file.metadata()?.len() >= RESERVE_BYTES {
             return Ok(());
         }
-        let filled = match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, BYTES) {
+        let filled = match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, RESERVE_BYTES) {
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => fill_with_noise(file),
             reserved => reserved.map_err(io::Error::from),
         };
         match &filled {
             Ok(()) => {}
             Err(error) if is_full(error) => drop(self.give_up()),
-            // A filesystem on which there can be none is no full disk.
+            // The filesystem cannot have a reserve, which does not mean that it is full.
             Err(_) => drop(std::fs::remove_file(&self.path)),
         }
         filled
     }
 
-    /// Whether it would be filled now. Filesystems that do not tell their size are tried.
+    /// Whether the disk has enough free space to fill it. Also true if the filesystem does not report its size.
     ///
     /// # Errors
     /// The system's error.
@@ -72,12 +72,12 @@ impl DatabaseReserve {
         Ok(disk.f_blocks == 0 || disk.f_bavail.saturating_mul(disk.f_frsize) >= REFILL_BYTES)
     }
 
-    /// Whether its room was given up, by whichever process.
+    /// Whether it was given up, by any process.
     pub fn is_given_up(&self) -> bool {
-        std::fs::metadata(&self.path).is_ok_and(|file| file.len() < BYTES)
+        std::fs::metadata(&self.path).is_ok_and(|file| file.len() < RESERVE_BYTES)
     }
 
-    /// Gives the room up. True when there was some: false also when somebody else was faster.
+    /// Gives the reserve up. False when there is none, or another process has given it up.
     ///
     /// # Errors
     /// The system's error.
@@ -92,16 +92,16 @@ impl DatabaseReserve {
     }
 }
 
-/// Whether an error says that there is no room.
+/// Whether an error is that of a full disk or an exceeded quota.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// Bytes that no filesystem compresses away or keeps as a hole.
+/// Fills the file with random bytes, which no filesystem compresses or stores as a hole.
 fn fill_with_noise(mut file: File) -> io::Result<()> {
     let mut noise = blake3::Hasher::new().update(&rand::random::<[u8; 32]>()).finalize_xof();
     let mut piece = vec![0; 64 * 1024];
-    for _ in 0..BYTES / piece.len() as u64 {
+    for _ in 0..RESERVE_BYTES / piece.len() as u64 {
         noise.fill(&mut piece);
         file.write_all(&piece)?;
     }
@@ -117,7 +117,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("reserve");
         fill_with_noise(File::create(&path).unwrap()).unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().len(), BYTES);
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), RESERVE_BYTES);
         assert!(DatabaseReserve::new(directory.path()).give_up().unwrap());
     }
 
@@ -133,10 +133,10 @@ mod tests {
             reserve.fill().unwrap();
             reserve.fill().unwrap();
             assert!(!reserve.is_given_up());
-            assert_eq!(std::fs::metadata(directory.path().join("reserve")).unwrap().len(), BYTES);
+            assert_eq!(std::fs::metadata(directory.path().join("reserve")).unwrap().len(), RESERVE_BYTES);
             assert!(reserve.give_up().unwrap());
             assert!(!reserve.give_up().unwrap());
-            // Whoever gave it up: another process sees it.
+            // Another process sees it as well.
             assert!(DatabaseReserve::new(directory.path()).is_given_up());
         }
     }

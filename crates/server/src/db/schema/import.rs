@@ -1,6 +1,6 @@
 //! Copies all records from one database to an empty one, and compares them.
 //!
-//! Everything happens in one transaction of the target: it has all of them or none.
+//! Invariant: the target has all records or none, because one transaction copies and compares them.
 
 use std::path::Path;
 
@@ -12,12 +12,12 @@ use crate::db::sql::{DbError, Parameter, Row, Tx, Value};
 /// Rows copied or compared at once.
 const PAGE: u32 = 1000;
 
-/// A table: its statements are made of its columns.
+/// A table, and the statements that its columns give.
 pub struct Table {
     /// Its name.
     pub name: &'static str,
     columns: usize,
-    /// How many of the first columns are the key.
+    /// Number of the first columns that are the key.
     key_columns: usize,
     first: &'static str,
     next: &'static str,
@@ -39,7 +39,7 @@ macro_rules! table {
     (@list $first:literal $(, $rest:literal)*) => { concat!($first $(, ", ", $rest)*) };
 }
 
-/// All tables, those that others refer to first.
+/// All tables. A table comes after those that it refers to.
 pub const TABLES: [Table; 15] = [
     table!("workspaces", ("id"; "workspace_no", "name", "created_at", "files_count", "files_bytes", "sessions_count", "sessions_bytes", "storage_limit_bytes", "max_file_bytes", "max_open_sessions", "requests_per_second", "event_sequence", "folders_count", "events_forgotten"),
         "id > ?1", "?2", "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15"),
@@ -47,7 +47,7 @@ pub const TABLES: [Table; 15] = [
         "id > ?1", "?2", "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12"),
     table!("secrets", ("name"; "value", "previous_value", "rotated_at", "previous_until"), "name > ?1", "?2", "?1, ?2, ?3, ?4, ?5"),
     table!("installation", ("name"; "value"), "name > ?1", "?2", "?1, ?2"),
-    // A folder's path is longer than its parent's and begins with it.
+    // By path, so that a folder comes after its parent.
     table!("folders", ("workspace_id", "path"; "id", "folder_no", "parent_id", "name", "created_at", "updated_at", "files_count", "files_bytes", "name_folded", "deleted_at", "public_key_id"),
         "(workspace_id, path) > (?1, ?2)", "?3", "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13"),
     table!("files", ("id"; "file_no", "workspace_id", "folder_id", "name", "name_folded", "declared_type", "origin_id", "blob_id", "size_bytes", "mime_type", "format", "width", "height", "hash", "tags", "metadata", "custom_id", "upload_source", "is_duplicate", "created_at", "updated_at", "storage", "entity_tag", "api_key_id"),
@@ -72,7 +72,7 @@ pub(super) fn table_names() -> Vec<&'static str> {
     TABLES.iter().map(|table| table.name).collect()
 }
 
-/// What one table has.
+/// Contents of one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
     /// The table.
@@ -109,7 +109,7 @@ pub(in crate::db) fn copy_file(
     }
 }
 
-/// Copies all tables. `copied` hears of every page.
+/// Copies all tables. `copied` is called after every page.
 ///
 /// # Errors
 /// When a row cannot be read or written.
@@ -144,7 +144,7 @@ pub fn contents(tx: &Tx<'_>) -> Result<Vec<Content>, DbError> {
     TABLES.iter().map(content).collect()
 }
 
-/// Whether nothing is in the database but its schema.
+/// Whether the database has no records.
 ///
 /// # Errors
 /// When it cannot be read.
@@ -171,7 +171,8 @@ fn each_page(
     Ok(())
 }
 
-/// Each value with its kind and length, so that no two rows give the same bytes. SQLite has no booleans.
+/// Adds a value with its kind and length, so that different rows give different bytes. A boolean counts as an integer, because SQLite
+/// has none.
 fn add(hasher: &mut blake3::Hasher, value: &Value<'_>) {
     let (kind, bytes): (u8, &[u8]) = match value {
         Value::Null => (0, &[]),

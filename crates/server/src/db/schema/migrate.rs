@@ -1,6 +1,7 @@
-//! Brings a database's schema to the version this program knows. Versions only grow; each is one file, for both engines,
-//! and where SQL cannot say it, a function that fills what the file made. Both are frozen: a migration uses no query of the
-//! tables' files, which say what the newest version has.
+//! Brings the schema of a database to the version of this program. Versions only grow. Each is one SQL file for both engines, and a
+//! function that fills new columns if SQL cannot.
+//!
+//! Invariant: a migration is frozen, and uses no query of `tables/`, which has the columns of the newest version.
 
 use std::cmp::Ordering;
 use std::ops::RangeInclusive;
@@ -26,8 +27,8 @@ const MIGRATIONS: [Migration; 6] = [
 pub(super) const VERSIONS: RangeInclusive<i64> = 1..=KNOWN;
 const KNOWN: i64 = MIGRATIONS.len() as i64;
 
-/// Brings a database of the version before to `version`, or leaves one that has it as it is. Call inside a transaction
-/// that nobody else runs at the same time.
+/// Brings a database of the version before to `version`, or leaves one that has it as it is. The caller's transaction must exclude
+/// other migrations.
 pub(super) fn to_version(tx: &Tx<'_>, version: i64) -> Result<(), DbError> {
     let found = tx.schema_version()?;
     if found > KNOWN {
@@ -43,7 +44,7 @@ pub(super) fn to_version(tx: &Tx<'_>, version: i64) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Whether the database has exactly the schema that this program knows.
+/// An error unless the database has the newest version.
 pub(super) fn check(tx: &Tx<'_>) -> Result<(), DbError> {
     let found = tx.schema_version()?;
     match found.cmp(&KNOWN) {

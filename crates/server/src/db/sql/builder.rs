@@ -1,11 +1,11 @@
-//! Queries that are put together of fixed pieces.
+//! Queries that are composed of fixed pieces.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use super::value::{Parameter, Value};
 
-/// A query in the making: its pieces, and the values of its parameters.
+/// A query under construction: its text, and the values of its parameters.
 #[derive(Default)]
 pub(in crate::db) struct Sql {
     text: String,
@@ -13,7 +13,7 @@ pub(in crate::db) struct Sql {
 }
 
 impl Sql {
-    /// Adds a piece in which each `?` stands for the next of the values.
+    /// Appends a piece in which each `?` is the next of the values.
     pub(in crate::db) fn push(&mut self, piece: &'static str, values: &[&dyn Parameter]) -> &mut Self {
         let mut values = values.iter();
         for (index, text) in piece.split('?').enumerate() {
@@ -26,14 +26,14 @@ impl Sql {
         self
     }
 
-    /// The query, and its parameters in their order.
+    /// The text of the query, and its parameters in order.
     pub(in crate::db) fn finish(&self) -> (&'static str, Vec<&dyn Parameter>) {
         (intern_sql(&self.text), self.values.iter().map(|value| value as &dyn Parameter).collect())
     }
 }
 
-/// The same text for as long as the program runs, so that engines can keep the prepared statement by it. There are as
-/// many as there are ways to put the pieces together: some hundreds, made of no outside text.
+/// Keeps a text until the program ends, so that engines can keep the prepared statement by it. Their number is that of the
+/// combinations of pieces: some hundreds, without text from outside.
 pub(in crate::db) fn intern_sql(text: &str) -> &'static str {
     static KEPT: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -48,28 +48,28 @@ pub(in crate::db) fn intern_sql(text: &str) -> &'static str {
     }
 }
 
-/// The first text behind all that begin with `prefix`: for a range that an index can find.
+/// The smallest text greater than all texts that start with `prefix`: the exclusive upper bound of an index range.
 pub(crate) fn prefix_upper_bound(prefix: &str) -> String {
     let mut text = prefix.to_owned();
     while let Some(last) = text.pop() {
-        // The characters end with U+10FFFF and have a gap before U+E000.
+        // `char` ends with U+10FFFF and has a gap before U+E000.
         if let Some(next) = (last..=char::MAX).nth(1) {
             text.push(next);
             return text;
         }
     }
-    // Behind all texts of which somebody would think.
+    // The prefix is empty or has only U+10FFFF: a text that is greater than all that occur.
     char::MAX.to_string().repeat(8)
 }
 
-/// As many as a power of two, some of them repeated: each number of conditions is a statement of its own, which is kept
-/// prepared.
+/// Repeats some values until their number is a power of two. Each number of conditions is a statement of its own that is kept
+/// prepared, so this bounds the number of statements.
 pub(in crate::db) fn pad_to_bucket<T>(values: &[T]) -> impl Iterator<Item = &T> {
     let conditions = if values.is_empty() { 0 } else { values.len().next_power_of_two() };
     values.iter().cycle().take(conditions)
 }
 
-/// A pattern for `LIKE … ESCAPE '!'` that finds exactly this text anywhere.
+/// A pattern for `LIKE … ESCAPE '!'` that matches values with this text anywhere, literally.
 pub(in crate::db) fn containing(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len() + 2);
     pattern.push('%');
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_a_prefix_is_nothing_that_begins_with_it() {
+    fn no_text_with_the_prefix_reaches_its_upper_bound() {
         for (prefix, next) in [("docs/", "docs0"), ("a\u{10FFFF}", "b"), ("\u{D7FF}", "\u{E000}")] {
             assert_eq!(prefix_upper_bound(prefix), next);
         }
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_like_takes_for_signs_is_plain() {
+    fn wildcards_of_like_are_escaped() {
         assert_eq!(containing("50%_!"), "%50!%!_!!%");
     }
 }

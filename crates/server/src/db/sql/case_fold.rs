@@ -1,10 +1,10 @@
-//! Names as they are searched and sorted: without regard to case, in any alphabet.
+//! Case folding, by which names are searched and sorted in any alphabet.
 
 use unicase::UniCase;
 use unicode_normalization::UnicodeNormalization;
 
-/// The text in full case folding (Unicode Standard, section 3.13), composed: what two texts have in common that differ in
-/// case alone.
+/// The text in full case folding (Unicode Standard, section 3.13), composed (NFC). Texts that differ in case alone have the same
+/// result.
 pub fn folded(text: &str) -> String {
     UniCase::unicode(text.nfc().collect::<String>()).to_folded_case().nfc().collect()
 }

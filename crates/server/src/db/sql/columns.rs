@@ -1,4 +1,4 @@
-//! Reads columns whose SQL type says less than they hold.
+//! Reads columns whose values have a narrower type than SQL gives them.
 
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -62,7 +62,7 @@ pub(in crate::db) fn storage(table: &'static str, row: &Row<'_>, column: usize) 
     StorageKind::parse(&text).ok_or_else(|| corrupt(table, format!("storage {text:?}")))
 }
 
-/// A size as SQL stores it. Sizes are below 2^53 by the limits of the settings.
+/// A size as SQL stores it. The limits of the settings keep sizes below 2^53.
 pub(in crate::db) fn size_to_sql(size_bytes: u64) -> i64 {
     i64::try_from(size_bytes).unwrap_or(i64::MAX)
 }

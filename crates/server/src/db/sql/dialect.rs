@@ -1,5 +1,7 @@
-//! Queries and migrations are written once, in the SQL that both engines share and that SQLite takes as it stands. What
-//! PostgreSQL writes otherwise is few enough to be replaced by word.
+//! Translates queries and migrations for PostgreSQL by replacing words. They are written once, as SQLite takes them, in the part of
+//! SQL that both engines share.
+//!
+//! Invariant: no SQL string literal contains a replaced word (`tests/api/sql_texts.rs` checks that).
 //!
 //! | as written | for PostgreSQL | |
 //! |---|---|---|
@@ -9,7 +11,7 @@
 //! | `TEXT` | `TEXT COLLATE "C"` | sorted and compared by bytes, as SQLite does |
 //! | `WITHOUT ROWID` | | |
 
-/// A query for PostgreSQL.
+/// Translates a query.
 pub(in crate::db) fn query(sql: &str) -> String {
     let mut text = String::with_capacity(sql.len() + 8);
     let mut rest = sql;
@@ -32,7 +34,7 @@ pub(in crate::db) fn query(sql: &str) -> String {
     text
 }
 
-/// A migration for PostgreSQL. Words in capitals only: comments keep theirs.
+/// Translates a migration. Only words in capitals are replaced, so that comments stay as they are.
 pub(in crate::db) fn schema(sql: &str) -> String {
     sql.replace(" WITHOUT ROWID", "").replace(" BLOB", " BYTEA").replace(" TEXT", " TEXT COLLATE \"C\"")
 }

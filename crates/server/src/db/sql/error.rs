@@ -1,53 +1,53 @@
-//! What can go wrong in the database.
+//! Errors of the database.
 
 use postgres::error::SqlState;
 
-/// What the engine said.
+/// The error of the engine.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// A failed read or write. Whatever the transaction had done is undone, except where [`Unavailable`](Self::Unavailable)
-/// comes from a commit whose answer was lost: then nobody knows.
+/// A failed read or write. Its transaction is rolled back. [`Unavailable`](Self::Unavailable) is the exception: it may come from a
+/// commit whose answer was lost, which may have succeeded.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
-    /// The disk has no room for the transaction; it may be tried again when there is.
+    /// The disk has no space for the transaction. A retry succeeds once it has.
     #[error("the database's disk is full")]
     Full(#[source] Cause),
-    /// Somebody else kept what the query needs for longer than the timeout.
+    /// Another transaction or process held a lock for longer than the timeout.
     #[error("the database was locked by somebody else for too long")]
     Locked(#[source] Cause),
-    /// A list or search took longer than it may.
+    /// A list or search exceeded its time limit.
     #[error("the list or search took too long and was ended; try again, or ask for less with a filter")]
     TooLong,
-    /// The workspace has as many lists and searches waiting as it may.
+    /// The workspace has its maximum of waiting lists and searches.
     #[error("too many lists and searches of this workspace wait already; try again later, with fewer at a time")]
     Busy,
     /// The database server cannot be reached, or is stopping or starting.
     #[error("the database cannot be reached")]
     Unavailable(#[source] Cause),
-    /// The database server answers, and takes no writes: it is a standby, or was made read-only.
+    /// The database server answers but takes no writes: it is a standby, or was made read-only.
     #[error("the database takes no writes")]
     ReadOnly(#[source] Cause),
-    /// The database server answers, and refuses this program, or has not its tables: somebody changed the role, the database or
-    /// what is in it.
+    /// The database server answers but refuses this program, or lacks its tables: the role, the database or its schema was
+    /// changed.
     #[error(
         "the database refuses the connection, or lacks a table: user, password or name of the database in database.url are \
          not or no longer right, or it was restored or dropped"
     )]
     Refused(#[source] Cause),
-    /// The role may not do what the program needs.
+    /// The role lacks a privilege.
     #[error(
         "the role of database.url lacks a right: its tables have to be its own, in a schema in which it may create"
     )]
     Forbidden(#[source] Cause),
-    /// The database, or what is in front of it, is none that the program can work with. The text says what is allowed.
+    /// The program cannot work with this database, or with the pool in front of it. The text says what is allowed.
     #[error("{0}")]
     Unsuitable(String),
-    /// A row does not hold what this version writes.
+    /// A row has a value that no version writes.
     #[error("row of {table}: {problem}")]
     Corrupt {
         /// Table of the row.
         table: &'static str,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// The database belongs to a newer version of the program.
@@ -70,45 +70,45 @@ pub enum DbError {
         /// Version known.
         known: i64,
     },
-    /// The database that records are to be copied into has others.
+    /// The database that is the target of a copy has other records.
     #[error("the database has records already, and other ones; allowed: an empty database")]
     NotEmpty,
-    /// The transaction that this write was part of could not be committed.
+    /// The transaction that this write shared could not be committed.
     #[error("commit failed: {0}")]
     Commit(String),
     /// The database is shut down.
     #[error("the database is shut down")]
     Stopped,
-    /// The query panicked, which is a mistake in the program. Its changes are undone.
+    /// The query panicked, which is a bug. Its changes are rolled back.
     #[error("a query panicked; the log says where")]
     Panicked,
-    /// Anything else that the engine reports.
+    /// Any other error of the engine.
     #[error(transparent)]
     Engine(Cause),
     /// The database's directory or file could not be used.
     #[error("{path}: {source}")]
     Io {
-        /// What was being used.
+        /// Path of the directory or file.
         path: String,
-        /// Why it failed.
+        /// The error of the system.
         source: std::io::Error,
     },
 }
 
 impl DbError {
-    /// Whether room on the disk may be all that was missing. SQLite says so of its log's index in words of its own.
+    /// Whether a full disk may be the cause. For the index of its log SQLite has other codes than that of a full disk.
     pub(in crate::db) fn may_be_full_disk(&self) -> bool {
         match self {
             Self::Full(_) => true,
             Self::Engine(cause) => cause
                 .downcast_ref::<rusqlite::Error>()
                 .and_then(rusqlite::Error::sqlite_error)
-                .is_some_and(|error| FULL_IN_OTHER_WORDS.contains(&error.extended_code)),
+                .is_some_and(|error| CANNOT_GROW_CODES.contains(&error.extended_code)),
             _ => false,
         }
     }
 
-    /// The same failure, for another of those who shared it.
+    /// A copy of the error, for another write of the same transaction.
     pub(in crate::db) fn share(&self) -> Self {
         let cause = || self.to_string().into();
         match self {
@@ -134,12 +134,12 @@ impl DbError {
     }
 }
 
-/// How SQLite says that a file could not grow (sqlite.org/rescode.html): SQLITE_IOERR_WRITE, _FSYNC, _TRUNCATE, _SHMOPEN, _SHMSIZE,
+/// SQLite's codes for a file that could not grow (sqlite.org/rescode.html): SQLITE_IOERR_WRITE, _FSYNC, _TRUNCATE, _SHMOPEN, _SHMSIZE,
 /// SQLITE_CANTOPEN.
-const FULL_IN_OTHER_WORDS: [i32; 6] = [778, 1034, 1546, 4618, 4874, 14];
+const CANNOT_GROW_CODES: [i32; 6] = [778, 1034, 1546, 4618, 4874, 14];
 
 impl DbError {
-    /// PostgreSQL's code of the failure (its documentation, appendix A).
+    /// The SQLSTATE of the error (PostgreSQL documentation, appendix A).
     pub(in crate::db) fn sql_state(&self) -> Option<&str> {
         let (Self::Full(cause)
         | Self::Locked(cause)
@@ -160,28 +160,28 @@ impl From<rusqlite::Error> for DbError {
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => Self::Full(error.into()),
             Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Self::Locked(error.into()),
-            // Only the limit of scans interrupts.
+            // Only the time limit of scans interrupts.
             Some(rusqlite::ErrorCode::OperationInterrupted) => Self::TooLong,
-            // The filesystem was mounted read-only, as happens after an error of the disk.
+            // The kernel remounts a filesystem read-only after an error of the disk.
             Some(rusqlite::ErrorCode::ReadOnly) => Self::ReadOnly(error.into()),
             _ => Self::Engine(error.into()),
         }
     }
 }
 
-/// Classes of SQLSTATE (PostgreSQL documentation, appendix A) that end by themselves: 08, connections; 57P, the server is
-/// stopping or starting; 53, it has no connection or memory left; 25P, it gave up a transaction that had stopped; 26 and
-/// 42P05, a connection that lost what was prepared on it; 58, its disk failed.
+/// Classes of SQLSTATE (PostgreSQL documentation, appendix A) of transient errors: 08, connections; 57P, the server is stopping or
+/// starting; 53, it has no connection or memory left; 25P, it ended an idle transaction; 26 and 42P05, a connection lost its prepared
+/// statements; 58, its disk failed.
 const TRANSIENT: [&str; 7] = ["08", "57P", "53", "25P", "26", "42P05", "58"];
 
-/// SQLSTATEs, and classes of them, of a database that somebody changed under the program and may change back: 28, password or
-/// role; 3D, the database is gone; 3F and 42P01, its schema or a table is; 55000, it takes no connections.
+/// SQLSTATEs, and classes of them, after a change of the database that may be reverted: 28, password or role; 3D, the database does
+/// not exist; 3F and 42P01, its schema or a table does not; 55000, it takes no connections.
 const CHANGED: [&str; 5] = ["28", "3D", "3F", "42P01", "55000"];
 
 impl From<postgres::Error> for DbError {
     fn from(error: postgres::Error) -> Self {
         let Some(state) = error.code() else {
-            // Without an answer of the server's it was the connection, or something that this program got wrong.
+            // Without a SQLSTATE it was the connection, or a bug of this program.
             let is_io = std::error::Error::source(&error).is_some_and(|source| source.is::<std::io::Error>());
             return if error.is_closed() || is_io {
                 Self::Unavailable(error.into())

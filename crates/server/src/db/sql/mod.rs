@@ -10,14 +10,13 @@ mod error;
 mod postgres_values;
 mod row;
 mod sqlite_values;
-mod time;
 mod tx;
 mod value;
 
+pub use crate::model::Timestamp;
 pub use case_fold::folded;
 pub use error::DbError;
 pub(in crate::db) use row::Row;
-pub use time::Timestamp;
 pub(in crate::db) use tx::PostgresSession;
 pub use tx::Tx;
 pub use value::Parameter;

@@ -1,4 +1,4 @@
-//! Values of queries as PostgreSQL writes and reads them.
+//! Conversion of [`Value`] to and from PostgreSQL's values.
 
 use postgres::types::{FromSql, IsNull, ToSql, Type};
 
@@ -10,11 +10,11 @@ impl ToSql for Value<'_> {
             Value::Null => Ok(IsNull::Yes),
             Value::Integer(number) if *ty == Type::INT8 => number.to_sql(ty, out),
             Value::Boolean(is) if *ty == Type::BOOL => is.to_sql(ty, out),
-            // As it comes from SQLite, which has no booleans.
+            // A boolean from SQLite, which has none.
             Value::Integer(number @ 0..=1) if *ty == Type::BOOL => (*number == 1).to_sql(ty, out),
             Value::Text(text) if <&str as ToSql>::accepts(ty) => text.as_ref().to_sql(ty, out),
             Value::Blob(bytes) if *ty == Type::BYTEA => bytes.as_ref().to_sql(ty, out),
-            // Without the value: it may be a secret.
+            // The message leaves out the value, which may be a secret.
             _ => Err(format!("a value of another type than {ty}").into()),
         }
     }

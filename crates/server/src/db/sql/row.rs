@@ -6,7 +6,7 @@ use super::error::DbError;
 use super::sqlite_values::from_sqlite;
 use super::value::{Column, Value};
 
-/// One row of an answer.
+/// One row of a result.
 #[derive(Clone, Copy)]
 pub struct Row<'r>(RowInner<'r>);
 
@@ -33,7 +33,7 @@ impl<'r> Row<'r> {
         }
     }
 
-    /// The text of a column, where it stands in the row.
+    /// The text of a column, borrowed from the row.
     pub(in crate::db) fn text(&self, column: usize) -> Result<Cow<'r, str>, DbError> {
         match self.value(column)? {
             Value::Text(text) => Ok(text),
@@ -41,7 +41,7 @@ impl<'r> Row<'r> {
         }
     }
 
-    /// The value of a column, counted from 0, as what it is to be.
+    /// The value of a column, counted from 0, converted to `T`.
     pub(in crate::db) fn get<T: Column>(&self, column: usize) -> Result<T, DbError> {
         T::from_value(self.value(column)?).ok_or_else(|| not_a(column, std::any::type_name::<T>()))
     }

@@ -15,13 +15,13 @@ impl rusqlite::ToSql for Value<'_> {
     }
 }
 
-/// A value as it stands in a row.
+/// A value of a row.
 pub(super) fn from_sqlite(value: rusqlite::types::ValueRef<'_>) -> Value<'_> {
     use rusqlite::types::ValueRef;
     match value {
         ValueRef::Null => Value::Null,
         ValueRef::Integer(number) => Value::Integer(number),
-        // No column of ours holds fractions.
+        // No column has fractions.
         ValueRef::Real(number) => Value::Text(number.to_string().into()),
         ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text)),
         ValueRef::Blob(bytes) => Value::Blob(bytes.into()),

@@ -1,12 +1,12 @@
-//! What queries run on.
+//! A transaction, in which queries run.
 
 use std::cell::RefCell;
 
 use super::dialect;
 use super::error::DbError;
 use super::row::Row;
-use super::time::Timestamp;
 use super::value::Parameter;
+use crate::model::Timestamp;
 
 /// The statements of one transaction, or of one read.
 pub struct Tx<'c>(Connection<'c>);
@@ -38,7 +38,7 @@ impl<'c> Tx<'c> {
         Self(Connection::Postgres(RefCell::new(connection)))
     }
 
-    /// Runs a statement and tells how many rows it changed.
+    /// Runs a statement and returns the number of rows that it changed.
     pub(in crate::db) fn execute(&self, sql: &'static str, parameters: &[&dyn Parameter]) -> Result<usize, DbError> {
         match &self.0 {
             Connection::Sqlite(connection) => {
@@ -99,7 +99,7 @@ impl<'c> Tx<'c> {
         Ok(self.optional(sql, parameters, |_| Ok(()))?.is_some())
     }
 
-    /// Runs a query that is there for its row lock alone. SQLite has one writer: nothing is asked.
+    /// Runs a query for its row lock alone. Does nothing on SQLite, which has one writer.
     pub(in crate::db) fn lock(&self, sql: &'static str, parameters: &[&dyn Parameter]) -> Result<(), DbError> {
         match &self.0 {
             Connection::Sqlite(_) => Ok(()),
@@ -107,7 +107,7 @@ impl<'c> Tx<'c> {
         }
     }
 
-    /// The present, by the database's clock: the same for all nodes that share it.
+    /// The present, by the clock of the database, which all nodes share.
     pub(crate) fn now(&self) -> Result<Timestamp, DbError> {
         match &self.0 {
             Connection::Sqlite(_) => Ok(Timestamp::now()),
@@ -118,8 +118,8 @@ impl<'c> Tx<'c> {
         }
     }
 
-    /// What is wrong with the database file itself; `deep` compares indexes with their tables as well. A server of
-    /// PostgreSQL looks after its own files.
+    /// Problems of the database file itself; `deep` compares indexes with their tables as well. Empty for PostgreSQL, which checks its
+    /// own files.
     pub(crate) fn integrity_problems(&self, deep: bool) -> Result<Vec<String>, DbError> {
         if let Connection::Postgres(_) = self.0 {
             return Ok(Vec::new());
@@ -130,7 +130,7 @@ impl<'c> Tx<'c> {
         Ok(problems)
     }
 
-    /// This transaction may take as long as it takes, and so may whoever it waits for.
+    /// Removes the time limits of this transaction, including that of its waits for locks.
     pub(in crate::db) fn without_timeouts(&self) -> Result<(), DbError> {
         let sql = "SELECT set_config('lock_timeout', '0', true), set_config('statement_timeout', '0', true), \
                    set_config('idle_in_transaction_session_timeout', '0', true)";
@@ -146,9 +146,9 @@ impl<'c> Tx<'c> {
     }
 }
 
-/// Where each engine keeps the version: SQLite in the file's header, PostgreSQL in a table of one row.
+/// The version of the schema: SQLite has it in the header of the file, PostgreSQL in a table of one row.
 impl Tx<'_> {
-    /// 0 where there is no schema yet.
+    /// 0 if there is no schema yet.
     pub(in crate::db) fn schema_version(&self) -> Result<i64, DbError> {
         let sql = match &self.0 {
             Connection::Sqlite(_) => "PRAGMA user_version",

@@ -1,6 +1,8 @@
-//! What goes into a query and what comes out of it, for both engines.
+//! Values of parameters and columns, for both engines.
 
 use std::borrow::Cow;
+
+use crate::model::Timestamp;
 
 /// A value of SQL.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,7 +20,7 @@ pub enum Value<'a> {
 }
 
 impl Value<'_> {
-    /// The same value, holding its own bytes.
+    /// The same value with its own copy of the bytes.
     pub(in crate::db) fn into_owned(self) -> Value<'static> {
         match self {
             Self::Null => Value::Null,
@@ -30,9 +32,9 @@ impl Value<'_> {
     }
 }
 
-/// What can be given to a query.
+/// A type that can be a parameter of a query.
 pub trait Parameter {
-    /// As SQL has it.
+    /// The value in SQL.
     fn to_value(&self) -> Value<'_>;
 }
 
@@ -51,6 +53,12 @@ impl Parameter for i64 {
 impl Parameter for u32 {
     fn to_value(&self) -> Value<'_> {
         Value::Integer(i64::from(*self))
+    }
+}
+
+impl Parameter for Timestamp {
+    fn to_value(&self) -> Value<'_> {
+        Value::Integer(self.unix_milliseconds())
     }
 }
 
@@ -96,9 +104,9 @@ impl<T: Parameter> Parameter for Option<T> {
     }
 }
 
-/// What can be read from a column.
+/// A type that can be read from a column.
 pub trait Column: Sized {
-    /// Of the value; `None` when it is of another type.
+    /// Converts a value; `None` if it has another type.
     fn from_value(value: Value<'_>) -> Option<Self>;
 }
 
@@ -114,6 +122,12 @@ impl Column for i64 {
 impl Column for u32 {
     fn from_value(value: Value<'_>) -> Option<Self> {
         i64::from_value(value).and_then(|number| number.try_into().ok())
+    }
+}
+
+impl Column for Timestamp {
+    fn from_value(value: Value<'_>) -> Option<Self> {
+        i64::from_value(value).map(Self::from_unix_milliseconds)
     }
 }
 

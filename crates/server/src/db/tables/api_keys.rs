@@ -1,64 +1,31 @@
-//! API keys. Of a key only its SHA-256 is stored.
+//! API keys. The database has only the SHA-256 of a key.
 
 use uuid::Uuid;
 
 use super::usage::Amount;
 use crate::db::sql::Row;
 use crate::db::sql::{DbError, Timestamp, Tx, columns};
+pub use crate::model::KeyKind;
 use crate::model::WorkspaceLimits;
 
 const TABLE: &str = "api_keys";
 
-/// What a key may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum KeyKind {
-    /// Everything in its workspace. `sk_…`
-    Private,
-    /// Start uploads, and work on those it started. Safe in a browser. `pk_…`
-    Public,
-}
-
-impl KeyKind {
-    /// The kind as it is stored and shown.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Private => "private",
-            Self::Public => "public",
-        }
-    }
-
-    /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Private, Self::Public];
-
-    /// The kind that is stored as `text`. Any other text is no kind, and opens nothing.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
-    }
-
-    /// How keys of this kind begin.
-    pub fn prefix(self) -> &'static str {
-        match self {
-            Self::Private => "sk_",
-            Self::Public => "pk_",
-        }
-    }
-}
-
-/// Permissions of a public key, given when it is made. A private key may do everything in its workspace, and has none of these.
+/// Permissions of a public key, which are set when it is created. A private key may do everything in its workspace and has none of
+/// these.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Permissions {
-    /// It may replace files that were made with another key.
+    /// It may replace files of other keys.
     pub may_replace: bool,
-    /// Its uploads may name who is told of them.
+    /// Its uploads may name a URL that is notified of them.
     pub may_name_webhooks: bool,
-    /// Each of its uploads gets a random prefix, asked for or not.
+    /// Each of its uploads gets a random prefix, requested or not.
     pub random_prefix: bool,
 }
 
-/// A key, without the key.
+/// An API key, without the key itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKey {
-    /// Its id, which is no secret.
+    /// Its id, which is not secret.
     pub id: Uuid,
     /// The workspace it opens.
     pub workspace_id: Uuid,
@@ -66,22 +33,22 @@ pub struct ApiKey {
     pub workspace_no: String,
     /// That workspace's own limits.
     pub limits: WorkspaceLimits,
-    /// What it may do.
+    /// Its kind.
     pub kind: KeyKind,
     /// Permissions beyond its kind, if it is public.
     pub permissions: Permissions,
     /// Its open sessions, each with the full size of its file.
     pub sessions: Amount,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// Since when it opens nothing any more.
+    /// When it was revoked, if it was.
     pub revoked_at: Option<Timestamp>,
-    /// Whether what it had opened until then goes on.
+    /// Whether its open sessions go on after it was revoked.
     pub keeps_sessions: bool,
 }
 
 impl ApiKey {
-    /// Whether it is one that strangers may have.
+    /// Whether it is a public key.
     pub fn is_public(&self) -> bool {
         self.kind == KeyKind::Public
     }
@@ -170,10 +137,10 @@ pub fn first_public(tx: &Tx<'_>, workspace_id: Uuid) -> Result<Option<ApiKey>, D
     )
 }
 
-/// Nobody else opens a session with a public key until this transaction ends, in whichever workspace. It comes after the locks
-/// of sessions and of workspaces: whoever has it waits for no other.
+/// Keeps other transactions from opening sessions with public keys, in any workspace. Lock order: after the locks of sessions and of
+/// workspaces; a transaction that has it waits for no other lock.
 pub fn lock_public_sessions(tx: &Tx<'_>) -> Result<(), DbError> {
-    // Their secret's row is there as long as there are such keys, and nobody changes it.
+    // The row of their secret exists as long as such keys do, and never changes.
     tx.lock("SELECT 1 FROM secrets WHERE name = 'public-keys' /*FOR NO KEY UPDATE*/", &[])
 }
 
@@ -184,8 +151,8 @@ pub fn public_sessions(tx: &Tx<'_>) -> Result<Amount, DbError> {
     Ok(tx.optional(sql, &[], |row| Amount::from_row(row, 0))?.unwrap_or_default())
 }
 
-/// Revokes the key. With `keeps_sessions` what it has opened goes on. Revoking it again changes nothing, except that it may end
-/// what was kept: the other way there is no going back.
+/// Revokes the key. With `keeps_sessions` its open sessions go on. Revoking it again can end sessions that were kept, and changes
+/// nothing else.
 pub fn revoke(tx: &Tx<'_>, id: Uuid, keeps_sessions: bool) -> Result<(), DbError> {
     tx.execute(
         "UPDATE api_keys SET keeps_sessions = CASE WHEN revoked_at IS NULL THEN ?3 ELSE keeps_sessions AND ?3 END, \
@@ -195,13 +162,14 @@ pub fn revoke(tx: &Tx<'_>, id: Uuid, keeps_sessions: bool) -> Result<(), DbError
     Ok(())
 }
 
-/// Whether the key is one whose uploads have ended with it.
+/// Whether the key was revoked together with its sessions.
 pub fn is_ended(tx: &Tx<'_>, id: Uuid) -> Result<bool, DbError> {
     let sql = "SELECT 1 FROM api_keys WHERE id = ?1 AND revoked_at IS NOT NULL AND NOT keeps_sessions";
     tx.exists(sql, &[&id.to_string()])
 }
 
-/// Whether the session was opened with such a key. Two look-ups by primary key: every part asks this.
+/// Whether the key of the session was revoked together with its sessions. Two look-ups by primary key: every part request runs
+/// this.
 pub fn is_session_ended(tx: &Tx<'_>, session_id: Uuid) -> Result<bool, DbError> {
     let sql = "SELECT 1 FROM sessions s JOIN api_keys k ON k.id = s.api_key_id \
                WHERE s.id = ?1 AND k.revoked_at IS NOT NULL AND NOT k.keeps_sessions";

@@ -1,4 +1,4 @@
-//! Who owns which blob: a question to three tables at once, for checks.
+//! Owners of blobs, from three tables, for checks.
 
 use uuid::Uuid;
 
@@ -6,7 +6,7 @@ use super::sessions::Status;
 use crate::db::sql::{DbError, Tx, columns};
 use crate::model::{BlobRef, StorageKind};
 
-/// What owns a blob.
+/// Owner of a blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
     /// A file.
@@ -17,18 +17,18 @@ pub enum Owner {
     Garbage,
 }
 
-/// A blob that the database knows.
+/// A blob with an owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OwnedBlob {
-    /// Which.
+    /// The blob.
     pub blob: BlobRef,
-    /// How many bytes it should have.
+    /// Size that it should have.
     pub size_bytes: u64,
-    /// Who owns it.
+    /// Its owner.
     pub owner: Owner,
 }
 
-/// All blobs with an owner. 56 bytes of memory for each.
+/// All blobs with an owner. Takes 56 bytes of memory for each.
 pub fn list(tx: &Tx<'_>) -> Result<Vec<OwnedBlob>, DbError> {
     tx.all(
         "SELECT blob_id, storage, size_bytes, 'file', id FROM files \

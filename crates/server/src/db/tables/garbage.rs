@@ -1,5 +1,7 @@
-//! Blobs that nothing refers to any more. A blob gets here in the transaction that took away its owner,
-//! and leaves only after its bytes are gone: whatever happens in between, they are accounted for.
+//! Blobs without an owner, and blobs that are being written.
+//!
+//! Invariant: a row is inserted in the transaction that removes the owner of the blob, or before its first byte is written, and is
+//! deleted only when the blob has an owner or its bytes are deleted. Every byte in the storage therefore has a row.
 
 use uuid::Uuid;
 
@@ -9,10 +11,10 @@ use crate::model::{BlobRef, StorageKind};
 
 const TABLE: &str = "garbage";
 
-/// Why a blob has no owner any more.
+/// Reason why a blob has no owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// A newer file took its path.
+    /// A newer file replaced its file.
     Replaced,
     /// Its file was deleted.
     Deleted,
@@ -20,11 +22,11 @@ pub enum Reason {
     Expired,
     /// Its session was aborted.
     Aborted,
-    /// Found by a check; nothing is known of it but that nobody owns it.
+    /// A check found it in the storage without an owner.
     Orphan,
     /// Its file was moved to another storage.
     Moved,
-    /// It is being written, and whoever writes it will take it. What nobody came for in time is `given up`.
+    /// It is being written, and its writer will claim it. After its deadline the cleaner changes the reason to `given up`.
     Unfinished,
 }
 
@@ -47,13 +49,13 @@ impl Reason {
 pub struct NewGarbage {
     /// The blob.
     pub blob: BlobRef,
-    /// Whose it was, if that is known.
+    /// Workspace of its last owner, if that is known.
     pub workspace_id: Option<Uuid>,
-    /// Why it has no owner.
+    /// Reason why it has no owner.
     pub reason: Reason,
-    /// How many bytes it has.
+    /// Its size.
     pub size_bytes: u64,
-    /// It is kept for so long: somebody may still be reading it, or is still writing it.
+    /// Time until it may be deleted: a request may still be reading or writing it.
     pub keep_seconds: u64,
 }
 
@@ -75,7 +77,7 @@ pub fn insert(tx: &Tx<'_>, garbage: &NewGarbage) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Keeps a blob that is still being written for so long from now on. False when the cleaner has it.
+/// Moves the deadline of a blob that is still being written to `seconds` from now. False when the cleaner has it.
 pub fn keep(tx: &Tx<'_>, blob_id: Uuid, seconds: u64) -> Result<bool, DbError> {
     let changed = tx.execute(
         "UPDATE garbage SET not_before = ?2 WHERE blob_id = ?1 AND reason = 'unfinished'",
@@ -84,26 +86,25 @@ pub fn keep(tx: &Tx<'_>, blob_id: Uuid, seconds: u64) -> Result<bool, DbError> {
     Ok(changed == 1)
 }
 
-/// Takes a blob that was written from the cleaner's list: it has an owner from this transaction on. False when the cleaner
-/// has it.
+/// Claims a blob that was written for its owner, which the same transaction inserts. False when the cleaner has it.
 pub fn claim_finished(tx: &Tx<'_>, blob_id: Uuid) -> Result<bool, DbError> {
     let sql = "DELETE FROM garbage WHERE blob_id = ?1 AND reason = 'unfinished'";
     Ok(tx.execute(sql, &[&blob_id.to_string()])? == 1)
 }
 
-/// The cleaner has those of the blobs that nobody came for in time: nobody can claim them any more.
+/// Gives unfinished blobs whose deadline has passed to the cleaner. They cannot be claimed any more.
 pub fn give_up_unfinished(tx: &Tx<'_>) -> Result<(), DbError> {
     let sql = "UPDATE garbage SET reason = 'given up' WHERE reason = 'unfinished' AND not_before <= ?1";
     tx.execute(sql, &[&tx.now()?])?;
     Ok(())
 }
 
-/// Whether there are blobs that nobody came for in time.
+/// Whether there are unfinished blobs whose deadline has passed.
 pub fn any_unclaimed(tx: &Tx<'_>) -> Result<bool, DbError> {
     tx.exists("SELECT 1 FROM garbage WHERE reason = 'unfinished' AND not_before <= ?1 LIMIT 1", &[&tx.now()?])
 }
 
-/// What waits to be deleted, by the workspace whose it was.
+/// Amounts of garbage by workspace.
 pub fn amounts(tx: &Tx<'_>) -> Result<Vec<(Option<Uuid>, Amount)>, DbError> {
     tx.all(
         "SELECT workspace_id, count(*), CAST(sum(size_bytes) AS BIGINT) FROM garbage GROUP BY workspace_id",
@@ -115,7 +116,7 @@ pub fn amounts(tx: &Tx<'_>) -> Result<Vec<(Option<Uuid>, Amount)>, DbError> {
     )
 }
 
-/// At most `limit` blobs of one storage that may be deleted by now, in the order of their ids, from behind `after` on.
+/// At most `limit` blobs of one storage that may be deleted now, with ids greater than `after`, ordered by id.
 pub fn list(tx: &Tx<'_>, storage: StorageKind, after: Uuid, limit: u32) -> Result<Vec<Uuid>, DbError> {
     tx.all(
         "SELECT blob_id FROM garbage WHERE storage = ?1 AND not_before <= ?2 AND blob_id > ?3 AND reason <> 'unfinished' \
@@ -125,7 +126,7 @@ pub fn list(tx: &Tx<'_>, storage: StorageKind, after: Uuid, limit: u32) -> Resul
     )
 }
 
-/// The blob's bytes are gone.
+/// Deletes the row of a blob whose bytes are deleted.
 pub fn delete(tx: &Tx<'_>, blob_id: Uuid) -> Result<(), DbError> {
     tx.execute("DELETE FROM garbage WHERE blob_id = ?1", &[&blob_id.to_string()])?;
     Ok(())

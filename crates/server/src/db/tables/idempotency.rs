@@ -1,4 +1,4 @@
-//! Keys that clients give to requests, so that repeating one does not do its work again.
+//! Idempotency keys: a repeated request with the same key gets the session of the first.
 
 use uuid::Uuid;
 
@@ -6,7 +6,7 @@ use crate::db::sql::{DbError, Timestamp, Tx, columns};
 
 const TABLE: &str = "idempotency_keys";
 
-/// What a key was used for.
+/// The request for which a key was used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Used {
     /// SHA-256 of the request's body.
@@ -15,7 +15,7 @@ pub struct Used {
     pub session_id: Uuid,
 }
 
-/// What `idempotency_key` was used for by the holder of this API key, since `since`.
+/// The request for which `idempotency_key` was used with this API key after `since`.
 pub fn find(tx: &Tx<'_>, api_key_id: Uuid, idempotency_key: &str, since: Timestamp) -> Result<Option<Used>, DbError> {
     tx.optional(
         "SELECT request_sha256, session_id FROM idempotency_keys \
@@ -25,7 +25,7 @@ pub fn find(tx: &Tx<'_>, api_key_id: Uuid, idempotency_key: &str, since: Timesta
     )
 }
 
-/// Notes what the key is used for from now on.
+/// Records the request for which the key is used.
 pub fn insert(tx: &Tx<'_>, api_key_id: Uuid, idempotency_key: &str, used: &Used) -> Result<(), DbError> {
     tx.execute(
         "INSERT INTO idempotency_keys (api_key_id, idempotency_key, request_sha256, session_id, created_at) \
@@ -42,7 +42,7 @@ pub fn insert(tx: &Tx<'_>, api_key_id: Uuid, idempotency_key: &str, used: &Used)
     Ok(())
 }
 
-/// The key is free again.
+/// Frees the key.
 pub fn delete(tx: &Tx<'_>, api_key_id: Uuid, idempotency_key: &str) -> Result<(), DbError> {
     tx.execute(
         "DELETE FROM idempotency_keys WHERE api_key_id = ?1 AND idempotency_key = ?2",
@@ -51,12 +51,12 @@ pub fn delete(tx: &Tx<'_>, api_key_id: Uuid, idempotency_key: &str) -> Result<()
     Ok(())
 }
 
-/// Whether there are keys from before `until`.
+/// Whether there are keys of `until` or before.
 pub fn any_before(tx: &Tx<'_>, until: Timestamp) -> Result<bool, DbError> {
     tx.exists("SELECT 1 FROM idempotency_keys WHERE created_at <= ?1 LIMIT 1", &[&until])
 }
 
-/// Forgets at most `limit` keys from before `until`.
+/// Deletes at most `limit` keys of `until` or before.
 pub fn forget_before(tx: &Tx<'_>, until: Timestamp, limit: u32) -> Result<(), DbError> {
     tx.execute(
         "DELETE FROM idempotency_keys WHERE (api_key_id, idempotency_key) IN \

@@ -1,4 +1,4 @@
-//! What this installation knows of itself.
+//! Values of this installation, by name.
 
 use crate::db::sql::{DbError, Tx};
 

@@ -1,5 +1,5 @@
-//! Work that one node of all does at a time. Whoever holds a lease renews it; when its node dies the lease runs out, and
-//! another takes it. Times are those of the database, so that the nodes' clocks need not agree.
+//! Leases for work that one node does at a time. Its holder renews a lease. When that node dies the lease expires, and another node
+//! takes it. Times are those of the database, so that the clocks of the nodes need not agree.
 
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ pub fn take(tx: &Tx<'_>, name: &str, holder: Uuid, seconds: u64) -> Result<bool,
     Ok(changed == 1)
 }
 
-/// Gives the lease of a holder that has ended to another, if it has it.
+/// Gives the lease of a holder that has ended, if it has it, to another.
 pub fn hand_over(tx: &Tx<'_>, name: &str, from: Uuid, to: Uuid) -> Result<(), DbError> {
     tx.execute(
         "UPDATE leases SET holder = ?3 WHERE name = ?1 AND holder = ?2",
@@ -26,7 +26,7 @@ pub fn hand_over(tx: &Tx<'_>, name: &str, from: Uuid, to: Uuid) -> Result<(), Db
     Ok(())
 }
 
-/// Gives the lease up, so that another node need not wait until it runs out.
+/// Releases the lease, so that another node need not wait until it expires.
 pub fn give_up(tx: &Tx<'_>, name: &str, holder: Uuid) -> Result<(), DbError> {
     tx.execute("DELETE FROM leases WHERE name = ?1 AND holder = ?2", &[&name, &holder.to_string()])?;
     Ok(())

@@ -1,11 +1,11 @@
-//! Parts that are wholly in their session's blob.
+//! Complete parts of sessions on local storage.
 
 use uuid::Uuid;
 
 use crate::db::sql::{DbError, Tx};
 
 /// Records a part whose bytes are written. `subtrees` verifies them and is merged into the file's hash.
-/// False, and nothing recorded, when the session takes no parts any more.
+/// False, and nothing recorded, when the session is not open any more.
 pub fn record(tx: &Tx<'_>, session_id: Uuid, part_index: u32, subtrees: &[u8]) -> Result<bool, DbError> {
     let changed = tx.execute(
         "INSERT INTO parts (session_id, part_index, subtrees) \
@@ -16,30 +16,30 @@ pub fn record(tx: &Tx<'_>, session_id: Uuid, part_index: u32, subtrees: &[u8]) -
     Ok(changed == 1)
 }
 
-/// Forgets a part whose bytes are about to be overwritten.
+/// Deletes the record of a part whose bytes are about to be overwritten.
 pub fn delete(tx: &Tx<'_>, session_id: Uuid, part_index: u32) -> Result<(), DbError> {
     tx.execute("DELETE FROM parts WHERE session_id = ?1 AND part_index = ?2", &[&session_id.to_string(), &part_index])?;
     Ok(())
 }
 
-/// Forgets all parts of a session that goes on.
+/// Deletes the records of all parts of an open session.
 pub fn delete_all(tx: &Tx<'_>, session_id: Uuid) -> Result<(), DbError> {
     tx.execute("DELETE FROM parts WHERE session_id = ?1", &[&session_id.to_string()])?;
     Ok(())
 }
 
-/// The session has ended: its parts are to be forgotten, when there is time.
+/// Records that the session has ended, so that the cleaner deletes the records of its parts.
 pub fn forget_later(tx: &Tx<'_>, session_id: Uuid) -> Result<(), DbError> {
     tx.execute("INSERT INTO ended_sessions (session_id) VALUES (?1)", &[&session_id.to_string()])?;
     Ok(())
 }
 
-/// Whether there are parts of ended sessions to forget.
+/// Whether ended sessions have records of parts.
 pub fn any_ended(tx: &Tx<'_>) -> Result<bool, DbError> {
     tx.exists("SELECT 1 FROM ended_sessions LIMIT 1", &[])
 }
 
-/// Forgets parts of ended sessions, about `limit` of them.
+/// Deletes about `limit` records of parts of ended sessions.
 pub fn forget_ended(tx: &Tx<'_>, limit: u32) -> Result<(), DbError> {
     let mut left = limit as usize;
     let sessions = tx.all("SELECT session_id FROM ended_sessions LIMIT ?1", &[&limit], |row| row.get::<String>(0))?;

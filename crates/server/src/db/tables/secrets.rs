@@ -1,6 +1,6 @@
-//! Secrets that the server made for itself. They stay the same across restarts, until somebody rotates them.
+//! Secrets that the server generated for itself. They stay the same across restarts until they are rotated.
 //!
-//! Invariant: at most two values of a secret are stored, and the one before the last rotation has an end.
+//! Invariant: at most two values of a secret are stored, and the previous one has an expiry.
 
 use crate::db::sql::Row;
 use crate::db::sql::{DbError, Timestamp, Tx};
@@ -12,9 +12,9 @@ const TABLE: &str = "secrets";
 pub struct Secret {
     /// The value that signs.
     pub value: [u8; 32],
-    /// Since when that is so; `None` if it was never rotated.
+    /// Time of the last rotation, if there was one.
     pub rotated_at: Option<Timestamp>,
-    /// The value before, if it is still good.
+    /// The previous value, unless it was deleted.
     pub previous: Option<PreviousValue>,
 }
 
@@ -23,7 +23,7 @@ pub struct Secret {
 pub struct PreviousValue {
     /// The value.
     pub value: [u8; 32],
-    /// From when on it is worth nothing.
+    /// Time at which it becomes invalid.
     pub until: Timestamp,
 }
 
@@ -40,7 +40,7 @@ impl std::fmt::Debug for PreviousValue {
 }
 
 impl Secret {
-    /// The value before, if it is good at `now`.
+    /// The previous value, if it is valid at `now`.
     pub fn previous_at(&self, now: Timestamp) -> Option<&PreviousValue> {
         self.previous.as_ref().filter(|previous| now < previous.until)
     }
@@ -64,7 +64,7 @@ pub fn find(tx: &Tx<'_>, name: &str) -> Result<Option<Secret>, DbError> {
     tx.optional(sql, &[&name], from_row)
 }
 
-/// The secret of this name, making it from `fresh` when there is none.
+/// The secret of this name. Inserted with the value `fresh` if there is none.
 pub fn get_or_insert(tx: &Tx<'_>, name: &str, fresh: [u8; 32]) -> Result<Secret, DbError> {
     if let Some(found) = find(tx, name)? {
         return Ok(found);
@@ -73,7 +73,7 @@ pub fn get_or_insert(tx: &Tx<'_>, name: &str, fresh: [u8; 32]) -> Result<Secret,
     find(tx, name)?.ok_or_else(|| DbError::Corrupt { table: TABLE, problem: format!("{name} is missing") })
 }
 
-/// Puts `fresh` in the place of the secret's value, which stays good for `grace_seconds` beside it.
+/// Replaces the value by `fresh`. The former value stays valid for `grace_seconds`.
 pub fn rotate(tx: &Tx<'_>, name: &str, fresh: [u8; 32], grace_seconds: u64) -> Result<Secret, DbError> {
     let now = tx.now()?;
     let until = (grace_seconds > 0).then(|| now.plus_seconds(grace_seconds));
@@ -85,12 +85,12 @@ pub fn rotate(tx: &Tx<'_>, name: &str, fresh: [u8; 32], grace_seconds: u64) -> R
     find(tx, name)?.ok_or_else(|| DbError::Corrupt { table: TABLE, problem: format!("{name} is missing") })
 }
 
-/// Whether there is a value whose time is over.
+/// Whether there is a previous value that is invalid.
 pub fn any_outlived(tx: &Tx<'_>) -> Result<bool, DbError> {
     tx.exists("SELECT 1 FROM secrets WHERE previous_until IS NOT NULL AND previous_until <= ?1 LIMIT 1", &[&tx.now()?])
 }
 
-/// Forgets the values whose time is over.
+/// Deletes the previous values that are invalid.
 pub fn forget_outlived(tx: &Tx<'_>) -> Result<(), DbError> {
     let sql = "UPDATE secrets SET previous_value = NULL, previous_until = NULL \
                WHERE previous_until IS NOT NULL AND previous_until <= ?1";

@@ -1,4 +1,4 @@
-//! Webhooks: who is told of all events of a workspace.
+//! Webhooks: URLs that get the events of a workspace.
 
 use uuid::Uuid;
 
@@ -13,15 +13,15 @@ const TABLE: &str = "webhooks";
 pub struct Webhook {
     /// Its id.
     pub id: Uuid,
-    /// The workspace whose events they are.
+    /// The workspace of the events.
     pub workspace_id: Uuid,
-    /// Where they are sent.
+    /// URL of the receiver.
     pub url: String,
-    /// The names of those that are sent.
+    /// Names of the events that it gets.
     pub events: Vec<String>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// Events that were forgotten untold, because the workspace keeps only so many.
+    /// Number of events that were deleted undelivered, because they exceeded the bound of the workspace.
     pub events_forgotten: u64,
 }
 
@@ -72,10 +72,10 @@ pub fn find(tx: &Tx<'_>, id: Uuid) -> Result<Option<Webhook>, DbError> {
     tx.optional(select!("WHERE id = ?1"), &[&id.to_string()], from_row)
 }
 
-/// Removes a webhook, and what it was still to be told. False when there is none.
+/// Removes a webhook and its deliveries. False when there is none.
 pub fn delete(tx: &Tx<'_>, id: Uuid) -> Result<bool, DbError> {
     let Some(webhook) = find(tx, id)? else { return Ok(false) };
-    // No event of the workspace is being written for it meanwhile.
+    // Keeps other transactions from adding deliveries for it.
     workspaces::lock(tx, webhook.workspace_id)?;
     tx.execute("DELETE FROM deliveries WHERE webhook_id = ?1", &[&id.to_string()])?;
     Ok(tx.execute("DELETE FROM webhooks WHERE id = ?1", &[&id.to_string()])? == 1)

@@ -1,4 +1,4 @@
-//! Workspaces: who owns files.
+//! Workspaces, which own files.
 
 use uuid::Uuid;
 
@@ -15,9 +15,9 @@ pub struct Workspace {
     pub id: Uuid,
     /// Its public number: 10 characters, part of every file's URL.
     pub workspace_no: String,
-    /// A name for people.
+    /// Its name, for people.
     pub name: String,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
 }
 
@@ -39,7 +39,7 @@ pub fn insert(tx: &Tx<'_>, workspace: &Workspace) -> Result<(), DbError> {
     folders::insert_root(tx, workspace.id, &workspace.workspace_no, workspace.created_at)
 }
 
-/// Nobody else changes what the workspace holds until this transaction ends: its counters, folders and paths.
+/// Keeps other transactions from changing the contents of the workspace: its counters, folders and paths.
 pub fn lock(tx: &Tx<'_>, id: Uuid) -> Result<(), DbError> {
     tx.lock("SELECT 1 FROM workspaces WHERE id = ?1 /*FOR NO KEY UPDATE*/", &[&id.to_string()])
 }

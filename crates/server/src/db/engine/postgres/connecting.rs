@@ -1,4 +1,4 @@
-//! Connecting to PostgreSQL: the URL's settings, and an end of waiting.
+//! Settings and time limits of connecting to PostgreSQL.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::server_url::ServerUrl;
 use crate::db::sql::DbError;
 
-/// A server that takes longer to connect to is away.
+/// A server that takes longer to accept a connection is unreachable.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// After this long without an acknowledgement a connection is dead.
 const DEAD_AFTER: Duration = Duration::from_secs(15);
 
-/// The URL's settings; what it does not say about connecting is set here.
+/// Reads the settings of the URL, and sets time limits that it does not set.
 pub(super) fn read_url(url: &str) -> Result<ServerUrl, DbError> {
     let mut server = ServerUrl::parse(url).map_err(|problem| DbError::Unsuitable(format!("database.url {problem}")))?;
     let config = &mut server.config;
@@ -30,7 +30,7 @@ pub(super) fn read_url(url: &str) -> Result<ServerUrl, DbError> {
     Ok(server)
 }
 
-/// The URL as it may be shown.
+/// The URL without its password.
 pub(in crate::db::engine) fn without_password(url: &str) -> String {
     ServerUrl::parse(url).map_or_else(|_| "the PostgreSQL database".to_owned(), |server| server.to_string())
 }
@@ -43,7 +43,7 @@ pub(super) fn no_connection_left(waited: Duration, max_connections: u32) -> Stri
     )
 }
 
-/// The result of `work`, if it comes in time; otherwise it goes on by itself.
+/// The result of `work`, or `None` after `limit`; the thread then goes on by itself.
 pub(super) fn within<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (sender, receiver) = mpsc::channel();
     let spawned = std::thread::Builder::new().name("db-connect".to_owned()).spawn(move || sender.send(work()));

@@ -1,6 +1,7 @@
 //! One connection to PostgreSQL, with the statements that were prepared on it.
 //!
-//! Invariant: a connection that was told that its server takes no writes, or is going, says so ([`PostgresConnection::is_lost`]).
+//! Invariant: a connection whose server said that it takes no writes, or is shutting down, is marked
+//! ([`PostgresConnection::is_lost`]).
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -12,16 +13,16 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::scan_watch::ScanLimit;
 use crate::db::sql::{DbError, Parameter, PostgresSession, Value, dialect};
 
-/// What each connection is set to. Locks are held for milliseconds; a node that went silent in the middle of a
-/// transaction must not hold them for ever. The isolation is that of reads outside of transactions.
+/// Settings of each connection. Locks are held for milliseconds; a node that stalls in the middle of a transaction must not
+/// hold them for ever. The isolation is that of reads outside of transactions.
 const SETTINGS: &str = "SET lock_timeout = '10s'; SET statement_timeout = '60s'; \
                         SET idle_in_transaction_session_timeout = '60s'; SET client_min_messages = 'warning'; \
                         SET default_transaction_isolation = 'read committed'";
-/// While the server takes no writes, connections are made anew this often, to find the one that does. As often is tried whether
-/// a role or password that was refused is right again.
-pub(super) const RENEWED: Duration = Duration::from_secs(1);
-/// Classes of SQLSTATE after which the connection is of no more use: 08, it broke; 57P, the server is going; 26 and 42P05,
-/// somebody in between forgot or mixed up what was prepared.
+/// While the server takes no writes, connections are replaced this often, to find the server that does. A role or password that
+/// was refused is retried as often.
+pub(super) const REFUSED_RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// Classes of SQLSTATE after which a connection must be replaced: 08, it broke; 57P, the server is shutting down; 26 and 42P05,
+/// a pool in between lost or mixed up prepared statements.
 const LOST: [&str; 4] = ["08", "57P", "26", "42P05"];
 
 /// A connection, and the statements that were prepared on it.
@@ -31,11 +32,11 @@ pub struct PostgresConnection {
     pub(super) breaks: u64,
     pub(super) opened_at: Instant,
     pub(super) used_at: Instant,
-    /// Whether its server said that it is going, or takes no writes.
+    /// Whether its server said that it is shutting down, or takes no writes.
     pub(super) is_lost: bool,
-    /// While a scan is run: no statement begins after it.
+    /// The limit of the running scan, after which no statement begins.
     pub(super) limit: Option<ScanLimit>,
-    /// A right or a table that a statement lacked, for the log.
+    /// A right or a table that a statement lacked; goes to the log.
     pub(super) refusal: Option<String>,
 }
 
@@ -57,7 +58,7 @@ impl PostgresConnection {
         })
     }
 
-    /// The state of a connection after an error.
+    /// Converts an error and notes its meaning for the connection.
     fn noted(&mut self, error: postgres::Error) -> DbError {
         let error = DbError::from(error);
         self.note(&error);
@@ -66,8 +67,8 @@ impl PostgresConnection {
 
     pub(super) fn note(&mut self, error: &DbError) {
         let is_going = error.sql_state().is_some_and(|state| LOST.iter().any(|class| state.starts_with(class)));
-        // One that was made just now would be no different if it were made anew.
-        let is_read_only = matches!(error, DbError::ReadOnly(_)) && self.opened_at.elapsed() >= RENEWED;
+        // Replacing a connection that was made just now would not help.
+        let is_read_only = matches!(error, DbError::ReadOnly(_)) && self.opened_at.elapsed() >= REFUSED_RETRY_INTERVAL;
         self.is_lost |= is_going || is_read_only;
         if matches!(error, DbError::Forbidden(_) | DbError::Refused(_)) {
             self.refusal = Some(crate::error_chain(error));
@@ -92,7 +93,7 @@ impl PostgresConnection {
     }
 
     fn prepare(&mut self, sql: &'static str) -> Result<Statement, DbError> {
-        // A cancel request that comes between two statements ends neither.
+        // A cancel request that arrives between two statements ends neither.
         if self.limit.as_ref().is_some_and(ScanLimit::is_over) {
             return Err(DbError::TooLong);
         }

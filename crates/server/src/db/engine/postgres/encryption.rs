@@ -2,9 +2,9 @@
 //!
 //! | `sslmode` | the server's certificate |
 //! |---|---|
-//! | `verify-full`, `require` | is signed by an authority that is trusted, and for the host of the URL |
-//! | `verify-ca` | is signed by an authority that is trusted |
-//! | `prefer`, which stands where nothing is said | may be any, as in libpq: Debian's packages make one that nobody has signed. That keeps listeners out, and nobody who stands in between |
+//! | `verify-full`, `require` | is signed by a trusted authority, and is for the host of the URL |
+//! | `verify-ca` | is signed by a trusted authority |
+//! | `prefer`, the default | may be any, as in libpq: Debian's packages create a self-signed one. This keeps out listeners, but not a man in the middle |
 //!
 //! The authorities are those of the file `sslrootcert`, or the system's.
 
@@ -23,7 +23,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::server_url::{Check, ServerUrl};
 use crate::db::sql::DbError;
 
-/// What a connection is encrypted with, if it is.
+/// The TLS settings of connections to this URL.
 pub(super) fn encryption(url: &ServerUrl) -> Result<MakeRustlsConnect, DbError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
@@ -65,8 +65,8 @@ fn authorities(file: Option<&Path>) -> Result<RootCertStore, DbError> {
     }
 }
 
-/// Takes a certificate that one of the authorities has signed, or without authorities every one, whatever its name; whoever
-/// shows it must still have its key.
+/// Accepts certificates for any host: those that one of the authorities has signed, or all without authorities. The server must
+/// prove that it has the private key.
 #[derive(Debug)]
 struct KnownAuthority {
     provider: Arc<CryptoProvider>,

@@ -1,8 +1,8 @@
-//! Work that waits for a connection to PostgreSQL: writes and look-ups as they come, scans in turns by workspace.
+//! Tasks that wait for a connection to PostgreSQL: writes and look-ups first in, first out; scans round-robin by workspace.
 //!
-//! Invariants: scans have at most half of the connections, so that look-ups never wait for one; where the server has fewer
-//! connections than were asked for, half of those that it gave. Work waits for no connection that cannot be made while
-//! others can serve it.
+//! Invariants: scans have at most half of the connections, so that look-ups never wait for a scan; if the server has fewer
+//! connections than configured, half of those that it gave. A task does not wait for a connection that cannot be made while
+//! other connections can run it.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,10 +12,10 @@ use super::connection::PostgresConnection;
 use crate::db::engine::scan_queue::{Scan, Turns};
 use crate::db::sql::DbError;
 
-/// A query that waits longer for a connection is told that the database is away: the server cannot keep up.
+/// A query that waits longer for a connection is answered as unavailable: the server cannot keep up.
 pub(super) const MAX_WAIT: Duration = Duration::from_secs(10);
-/// After the server had no connection left, so long it is taken to have no more than it gave.
-const FEW_CONNECTIONS: Duration = Duration::from_secs(60);
+/// After the server had no connection left, it is assumed for this long to have no more than it gave.
+const EXHAUSTED_DURATION: Duration = Duration::from_secs(60);
 
 /// A write or a look-up.
 pub(super) struct Job {
@@ -23,21 +23,21 @@ pub(super) struct Job {
     pub run: Box<Work>,
 }
 
-/// Work of a thread with its connection, or with the news that there is none.
+/// Runs on a thread with its connection, or with the error that there is none.
 type Work = dyn FnOnce(Result<&mut PostgresConnection, DbError>) + Send;
 
-/// A list or search. Running it gives the answer, which is handed over when nothing can end the scan any more.
+/// A list or search. Running it returns the answer, which is sent once nothing can cancel the scan any more.
 pub(super) type PostgresScan = Scan<Box<ScanWork>>;
 type ScanWork = dyn FnOnce(Result<&mut PostgresConnection, DbError>) -> Answer + Send;
 pub(super) type Answer = Box<dyn FnOnce() + Send>;
 
-/// Something for a thread that has a connection.
+/// A task for a thread that has a connection.
 pub(super) enum Task {
     Job(Job),
     Scan(PostgresScan),
 }
 
-/// The work that waits, and the threads that wait for some.
+/// The waiting tasks, and the threads that wait for one.
 pub(super) struct Queue {
     max_connections: usize,
     state: Mutex<State>,
@@ -55,24 +55,24 @@ struct State {
     /// Threads that have a connection.
     connected: usize,
     /// When the server last had no connection left.
-    refused_at: Option<Instant>,
+    exhausted_at: Option<Instant>,
     closed: bool,
 }
 
 impl State {
-    /// Scans come first: they have their share, and nobody has both.
+    /// Scans come first: their share is limited, so they cannot delay jobs for long.
     fn take(&mut self) -> Option<Task> {
         self.scans.take().map(Task::Scan).or_else(|| self.jobs.pop_front().map(Task::Job))
     }
 
-    /// Whether there is more to do than those who have a connection can begin with.
+    /// Whether there are more tasks than idle connections.
     fn wants_connection(&self) -> bool {
         self.jobs.len() + self.scans.ready() > self.idle
     }
 }
 
-/// Connections that scan, of so many.
-fn share(connections: usize) -> usize {
+/// Connections that may scan, out of this many.
+fn scan_share(connections: usize) -> usize {
     (connections / 2).max(1)
 }
 
@@ -80,10 +80,10 @@ impl Queue {
     pub fn new(max_connections: usize) -> Self {
         let state = State {
             jobs: VecDeque::new(),
-            scans: Turns::new(share(max_connections)),
+            scans: Turns::new(scan_share(max_connections)),
             idle: 0,
             connected: 0,
-            refused_at: None,
+            exhausted_at: None,
             closed: false,
         };
         Self { max_connections, state: Mutex::new(state), asked: Condvar::new(), wanted: Condvar::new() }
@@ -98,7 +98,7 @@ impl Queue {
         self.wake();
     }
 
-    /// Puts a scan behind the others of its workspace.
+    /// Appends a scan to those of its workspace.
     ///
     /// # Errors
     /// [`DbError::Busy`] when the workspace has too many.
@@ -108,7 +108,7 @@ impl Queue {
         Ok(())
     }
 
-    /// For a thread whose connection was lost before it could begin.
+    /// Puts a task back whose connection was lost before it could begin.
     pub fn put_back(&self, task: Task) {
         match task {
             Task::Job(job) => self.lock().jobs.push_front(job),
@@ -117,7 +117,7 @@ impl Queue {
         self.wake();
     }
 
-    /// A scan that a thread took is over: another may begin, which was held back by its workspace's or by all scans' share.
+    /// A scan that a thread took has ended: another may begin that its workspace's share, or that of all scans, held back.
     pub fn scan_ended(&self, scan_of: uuid::Uuid) {
         let mut state = self.lock();
         state.scans.ended(scan_of);
@@ -132,7 +132,7 @@ impl Queue {
         self.wanted.notify_one();
     }
 
-    /// Ends the threads, once nothing is left to do.
+    /// Ends the threads once no task is left.
     pub fn close(&self) {
         self.lock().closed = true;
         self.asked.notify_all();
@@ -154,7 +154,7 @@ impl Queue {
         task
     }
 
-    /// Waits until a thread that has no connection should make one. False when there will be no more to do.
+    /// Waits until a thread without a connection should make one. False when there will be no more tasks.
     pub fn wait_until_wanted(&self) -> bool {
         let mut state = self.lock();
         while !state.wants_connection() {
@@ -166,17 +166,17 @@ impl Queue {
         true
     }
 
-    /// A thread has a connection.
+    /// A thread has made a connection.
     pub fn connected(&self) {
         let mut state = self.lock();
         state.connected += 1;
-        if state.refused_at.is_none_or(|at| at.elapsed() > FEW_CONNECTIONS) {
-            state.refused_at = None;
-            state.scans.set_readers(share(self.max_connections));
+        if state.exhausted_at.is_none_or(|at| at.elapsed() > EXHAUSTED_DURATION) {
+            state.exhausted_at = None;
+            state.scans.set_readers(scan_share(self.max_connections));
         }
     }
 
-    /// A thread has lost it.
+    /// A thread has lost its connection.
     pub fn disconnected(&self) {
         self.lock().connected -= 1;
     }
@@ -184,23 +184,23 @@ impl Queue {
     /// The server, or a pool in front of it, had no connection left.
     pub fn had_none_left(&self) {
         let mut state = self.lock();
-        state.refused_at = Some(Instant::now());
-        let share = share(state.connected);
+        state.exhausted_at = Some(Instant::now());
+        let share = scan_share(state.connected);
         state.scans.set_readers(share);
     }
 
-    /// Tells those who wait that there is no connection: all of them where nobody has one, or those who waited for too
-    /// long. Those whose turn will come are left to the others.
-    pub fn tell(&self, error: &DbError, is_away: bool) {
+    /// Answers waiting tasks that there is no connection: all of them if no thread has one or the server is unreachable,
+    /// otherwise those that waited for too long. Threads that have a connection run the rest.
+    pub fn answer_unavailable(&self, error: &DbError, is_unreachable: bool) {
         let mut state = self.lock();
-        let all = is_away || state.connected == 0;
-        let is_told = |job: &Job| all || job.asked_at.elapsed() > MAX_WAIT;
-        let (told, kept): (VecDeque<Job>, VecDeque<Job>) =
-            std::mem::take(&mut state.jobs).into_iter().partition(is_told);
+        let all = is_unreachable || state.connected == 0;
+        let is_answered = |job: &Job| all || job.asked_at.elapsed() > MAX_WAIT;
+        let (answered, kept): (VecDeque<Job>, VecDeque<Job>) =
+            std::mem::take(&mut state.jobs).into_iter().partition(is_answered);
         state.jobs = kept;
         let scans = if all { state.scans.drain() } else { Vec::new() };
         drop(state);
-        told.into_iter().for_each(|job| (job.run)(Err(error.share())));
+        answered.into_iter().for_each(|job| (job.run)(Err(error.share())));
         scans.into_iter().for_each(|scan| (scan.run)(Err(error.share()))());
     }
 }

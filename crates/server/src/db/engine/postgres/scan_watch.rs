@@ -1,7 +1,7 @@
-//! Ends scans on the PostgreSQL server for which nobody waits any more, and those that take too long.
+//! Cancels scans on the PostgreSQL server whose requests are gone, and those that exceed their time limit.
 //!
-//! Invariant: a scan that [`ScanWatch::end`] calls finished was not cancelled and never will be, so its connection can be used
-//! for something else. A cancel request may reach the server late: the connection of one that was sent is not used again.
+//! Invariant: if [`ScanWatch::end`] returns true, the scan was not cancelled and never will be, and its connection can be used again.
+//! A cancel request may reach the server late, so a connection for which one was sent is never used again.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -11,7 +11,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::db::engine::scan_queue::Abandoned;
 
-/// The scans that are being run.
+/// The running scans.
 #[derive(Default)]
 pub(super) struct ScanWatch {
     state: Mutex<State>,
@@ -31,7 +31,7 @@ struct Running {
     token: CancelToken,
 }
 
-/// Until when a scan may run.
+/// The limit of a scan: a time, and the end of its request.
 #[derive(Clone)]
 pub(super) struct ScanLimit {
     pub until: Instant,
@@ -49,7 +49,7 @@ impl ScanWatch {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Watches a scan; the number is for [`end`](Self::end).
+    /// Watches a scan; returns the number for [`end`](Self::end).
     pub fn begin(&self, limit: ScanLimit, token: CancelToken) -> u64 {
         let mut state = self.lock();
         state.begun += 1;
@@ -68,9 +68,9 @@ impl ScanWatch {
         state.running.len() < running
     }
 
-    /// A request has gone, or there is a new scan.
+    /// Wakes the watch: a request is gone, or there is a new scan.
     pub fn look(&self) {
-        // With the lock: whoever has looked before it is waiting by now, and hears it.
+        // With the lock held the watch is either waiting, and is woken, or has yet to look.
         let _state = self.lock();
         self.changed.notify_one();
     }
@@ -80,8 +80,8 @@ impl ScanWatch {
         self.look();
     }
 
-    /// Cancels what is due until it is closed. Each cancel request goes over a connection of its own, encrypted as the
-    /// scan's is, and by a thread of its own: a server that does not answer keeps no other scan from being ended.
+    /// Cancels scans at their limits until it is closed. Each cancel request has a connection of its own, encrypted like that of the
+    /// scan, and a thread of its own: a server that does not answer does not delay the cancellation of other scans.
     pub fn serve(&self, encryption: &MakeRustlsConnect) {
         let mut state = self.lock();
         while !state.closed {
@@ -105,21 +105,21 @@ impl ScanWatch {
 }
 
 fn cancel(token: CancelToken, encryption: MakeRustlsConnect) {
-    let tell = |error: &(dyn std::error::Error + 'static)| {
+    let warn = |error: &(dyn std::error::Error + 'static)| {
         let error = crate::error_chain(error);
         tracing::warn!(error, "a list or search could not be cancelled; the server ends it in seconds");
     };
     let ask = move || {
         if let Err(error) = token.cancel_query(encryption) {
-            tell(&error);
+            warn(&error);
         }
     };
     if let Err(error) = std::thread::Builder::new().name("db-cancel".to_owned()).spawn(ask) {
-        tell(&error);
+        warn(&error);
     }
 }
 
-/// Held by the request behind its [`RequestGuard`](crate::db::engine::scan_queue::RequestGuard): whoever watches hears that it has gone.
+/// Held by the request and dropped after its [`RequestGuard`](crate::db::engine::scan_queue::RequestGuard): wakes the watch.
 pub(super) struct LookGuard(pub Arc<ScanWatch>);
 
 impl Drop for LookGuard {

@@ -1,6 +1,6 @@
-//! The kind and state of a PostgreSQL server, and of a pooler in front of it, as far as a connection can find out.
+//! The kind and state of a PostgreSQL server and of a pool in front of it.
 //!
-//! Invariant: looking changes nothing, neither in the database nor in a session that a pool may give to somebody else.
+//! Invariant: looking changes nothing, neither in the database nor in a session that a pool may give to another client.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use super::server_url::ServerUrl;
 use crate::db::sql::DbError;
 use crate::db::sql::builder::intern_sql;
 
-/// How long looking may take in all.
-const LIMIT: Duration = Duration::from_secs(15);
-/// How often two sessions are compared: a pool that is busy may give a session its connection back by chance.
-const COMPARISONS: usize = 3;
+/// Time limit of all steps together.
+const LOOK_LIMIT: Duration = Duration::from_secs(15);
+/// Number of comparisons of two sessions: a busy pool may give a session the same connection again by chance.
+const SESSION_COMPARISONS: usize = 3;
 
-/// A look at the database: encoding, standby, read-only, isolation, the schema that tables are made in, whether the role may
-/// create in it, whether it has tables already, and those that the role may not use or does not own.
+/// Selects encoding, standby, read-only, isolation, the schema for new tables, whether the role may create tables in it, whether it
+/// has tables already, and those tables that the role may not use or does not own.
 const LOOK: &str = "SELECT current_setting('server_encoding'), pg_is_in_recovery(), current_setting('transaction_read_only'), \
     current_setting('default_transaction_isolation'), current_schema(), \
     has_schema_privilege(current_schema(), 'CREATE'), \
@@ -29,7 +29,7 @@ const LOOK: &str = "SELECT current_setting('server_encoding'), pg_is_in_recovery
     (SELECT string_agg(name, ', ' ORDER BY name) FROM unnest(ARRAY[TABLES]) AS name \
         WHERE to_regclass(name) IS NOT NULL AND NOT (USABLE))";
 
-/// Whether writes would fail: standby, read-only, and the tables that are missing or that the role may not use.
+/// A query for the reasons why writes would fail: standby, read-only, and tables that are missing or that the role may not use.
 pub(super) fn writable_query(tables: &[&str]) -> &'static str {
     intern_sql(&with_tables(
         "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on', \
@@ -39,17 +39,17 @@ pub(super) fn writable_query(tables: &[&str]) -> &'static str {
     ))
 }
 
-/// Whether the role may read and write the table `name`.
+/// The condition that the role may read and write the table `name`.
 const USABLE: &str = "has_table_privilege(to_regclass(name), 'SELECT') AND has_table_privilege(to_regclass(name), 'INSERT') \
     AND has_table_privilege(to_regclass(name), 'UPDATE') AND has_table_privilege(to_regclass(name), 'DELETE')";
 
-/// A statement with the program's tables in it.
+/// Inserts the names of the tables into a statement.
 fn with_tables(sql: &str, tables: &[&str]) -> String {
     let tables: Vec<String> = tables.iter().map(|table| format!("'{table}'")).collect();
     sql.replace("TABLES", &tables.join(", ")).replace("USABLE", USABLE)
 }
 
-/// A server as it was found.
+/// The state of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerState {
     /// Encoding of the database, as `SHOW server_encoding` says.
@@ -58,19 +58,19 @@ pub struct ServerState {
     pub is_standby: bool,
     /// Whether transactions are read-only, by a setting of server, database or role.
     pub is_read_only: bool,
-    /// Isolation of transactions that do not say theirs.
+    /// Default isolation of transactions.
     pub isolation: String,
-    /// Schema in which tables are made; `None` where the search path names none that is there.
+    /// Schema for new tables; `None` if no schema of the search path exists.
     pub schema: Option<String>,
     /// Whether the role may create tables in it.
     pub may_create: bool,
-    /// Whether a server of this program has been here.
+    /// Whether it has tables of this program.
     pub has_tables: bool,
-    /// Tables that belong to another role: a new version cannot change them.
+    /// Tables that belong to another role, so that a migration cannot change them.
     pub not_owned: Option<String>,
     /// Tables that the role may not read and write.
     pub not_usable: Option<String>,
-    /// Whether one session has different connections to the server: a pool that gives them by transaction or statement.
+    /// Whether a pool gives one session different connections, by transaction or statement.
     pub is_pooled: bool,
     /// Whether pgpool is in front.
     pub is_pgpool: bool,
@@ -94,11 +94,11 @@ impl ServerState {
     ) -> Result<Self, DbError> {
         let (config, encryption) = (server.config.clone(), encryption.clone());
         let sql = with_tables(LOOK, tables);
-        within(LIMIT, move || look(&config, &encryption, &sql))
-            .unwrap_or_else(|| Err(DbError::Unsuitable(no_connection_left(LIMIT, max_connections))))
+        within(LOOK_LIMIT, move || look(&config, &encryption, &sql))
+            .unwrap_or_else(|| Err(DbError::Unsuitable(no_connection_left(LOOK_LIMIT, max_connections))))
     }
 
-    /// Connections that could be made at once, of so many, and why it was not one more. Blocks.
+    /// Number of simultaneous connections that could be made, up to `wanted`, and the error of the next one. Blocks.
     ///
     /// # Errors
     /// When the URL cannot be used.
@@ -108,22 +108,22 @@ impl ServerState {
         let mut held = Vec::new();
         for made in 0..wanted {
             let (config, encryption) = (server.config.clone(), encryption.clone());
-            let opened = within(LIMIT, move || -> Result<Client, DbError> {
+            let opened = within(LOOK_LIMIT, move || -> Result<Client, DbError> {
                 let mut client = config.connect(encryption)?;
-                // A pool takes connections that it has no server for.
+                // A pool accepts connections for which it has no server.
                 client.simple_query("SELECT 1")?;
                 Ok(client)
             });
             match opened {
                 Some(Ok(client)) => held.push(client),
                 Some(Err(error)) => return Ok((made, Some(error))),
-                None => return Ok((made, Some(DbError::Unsuitable(no_connection_left(LIMIT, wanted))))),
+                None => return Ok((made, Some(DbError::Unsuitable(no_connection_left(LOOK_LIMIT, wanted))))),
             }
         }
         Ok((wanted, None))
     }
 
-    /// Why a server must not start on it, or a command not run.
+    /// The reason why a server must not start on it (`starts`), or a command must not run.
     pub(super) fn refusal(&self, starts: bool) -> Option<DbError> {
         if let Some(problem) = self.unsuitable() {
             return Some(DbError::Unsuitable(problem));
@@ -136,7 +136,7 @@ impl ServerState {
         starts.then(|| DbError::ReadOnly(read_only.into()))
     }
 
-    /// The fault that no retry mends, and what is allowed.
+    /// A permanent fault, and what is allowed.
     pub fn unsuitable(&self) -> Option<String> {
         if self.encoding != "UTF8" {
             return Some(format!(
@@ -174,13 +174,13 @@ fn look(config: &Config, encryption: &MakeRustlsConnect, sql: &str) -> Result<Se
     })
 }
 
-/// Whether two sessions share a connection to the server, or one has several. The second keeps its own in a transaction: a
-/// pool then has to give the first one another than before, or gave the second that of the first.
+/// Whether two sessions share a connection to the server, or one session has several. The second session holds its connection in a
+/// transaction: a pool must then give the first session another one than before, or has given the second that of the first.
 fn are_mixed(first: &mut Client, second: &mut Client) -> Result<bool, DbError> {
-    for _ in 0..COMPARISONS {
+    for _ in 0..SESSION_COMPARISONS {
         let before = backend(first)?;
         if let Err(error) = second.simple_query("BEGIN") {
-            // PgBouncer in statement mode takes no transactions: it says so, or closes the connection without a word.
+            // PgBouncer in statement mode allows no transactions: it answers so, or closes the connection.
             let is_pool =
                 error.is_closed() || error.as_db_error().is_some_and(|error| error.message().contains("pooling mode"));
             return if is_pool { Ok(true) } else { Err(error.into()) };
@@ -199,7 +199,7 @@ fn backend(client: &mut Client) -> Result<Option<String>, DbError> {
     Ok(row(client, "SELECT pg_backend_pid()")?.into_iter().next().flatten())
 }
 
-/// The first row of an answer. By the simple protocol, which prepares nothing.
+/// The first row of a result. Uses the simple protocol, which prepares nothing.
 fn row(client: &mut Client, sql: &str) -> Result<Vec<Option<String>>, DbError> {
     let messages = client.simple_query(sql)?;
     let row = messages.iter().find_map(|message| match message {

@@ -1,7 +1,7 @@
-//! The URL of a PostgreSQL server, as libpq writes it, taken apart: what the client library knows, and how the server's
-//! certificate is checked, which it does not.
+//! The URL of a PostgreSQL server in libpq's form: settings for the client library, and the check of the server's certificate, which
+//! the library does not know.
 //!
-//! Invariant: nothing that is shown of a URL, right or wrong, has any of its password.
+//! Invariant: no text that is shown of a URL, valid or not, has any part of its password.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use postgres::Config;
 use postgres::config::{Host, SslMode};
 
-/// Parameters that are handed on to the client library.
-const HANDED_ON: [&str; 17] = [
+/// Parameters for the client library.
+const LIBRARY_PARAMETERS: [&str; 17] = [
     "user",
     "password",
     "dbname",
@@ -33,20 +33,20 @@ const HANDED_ON: [&str; 17] = [
 /// How much of the server's certificate is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Check {
-    /// Nothing: listeners are kept out, and nobody who stands in between.
+    /// No check: keeps out listeners, but not a man in the middle.
     Nothing,
-    /// An authority that is trusted has signed it.
+    /// A trusted authority has signed it.
     Authority,
     /// The same, and it is for the host of the URL.
     AuthorityAndHost,
 }
 
-/// A server, how to reach it and how to know it.
+/// A server: the settings of connections and the check of its certificate.
 #[derive(Clone)]
 pub(super) struct ServerUrl {
     pub(super) config: Config,
     pub(super) check: Check,
-    /// File of the authorities that are trusted; without it the system's.
+    /// File of the trusted authorities; `None` for those of the system.
     pub(super) authorities: Option<PathBuf>,
 }
 
@@ -56,7 +56,7 @@ impl ServerUrl {
         let scheme = ["postgres://", "postgresql://"].into_iter().find(|scheme| url.starts_with(scheme));
         let Some(scheme) = scheme else { return Err(MALFORMED.to_owned()) };
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
-        // A host and a path have no `@`: it would be a password's, whose other parts would be taken for something else.
+        // A host and a path have no `@`: it would belong to a password with unescaped characters, which would be split wrongly.
         let (_, location) = base[scheme.len()..].split_once('@').unwrap_or(("", &base[scheme.len()..]));
         if location.contains(['@', '#']) || base[scheme.len()..].contains('#') || query.contains(['@', '#']) {
             return Err(UNESCAPED.to_owned());
@@ -67,7 +67,7 @@ impl ServerUrl {
             match name {
                 "sslmode" => ssl_mode = Some(decoded(value)?),
                 "sslrootcert" => authorities = Some(decoded(value)?),
-                name if HANDED_ON.contains(&name) || name == "load_balance_hosts" => handed_on.push(pair),
+                name if LIBRARY_PARAMETERS.contains(&name) || name == "load_balance_hosts" => handed_on.push(pair),
                 name => return Err(unknown(name)),
             }
         }
@@ -104,7 +104,7 @@ const MALFORMED: &str = "is not a URL such as `postgres://user:password@host:543
 const UNESCAPED: &str = "has `@` or `#` where none may be; allowed: `%40` and `%23`, as well as `%2F` for `/`, `%3F` for `?` and \
                          `%25` for `%`, in the user's name and the password";
 
-/// The server, its user and its database. Without anything that may be a secret.
+/// Shows the server, its user and its database, and nothing that may be secret.
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("postgres://")?;
@@ -126,26 +126,26 @@ impl fmt::Display for ServerUrl {
     }
 }
 
-/// The reason why the text cannot be a server's URL: the end of a sentence, without any of the password.
+/// The reason why the text is not the URL of a server: the end of a sentence, without any part of the password.
 pub(crate) fn problem_of(url: &str) -> Option<String> {
     ServerUrl::parse(url).err()
 }
 
-/// A parameter that the client library refuses by its value.
+/// Name of a parameter whose value the client library refuses.
 fn wrong_parameter<'p>(base: &str, parameters: &[&'p str]) -> Option<&'p str> {
     base.parse::<Config>().ok()?;
     let wrong = parameters.iter().find(|pair| format!("{base}?{pair}").parse::<Config>().is_err())?;
     Some(wrong.split('=').next().unwrap_or(wrong))
 }
 
-/// The name alone is shown, and only where it is one: behind a `?` that was not escaped stands part of a password.
+/// Describes an unknown parameter. Its name is shown only if it can be one: after an unescaped `?` it may be part of a password.
 fn unknown(name: &str) -> String {
     let is_name =
         !name.is_empty() && name.len() <= 40 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     let named = if is_name { format!("`{name}`") } else { "with a name that is not shown".to_owned() };
     format!(
         "has the parameter {named}, which Partway does not know; allowed: sslmode, sslrootcert, load_balance_hosts, {}",
-        HANDED_ON.join(", ")
+        LIBRARY_PARAMETERS.join(", ")
     )
 }
 

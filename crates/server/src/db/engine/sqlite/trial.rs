@@ -1,7 +1,8 @@
-//! Tries a directory for a database: a write-ahead log, whose index is memory that processes share by mapping a file.
+//! Tests whether a directory can have an SQLite database with a write-ahead log, whose index is a memory-mapped file that processes
+//! share.
 //!
-//! Some filesystems behind FUSE, 9p and networks make files and lock them, and refuse such memory: SQLite then says "disk I/O error"
-//! and nothing else. The trial uses a database of its own, which is gone afterwards.
+//! Some filesystems (FUSE, 9p, network) create and lock files but refuse such mappings; SQLite then reports only "disk I/O error".
+//! The trial uses a database of its own, and removes it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,10 +12,10 @@ use uuid::Uuid;
 
 use crate::permissions::private_file;
 
-/// More than the files of a trial take.
+/// More than the size of the files of a trial.
 const TRIAL_BYTES: u64 = 1 << 20;
 
-/// Why a directory is none for a database.
+/// The reason why a directory cannot have a database.
 #[derive(Debug, thiserror::Error)]
 pub enum TrialError {
     /// No file can be made in it.
@@ -25,7 +26,7 @@ pub enum TrialError {
         /// The system's error.
         source: io::Error,
     },
-    /// There is no room for it.
+    /// The disk is full.
     #[error("there is no room for a database in {directory}")]
     Full {
         /// The directory.
@@ -44,12 +45,12 @@ pub enum TrialError {
         /// SQLite's error.
         source: rusqlite::Error,
     },
-    /// SQLite keeps another kind of log there.
+    /// SQLite uses another journal mode there.
     #[error("SQLite keeps no write-ahead log in {directory}, but one of the kind {found:?}")]
     OtherLog {
         /// The directory.
         directory: String,
-        /// The kind that it says.
+        /// The journal mode.
         found: String,
     },
     /// A second connection does not see what the first has written.
@@ -73,7 +74,7 @@ impl Drop for TrialFiles {
     }
 }
 
-/// Has two connections write and read a database in `directory`, as a server and a command beside it do. Blocks.
+/// Writes and reads a database in `directory` with two connections, as a server and a command do. Blocks.
 ///
 /// # Errors
 /// When they cannot.
@@ -101,7 +102,7 @@ pub fn try_database(directory: &Path) -> Result<(), TrialError> {
     }
 }
 
-/// Whether the trial may have failed for want of room: SQLite has other words for that, too.
+/// Whether the trial may have failed on a full disk, for which SQLite has several codes.
 fn is_full(directory: &Path) -> bool {
     rustix::fs::statvfs(directory).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < TRIAL_BYTES)
 }
@@ -117,7 +118,7 @@ fn write_and_read(path: &Path) -> Result<Read, rusqlite::Error> {
     writer.execute_batch("CREATE TABLE trial (number INTEGER); INSERT INTO trial VALUES (1)")?;
     let reader = Connection::open(path)?;
     reader.query_row("SELECT count(*) FROM trial", [], |_| Ok(()))?;
-    // Seen by the index alone: the log is not written back in between.
+    // Only the shared index can show this row to the reader: there is no checkpoint in between.
     writer.execute_batch("INSERT INTO trial VALUES (2)")?;
     let rows = reader.query_row("SELECT count(*) FROM trial", [], |row| row.get(0))?;
     Ok(Read { journal_mode, rows })

@@ -5,8 +5,8 @@ use crate::db::sql::{DbError, Tx, folded};
 /// Rows read at once.
 const PAGE: u32 = 1000;
 
-/// Fills what `0004_whole_workspace.sql` made. Folding is the one that searches use: a version that folds otherwise has to
-/// fill these columns anew, whoever filled them.
+/// Fills the columns and the table of `0004_whole_workspace.sql`. A version that changes the case folding must backfill these columns
+/// again.
 pub(in crate::db) fn fill(tx: &Tx<'_>) -> Result<(), DbError> {
     tx.without_timeouts()?;
     fold_folders(tx)?;

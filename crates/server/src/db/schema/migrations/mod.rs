@@ -1,5 +1,5 @@
-//! The steps of migrations that SQL cannot say, each in a file beside its SQL.
+//! Steps of migrations that SQL cannot express, each in a file next to its SQL.
 //!
-//! Invariant: a file here is never changed once its version was released, and uses nothing that may change with the schema.
+//! Invariant: a file here never changes after the release of its version, and uses nothing that may change with the schema.
 
 pub(super) mod m0004;

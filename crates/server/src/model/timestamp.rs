@@ -1,16 +1,14 @@
-//! A moment, as the database stores it and as the wire shows it.
+//! Moments, as the database stores them and as the wire shows them.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::value::{Column, Parameter, Value};
-
-/// Unix time in milliseconds.
+/// A moment: Unix time in milliseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The present.
+    /// The present, by the clock of this process.
     pub fn now() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
@@ -33,6 +31,11 @@ impl Timestamp {
         self.0.div_euclid(1000)
     }
 
+    /// From Unix time in milliseconds.
+    pub fn from_unix_milliseconds(milliseconds: i64) -> Self {
+        Self(milliseconds)
+    }
+
     /// Unix time in milliseconds.
     pub fn unix_milliseconds(self) -> i64 {
         self.0
@@ -46,17 +49,5 @@ impl Timestamp {
     /// ISO 8601 in UTC with milliseconds and `Z`.
     pub fn to_iso8601(self) -> String {
         humantime::format_rfc3339_millis(self.to_system_time()).to_string()
-    }
-}
-
-impl Parameter for Timestamp {
-    fn to_value(&self) -> Value<'_> {
-        Value::Integer(self.0)
-    }
-}
-
-impl Column for Timestamp {
-    fn from_value(value: Value<'_>) -> Option<Self> {
-        i64::from_value(value).map(Self)
     }
 }

@@ -1,127 +1,35 @@
-//! Scans (lists and searches) that wait for a reader, in turns by workspace, for both engines.
-//!
-//! Invariants: workspaces take turns, however many scans each of them has, and none has all readers where there are several.
-//! No workspace has more than [`MAX_WAITING_OF_ONE`] scans that wait. A scan whose request has gone is never begun.
+//! The order in which waiting scans run: round-robin by workspace.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::scan::Scan;
 use crate::db::sql::DbError;
 
-/// Longest scan. One through a million names takes about a second; who waits longer has mostly gone, and others wait too.
-pub const SCAN_LIMIT: Duration = Duration::from_secs(10);
-/// A list takes milliseconds: more than these wait only where something is wrong, and are better told to come later than
-/// kept for minutes.
+/// Most waiting scans of one workspace. A list takes milliseconds: more of them wait only if something is wrong, and a refusal at once is
+/// better than an answer after minutes.
 const MAX_WAITING_OF_ONE: usize = 64;
-/// With so many in all, each workspace may have one that waits.
+/// With this many waiting scans of all workspaces, each workspace may have one.
 const MAX_WAITING: usize = 1024;
 
-/// A scan, and who it is for. `R` is how the engine runs it.
-pub struct Scan<R> {
-    pub workspace_id: Uuid,
-    pub abandoned: Arc<Abandoned>,
-    pub run: R,
-}
-
-/// Whether the request that a scan is for has gone.
-#[derive(Default)]
-pub struct Abandoned(AtomicBool);
-
-impl Abandoned {
-    pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// Held by the request: its scan is abandoned when this is dropped.
-#[derive(Default)]
-pub struct RequestGuard(pub Arc<Abandoned>);
-
-impl Drop for RequestGuard {
-    fn drop(&mut self) {
-        self.0.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Scans that wait for readers that do nothing else.
-pub struct ScanQueue<R> {
-    state: Mutex<State<R>>,
-    asked: Condvar,
-}
-
-struct State<R> {
-    turns: Turns<R>,
-    closed: bool,
-}
-
-impl<R> ScanQueue<R> {
-    /// For so many readers.
-    pub fn new(readers: usize) -> Self {
-        Self { state: Mutex::new(State { turns: Turns::new(readers), closed: false }), asked: Condvar::new() }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State<R>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Puts a scan behind the others of its workspace.
-    ///
-    /// # Errors
-    /// [`DbError::Busy`] when the workspace has too many.
-    pub fn push(&self, scan: Scan<R>) -> Result<(), DbError> {
-        self.lock().turns.push(scan)?;
-        self.asked.notify_one();
-        Ok(())
-    }
-
-    /// Runs scans one after the other until there will be no more. `run` must not panic.
-    pub fn serve(&self, mut run: impl FnMut(Scan<R>)) {
-        while let Some(scan) = self.next() {
-            let workspace_id = scan.workspace_id;
-            run(scan);
-            self.lock().turns.ended(workspace_id);
-        }
-    }
-
-    fn next(&self) -> Option<Scan<R>> {
-        let mut state = self.lock();
-        while !state.closed {
-            if let Some(scan) = state.turns.take() {
-                return Some(scan);
-            }
-            state = self.asked.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        None
-    }
-
-    /// Ends the readers.
-    pub fn close(&self) {
-        self.lock().closed = true;
-        self.asked.notify_all();
-    }
-}
-
-/// Scans that wait, and how many are being run.
+/// Waiting scans, and the numbers of running ones.
 pub struct Turns<R> {
-    /// How many may be run at a time.
+    /// Most running scans.
     readers: usize,
-    /// Those of each workspace that has any, in the order in which they came.
+    /// Waiting scans of each workspace that has any, first in first out.
     waiting: HashMap<Uuid, VecDeque<Scan<R>>>,
-    /// These workspaces, the one whose turn it is first.
+    /// These workspaces; the first has the next turn.
     turns: VecDeque<Uuid>,
-    /// Scans that wait, in all.
+    /// Number of waiting scans of all workspaces.
     waiting_in_all: usize,
-    /// How many scans of a workspace are being run.
+    /// Number of running scans of each workspace.
     running: HashMap<Uuid, usize>,
     running_in_all: usize,
 }
 
 impl<R> Turns<R> {
-    /// For so many readers.
+    /// An empty queue for this number of readers.
     pub fn new(readers: usize) -> Self {
         Self {
             readers,
@@ -133,12 +41,12 @@ impl<R> Turns<R> {
         }
     }
 
-    /// Changes how many may be run at a time. Those that are more are not ended.
+    /// Changes the number of readers. Running scans in excess of it go on.
     pub fn set_readers(&mut self, readers: usize) {
         self.readers = readers;
     }
 
-    /// Puts a scan behind the others of its workspace.
+    /// Appends a scan to those of its workspace.
     ///
     /// # Errors
     /// [`DbError::Busy`] when the workspace has too many.
@@ -174,18 +82,17 @@ impl<R> Turns<R> {
         self.waiting_in_all = waiting.values().map(VecDeque::len).sum();
     }
 
-    /// Scans of one workspace that may be run at a time: all but one reader, so that another's scan begins at once whatever
-    /// the first is asking.
+    /// Most running scans of one workspace: all readers but one, so that a scan of another workspace begins at once.
     fn max_running_of_one(&self) -> usize {
         self.readers.saturating_sub(1).max(1)
     }
 
-    /// How many more scans of a workspace may be begun.
+    /// Number of further scans of a workspace that may begin.
     fn free_for(&self, workspace_id: &Uuid) -> usize {
         self.max_running_of_one().saturating_sub(self.running.get(workspace_id).copied().unwrap_or_default())
     }
 
-    /// How many of those that wait could be begun now.
+    /// Number of waiting scans that could begin now.
     pub fn ready(&self) -> usize {
         let free = self.readers.saturating_sub(self.running_in_all);
         let mut ready = 0;
@@ -198,7 +105,7 @@ impl<R> Turns<R> {
         ready.min(free)
     }
 
-    /// The scan whose turn it is, of the workspaces that may have one more running. Whoever takes it tells when it has
+    /// Takes the next scan of a workspace that may have one more running. The caller reports its end with
     /// [`ended`](Self::ended).
     pub fn take(&mut self) -> Option<Scan<R>> {
         while self.running_in_all < self.readers {
@@ -214,7 +121,7 @@ impl<R> Turns<R> {
         None
     }
 
-    /// Puts a scan that was taken and could not be begun where it was.
+    /// Puts a scan that was taken, and could not begin, back in its place.
     pub fn put_back(&mut self, scan: Scan<R>) {
         let workspace_id = scan.workspace_id;
         self.ended(workspace_id);
@@ -224,14 +131,14 @@ impl<R> Turns<R> {
         self.waiting_in_all += 1;
     }
 
-    /// All that wait, which then do no longer.
+    /// Removes and returns all waiting scans.
     pub fn drain(&mut self) -> Vec<Scan<R>> {
         self.turns.clear();
         self.waiting_in_all = 0;
         self.waiting.drain().flat_map(|(_, scans)| scans).collect()
     }
 
-    /// The first scan of a workspace, whose next turn is behind the others'.
+    /// Takes the first scan of a workspace and moves the workspace to the end of the turns.
     fn pop(&mut self, workspace_id: Uuid) -> Option<Scan<R>> {
         let scans = self.waiting.get_mut(&workspace_id)?;
         let scan = scans.pop_front()?;
@@ -244,7 +151,7 @@ impl<R> Turns<R> {
         Some(scan)
     }
 
-    /// A scan that was taken is over.
+    /// Records the end of a scan that was taken.
     pub fn ended(&mut self, workspace_id: Uuid) {
         self.running_in_all = self.running_in_all.saturating_sub(1);
         if let Some(running) = self.running.get_mut(&workspace_id) {
@@ -258,6 +165,9 @@ impl<R> Turns<R> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use super::super::scan::RequestGuard;
     use super::*;
 
     const READERS: usize = 3;

@@ -22,7 +22,6 @@ use std::path::PathBuf;
 pub(crate) use engine::{DATABASE_FILE, problem_of_url, reserve};
 pub use engine::{DatabaseLocation, Db, Durability, ServerState, TrialError, try_database};
 pub use schema::import;
-pub(crate) use sql::builder::prefix_upper_bound;
 pub use sql::{DbError, Parameter, Timestamp, Tx, folded};
 pub use tables::{
     api_keys, blobs, deliveries, file_list, files, folders, garbage, idempotency, installation, leases, parts, secrets,

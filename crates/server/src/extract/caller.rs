@@ -6,8 +6,8 @@ use http::request::Parts;
 use partway_api::ErrorCode;
 
 use crate::app::App;
-use crate::db::api_keys::KeyKind;
 use crate::error::ApiError;
+use crate::model::KeyKind;
 use crate::service::key::Identity;
 
 /// The holder of the request's key, from `Authorization: Bearer` or `x-api-key`.

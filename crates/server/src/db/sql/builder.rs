@@ -49,7 +49,7 @@ pub(in crate::db) fn intern_sql(text: &str) -> &'static str {
 }
 
 /// The smallest text greater than all texts that start with `prefix`: the exclusive upper bound of an index range.
-pub(crate) fn prefix_upper_bound(prefix: &str) -> String {
+pub(in crate::db) fn prefix_upper_bound(prefix: &str) -> String {
     let mut text = prefix.to_owned();
     while let Some(last) = text.pop() {
         // `char` ends with U+10FFFF and has a gap before U+E000.

@@ -8,8 +8,8 @@ use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 use super::InFlightEvent;
-use super::receiver::{Receiver, upper_bound_of_origin};
-use crate::db::deliveries::{self, Delivery};
+use super::receiver::Receiver;
+use crate::db::deliveries::{self, Delivery, DueUrls};
 use crate::db::{DbError, Tx};
 use crate::outgoing::Outgoing;
 
@@ -112,32 +112,21 @@ impl Plan {
         skipped: &HashSet<Uuid>,
         due: &mut Vec<Delivery>,
     ) -> Result<(), DbError> {
-        let first = cursor.urls.remove(&workspace_id).unwrap_or_default();
-        let (mut last, mut has_wrapped) = (first.clone(), first.is_empty());
+        let mut urls = DueUrls::after(workspace_id, cursor.urls.remove(&workspace_id).unwrap_or_default());
         for _ in 0..MAX_URLS_PER_TURN {
-            let url = match deliveries::next_due_url(tx, workspace_id, &last)? {
-                Some(url) if has_wrapped && !first.is_empty() && url > first => return Ok(()),
-                Some(url) => url,
-                None if has_wrapped => return Ok(()),
-                None => {
-                    (last, has_wrapped) = (String::new(), true);
-                    continue;
-                }
-            };
+            let Some(url) = urls.next(tx)? else { return Ok(()) };
             let receiver = Receiver::of(&self.outgoing, &url);
             if self.is_busy(workspace_id, &receiver) {
-                // Skips all URLs of this receiver: they are next to each other in the index.
-                last = upper_bound_of_origin(&url);
+                urls.skip_origin();
                 continue;
             }
             self.add_due_for(tx, workspace_id, &url, &receiver, skipped, due)?;
-            last = url;
             if !self.has_share(workspace_id) {
-                cursor.urls.insert(workspace_id, last);
+                cursor.urls.insert(workspace_id, urls.into_last());
                 return Ok(());
             }
         }
-        cursor.urls.insert(workspace_id, last);
+        cursor.urls.insert(workspace_id, urls.into_last());
         cursor.is_cut_short = true;
         Ok(())
     }

@@ -1,6 +1,5 @@
 //! Receivers of webhooks, distinguished by the address that their URL leads to.
 
-use crate::db::prefix_upper_bound;
 use crate::outgoing::Outgoing;
 
 /// The server that a URL leads to: the address of its host at the last look-up (the host itself if there was none), and the port.
@@ -20,10 +19,4 @@ impl Receiver {
         );
         Self { address, port: parsed.and_then(|url| url.port_or_known_default()).unwrap_or_default() }
     }
-}
-
-/// An upper bound, in the order of texts, of all URLs with this one's scheme, host and port.
-pub(super) fn upper_bound_of_origin(url: &str) -> String {
-    let slash = url.find("://").and_then(|at| Some(at + 3 + url[at + 3..].find('/')?));
-    slash.map_or_else(|| url.to_owned(), |slash| prefix_upper_bound(&url[..=slash]))
 }

@@ -5,11 +5,11 @@ use axum::extract::State;
 use partway_api::{ErrorCode, PageMeta, PartPlan, SessionList, SessionSummary};
 
 use crate::app::App;
-use crate::db::sessions::{ListedSession, Status};
+use crate::db::sessions::ListedSession;
 use crate::error::ApiError;
 use crate::extract::{Parameters, PrivateCaller};
 use crate::input::{InvalidInput, quote_for_message};
-use crate::model::StorageKind;
+use crate::model::{SessionStatus as Status, StorageKind};
 use crate::openapi::error_responses;
 use crate::service::upload::Uploads;
 

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use partway_api::PartPlan;
 use uuid::Uuid;
 
-use crate::db::Timestamp;
 use crate::error::ApiError;
+use crate::model::Timestamp;
 use crate::service::part_urls::PartPermission;
 use crate::service::urls::Urls;
 use crate::storage::StorageError;

@@ -13,9 +13,9 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::db::Timestamp;
 use crate::error::ApiError;
 use crate::input::content_digests;
+use crate::model::Timestamp;
 use crate::openapi::error_responses;
 use crate::service::part_urls::{PartPermission, Refusal};
 use crate::service::upload::BodyError;

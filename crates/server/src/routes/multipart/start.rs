@@ -8,10 +8,10 @@ use partway_api::{Policy, StartResponse};
 
 use super::part_urls;
 use crate::app::App;
-use crate::db::api_keys::KeyKind;
 use crate::error::ApiError;
 use crate::extract::{ApiJson, Caller};
 use crate::input::{HashKind, IdempotencyKey, StartUpload};
+use crate::model::KeyKind;
 use crate::openapi::error_responses;
 use crate::service::key::public_key;
 use crate::service::upload::{Idempotency, Started};

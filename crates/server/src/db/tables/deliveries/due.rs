@@ -14,7 +14,7 @@ pub fn list_due_workspaces(tx: &Tx<'_>) -> Result<Vec<Uuid>, DbError> {
 }
 
 /// The smallest URL greater than `after` to which the workspace has a due delivery.
-pub fn next_due_url(tx: &Tx<'_>, workspace_id: Uuid, after: &str) -> Result<Option<String>, DbError> {
+fn next_due_url(tx: &Tx<'_>, workspace_id: Uuid, after: &str) -> Result<Option<String>, DbError> {
     let sql = "SELECT url FROM deliveries WHERE dead_at IS NULL AND workspace_id = ?1 AND url > ?2 \
                AND next_attempt_at <= ?3 ORDER BY url LIMIT 1";
     tx.optional(sql, &[&workspace_id.to_string(), &after, &tx.now()?], |row| row.get(0))

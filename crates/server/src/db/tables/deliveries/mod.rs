@@ -15,7 +15,7 @@ pub use self::bounds::{
     ReceiverId, any_dead_before, forget_dead_before, forget_dead_excess, forgotten_of_uploads, give_up_excess,
     list_crowded, list_with_many_dead,
 };
-pub use self::due::{DueUrls, list_due, list_due_workspaces, next_due, next_due_url, not_before};
+pub use self::due::{DueUrls, list_due, list_due_workspaces, next_due, not_before};
 pub use self::row::Delivery;
 use self::row::TABLE;
 pub use self::state::{WebhookState, list_dead, states_by_webhook};

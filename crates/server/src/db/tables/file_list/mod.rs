@@ -13,7 +13,7 @@ use uuid::Uuid;
 use self::plan::ListPlan;
 use super::files::{self, File, columns_of_file};
 use crate::db::sql::builder::Sql;
-use crate::db::sql::{DbError, Tx, columns, folded};
+use crate::db::sql::{DbError, Tx, columns};
 pub use crate::model::{FileFilter, FileKey, FileOrder};
 
 /// Most matches of a search that are looked up and sorted after one scan. That takes some milliseconds.
@@ -54,34 +54,26 @@ pub fn list(
     let (skipped, descending) =
         if is_nearer_to_end { (from_end, !order.descending) } else { (offset, order.descending) };
     let mut sql = Sql::default();
-    sql.push(concat!("SELECT ", columns_of_file!(), " FROM (SELECT page.id FROM ("), &[]);
+    sql.push(concat!("SELECT ", columns_of_file!(), " FROM (SELECT page.id, page.sort_key FROM ("), &[]);
     plan.select(&mut sql, |sql| {
         sql.push("SELECT f.id, ", &[]).push(column(order.key), &[]).push(" AS sort_key", &[]);
     });
-    let direction = if descending {
-        ") page ORDER BY page.sort_key DESC, page.id DESC"
-    } else {
-        ") page ORDER BY page.sort_key, page.id"
-    };
-    sql.push(direction, &[]);
+    sql.push(") page", &[]).push(page_order(descending), &[]);
     sql.push(
         " LIMIT ? OFFSET ?) page JOIN files f ON f.id = page.id JOIN folders d ON d.id = f.folder_id",
         &[&columns::size_to_sql(rows), &columns::size_to_sql(skipped)],
     );
-    let (text, values) = sql.finish();
-    let mut files = tx.all(text, &values, files::from_row)?;
     // A join promises no order.
-    files.sort_by(|a, b| {
-        let by_key = match order.key {
-            FileKey::CreatedAt => a.created_at.cmp(&b.created_at),
-            FileKey::UpdatedAt => a.updated_at.cmp(&b.updated_at),
-            FileKey::Name => folded(&a.name).cmp(&folded(&b.name)),
-            FileKey::Size => a.size_bytes.cmp(&b.size_bytes),
-        };
-        let ascending = by_key.then_with(|| a.id.cmp(&b.id));
-        if order.descending { ascending.reverse() } else { ascending }
-    });
-    Ok(FilePage { files, total })
+    sql.push(page_order(order.descending), &[]);
+    let (text, values) = sql.finish();
+    Ok(FilePage { files: tx.all(text, &values, files::from_row)?, total })
+}
+
+fn page_order(descending: bool) -> &'static str {
+    match descending {
+        true => " ORDER BY page.sort_key DESC, page.id DESC",
+        false => " ORDER BY page.sort_key, page.id",
+    }
 }
 
 /// The column of a sort key.

@@ -10,7 +10,7 @@ use super::migrate;
 use crate::db::sql::{DbError, Parameter, Row, Tx, Value};
 
 /// Rows copied or compared at once.
-const PAGE: u32 = 1000;
+const PAGE_ROWS: u32 = 1000;
 
 /// A table, and the statements that its columns give.
 pub struct Table {
@@ -160,12 +160,12 @@ fn each_page(
     let read = |row: &Row<'_>| -> Result<Vec<Value<'static>>, DbError> {
         (0..table.columns).map(|column| Ok(row.value(column)?.into_owned())).collect()
     };
-    let mut rows = tx.all(table.first, &[&PAGE], read)?;
+    let mut rows = tx.all(table.first, &[&PAGE_ROWS], read)?;
     while !rows.is_empty() {
         page(&rows)?;
         let last = rows.last().map(|row| row[..table.key_columns].to_vec()).unwrap_or_default();
         let mut parameters: Vec<&dyn Parameter> = last.iter().map(|value| value as &dyn Parameter).collect();
-        parameters.push(&PAGE);
+        parameters.push(&PAGE_ROWS);
         rows = tx.all(table.next, &parameters, read)?;
     }
     Ok(())

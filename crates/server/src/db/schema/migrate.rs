@@ -24,15 +24,15 @@ const MIGRATIONS: [Migration; 6] = [
 ];
 
 /// All versions, in order.
-pub(super) const VERSIONS: RangeInclusive<i64> = 1..=KNOWN;
-const KNOWN: i64 = MIGRATIONS.len() as i64;
+pub(super) const VERSIONS: RangeInclusive<i64> = 1..=NEWEST;
+const NEWEST: i64 = MIGRATIONS.len() as i64;
 
 /// Brings a database of the version before to `version`, or leaves one that has it as it is. The caller's transaction must exclude
 /// other migrations.
 pub(super) fn to_version(tx: &Tx<'_>, version: i64) -> Result<(), DbError> {
     let found = tx.schema_version()?;
-    if found > KNOWN {
-        return Err(DbError::TooNew { found, known: KNOWN });
+    if found > NEWEST {
+        return Err(DbError::TooNew { found, known: NEWEST });
     }
     if found < version {
         for (_, migration) in (1..).zip(MIGRATIONS).filter(|(number, _)| *number == version) {
@@ -47,9 +47,9 @@ pub(super) fn to_version(tx: &Tx<'_>, version: i64) -> Result<(), DbError> {
 /// An error unless the database has the newest version.
 pub(super) fn check(tx: &Tx<'_>) -> Result<(), DbError> {
     let found = tx.schema_version()?;
-    match found.cmp(&KNOWN) {
-        Ordering::Less => Err(DbError::TooOld { found, known: KNOWN }),
+    match found.cmp(&NEWEST) {
+        Ordering::Less => Err(DbError::TooOld { found, known: NEWEST }),
         Ordering::Equal => Ok(()),
-        Ordering::Greater => Err(DbError::TooNew { found, known: KNOWN }),
+        Ordering::Greater => Err(DbError::TooNew { found, known: NEWEST }),
     }
 }

@@ -172,11 +172,11 @@ impl From<rusqlite::Error> for DbError {
 /// Classes of SQLSTATE (PostgreSQL documentation, appendix A) of transient errors: 08, connections; 57P, the server is stopping or
 /// starting; 53, it has no connection or memory left; 25P, it ended an idle transaction; 26 and 42P05, a connection lost its prepared
 /// statements; 58, its disk failed.
-const TRANSIENT: [&str; 7] = ["08", "57P", "53", "25P", "26", "42P05", "58"];
+const TRANSIENT_STATES: [&str; 7] = ["08", "57P", "53", "25P", "26", "42P05", "58"];
 
 /// SQLSTATEs, and classes of them, after a change of the database that may be reverted: 28, password or role; 3D, the database does
 /// not exist; 3F and 42P01, its schema or a table does not; 55000, it takes no connections.
-const CHANGED: [&str; 5] = ["28", "3D", "3F", "42P01", "55000"];
+const CHANGED_STATES: [&str; 5] = ["28", "3D", "3F", "42P01", "55000"];
 
 impl From<postgres::Error> for DbError {
     fn from(error: postgres::Error) -> Self {
@@ -208,10 +208,10 @@ impl From<postgres::Error> for DbError {
             return Self::Locked(error.into());
         }
         let is_one_of = |classes: &[&str]| classes.iter().any(|class| state.code().starts_with(class));
-        if is_one_of(&CHANGED) {
+        if is_one_of(&CHANGED_STATES) {
             return Self::Refused(error.into());
         }
-        match is_one_of(&TRANSIENT) {
+        match is_one_of(&TRANSIENT_STATES) {
             true => Self::Unavailable(error.into()),
             false => Self::Engine(error.into()),
         }

@@ -8,7 +8,7 @@ const TABLE: &str = "idempotency_keys";
 
 /// The request for which a key was used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Used {
+pub struct IdempotentRequest {
     /// SHA-256 of the request's body.
     pub request_sha256: [u8; 32],
     /// The session that the request started.
@@ -16,17 +16,22 @@ pub struct Used {
 }
 
 /// The request for which `idempotency_key` was used with this API key after `since`.
-pub fn find(tx: &Tx<'_>, api_key_id: Uuid, idempotency_key: &str, since: Timestamp) -> Result<Option<Used>, DbError> {
+pub fn find(
+    tx: &Tx<'_>,
+    api_key_id: Uuid,
+    idempotency_key: &str,
+    since: Timestamp,
+) -> Result<Option<IdempotentRequest>, DbError> {
     tx.optional(
         "SELECT request_sha256, session_id FROM idempotency_keys \
          WHERE api_key_id = ?1 AND idempotency_key = ?2 AND created_at > ?3",
         &[&api_key_id.to_string(), &idempotency_key, &since],
-        |row| Ok(Used { request_sha256: row.get(0)?, session_id: columns::uuid(TABLE, row, 1)? }),
+        |row| Ok(IdempotentRequest { request_sha256: row.get(0)?, session_id: columns::uuid(TABLE, row, 1)? }),
     )
 }
 
 /// Records the request for which the key is used.
-pub fn insert(tx: &Tx<'_>, api_key_id: Uuid, idempotency_key: &str, used: &Used) -> Result<(), DbError> {
+pub fn insert(tx: &Tx<'_>, api_key_id: Uuid, idempotency_key: &str, used: &IdempotentRequest) -> Result<(), DbError> {
     tx.execute(
         "INSERT INTO idempotency_keys (api_key_id, idempotency_key, request_sha256, session_id, created_at) \
          VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (api_key_id, idempotency_key) DO UPDATE SET \

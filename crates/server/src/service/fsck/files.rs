@@ -33,7 +33,7 @@ impl Fsck {
             Some(_) => return Ok(()),
         };
         // It may have been replaced or deleted during the check, or moved to another storage.
-        let Some(file) = self.db.read(move |tx| files::find_stored(tx, id)).await? else { return Ok(()) };
+        let Some(file) = self.db.read(move |tx| files::find_to_check(tx, id)).await? else { return Ok(()) };
         if file.blob_id != blob.blob.id {
             return Ok(());
         }
@@ -49,7 +49,7 @@ impl Fsck {
         report: &mut Report,
         on_read: OnRead<'_>,
     ) -> Result<Option<String>, FsckError> {
-        let Some(file) = self.db.read(move |tx| files::find_stored(tx, id)).await? else { return Ok(None) };
+        let Some(file) = self.db.read(move |tx| files::find_to_check(tx, id)).await? else { return Ok(None) };
         let (blob, size_bytes) = (blob.blob, blob.size_bytes);
         let Some(hash) = file.hash.filter(|hash| hash.starts_with("blake3:")) else {
             report.files_without_hash.push(format!("{}/{}", file.workspace_no, file.path));

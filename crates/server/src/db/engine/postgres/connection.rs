@@ -23,7 +23,7 @@ const SETTINGS: &str = "SET lock_timeout = '10s'; SET statement_timeout = '60s';
 pub(super) const REFUSED_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Classes of SQLSTATE after which a connection must be replaced: 08, it broke; 57P, the server is shutting down; 26 and 42P05,
 /// a pool in between lost or mixed up prepared statements.
-const LOST: [&str; 4] = ["08", "57P", "26", "42P05"];
+const LOST_STATES: [&str; 4] = ["08", "57P", "26", "42P05"];
 
 /// A connection, and the statements that were prepared on it.
 pub struct PostgresConnection {
@@ -66,7 +66,7 @@ impl PostgresConnection {
     }
 
     pub(super) fn note(&mut self, error: &DbError) {
-        let is_going = error.sql_state().is_some_and(|state| LOST.iter().any(|class| state.starts_with(class)));
+        let is_going = error.sql_state().is_some_and(|state| LOST_STATES.iter().any(|class| state.starts_with(class)));
         // Replacing a connection that was made just now would not help.
         let is_read_only = matches!(error, DbError::ReadOnly(_)) && self.opened_at.elapsed() >= REFUSED_RETRY_INTERVAL;
         self.is_lost |= is_going || is_read_only;

@@ -20,7 +20,7 @@ const SESSION_COMPARISONS: usize = 3;
 
 /// Selects encoding, standby, read-only, isolation, the schema for new tables, whether the role may create tables in it, whether it
 /// has tables already, and those tables that the role may not use or does not own.
-const LOOK: &str = "SELECT current_setting('server_encoding'), pg_is_in_recovery(), current_setting('transaction_read_only'), \
+const LOOK_QUERY: &str = "SELECT current_setting('server_encoding'), pg_is_in_recovery(), current_setting('transaction_read_only'), \
     current_setting('default_transaction_isolation'), current_schema(), \
     has_schema_privilege(current_schema(), 'CREATE'), \
     (SELECT count(*) FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'schema_version'), \
@@ -93,7 +93,7 @@ impl ServerState {
         tables: &[&str],
     ) -> Result<Self, DbError> {
         let (config, encryption) = (server.config.clone(), encryption.clone());
-        let sql = with_tables(LOOK, tables);
+        let sql = with_tables(LOOK_QUERY, tables);
         within(LOOK_LIMIT, move || look(&config, &encryption, &sql))
             .unwrap_or_else(|| Err(DbError::Unsuitable(no_connection_left(LOOK_LIMIT, max_connections))))
     }

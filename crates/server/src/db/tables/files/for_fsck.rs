@@ -19,7 +19,7 @@ pub struct FileToCheck {
 }
 
 /// The file with this id.
-pub fn find_stored(tx: &Tx<'_>, id: Uuid) -> Result<Option<FileToCheck>, DbError> {
+pub fn find_to_check(tx: &Tx<'_>, id: Uuid) -> Result<Option<FileToCheck>, DbError> {
     tx.optional(
         "SELECT w.workspace_no, d.path, f.name, f.hash, f.blob_id FROM files f JOIN workspaces w ON w.id = f.workspace_id \
          JOIN folders d ON d.id = f.folder_id WHERE f.id = ?1",

@@ -10,7 +10,7 @@ mod tags;
 use uuid::Uuid;
 
 pub use self::delivery::{DeliverableFile, find_served};
-pub use self::for_fsck::{FileToCheck, find_stored};
+pub use self::for_fsck::{FileToCheck, find_to_check};
 pub use self::for_move::{MoveCandidate, amount_in, list_in, use_blob};
 use self::row::TABLE;
 pub(super) use self::row::{COLUMNS, columns_of_file, from_row};

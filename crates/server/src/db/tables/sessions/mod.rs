@@ -13,7 +13,7 @@ use self::end::count_one;
 pub use self::end::{any_ended_before, complete, delete, end, forget_ended_before};
 pub use self::lists::{
     ListedSession, any_of_revoked_keys, count, count_of_key, list, list_blobs_of_public_keys, list_of_revoked_keys,
-    list_overdue, list_untrusted,
+    list_overdue, list_unverified,
 };
 use self::row::TABLE;
 pub use self::row::{Session, find, find_by_blob, find_locked};

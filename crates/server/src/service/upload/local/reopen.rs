@@ -165,7 +165,7 @@ impl LocalUploads {
             let found = self
                 .records
                 .db
-                .read(move |tx| sessions::list_untrusted(tx, &storage_epoch, last, VERIFY_BATCH))
+                .read(move |tx| sessions::list_unverified(tx, &storage_epoch, last, VERIFY_BATCH))
                 .await?;
             let Some(next) = found.last().copied() else { return Ok(()) };
             last = next;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::UploadError;
 use super::quota::{QuotaHeadroom, counted_at_start, quota_headroom};
-use crate::db::idempotency::{self, Used};
+use crate::db::idempotency::{self, IdempotentRequest};
 use crate::db::sessions::{self, Session, Status};
 use crate::db::{Db, DbError, Durability, Timestamp, Tx, api_keys, usage, workspaces};
 use crate::input::{IdempotencyKey, InvalidInput, StartUpload};
@@ -152,7 +152,7 @@ impl NewSession {
         }
         sessions::insert(tx, session)?;
         if let Some(Idempotency { key, request_sha256 }) = idempotency {
-            let used = Used { request_sha256: *request_sha256, session_id: session.id };
+            let used = IdempotentRequest { request_sha256: *request_sha256, session_id: session.id };
             idempotency::insert(tx, session.api_key_id, key.as_str(), &used)?;
         }
         Ok(Inserted::New)

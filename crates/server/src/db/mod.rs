@@ -59,7 +59,8 @@ impl Db {
         copied: impl Fn(&'static str, usize) + Send + 'static,
     ) -> Result<Vec<import::Content>, DbError> {
         if !self.is_shared() {
-            let problem = "records are copied into PostgreSQL alone; allowed: database.url with a PostgreSQL database";
+            let problem =
+                "records can be copied into PostgreSQL only; allowed: database.url with a PostgreSQL database";
             return Err(DbError::Unsuitable(problem.to_owned()));
         }
         self.write_untimed(move |to| import::copy_file(&file, to, &copied)).await

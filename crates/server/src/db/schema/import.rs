@@ -103,7 +103,7 @@ pub(in crate::db) fn copy_file(
     match wanted.iter().zip(&there).find(|(wanted, there)| wanted != there) {
         None => Ok(there),
         Some((wanted, _)) if is_empty => {
-            Err(DbError::Corrupt { table: wanted.table, problem: "what was copied is not what was read".to_owned() })
+            Err(DbError::Corrupt { table: wanted.table, problem: "the copy differs from the original".to_owned() })
         }
         Some(_) => Err(DbError::NotEmpty),
     }

@@ -13,13 +13,13 @@ pub enum DbError {
     #[error("the database's disk is full")]
     Full(#[source] Cause),
     /// Another transaction or process held a lock for longer than the timeout.
-    #[error("the database was locked by somebody else for too long")]
+    #[error("another transaction or process locked the database for too long")]
     Locked(#[source] Cause),
     /// A list or search exceeded its time limit.
-    #[error("the list or search took too long and was ended; try again, or ask for less with a filter")]
+    #[error("the list or search took too long and was cancelled; retry, or narrow it with a filter")]
     TooLong,
     /// The workspace has its maximum of waiting lists and searches.
-    #[error("too many lists and searches of this workspace wait already; try again later, with fewer at a time")]
+    #[error("too many lists and searches of this workspace are waiting; retry later, with fewer at a time")]
     Busy,
     /// The database server cannot be reached, or is stopping or starting.
     #[error("the database cannot be reached")]
@@ -30,13 +30,13 @@ pub enum DbError {
     /// The database server answers but refuses this program, or lacks its tables: the role, the database or its schema was
     /// changed.
     #[error(
-        "the database refuses the connection, or lacks a table: user, password or name of the database in database.url are \
-         not or no longer right, or it was restored or dropped"
+        "the database refuses the connection, or lacks a table: user, password or database name in database.url are wrong or were \
+         changed, or the database was restored or dropped"
     )]
     Refused(#[source] Cause),
     /// The role lacks a privilege.
     #[error(
-        "the role of database.url lacks a right: its tables have to be its own, in a schema in which it may create"
+        "the role of database.url lacks a right: it must own its tables, in a schema in which it may create tables"
     )]
     Forbidden(#[source] Cause),
     /// The program cannot work with this database, or with the pool in front of it. The text says what is allowed.
@@ -71,7 +71,7 @@ pub enum DbError {
         known: i64,
     },
     /// The database that is the target of a copy has other records.
-    #[error("the database has records already, and other ones; allowed: an empty database")]
+    #[error("the database has other records already; allowed: an empty database")]
     NotEmpty,
     /// The transaction that this write shared could not be committed.
     #[error("commit failed: {0}")]

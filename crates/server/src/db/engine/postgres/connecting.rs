@@ -37,7 +37,7 @@ pub(in crate::db::engine) fn without_password(url: &str) -> String {
 
 pub(super) fn no_connection_left(waited: Duration, max_connections: u32) -> String {
     format!(
-        "a connection was taken and not served for {} s: a pool between Partway and the server has none left; allowed: one \
+        "a connection was accepted and got no answer for {} s: a pool between Partway and the server has none left; allowed: a pool \
          that has database.max_connections ({max_connections}) for each node and 2 for each command",
         waited.as_secs()
     )

@@ -55,9 +55,7 @@ fn authorities(file: Option<&Path>) -> Result<RootCertStore, DbError> {
     let pem = std::fs::read(file).map_err(|error| unusable(format!("which cannot be read: {error}")))?;
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|error| unusable(format!("which is not PEM: {error}")))?;
-        roots
-            .add(certificate)
-            .map_err(|error| unusable(format!("one of whose certificates cannot be used: {error}")))?;
+        roots.add(certificate).map_err(|error| unusable(format!("which has an unusable certificate: {error}")))?;
     }
     match roots.is_empty() {
         true => Err(unusable("which has no certificate; allowed: one or more, in PEM".to_owned())),

@@ -140,7 +140,7 @@ impl ServerState {
     pub fn unsuitable(&self) -> Option<String> {
         if self.encoding != "UTF8" {
             return Some(format!(
-                "the database's encoding is {}, in which not every name can be kept; allowed: UTF8, as \
+                "the database's encoding is {}, which cannot represent every name; allowed: UTF8, as \
                  `CREATE DATABASE partway ENCODING 'UTF8' TEMPLATE template0` makes it",
                 self.encoding
             ));
@@ -150,7 +150,7 @@ impl ServerState {
 }
 
 const POOLED: &str = "a pool in front of the database (PgBouncer, or one of a hosting provider) gives each transaction or \
-                      statement another connection, while Partway's prepared statements and settings belong to one; allowed: \
+                      statement another connection, but Partway's prepared statements and settings belong to one connection; allowed: \
                       the server's own address, or the pool in session mode (PgBouncer: pool_mode = session)";
 
 fn look(config: &Config, encryption: &MakeRustlsConnect, sql: &str) -> Result<ServerState, DbError> {

@@ -82,17 +82,17 @@ impl ServerUrl {
             Some("verify-ca") => (SslMode::Require, Check::Authority),
             Some("require" | "verify-full") => (SslMode::Require, Check::AuthorityAndHost),
             Some(_) => {
-                return Err("has another `sslmode` than are allowed: `disable`, `prefer`, `require`, `verify-ca`, \
+                return Err(
+                    "has an `sslmode` that is not allowed; allowed: `disable`, `prefer`, `require`, `verify-ca`, \
                             `verify-full`"
-                    .to_owned());
+                        .to_owned(),
+                );
             }
         };
         if authorities.is_some() && check == Check::Nothing {
-            return Err(
-                "has `sslrootcert`, which nothing would be checked by; allowed: with `sslmode=verify-full` or \
+            return Err("has `sslrootcert`, which its `sslmode` does not use; allowed: with `sslmode=verify-full` or \
                         `sslmode=verify-ca`"
-                    .to_owned(),
-            );
+                .to_owned());
         }
         config.ssl_mode(mode);
         let authorities = authorities.filter(|path| path != "system").map(PathBuf::from);
@@ -101,7 +101,7 @@ impl ServerUrl {
 }
 
 const MALFORMED: &str = "is not a URL such as `postgres://user:password@host:5432/database`";
-const UNESCAPED: &str = "has `@` or `#` where none may be; allowed: `%40` and `%23`, as well as `%2F` for `/`, `%3F` for `?` and \
+const UNESCAPED: &str = "has an unescaped `@` or `#`; allowed: `%40` and `%23`, as well as `%2F` for `/`, `%3F` for `?` and \
                          `%25` for `%`, in the user's name and the password";
 
 /// Shows the server, its user and its database, and nothing that may be secret.

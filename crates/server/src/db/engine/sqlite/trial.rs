@@ -46,7 +46,7 @@ pub enum TrialError {
         source: rusqlite::Error,
     },
     /// SQLite uses another journal mode there.
-    #[error("SQLite keeps no write-ahead log in {directory}, but one of the kind {found:?}")]
+    #[error("SQLite uses the journal mode {found:?} in {directory} instead of a write-ahead log")]
     OtherLog {
         /// The directory.
         directory: String,

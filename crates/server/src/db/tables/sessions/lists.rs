@@ -116,12 +116,12 @@ pub fn count_of_key(tx: &Tx<'_>, api_key_id: Uuid) -> Result<u64, DbError> {
     Ok(counted.unwrap_or_default())
 }
 
-/// At most `limit` open sessions on local storage whose parts were not verified in the storage epoch `boot_id`, with ids greater
+/// At most `limit` open sessions on local storage whose parts were not verified in the storage epoch `epoch`, with ids greater
 /// than `after`, ordered by id.
-pub fn list_unverified(tx: &Tx<'_>, boot_id: &str, after: Uuid, limit: u32) -> Result<Vec<Uuid>, DbError> {
+pub fn list_unverified(tx: &Tx<'_>, epoch: &str, after: Uuid, limit: u32) -> Result<Vec<Uuid>, DbError> {
     tx.all(
         "SELECT id FROM sessions WHERE status = 'uploading' AND storage = 'local' AND trusted_boot_id <> ?1 AND id > ?2 ORDER BY id LIMIT ?3",
-        &[&boot_id, &after.to_string(), &limit],
+        &[&epoch, &after.to_string(), &limit],
         |row| columns::uuid(TABLE, row, 0),
     )
 }

@@ -81,7 +81,7 @@ pub fn extend(tx: &Tx<'_>, id: Uuid, expires_at: Timestamp) -> Result<bool, DbEr
 }
 
 /// Records that the parts of the session are intact in this storage epoch.
-pub fn set_verified_in_epoch(tx: &Tx<'_>, id: Uuid, boot_id: &str) -> Result<(), DbError> {
-    tx.execute("UPDATE sessions SET trusted_boot_id = ?2 WHERE id = ?1", &[&id.to_string(), &boot_id])?;
+pub fn set_verified_in_epoch(tx: &Tx<'_>, id: Uuid, epoch: &str) -> Result<(), DbError> {
+    tx.execute("UPDATE sessions SET trusted_boot_id = ?2 WHERE id = ?1", &[&id.to_string(), &epoch])?;
     Ok(())
 }

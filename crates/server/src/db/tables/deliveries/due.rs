@@ -93,3 +93,50 @@ pub fn next_due(tx: &Tx<'_>) -> Result<Option<Timestamp>, DbError> {
     let sql = "SELECT next_attempt_at FROM deliveries WHERE dead_at IS NULL ORDER BY next_attempt_at, id LIMIT 1";
     tx.optional(sql, &[], |row| row.get(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::db::schema::SCHEMA;
+
+    const URLS: [&str; 4] =
+        ["https://a.example/1", "https://a.example/2", "https://a.example:1/", "https://b.example/"];
+
+    /// A database with a due delivery to each of the URLs.
+    fn database(workspace_id: Uuid) -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        SCHEMA.versions.clone().for_each(|version| (SCHEMA.to_version)(&Tx::sqlite(&connection), version).unwrap());
+        connection.pragma_update(None, "foreign_keys", "OFF").unwrap();
+        let sql = "INSERT INTO deliveries (id, event_id, workspace_id, url, event, subject_id, sequence, payload, created_at, \
+                   attempts, next_attempt_at) VALUES (?1, ?1, ?2, ?3, 'e', ?1, 1, '{}', 0, 0, 0)";
+        for url in URLS {
+            connection.execute(sql, [Uuid::new_v4().to_string(), workspace_id.to_string(), url.to_owned()]).unwrap();
+        }
+        connection
+    }
+
+    #[test]
+    fn a_walk_from_anywhere_meets_every_url_once() {
+        let workspace_id = Uuid::new_v4();
+        let connection = database(workspace_id);
+        for start in ["", "a", URLS[0], URLS[2], URLS[3], "z"] {
+            let mut walk = DueUrls::after(workspace_id, start.to_owned());
+            let met: Vec<String> = std::iter::from_fn(|| walk.next(&Tx::sqlite(&connection)).unwrap()).collect();
+            let first = URLS.iter().position(|url| *url > start).unwrap_or_default();
+            assert_eq!(met, [&URLS[first..], &URLS[..first]].concat(), "after {start:?}");
+        }
+    }
+
+    #[test]
+    fn the_urls_of_one_origin_are_skipped_together() {
+        let workspace_id = Uuid::new_v4();
+        let connection = database(workspace_id);
+        let mut walk = DueUrls::after(workspace_id, String::new());
+        assert_eq!(walk.next(&Tx::sqlite(&connection)).unwrap().as_deref(), Some(URLS[0]));
+        walk.skip_origin();
+        assert_eq!(walk.next(&Tx::sqlite(&connection)).unwrap().as_deref(), Some(URLS[2]));
+        assert_eq!(walk.into_last(), URLS[2]);
+    }
+}

@@ -9,7 +9,6 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::extract::{Parameters, PrivateCaller};
 use crate::input::{InvalidInput, Tags, quote_for_message};
-use crate::model::{FileFilter, FileKey, FileOrder};
 use crate::openapi::error_responses;
 use crate::service::file::{FileFilter, FileKey, FileOrder, ListFiles};
 use crate::service::file_dto::file_row;

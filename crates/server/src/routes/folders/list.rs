@@ -10,7 +10,6 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::extract::{Parameters, PrivateCaller};
 use crate::input::{InvalidInput, quote_for_message};
-use crate::model::FolderOrder;
 use crate::openapi::error_responses;
 use crate::service::file_dto;
 use crate::service::folder::{FolderOrder, ListFolders};

@@ -1,6 +1,6 @@
 //! The database: the only SQL of the server.
 //!
-//! Layers, each of which imports only those before it (`tests/api/layers.rs` checks that):
+//! Layers, each of which imports only those before it (`tests/api/db_layers.rs` checks that):
 //!
 //! | | |
 //! |---|---|

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{EventBounds, Lease};
 use crate::db::{Db, DbError, Durability, Timestamp, Tx, garbage, idempotency, parts, sessions};
+use crate::error_chain::error_chain;
 use crate::failpoint;
 use crate::service::file::Files;
 use crate::service::upload::{UploadError, Uploads};
@@ -70,7 +71,7 @@ impl Cleaner {
                 cleaned = turn("job.cleaner", self.clean(&mut swept)) => cleaned,
             };
             if let Some(Err(error)) = cleaned {
-                tracing::error!(error = %crate::error_chain::error_chain(&error), "cleaning failed; retrying soon");
+                tracing::error!(error = %error_chain(&error), "cleaning failed; retrying soon");
             }
             let interval = CLEANING_INTERVAL.min(self.sweep_interval);
             let next_round = async {
@@ -156,7 +157,7 @@ impl Cleaner {
         if self.db.read(garbage::any_unclaimed).await?
             && let Err(error) = self.uploads.give_up_unfinished().await
         {
-            tracing::error!(error = %crate::error_chain::error_chain(&error), "unfinished copies cannot be given up; retrying later");
+            tracing::error!(error = %error_chain(&error), "unfinished copies cannot be given up; retrying later");
         }
         for store in self.stores.all() {
             let (kind, mut last) = (store.kind(), Uuid::nil());
@@ -175,7 +176,7 @@ impl Cleaner {
                         }
                         // A blob that cannot be deleted stays listed, and the others are tried.
                         Err(error) => {
-                            tracing::error!(%blob_id, error = %crate::error_chain::error_chain(&error), "a blob cannot be deleted; trying again later");
+                            tracing::error!(%blob_id, error = %error_chain(&error), "a blob cannot be deleted; trying again later");
                             failures += u32::from(error.is_transient());
                         }
                     }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::Lease;
 use crate::db::{Db, sessions};
+use crate::error_chain::error_chain;
 use crate::service::upload::{UploadError, Uploads};
 use crate::turn::turn;
 
@@ -34,7 +35,7 @@ impl Revoker {
                 ended = turn("job.revoker", self.end_sessions()) => match ended {
                     Some(Ok(())) => REVOKED_KEYS_CHECK_INTERVAL,
                     Some(Err(error)) => {
-                        tracing::error!(error = %crate::error_chain::error_chain(&error), "sessions of revoked keys cannot be ended; retrying soon");
+                        tracing::error!(error = %error_chain(&error), "sessions of revoked keys cannot be ended; retrying soon");
                         FAILURE_PAUSE
                     }
                     None => FAILURE_PAUSE,

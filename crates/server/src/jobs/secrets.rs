@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::db::secrets::{self, Secret};
 use crate::db::{Db, DbError, Durability};
+use crate::error_chain::error_chain;
 use crate::service::part_urls::PartUrlSigner;
 use crate::service::secret::SecretName;
 use crate::service::webhook_signer::WebhookSigner;
@@ -44,7 +45,7 @@ impl SecretsFollower {
                 Some(Ok(())) => known.is_failing = false,
                 // Logged once per failure of the database, not every second.
                 Some(Err(error)) if !std::mem::replace(&mut known.is_failing, true) => {
-                    tracing::warn!(error = %crate::error_chain::error_chain(&error), "the secrets cannot be read; the known values stay in use");
+                    tracing::warn!(error = %error_chain(&error), "the secrets cannot be read; the known values stay in use");
                 }
                 Some(Err(_)) | None => {}
             }

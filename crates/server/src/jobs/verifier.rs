@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::error_chain::error_chain;
 use crate::service::upload::Uploads;
 use crate::turn::turn;
 
@@ -17,7 +18,7 @@ pub async fn verify_untrusted(uploads: Uploads, stop: CancellationToken) {
         match turn("job.verifier", uploads.verify_untrusted(&stop)).await {
             Some(Ok(())) => return,
             Some(Err(error)) => {
-                tracing::error!(error = %crate::error_chain::error_chain(&error), "cannot list the sessions to verify; retrying");
+                tracing::error!(error = %error_chain(&error), "cannot list the sessions to verify; retrying");
             }
             None => {}
         }

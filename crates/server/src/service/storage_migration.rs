@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::db::files::{self, MoveCandidate};
 use crate::db::garbage::{self, NewGarbage, Reason};
 use crate::db::{Db, DbError, Durability, workspaces};
+use crate::error_chain::error_chain;
 use crate::model::{BlobRef, StorageKind, safer_type};
 use crate::service::grace::GracePolicy;
 use crate::service::unfinished::UnfinishedBlob;
@@ -122,7 +123,7 @@ impl MoveFiles {
                     Ok(false) => moved.gone += 1,
                     Err(error) => {
                         let path = format!("{}/{}", file.stored.workspace_no, file.stored.path);
-                        moved.failed.push((path, crate::error_chain::error_chain(&error)));
+                        moved.failed.push((path, error_chain(&error)));
                     }
                 }
             }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::db::garbage::{self, NewGarbage, Reason};
 use crate::db::{Db, DbError, Durability, Tx, blobs};
+use crate::error_chain::error_chain;
 use crate::model::BlobRef;
 
 /// Time from a renewal to the deletion. It is much longer than the interval of renewals, so that an outage of the database does not
@@ -107,7 +108,7 @@ impl Drop for UnfinishedBlob {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 if let Err(error) = give_up(&db, blob, CANCELLED_SECONDS, &bell).await {
-                    tracing::warn!(blob_id = %blob.id, error = %crate::error_chain::error_chain(&error), "an unfinished blob could not be given up; it is deleted after its deadline");
+                    tracing::warn!(blob_id = %blob.id, error = %error_chain(&error), "an unfinished blob could not be given up; it is deleted after its deadline");
                 }
             });
         }

@@ -303,7 +303,7 @@ fn bytes_that_were_spoilt_in_between_are_found_and_the_next_try_starts_over() {
     drop(part);
     let output = setup.get(&["f.bin"]);
     let errors = text(&output.stderr);
-    assert!(output.status.code() == Some(1) && errors.contains("nothing of it was kept"), "{errors}");
+    assert!(output.status.code() == Some(1) && errors.contains("no bytes were kept"), "{errors}");
     assert!(names(setup.here.path()).is_empty());
     setup.gets(&["f.bin"]);
     setup.assert_has("f.bin", &data);

@@ -38,7 +38,7 @@ fn usage_tells_the_bytes_of_each_workspace_by_what_they_are() {
             .map(|line| line.rsplit("  ").next().unwrap().to_owned())
             .collect::<Vec<_>>()
     };
-    let default = "as the settings say";
+    let default = "as in the settings";
     assert_eq!(limits(&["1KiB", "--open-sessions", "7"]), ["1024", default, "7", default]);
     assert_eq!(limits(&["--max-file", "2MiB", "--requests-per-second", "50"]), ["1024", "2097152", "7", "50"]);
     assert_eq!(limits(&["--max-file", "default", "--open-sessions", "default"]), ["1024", default, default, "50"]);

@@ -5,6 +5,7 @@ use partway_server::db::{Db, DbError, ServerState};
 use partway_server::service::workspace::Workspaces;
 
 use super::{Doctor, Health, ill};
+use crate::human;
 
 const ADDRESS: &str = "database.url: host, port, user, password, name, sslmode; is the server running?";
 const READ_ONLY: &str =
@@ -52,7 +53,9 @@ async fn examine_records(config: &Config) -> Health {
         Err(error) => return ill(&error, "report this as a bug of Partway"),
     };
     match read {
-        Ok(workspaces) => Health::Well(format!("{location} answers, {} workspace(s)", workspaces.len())),
+        Ok(workspaces) => {
+            Health::Well(format!("{location} answers, {}", human::count(workspaces.len() as u64, "workspace")))
+        }
         Err(DbError::TooOld { found, .. }) => {
             Health::Well(format!("{location} answers; the first start brings its schema (version {found}) up to date"))
         }

@@ -92,7 +92,7 @@ pub(crate) fn doctor(args: &DoctorArgs) -> ExitCode {
 }
 
 async fn examine(doctor: &mut Doctor, config: &Config, fix_cors: bool) {
-    doctor.report("settings", Health::Well("all are allowed".to_owned()));
+    doctor.report("settings", Health::Well("all are valid".to_owned()));
     data_dir::examine_database_files(doctor, config).await;
     database::examine(doctor, config).await;
     examine_urls(doctor, config);

@@ -48,7 +48,7 @@ fn usage_tells_the_bytes_of_each_workspace_by_what_they_are() {
     let table = text(&run(&data_dir, &["usage"]).stdout);
     assert!(table.starts_with("WORKSPACE") && table.contains("1.00 KiB") && table.contains("1000 B (1)"), "{table}");
     let unknown = run(&data_dir, &["workspaces", "limit", "nowhere", "default"]);
-    assert!(unknown.status.code() == Some(1) && text(&unknown.stderr).contains("no workspace nowhere"));
+    assert!(unknown.status.code() == Some(1) && text(&unknown.stderr).contains("no workspace \"nowhere\""));
 }
 
 #[test]

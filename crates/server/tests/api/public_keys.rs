@@ -445,7 +445,10 @@ async fn fsck_counts_the_sessions_of_keys_again() {
     };
     assert_eq!(miscounted().await, 1);
     let report = check(&app, false, true, false).await;
-    assert!(report.findings.iter().any(|finding| finding.detail.contains("wrong counters of 0 folders and 1 keys")), "{report:?}");
+    assert!(
+        report.findings.iter().any(|finding| finding.detail.contains("wrong counters of 0 folders and 1 keys")),
+        "{report:?}"
+    );
     assert_eq!((counted(&app), miscounted().await), ((1, 7), 0));
     assert_eq!(check(&app, false, false, false).await.findings, []);
 }

@@ -31,7 +31,7 @@ impl Place {
         Self { address, host: address.to_string(), path: path.to_owned() }
     }
 
-    /// Whatever an http URL names on this machine.
+    /// A server on this machine, as an http URL names it.
     pub(crate) fn parse(url: &str) -> Result<Self, Failure> {
         let url = Url::parse(url)?;
         if url.scheme() != "http" {

@@ -66,7 +66,7 @@ export async function hashOf(blob, signal) {
 }
 
 /**
- * What tells the server which parts a file is to be made of, by the ETags of all of them in order: their SHA-256. None if
+ * Names to the server the parts that a file is to be made of, by the ETags of all of them in order: their SHA-256. None if
  * one is not known, or where there is no SubtleCrypto.
  */
 export async function hashOfEtags(etags) {

@@ -149,7 +149,7 @@ export class Partway {
     return xml('CompleteMultipartUploadResult', xml('Location', escape(record.url)) + xml('Key', escape(record.path)));
   }
 
-  /** What tells the server which parts the file is to be made of. Local storage compares no ETags. */
+  /** Names to the server the parts that the file is to be made of. Local storage compares no ETags. */
   #hashOfEtags(session, fileId) {
     if (!this.#comparingEtags.has(session)) return undefined;
     const { size } = this.#getFile(fileId);

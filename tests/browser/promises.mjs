@@ -228,7 +228,7 @@ export const promises = {
   },
 };
 
-/** What only the one without Uppy does: the plugin knows neither `Retry-After` nor an end of waiting. */
+/** Promises of the one without Uppy only: the plugin knows neither `Retry-After` nor an end of waiting. */
 export const promisesOfPlain = {
   async 'Retry-After is kept to'({ open, proxy, smallFile: file }) {
     const example = await open();
@@ -272,7 +272,7 @@ export const promisesOfPlain = {
   },
 };
 
-/** What only Uppy needs. */
+/** Promises that only Uppy needs. */
 export const promisesOfUppy = {
   async 'an upload that is cancelled after a refresh frees its session'({ open, proxy, partway, smallFile: file }) {
     const example = await open();

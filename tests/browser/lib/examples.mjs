@@ -61,7 +61,7 @@ class Example {
     return this.#context.setOffline(isOffline);
   }
 
-  /** What the page shows of the file at the end. */
+  /** The file's record as the page shows it at the end. */
   async result() {
     await this.reaches('done');
     const [url, hash] = await Promise.all(this.resultAt.map((selector) => this.page.locator(selector).textContent()));

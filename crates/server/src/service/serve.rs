@@ -19,7 +19,7 @@ use crate::storage::{Blob, BlobHeaders, S3Store, StorageError, Stores};
 /// Look-ups of a file that is replaced between its record and its blob.
 const MAX_LOOKUPS: u32 = 3;
 
-/// What a URL serves.
+/// The file of a URL, as it is served.
 #[derive(Debug)]
 pub struct Representation {
     /// Where the bytes are.

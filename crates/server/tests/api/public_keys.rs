@@ -570,9 +570,9 @@ async fn a_request_without_a_byte_takes_no_room_and_changes_nothing() {
         stream.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
         stream.write_all(head.as_bytes()).unwrap();
         // Sent when the body is asked for: all that comes before it is done.
-        let mut queued = [0; 25];
-        stream.read_exact(&mut queued).unwrap();
-        assert_eq!(&queued, b"HTTP/1.1 100 Continue\r\n\r\n");
+        let mut continue_line = [0; 25];
+        stream.read_exact(&mut continue_line).unwrap();
+        assert_eq!(&continue_line, b"HTTP/1.1 100 Continue\r\n\r\n");
         stream
     };
     let first = head(0);

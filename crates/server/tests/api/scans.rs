@@ -144,7 +144,7 @@ async fn a_workspace_with_too_many_waiting_searches_is_answered_503() {
 const ON_POSTGRES: Services = Services { postgres: true, s3: false };
 const FOLDERS: &str = "/api/v1/folders";
 
-/// Whatever lists folders takes a minute from now on. Jobs of the server, which read otherwise, do not.
+/// Every list of folders takes a minute from now on. Jobs of the server, which read otherwise, do not.
 fn slow_down(app: &TestApp) {
     app.sql("ALTER TABLE folders RENAME TO real_folders");
     app.sql(
@@ -193,7 +193,7 @@ async fn lists_that_hang_in_postgresql_keep_no_look_up_and_no_other_workspace_wa
         let listed = app.request_with(&other, Method::GET, "/api/v1/multipart").send().await.unwrap();
         assert_eq!(listed.status(), 200);
     }
-    // Whatever waits for one of them waits for its limit.
+    // A look-up that waits for one of them waits for its limit.
     assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
     assert_eq!(sleeping(&app), 3, "no workspace has more than all but one of half of the connections");
     drop(waiting);

@@ -1,11 +1,13 @@
 //! The hash of a file from the hashes of its parts.
 //!
 //! BLAKE3 is a binary tree over chunks of 1 KiB. The nodes over an aligned power of two of bytes (and the
-//! rightmost nodes, which may be shorter) are the same whoever computes them and in whatever order, so every
+//! rightmost nodes, which may be shorter) do not depend on who computes them or in which order, so every
 //! part is cut into the largest such subtrees that fit into it, each is hashed to its chaining value while the
 //! part arrives, and the values of all parts merge to exactly the hash of the whole file. The same values
 //! later prove that a part's bytes are still what was received.
 //! Source: the BLAKE3 paper, sections 2.1 and 5.1.2; `blake3::hazmat`.
+
+#![cfg_attr(not(test), warn(clippy::too_many_lines))]
 
 use std::ops::Range;
 

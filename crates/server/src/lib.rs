@@ -3,6 +3,8 @@
 //! [`App::open`] opens database and storage, and [`run`] serves them on a listener until a token stops it. docs/ARCHITECTURE.md
 //! follows a request through the modules.
 
+#![cfg_attr(not(test), warn(clippy::too_many_lines))]
+
 #[cfg(feature = "openapi")]
 pub mod api_document;
 pub mod app;
@@ -13,6 +15,8 @@ mod error;
 mod error_chain;
 mod extract;
 mod failpoint;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod hmac_keys;
 mod http;
 pub mod input;

@@ -28,6 +28,21 @@ impl Metadata {
         Ok(Self(members.clone()))
     }
 
+    /// Sets the members of `changes` in `before`; a member that is null is removed (RFC 7396, at the first level only).
+    ///
+    /// # Errors
+    /// INVALID_METADATA when the result is too large.
+    pub fn merge(mut before: Map<String, Value>, changes: Map<String, Value>) -> Result<Self, InvalidInput> {
+        for (name, value) in changes {
+            if value.is_null() {
+                before.shift_remove(&name);
+            } else {
+                before.insert(name, value);
+            }
+        }
+        Self::parse(&Value::Object(before))
+    }
+
     /// The members.
     pub fn into_inner(self) -> Map<String, Value> {
         self.0

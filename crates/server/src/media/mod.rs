@@ -62,6 +62,13 @@ fn raster(reader: Reader<'_>) -> Option<(u32, u32)> {
     Some((u32::try_from(size.width).ok()?, u32::try_from(size.height).ok()?))
 }
 
+/// The same as [`dimensions`] for bytes in memory, but a reader that panics is not forgiven.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn dimensions_or_panic(mime_type: &str, bytes: &[u8]) -> Option<(u32, u32)> {
+    let reader: Reader<'_> = BufReader::with_capacity(BUFFER_BYTES, Box::new(std::io::Cursor::new(bytes)));
+    reader_of(mime_type)?(reader)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

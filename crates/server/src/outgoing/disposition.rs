@@ -3,7 +3,7 @@
 use percent_encoding::percent_decode_str;
 
 /// The name that the header gives the file, if it gives one: `filename*` before `filename`.
-pub(super) fn file_name(header: &[u8]) -> Option<String> {
+pub(crate) fn file_name(header: &[u8]) -> Option<String> {
     // Some servers send the bytes of names unencoded; most are UTF-8.
     let header = String::from_utf8_lossy(header);
     let (mut plain, mut extended) = (None, None);

@@ -5,7 +5,7 @@
 //! are not followed here: a caller that follows one makes a new request, with all checks.
 
 mod address;
-mod disposition;
+pub(crate) mod disposition;
 mod fetch;
 mod own_network;
 mod reach;

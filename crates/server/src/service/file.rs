@@ -126,15 +126,7 @@ impl Files {
                 Err(error) => return Ok(Err(error.into())),
             };
             if let Some(changes) = metadata {
-                let mut merged = file.metadata.take().unwrap_or_default();
-                for (name, value) in changes {
-                    if value.is_null() {
-                        merged.shift_remove(&name);
-                    } else {
-                        merged.insert(name, value);
-                    }
-                }
-                file.metadata = match Metadata::parse(&Value::Object(merged)) {
+                file.metadata = match Metadata::merge(file.metadata.take().unwrap_or_default(), changes) {
                     Ok(merged) => Some(merged.into_inner()),
                     Err(error) => return Ok(Err(error.into())),
                 };

@@ -2,12 +2,12 @@
 //! as the connection takes them.
 
 mod body;
-mod conditional;
+pub(crate) mod conditional;
 mod content;
 mod frames;
 mod headers;
 mod object;
-mod range;
+pub(crate) mod range;
 mod response;
 
 use body::{FileBody, Piece};

@@ -17,7 +17,7 @@ mod local;
 mod local_blobs;
 mod local_scan;
 mod part_writer;
-mod s3;
+pub(crate) mod s3;
 mod stores;
 mod unclaimed;
 mod verify;

@@ -19,6 +19,7 @@ mod files;
 mod folders;
 mod forgetting;
 mod fsck;
+mod fuzz_seeds;
 mod generated_docs;
 mod held_connection;
 mod idempotency;

@@ -110,3 +110,10 @@ fn check(
         _ => Ok(permission),
     }
 }
+
+/// Length, expiry and signature that the query of a presigned URL gives.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn presigned(url: &http::Uri) -> Option<(u64, i64, String)> {
+    let Query(Presigned { length, expires, signature }) = Query::try_from_uri(url).ok()?;
+    Some((length, expires, signature))
+}

@@ -1,5 +1,5 @@
 //! `/api/v1/uploads/…`
 
 pub mod direct;
-mod form;
+pub(crate) mod form;
 pub mod remote;

@@ -13,7 +13,7 @@ mod multipart;
 mod reader;
 mod retry;
 mod stream;
-mod xml;
+pub(crate) mod xml;
 
 use std::time::Duration;
 

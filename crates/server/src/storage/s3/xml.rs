@@ -97,7 +97,7 @@ pub(super) fn read<T: DeserializeOwned>(doing: &'static str, text: &str) -> Resu
 
 /// Reads the answer of a call that the store begins to answer with 200 before it has a result: the document may be an error.
 /// White space, which keeps the connection open, may come before it.
-pub(super) fn read_late_error(doing: &'static str, text: &str) -> Result<(), StorageError> {
+pub(crate) fn read_late_error(doing: &'static str, text: &str) -> Result<(), StorageError> {
     match root(text).as_deref() {
         Some(b"CompleteMultipartUploadResult") => Ok(()),
         Some(b"Error") => {
@@ -138,6 +138,16 @@ pub(super) fn complete_body<'p>(parts: impl Iterator<Item = (u32, &'p str)>, wro
     }
     body.push_str("</CompleteMultipartUpload>");
     body
+}
+
+/// Parts, uploads and objects that the text lists, as each of the three lists.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn listed(text: &str) -> [usize; 3] {
+    [
+        read::<PartsPage>("list parts", text).map_or(0, |page| page.part.len()),
+        read::<UploadsPage>("list uploads", text).map_or(0, |page| page.upload.len()),
+        read::<ObjectsPage>("list objects", text).map_or(0, |page| page.contents.len()),
+    ]
 }
 
 #[cfg(test)]

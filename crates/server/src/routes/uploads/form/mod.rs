@@ -205,3 +205,19 @@ impl FileField {
         self.field.map(|bytes| bytes.map_err(broken))
     }
 }
+
+/// Reads a form to its end, with the bytes of its file.
+#[cfg(feature = "fuzzing")]
+pub(crate) async fn read_whole(request: Request) -> Option<(UploadFields, Option<Vec<u8>>)> {
+    use futures_util::TryStreamExt;
+
+    let minute = std::time::Duration::from_secs(60);
+    let pace = PaceLimits { stall_timeout: minute, least_bytes: 0, window: minute };
+    let mut form = Form::open(request, pace, TtlLimit { seconds: 60, whose: "" }).ok()?;
+    let mut bytes = None;
+    while let Some(file) = form.find_file().await.ok()? {
+        let pieces: Vec<Bytes> = file.bytes().try_collect().await.ok()?;
+        bytes = Some(pieces.concat());
+    }
+    Some((form.fields().ok()?, bytes))
+}

@@ -1,0 +1,31 @@
+//! Headers of images and video. The fuzzer's own time limit shows a reader that is led on; a panic is a finding, although the server
+//! would catch it.
+
+use partway_server::fuzzing::dimensions;
+
+fn read(mime_types: &[&str], data: &[u8]) {
+    for mime_type in mime_types {
+        let found = dimensions(mime_type, data);
+        assert_eq!(found, dimensions(mime_type, data), "reading has no memory");
+    }
+}
+
+/// MP4 and QuickTime.
+pub fn mp4(data: &[u8]) {
+    read(&["video/mp4"], data);
+}
+
+/// WebM and Matroska.
+pub fn webm(data: &[u8]) {
+    read(&["video/webm"], data);
+}
+
+/// SVG.
+pub fn svg(data: &[u8]) {
+    read(&["image/svg+xml"], data);
+}
+
+/// Every raster format: the reader finds out which it is.
+pub fn image(data: &[u8]) {
+    read(&["image/png"], data);
+}

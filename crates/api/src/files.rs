@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::page::PageMeta;
 
-/// A file of a workspace, as lists and single look-ups show it.
+/// A file of a workspace, in lists and single look-ups.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FileRow {
@@ -19,7 +19,7 @@ pub struct FileRow {
     pub name: String,
     /// Folder and name.
     pub path: String,
-    /// Where the file is served.
+    /// URL of the file.
     #[cfg_attr(feature = "openapi", schema(format = "uri"))]
     pub url: String,
     /// Always empty: Partway makes no thumbnails.
@@ -30,11 +30,11 @@ pub struct FileRow {
     pub height: Option<u32>,
     /// Size in bytes.
     pub size: u64,
-    /// The same.
+    /// Size in bytes, again.
     pub file_size: u64,
     /// File extension that goes with the MIME type.
     pub format: String,
-    /// MIME type: what the bytes are.
+    /// MIME type of the bytes.
     pub mime_type: String,
     /// The MIME type that the uploader named.
     #[serde(default)]
@@ -54,7 +54,7 @@ pub struct FileRow {
     /// Number of the workspace.
     #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::PublicNumber))]
     pub workspace_no: String,
-    /// How the file came in: `api`, `remote`.
+    /// Origin of the file: `api` or `remote`.
     #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::UploadSource))]
     pub source: String,
     /// Category: image, video, audio, document or other.
@@ -77,7 +77,7 @@ pub struct FileRow {
 pub struct FileList {
     /// The files of this page.
     pub files: Vec<FileRow>,
-    /// Where the page is in the list.
+    /// Position of the page in the list.
     pub meta: PageMeta,
 }
 
@@ -99,11 +99,11 @@ pub struct UpdateFileRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::Tags>))]
     pub add_tags: Option<Vec<String>>,
-    /// Tags to take away. A list, or one comma-separated string.
+    /// Tags to remove. A list, or one comma-separated string.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::Tags>))]
     pub remove_tags: Option<Vec<String>>,
-    /// Members to set; null removes one. Those not named stay. The whole has at most 16 KiB.
+    /// Members to set; null removes one. Other members stay. The result has at most 16 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub metadata: Option<Map<String, Value>>,
@@ -117,7 +117,7 @@ pub struct RenameFileRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::FileName>))]
     pub name: Option<String>,
-    /// The folder to move the file to; it is created if it is not there. Empty: the workspace's root.
+    /// The folder to move the file to; it is created if it is missing. Empty: the workspace's root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::FolderPath>))]
     pub folder: Option<String>,
@@ -129,7 +129,7 @@ pub struct RenameFileRequest {
 pub struct DeleteFilePreview {
     /// Always true: nothing was deleted.
     pub dry_run: bool,
-    /// The file that would be.
+    /// The file that would be deleted.
     pub would_delete: FileRow,
 }
 
@@ -137,18 +137,18 @@ pub struct DeleteFilePreview {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RemoteUploadRequest {
-    /// Where the file is: an http or https URL of a globally reachable host, without user and password.
+    /// URL of the file: an http or https URL of a globally reachable host, without user and password.
     #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::HttpUrl))]
     pub remote_url: String,
-    /// Name of the file. If none is given: what the other side calls it, or the last segment of its URL.
+    /// Name of the file. By default the one that the remote server names, or the last segment of the URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::FileName>))]
     pub file_name: Option<String>,
-    /// Folder in the workspace; it is created if it is not there.
+    /// Folder in the workspace; it is created if it is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::FolderPath>))]
     pub folder: Option<String>,
-    /// At most 50 tags of at most 128 characters; one comma-separated string is taken as well.
+    /// At most 50 tags of at most 128 characters; one comma-separated string is accepted as well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::Tags>))]
     pub tags: Vec<String>,
@@ -164,7 +164,7 @@ pub struct RemoteUploadRequest {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::Flag>))]
     pub random_prefix: bool,
-    /// Where to tell that the file is there.
+    /// URL of a webhook that is notified when the file is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::HttpUrl>))]
     pub webhook_url: Option<String>,

@@ -18,16 +18,16 @@ pub struct Folder {
     pub name: String,
     /// Its path in the workspace.
     pub path: String,
-    /// Number of the folder it is in, or null at the workspace's root.
+    /// Number of the folder that contains it, or null at the workspace's root.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::PublicNumber>))]
     pub parent_folder_no: Option<String>,
-    /// When it was made, ISO 8601 with milliseconds.
+    /// When it was created, ISO 8601 with milliseconds.
     #[cfg_attr(feature = "openapi", schema(format = DateTime))]
     pub created_at: String,
     /// When it was last renamed.
     #[cfg_attr(feature = "openapi", schema(format = DateTime))]
     pub updated_at: String,
-    /// Files in it and in all folders below it.
+    /// Number of files in it and in all folders below it.
     pub total_items: u64,
     /// Their bytes.
     pub total_size: u64,
@@ -39,7 +39,7 @@ pub struct Folder {
 pub struct FolderList {
     /// The folders of this page.
     pub folders: Vec<Folder>,
-    /// Where the page is in the list.
+    /// Position of the page in the list.
     pub meta: PageMeta,
 }
 
@@ -50,7 +50,7 @@ pub struct CreateFolderRequest {
     /// 1 to 100 characters, no slash.
     #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::FolderName))]
     pub name: String,
-    /// The folder to make it in; none: the workspace's root.
+    /// Number of the folder to create it in; by default the workspace's root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::ParentNumber>))]
     pub parent_folder_no: Option<String>,
@@ -60,7 +60,7 @@ pub struct CreateFolderRequest {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RenameFolderRequest {
-    /// 1 to 100 characters, no slash. The paths of everything below follow.
+    /// 1 to 100 characters, no slash. The paths of everything below change with it.
     #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::FolderName))]
     pub name: String,
 }
@@ -71,7 +71,7 @@ pub struct RenameFolderRequest {
 pub struct DeleteFolderPreview {
     /// Always true: nothing was deleted.
     pub dry_run: bool,
-    /// What would be.
+    /// The folder and the counts that would be deleted.
     pub would_delete: DeletedFolder,
 }
 
@@ -81,9 +81,9 @@ pub struct DeleteFolderPreview {
 pub struct DeletedFolder {
     /// The folder.
     pub folder: Folder,
-    /// Folders below it.
+    /// Number of folders below it.
     pub folders: u64,
-    /// Files in it and below it.
+    /// Number of files in it and below it.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,

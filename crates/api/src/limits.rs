@@ -1,4 +1,4 @@
-//! The fixed limits of the wire contract. What an operator may change is in the server's settings.
+//! The fixed limits of the wire contract. Limits that operators may change are settings of the server.
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -14,7 +14,7 @@ pub const PART_SIZE_STEP_BYTES: u64 = 2 * MIB;
 /// Most parts a file may have; S3 has the same limit, and the part plan must suit both.
 pub const MAX_PARTS: u64 = 10_000;
 
-/// Told to clients as `min_part_size`, in bytes: the smallest part S3 takes (but for the last one).
+/// The answer's `min_part_size` in bytes: the smallest part that S3 accepts, except for the last one.
 pub const MIN_PART_SIZE_BYTES: u64 = 5 * MIB;
 
 /// Largest file accepted unless the operator sets another limit, in bytes.
@@ -29,13 +29,13 @@ pub const MAX_NAME_BYTES: usize = 255;
 pub const MAX_FOLDER_BYTES: usize = 1024;
 /// Deepest folder path, in segments.
 pub const MAX_FOLDER_LEVELS: usize = 32;
-/// Longest name of a folder that is made or renamed by itself, in characters (Unicode scalar values).
+/// Longest name of a folder that is created or renamed directly, in characters (Unicode scalar values).
 pub const MAX_FOLDER_NAME_CHARS: usize = 100;
-/// Largest field of a form besides the file, in bytes.
+/// Largest form field other than the file, in bytes.
 pub const MAX_FORM_FIELD_BYTES: usize = 64 * 1024;
 /// Most fields of a form; the API has nine.
 pub const MAX_FORM_FIELDS: usize = 100;
-/// Longest URL of a webhook or of a remote file, in bytes: what servers and browsers in use take.
+/// Longest URL of a webhook or of a remote file, in bytes: as common servers and browsers accept.
 pub const MAX_URL_BYTES: usize = 2048;
 /// Most tags of one file.
 pub const MAX_TAGS: usize = 50;
@@ -53,16 +53,15 @@ pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
 /// How long an `Idempotency-Key` is remembered, in seconds.
 pub const IDEMPOTENCY_SECONDS: u64 = 24 * 60 * 60;
 
-/// Rows on a page of a list unless the client asks for another number.
+/// Rows on a page of a list by default.
 pub const DEFAULT_PAGE_ROWS: u32 = 20;
 /// Most rows on a page of a list.
 pub const MAX_PAGE_ROWS: u32 = 100;
-/// Most rows on a page of folders, and as many as there are for who names no page. A page costs the way to it as well, in an
-/// index: all of 100,000 folders come in a fifth of the processor time that pages of
-/// 100 take.
+/// Most rows on a page of folders, and the default of clients that name no page. Each page costs the scan of the index up to it: a list of
+/// 100,000 folders takes a fifth of the processor time that it takes in pages of 100.
 pub const MAX_FOLDER_PAGE_ROWS: u32 = 1000;
 
-/// Life of a session and of its URLs when the client names none, in seconds.
+/// Lifetime of a session and its URLs by default, in seconds.
 pub const DEFAULT_TTL_SECONDS: u64 = 3_600;
-/// Longest life a client may ask for, in seconds: a week, which is also S3's limit for presigned URLs.
+/// Longest lifetime that a client may request, in seconds: a week, which is also S3's limit for presigned URLs.
 pub const MAX_TTL_SECONDS: u64 = 604_800;

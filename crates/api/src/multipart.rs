@@ -23,11 +23,11 @@ pub struct StartRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::FolderPath>))]
     pub folder: Option<String>,
-    /// At most 50 tags of at most 128 characters; one comma-separated string is taken as well.
+    /// At most 50 tags of at most 128 characters; one comma-separated string is accepted as well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::Tags>))]
     pub tags: Vec<String>,
-    /// Any JSON object of at most 16 KiB, given back with the file.
+    /// Any JSON object of at most 16 KiB, returned with the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub metadata: Option<Map<String, Value>>,
@@ -39,12 +39,12 @@ pub struct StartRequest {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::Flag>))]
     pub random_prefix: bool,
-    /// Life of the session and its URLs in seconds: 1 to 604800, by default 3600.
+    /// Lifetime of the session and its URLs in seconds: 1 to 604800, by default 3600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 604800))]
     pub ttl_seconds: Option<u64>,
-    /// Where to tell what becomes of the upload: `file.created`, `file.replaced` or `upload.expired`. With a public key only
-    /// if it was made with that permission.
+    /// URL of a webhook that is notified of the outcome: `file.created`, `file.replaced` or `upload.expired`. A public key needs
+    /// the permission to name one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::HttpUrl>))]
     pub webhook_url: Option<String>,
@@ -67,10 +67,10 @@ pub struct StartResponse {
     pub part_size: u64,
     /// One presigned URL per part: part i is PUT to `parts[i]`.
     pub parts: Vec<String>,
-    /// Id of the file to be.
+    /// Id of the future file.
     #[cfg_attr(feature = "openapi", schema(format = "uuid"))]
     pub uuid: String,
-    /// Smallest part size in bytes that this API ever dictates.
+    /// Smallest part size in bytes that this API may answer.
     pub min_part_size: u64,
     /// When the session and its URLs expire, in Unix seconds.
     pub expire_at: i64,
@@ -80,7 +80,7 @@ pub struct StartResponse {
     /// Id of the workspace.
     #[cfg_attr(feature = "openapi", schema(format = "uuid"))]
     pub workspace_id: String,
-    /// What was asked for, as the server understood it.
+    /// The request, normalized.
     pub policy: Policy,
     /// The kind of `hash` that the server can compare with the whole file: `blake3`; where the parts go to an S3 store,
     /// `crc64nvme` if the store keeps that of whole objects, otherwise `none`. Another one is refused.
@@ -93,11 +93,11 @@ fn blake3() -> String {
     "blake3".to_owned()
 }
 
-/// What a session was started for, as the server understood it.
+/// The request of a start, normalized.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Policy {
-    /// Folder, without leading, trailing and doubled slashes; empty for the workspace's root.
+    /// Folder, without leading, trailing and repeated slashes; empty for the workspace's root.
     pub folder: String,
     /// Tags, trimmed and without repetitions.
     pub tags: Vec<String>,
@@ -124,21 +124,21 @@ pub struct CompleteRequest {
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::FileHash>))]
     pub hash: Option<String>,
     /// Where the parts go to an S3 store: the SHA-256, in hexadecimal digits, of the ETags that the PUTs of all parts
-    /// answered, in order, each without its quotes and with a line feed behind it. If the file would not be made, or was not
-    /// made, of exactly these parts, it is refused: CHECKSUM_MISMATCH.
+    /// answered, in order, each without quotes and followed by a line feed. A file of other parts is refused:
+    /// CHECKSUM_MISMATCH.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(pattern = "^[0-9A-Fa-f]{64}$"))]
     pub etags_sha256: Option<String>,
 }
 
-/// How far an upload session is: answer to `GET /api/v1/multipart/{session_id}`.
+/// The state of an upload session: answer to `GET /api/v1/multipart/{session_id}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SessionResponse {
     /// Id of the session.
     #[cfg_attr(feature = "openapi", schema(format = "uuid"))]
     pub session_id: String,
-    /// Id of the file to be.
+    /// Id of the future file.
     #[cfg_attr(feature = "openapi", schema(format = "uuid"))]
     pub uuid: String,
     /// `uploading`, `completed`, `aborted` or `expired`.
@@ -153,16 +153,16 @@ pub struct SessionResponse {
     pub part_size: u64,
     /// Number of parts.
     pub parts_total: u32,
-    /// Indices (from 0) of the parts that are there, ascending.
+    /// Indices (from 0) of the parts that have arrived, ascending.
     pub uploaded_parts: Vec<u32>,
-    /// Indices of the parts that are not, ascending.
+    /// Indices of the missing parts, ascending.
     pub missing_parts: Vec<u32>,
     /// Where the parts go to an S3 store and the session is uploading: the ETag of each of `uploaded_parts`, in their
-    /// order and without quotes, which is the one that its PUT answered unless somebody else has sent the part since. Empty
-    /// when the store has made its object of all parts already.
+    /// order and without quotes, which is the one that its PUT answered unless another client has sent the part since. Empty
+    /// when the store has already assembled the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part_etags: Option<Vec<String>>,
-    /// Bytes of the parts that are there.
+    /// Bytes of the parts that have arrived.
     pub bytes_uploaded: u64,
     /// When the session was started.
     #[cfg_attr(feature = "openapi", schema(format = DateTime))]
@@ -182,11 +182,11 @@ pub struct SessionResponse {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ResignRequest {
-    /// Indices (from 0) of the parts that are to get URLs; all that are missing when it is not given.
+    /// Indices (from 0) of the parts that get URLs; by default all missing parts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(max_items = 10000))]
     pub parts: Option<Vec<u32>>,
-    /// Life of the URLs in seconds: 1 to 604800, by default 3600. The session lives at least as long.
+    /// Lifetime of the URLs in seconds: 1 to 604800, by default 3600. The session lives at least as long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 604800))]
     pub ttl_seconds: Option<u64>,
@@ -205,7 +205,7 @@ pub struct ResignResponse {
     pub expire_at: i64,
 }
 
-/// Where a part is PUT.
+/// A part and its URL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PartUrl {
@@ -222,7 +222,7 @@ pub struct PartUrl {
 pub struct SessionList {
     /// The sessions of this page, newest first.
     pub sessions: Vec<SessionSummary>,
-    /// Where the page is.
+    /// Position of the page in the list.
     pub meta: PageMeta,
 }
 
@@ -233,7 +233,7 @@ pub struct SessionSummary {
     /// Id of the session.
     #[cfg_attr(feature = "openapi", schema(format = "uuid"))]
     pub session_id: String,
-    /// Id of the file to be.
+    /// Id of the future file.
     #[cfg_attr(feature = "openapi", schema(format = "uuid"))]
     pub uuid: String,
     /// `uploading`, `completed`, `aborted` or `expired`.
@@ -248,7 +248,7 @@ pub struct SessionSummary {
     pub part_size: u64,
     /// Number of parts.
     pub parts_total: u32,
-    /// Number of parts that are recorded as there; null where they go to an S3 store, which knows.
+    /// Number of parts that have arrived; null where they go to an S3 store, which alone knows it.
     pub parts_uploaded: Option<u32>,
     /// Their bytes.
     pub bytes_uploaded: Option<u64>,

@@ -1,5 +1,5 @@
-//! What the OpenAPI document says of members that have a rule or take several forms. Nothing makes values of these types:
-//! the server reads members one by one, so that each mistake is named.
+//! Schemas of the OpenAPI document for members that have a rule or several forms. No values of these types exist: the server reads members
+//! one by one, so that each mistake is named.
 
 use utoipa::ToSchema;
 
@@ -89,9 +89,9 @@ pub struct MetadataText(#[expect(dead_code, reason = "for the document")] String
 #[derive(ToSchema)]
 #[serde(untagged)]
 pub enum Flag {
-    /// As JSON has it.
+    /// As in JSON.
     Boolean(bool),
-    /// As a form has it.
+    /// As in a form.
     Text(FlagText),
 }
 
@@ -136,26 +136,26 @@ pub struct FileBytes(#[expect(dead_code, reason = "for the document")] Vec<u8>);
 #[schema(pattern = "^[0-9a-hj-km-np-tv-z]{10}$")]
 pub struct PublicNumber(#[expect(dead_code, reason = "for the document")] String);
 
-/// What may be given for the folder another one is in: its number, or nothing for the workspace's root.
+/// The number of the folder that contains another one; empty for the workspace's root.
 #[derive(ToSchema)]
 #[schema(pattern = r"^[^\x00]*$")]
 pub struct ParentNumber(#[expect(dead_code, reason = "for the document")] String);
 
-/// What has become of a session.
+/// The state of a session.
 #[derive(ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SessionStatus {
-    /// It takes parts.
+    /// It accepts parts.
     Uploading,
-    /// The file is there.
+    /// The file is stored.
     Completed,
-    /// A client ended it.
+    /// A client aborted it.
     Aborted,
-    /// Its time is over.
+    /// It expired before it was completed.
     Expired,
 }
 
-/// Which hash of the whole file the server can compare.
+/// The hash of the whole file that the server can compare.
 #[derive(ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HashAlgorithm {
@@ -167,7 +167,7 @@ pub enum HashAlgorithm {
     None,
 }
 
-/// How a file came in.
+/// The origin of a file.
 #[derive(ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum UploadSource {
@@ -177,7 +177,7 @@ pub enum UploadSource {
     Remote,
 }
 
-/// What kind of file it is.
+/// The kind of a file.
 #[derive(ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Category {

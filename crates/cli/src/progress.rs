@@ -77,7 +77,7 @@ impl Progress {
     /// The same for a download.
     pub(crate) fn show_download(&self, event: &DownloadEvent<'_>) {
         match event {
-            DownloadEvent::StartedAnew => {
+            DownloadEvent::Restarted => {
                 self.say("the bytes of an earlier download are of another version of the file; starting again");
             }
             DownloadEvent::Started { size_bytes, bytes_there } => {

@@ -1,4 +1,4 @@
-//! The connection to a server, and the calls that make an upload, each once. Retrying is not done here.
+//! The connection to a server, and the calls of an upload. Each call is one request; [`RetryPolicy`](crate::RetryPolicy) is applied by callers.
 
 use std::time::Duration;
 
@@ -16,18 +16,18 @@ use url::Url;
 use crate::part_body::PartBody;
 use crate::{Error, connection_error};
 
-/// A server that cannot be connected to in this time counts as away.
+/// A server that accepts no connection within this time counts as unreachable.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Complete syncs the whole file; a slow disk may take minutes for what its cache still holds.
 const CALL_TIMEOUT: Duration = Duration::from_secs(600);
-/// A connection on which nothing was acknowledged for this long is dead: a laptop that changed networks.
+/// A connection without an acknowledgement for this long is dead, as after a laptop changed networks.
 const DEAD_AFTER: Duration = Duration::from_secs(60);
-/// Longest answer that is read: the URLs of 10,000 parts are a few MB, a hundred files with all their metadata less.
+/// Upper bound of an answer. The URLs of 10,000 parts take a few MB, a page of 100 files with all their metadata less.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
-/// Longest refusal that is read, and for how long: one of ours has some hundred bytes.
+/// Upper bounds of an error answer. Partway's own have some hundred bytes.
 const MAX_REFUSAL_BYTES: usize = 64 * 1024;
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(30);
-/// Much of an unexpected answer that is worth showing.
+/// Characters of an unexpected answer that are shown.
 const SHOWN_CHARS: usize = 200;
 
 /// A server and the key to it. Clones share connections.
@@ -48,15 +48,15 @@ impl Client {
     /// A client of the server at `base`, which may have a path.
     ///
     /// # Errors
-    /// When `base` is no http or https URL, or `key` cannot be sent.
+    /// When `base` is not an http or https URL, or `key` has a character that no header may have.
     pub fn new(base: &str, key: &str) -> Result<Self, Error> {
         Self::trusting(base, key, None)
     }
 
-    /// The same, which also trusts the certificate authorities in this text in PEM form.
+    /// A client that also trusts the certificate authorities in this PEM text.
     ///
     /// # Errors
-    /// When `base` is no http or https URL, `key` cannot be sent, or `authorities` has no certificate.
+    /// When `base` is not an http or https URL, `key` has a character that no header may have, or `authorities` has no certificate.
     pub fn trusting(base: &str, key: &str, authorities: Option<&[u8]>) -> Result<Self, Error> {
         let address = |problem: String| Error::Address { url: base.to_owned(), problem };
         let url = Url::parse(base.trim_end_matches('/')).map_err(|error| address(error.to_string()))?;
@@ -67,7 +67,7 @@ impl Client {
         if let Some((place, character)) = (1..).zip(key.chars()).find(|(_, c)| is_unfit(c)) {
             return Err(Error::Key { character, place, length: key.chars().count() });
         }
-        // Another part of the program may have chosen a provider already, which is as good.
+        // Fails when another part of the program has chosen a provider, which works as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let authorities = authorities.map(certificates).transpose()?.unwrap_or_default();
         let builder = || {
@@ -79,7 +79,7 @@ impl Client {
                 .redirect(connection_error::noting_redirects())
         };
         let http = match builder().tls_certs_merge(authorities.clone()).build() {
-            // A machine without any root certificate, which plain http does not need, nor a server of those named here.
+            // The machine has no root certificate. Plain http needs none, and named authorities are enough.
             Err(_) if url.scheme() == "http" || !authorities.is_empty() => {
                 builder().tls_certs_only(authorities).build()?
             }
@@ -88,7 +88,7 @@ impl Client {
         Ok(Self { base: url, key: key.to_owned(), http })
     }
 
-    /// Starts an upload. Repeating it with the same `idempotency_key` answers the same session.
+    /// Starts a session. Repeating the call with the same `idempotency_key` answers the same session.
     ///
     /// # Errors
     /// When the server refuses or cannot be reached.
@@ -97,7 +97,7 @@ impl Client {
         json(call.json(request)).await
     }
 
-    /// Looks at an upload.
+    /// The state of a session.
     ///
     /// # Errors
     /// When the server refuses or cannot be reached.
@@ -105,7 +105,7 @@ impl Client {
         json(self.call(Method::GET, &["multipart", session_id])).await
     }
 
-    /// Asks for new URLs, and for a longer life of the session.
+    /// Signs new part URLs and extends the session's lifetime.
     ///
     /// # Errors
     /// When the server refuses or cannot be reached.
@@ -113,7 +113,7 @@ impl Client {
         json(self.call(Method::POST, &["multipart", session_id, "parts"]).json(request)).await
     }
 
-    /// Gives an upload up; its bytes are freed. Repeating it changes nothing.
+    /// Aborts a session and frees its bytes. Repeating the call changes nothing.
     ///
     /// # Errors
     /// When the server refuses, as it does after completion, or cannot be reached.
@@ -121,7 +121,7 @@ impl Client {
         done(self.call(Method::DELETE, &["multipart", session_id])).await
     }
 
-    /// Completes an upload. Repeating it gives the same record.
+    /// Completes a session. Repeating the call answers the same record.
     ///
     /// # Errors
     /// When the server refuses or cannot be reached.
@@ -129,8 +129,7 @@ impl Client {
         json(self.call(Method::POST, &["multipart", "complete"]).json(request)).await
     }
 
-    /// Uploads a file without a byte, in one request. Repeating it replaces the file by the same one, unless it is to have a
-    /// random prefix.
+    /// Uploads an empty file in one request. Repeating the call replaces the file by an equal one, except with a random prefix.
     ///
     /// # Errors
     /// When the server refuses or cannot be reached.
@@ -154,8 +153,7 @@ impl Client {
         json(self.call(Method::POST, &["uploads"]).multipart(form)).await
     }
 
-    /// Sends a range of a file to a part URL, with the SHA-256 that its bytes must have on the other side. Answers the part's
-    /// ETag, without quotes.
+    /// Sends a range of a file to a part URL, with the SHA-256 that the receiver compares. Returns the part's ETag without quotes.
     pub(crate) async fn put_part(&self, url: &str, body: PartBody, sha256: Option<&[u8; 32]>) -> Result<String, Error> {
         let part_bytes = body.left_bytes();
         let body = reqwest::Body::wrap(body);
@@ -166,7 +164,7 @@ impl Client {
         }
         let sent = connection_error::send(request).await.map_err(|error| self.at_the_store(url, error))?;
         let answer = checked(sent).await.map_err(|error| error.of_part(part_bytes))?;
-        // Some proxies answer 200 by themselves when a body breaks off; whoever has stored a part names it.
+        // Some proxies answer 200 themselves when a body breaks off. An answer of the server or the store has an ETag.
         let Some(etag) = answer.headers().get(ETAG) else {
             let status = answer.status().as_u16();
             return Err(Error::Connection(format!("{status} without an ETag: not the server's answer to a part")));
@@ -174,7 +172,7 @@ impl Client {
         Ok(String::from_utf8_lossy(etag.as_bytes()).trim_matches('"').to_owned())
     }
 
-    /// A part's URL may be one of a store: what fails there says nothing of the server's address.
+    /// Names the store in errors of part URLs that point to one, so that the server's address is not blamed.
     fn at_the_store(&self, url: &str, error: Error) -> Error {
         let place = |url: &Url| (url.host_str().map(str::to_owned), url.port_or_known_default());
         let is_elsewhere = Url::parse(url).is_ok_and(|url| place(&url) != place(&self.base));
@@ -184,17 +182,17 @@ impl Client {
         }
     }
 
-    /// A GET of a public URL, which is no call of the API: the key is not sent.
+    /// A GET of a public URL. It is not an API call, so the key is not sent.
     pub(crate) fn get_public(&self, url: Url) -> RequestBuilder {
         self.http.get(url)
     }
 
-    /// A call of the API at these segments of a path below `/api/v1`.
+    /// An API call; `segments` are those of its path below `/api/v1`.
     pub(crate) fn call(&self, method: Method, segments: &[&str]) -> RequestBuilder {
         self.call_with_query(method, segments, &[])
     }
 
-    /// The same, with a query.
+    /// An API call with a query.
     pub(crate) fn call_with_query(
         &self,
         method: Method,
@@ -202,7 +200,7 @@ impl Client {
         query: &[(&str, String)],
     ) -> RequestBuilder {
         let mut url = self.base.clone();
-        // No http or https URL is without a path to extend.
+        // Never fails: http and https URLs have a path to extend.
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(["api", "v1"]).extend(segments);
         }
@@ -216,12 +214,12 @@ impl Client {
 fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, Error> {
     let found = Certificate::from_pem_bundle(pem).map_err(|error| Error::Authorities(error.to_string()))?;
     match found.is_empty() {
-        true => Err(Error::Authorities("no certificate in PEM form is in it".to_owned())),
+        true => Err(Error::Authorities("it has no certificate in PEM form".to_owned())),
         false => Ok(found),
     }
 }
 
-/// The JSON that the call answers.
+/// Sends a call and reads the JSON of its answer.
 pub(crate) async fn json<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, Error> {
     let mut response = checked(connection_error::send(request).await?).await?;
     let Some(text) = read_up_to(&mut response, MAX_ANSWER_BYTES).await? else {
@@ -231,7 +229,7 @@ pub(crate) async fn json<T: DeserializeOwned>(request: RequestBuilder) -> Result
     serde_json::from_slice(&text).map_err(|error| Error::Connection(format!("the answer is not as expected: {error}")))
 }
 
-/// The rest of an answer; `None` when it is longer than it may be.
+/// The rest of an answer; `None` when it exceeds `max_bytes`.
 async fn read_up_to(response: &mut Response, max_bytes: usize) -> Result<Option<Vec<u8>>, Error> {
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await? {
@@ -243,12 +241,12 @@ async fn read_up_to(response: &mut Response, max_bytes: usize) -> Result<Option<
     Ok(Some(bytes))
 }
 
-/// The call, whose answer has nothing but its success.
+/// Sends a call whose answer has no body.
 pub(crate) async fn done(request: RequestBuilder) -> Result<(), Error> {
     checked(connection_error::send(request).await?).await.map(drop)
 }
 
-/// The response, if it is a success; otherwise what it says.
+/// The response if it is a success; otherwise its error.
 pub(crate) async fn checked(mut response: Response) -> Result<Response, Error> {
     let status = response.status();
     if status.is_success() {
@@ -264,7 +262,7 @@ pub(crate) async fn checked(mut response: Response) -> Result<Response, Error> {
     }
 }
 
-/// In a part URL the query is a permission.
+/// The URL without its query, which in a part URL is a permission.
 fn without_query(url: &Url) -> Url {
     let mut url = url.clone();
     url.set_query(None);
@@ -275,7 +273,7 @@ fn unexpected(status: StatusCode, url: &Url, text: &str) -> Error {
     Error::Unexpected { status: status.as_u16(), url: url.to_string(), text: gist(status, text) }
 }
 
-/// What is worth showing of an answer that is not Partway's: the title of a page, or how the text begins.
+/// A summary of an answer that is not Partway's: the title of an HTML page, or the beginning of the text.
 fn gist(status: StatusCode, text: &str) -> String {
     let title = text.split_once("<title>").and_then(|(_, rest)| rest.split_once("</title>"));
     let words: Vec<_> = title.map_or(text, |(title, _)| title).split_whitespace().collect();

@@ -1,4 +1,4 @@
-//! Why there is no connection, in words that say what to look at: the name, the address, or the certificate.
+//! Connection failures, classified by what the user should check: the name, the address, or the certificate.
 
 use std::cell::RefCell;
 use std::error::Error as StdError;
@@ -10,15 +10,15 @@ use url::Url;
 
 use crate::Error;
 
-/// A request follows so many redirects.
+/// Redirects that one request follows.
 const MAX_REDIRECTS: usize = 10;
 
 tokio::task_local! {
-    /// Where the request of this task was redirected to.
+    /// The last redirect target of this task's request.
     static REDIRECTED_TO: RefCell<Option<Url>>;
 }
 
-/// Follows redirects, and notes where to: an error names the URL that was asked first.
+/// Follows redirects and notes their targets, because errors name only the URL that was requested first.
 pub(crate) fn noting_redirects() -> Policy {
     Policy::custom(|attempt: Attempt<'_>| {
         if attempt.previous().len() > MAX_REDIRECTS {
@@ -29,7 +29,7 @@ pub(crate) fn noting_redirects() -> Policy {
     })
 }
 
-/// Sends the request. An error names the host at which it failed.
+/// Sends the request. Errors name the host that failed, also after a redirect.
 pub(crate) async fn send(request: RequestBuilder) -> Result<Response, Error> {
     let (outcome, redirected_to) = REDIRECTED_TO
         .scope(RefCell::default(), async {
@@ -85,7 +85,7 @@ fn error_at(host: String, error: reqwest::Error) -> Error {
     }
 }
 
-/// Host and port of what was asked. The rest of a part URL is a permission.
+/// Host and port of the URL. The rest of a part URL is a permission and is not shown.
 fn host_of(url: Option<&Url>) -> String {
     let named = url.and_then(|url| Some((url.host_str()?, url.port_or_known_default()?)));
     named.map_or_else(|| "the server".to_owned(), |(host, port)| format!("{host}:{port}"))
@@ -99,7 +99,7 @@ fn is_io<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e io::Error> {
     error.downcast_ref::<io::Error>()
 }
 
-/// The error of TLS, if there is one. An error that is wrapped in one of input and output is no source of it.
+/// The TLS error in the chain, also inside an `io::Error`, which does not name its inner error as its source.
 fn tls_error<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e rustls::Error> {
     chain(error).find_map(|error| {
         let wrapped = is_io(error).and_then(io::Error::get_ref).map(|inner| inner as &(dyn StdError + 'static));
@@ -128,18 +128,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_host_that_is_not_known_and_one_that_does_not_listen_are_told_apart() {
+    async fn an_unknown_host_and_a_closed_port_are_distinguished() {
         // RFC 6761: no such name exists.
         let unknown = error_of("http://files.invalid:8080/secret?signature=1".into()).await;
         assert!(matches!(&unknown, Error::UnknownHost { host, .. } if host == "files.invalid:8080"), "{unknown:?}");
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let refused = error_of(format!("http://{free}/secret?signature=1")).await.to_string();
         assert_eq!(refused, format!("nothing listens at {free}: Connection refused (os error 111)"));
-        assert!(unknown.is_mendable() && unknown.is_away());
+        assert!(unknown.is_transient() && unknown.is_away());
     }
 
     #[tokio::test]
-    async fn behind_a_redirect_the_host_is_named_that_cannot_be_reached() {
+    async fn after_a_redirect_the_error_names_the_unreachable_host() {
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let asked = listener.local_addr().unwrap();
@@ -154,7 +154,7 @@ mod tests {
         let error = send(client.get(format!("http://{asked}/"))).await.unwrap_err();
         let said = "Connection refused (os error 111)";
         assert_eq!(error.to_string(), format!("nothing listens at {free}: {said} ({asked} redirects there)"));
-        assert!(error.is_mendable() && error.is_away());
+        assert!(error.is_transient() && error.is_away());
     }
 
     #[tokio::test]
@@ -162,7 +162,7 @@ mod tests {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
         let error = send(client.get("http://127.0.0.1/").bearer_auth("sk_x\r")).await.unwrap_err();
-        assert!(matches!(error, Error::Unsendable(_)) && !error.is_mendable(), "{error:?}");
+        assert!(matches!(error, Error::Unsendable(_)) && !error.is_transient(), "{error:?}");
         let refused = crate::Client::new("http://127.0.0.1", "sk_x\r").unwrap_err();
         assert!(refused.to_string().contains("'\\r' at character 5 of 5"), "{refused}");
     }
@@ -177,6 +177,6 @@ mod tests {
             std::thread::sleep(std::time::Duration::from_secs(1));
         });
         let error = error_of(format!("https://{address}/")).await;
-        assert!(matches!(error, Error::NoTls { .. }) && !error.is_mendable(), "{error:?}");
+        assert!(matches!(error, Error::NoTls { .. }) && !error.is_transient(), "{error:?}");
     }
 }

@@ -8,73 +8,73 @@ use partway_api::{ErrorBody, ErrorCode};
 /// Why a request, an upload or a download failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The server's address is no http or https URL.
+    /// The server's address is not an http or https URL.
     #[error("{url:?} is not an address of a server: {problem}")]
     Address {
-        /// What was given.
+        /// The address as given.
         url: String,
-        /// What is wrong with it.
+        /// Its problem, as the end of a sentence.
         problem: String,
     },
-    /// The key cannot be sent.
+    /// The API key has a character that no header may have.
     #[error("the API key has {character:?} at character {place} of {length}, which no HTTP header may have")]
     Key {
-        /// The first of its characters that may not be sent. The others are a secret.
+        /// The first such character. The rest of the key stays secret.
         character: char,
         /// Its place, from 1.
         place: usize,
-        /// How many characters the key has.
+        /// Length of the key in characters.
         length: usize,
     },
-    /// The request cannot be made, whoever is asked.
+    /// The request is invalid before it is sent.
     #[error("the request cannot be made: {0}")]
     Unsendable(String),
-    /// It failed at another address than the one that was asked for.
+    /// The request failed at another address than the one requested: after a redirect, or at the store.
     #[error("{source} ({why})")]
     Elsewhere {
-        /// Why that address was asked.
+        /// Reason for the other address.
         why: String,
         /// The failure there.
         source: Box<Error>,
     },
-    /// The file of certificate authorities has none.
+    /// The text of certificate authorities has none.
     #[error("{0}")]
     Authorities(String),
     /// The file cannot be read or written.
     #[error("{path}: {source}")]
     File {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         source: std::io::Error,
     },
     /// The file cannot be uploaded as it is.
     #[error("{path} {problem}")]
     Unfit {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Its problem, as the end of a sentence that begins with the path.
         problem: &'static str,
     },
     /// The server refused.
     #[error("{} ({})", body.message, body.error_code)]
     Refused {
-        /// What it said.
+        /// The body of its answer.
         body: Box<ErrorBody>,
-        /// How long it asks to wait, if it does.
+        /// Time to wait before a retry, where the server named one.
         retry_after: Option<Duration>,
     },
-    /// Something between here and the server answered, or the server is not Partway.
+    /// A proxy answered instead of the server, or the server is not Partway.
     #[error("{status} from {url}: {text}")]
     Unexpected {
         /// HTTP status.
         status: u16,
-        /// What was asked, without its query: in a part URL that is a permission.
+        /// URL of the request without its query, which in a part URL is a permission.
         url: String,
         /// The beginning of the answer.
         text: String,
     },
-    /// Something in front of the server lets no body of this size through. The server itself never says 413 to a part.
+    /// A proxy in front of the server refused a body of this size. The server itself never answers 413 to a part.
     #[error(
         "a proxy in front of the server refused a part of {part_bytes} bytes for its size (413 from {url}); \
          raise or remove its limit (nginx: client_max_body_size 0; Caddy: no max_size in request_body)"
@@ -82,10 +82,10 @@ pub enum Error {
     TooLargeForProxy {
         /// Length of the part.
         part_bytes: u64,
-        /// What was asked, without its query.
+        /// URL of the request without its query.
         url: String,
     },
-    /// The session was completed with parts of which nobody knows whether they are this file's.
+    /// The session was completed with parts that may not be this file's.
     #[error(
         "session {session_id} was completed with parts that were not all sent from this file as it is now, \
          and its store compares no hash"
@@ -94,20 +94,20 @@ pub enum Error {
         /// The session.
         session_id: String,
     },
-    /// The session has ended while its parts were sent.
-    #[error("session {session_id} has ended meanwhile: it is {status}")]
+    /// The session ended while its parts were sent.
+    #[error("session {session_id} ended during the upload: it is {status}")]
     Ended {
         /// The session.
         session_id: String,
         /// `completed`, `aborted` or `expired`.
         status: String,
     },
-    /// The server has other bytes than the file.
-    #[error("the server has {stored}, the file is {sent}")]
+    /// The server stored other bytes than the file has.
+    #[error("the server stored {stored}, but the file is {sent}")]
     Mismatch {
         /// Hash of the file.
         sent: String,
-        /// Hash that the server answered.
+        /// Hash of the stored bytes.
         stored: String,
     },
     /// The workspace has no such file or folder.
@@ -118,63 +118,63 @@ pub enum Error {
         /// Number or path, as given.
         wanted: String,
     },
-    /// The server is older than this program: it answered more than the one file that was looked for.
+    /// The server is too old to look up a file by its path: it answered other files as well.
     #[error(
-        "the server knows no look-up by path: it is older than this program; name the file by its number, or upgrade it"
+        "the server is older than this program and cannot look up a file by its path; upgrade it, or name the file by its number"
     )]
     OldServer,
-    /// There is something at the place to which a file is downloaded.
+    /// The target of a download cannot be written.
     #[error("{path} {problem}")]
     Target {
-        /// Which place.
+        /// Path of the target.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Its problem, as the end of a sentence that begins with the path.
         problem: &'static str,
     },
-    /// The file on the server is not the one that was expected, or not any more the one of which parts are there.
+    /// The file on the server has changed since it was looked up, or since an earlier run downloaded a part of it.
     #[error("the file at {url} has changed on the server")]
     Changed {
-        /// Where it is served.
+        /// URL of the file.
         url: String,
     },
-    /// What was downloaded is not the file.
-    #[error("what came from {url} is {found}, the file is {expected}")]
+    /// The downloaded bytes are not those of the file.
+    #[error("the bytes from {url} are {found}, but the file is {expected}")]
     WrongBytes {
-        /// Where the file is served.
+        /// URL of the file.
         url: String,
-        /// Hash of what came.
+        /// Hash of the downloaded bytes.
         found: String,
         /// Hash of the file.
         expected: String,
     },
-    /// What a download is written to fails.
+    /// The writer of a download failed.
     #[error("the output cannot be written: {0}")]
     Output(#[source] std::io::Error),
-    /// The host's name leads nowhere.
+    /// The host's name cannot be resolved.
     #[error("the name of {host} cannot be resolved: {text}")]
     UnknownHost {
         /// Host and port.
         host: String,
-        /// Why.
+        /// Cause.
         text: String,
     },
-    /// Whoever answers at the server's address has no certificate that is trusted here.
+    /// The host's certificate is not trusted.
     #[error("the certificate of {host} is not trusted: {text}")]
     Untrusted {
         /// Host and port.
         host: String,
-        /// Why.
+        /// Cause.
         text: String,
     },
-    /// Whoever answers at an https address does not speak TLS.
+    /// The host does not speak TLS at an https address.
     #[error("{host} does not speak TLS: {text}")]
     NoTls {
         /// Host and port.
         host: String,
-        /// How that was seen.
+        /// The TLS error.
         text: String,
     },
-    /// There is no server to talk to.
+    /// The server is unreachable.
     #[error("{0}")]
     Unreachable(String),
     /// The connection broke.
@@ -183,10 +183,10 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether trying again may help.
-    pub fn is_mendable(&self) -> bool {
+    /// Whether a retry may succeed.
+    pub fn is_transient(&self) -> bool {
         match self {
-            Self::Elsewhere { source, .. } => source.is_mendable(),
+            Self::Elsewhere { source, .. } => source.is_transient(),
             Self::Address { .. }
             | Self::Key { .. }
             | Self::Unsendable(_)
@@ -205,43 +205,42 @@ impl Error {
             | Self::Output(_)
             | Self::OldServer
             | Self::Mismatch { .. } => false,
-            Self::Refused { body, .. } => is_mendable_status(body.error_code.status()),
-            Self::Unexpected { status, .. } => is_mendable_status(*status),
+            Self::Refused { body, .. } => is_transient_status(body.error_code.status()),
+            Self::Unexpected { status, .. } => is_transient_status(*status),
             Self::UnknownHost { .. } | Self::Unreachable(_) | Self::Connection(_) => true,
         }
     }
 
-    /// Whether there is nobody to talk to: time is all that may help.
+    /// Whether the server is unreachable, so that only time may help.
     pub fn is_away(&self) -> bool {
         matches!(self.at_its_address(), Self::UnknownHost { .. } | Self::Unreachable(_))
     }
 
-    /// Whether there is nobody to talk to, or nobody to be trusted: every other request would fail in the same way.
+    /// Whether the server is unreachable or not trusted, so that every other request would fail in the same way.
     pub fn is_of_connection(&self) -> bool {
         self.is_away() || matches!(self.at_its_address(), Self::Untrusted { .. } | Self::NoTls { .. })
     }
 
-    /// Whether it is not the server that says why a part did not arrive: something in between answered, or the connection
-    /// broke. The server may know more.
-    pub(crate) fn is_hearsay(&self) -> bool {
+    /// Whether the failure of a part was seen by a proxy or as a broken connection, so that the server may know more.
+    pub(crate) fn is_from_between(&self) -> bool {
         matches!(self.at_its_address(), Self::Unexpected { status: 500.., .. } | Self::Connection(_))
     }
 
-    /// Whether the server surely did nothing of what was asked, and doing it again may help.
-    pub(crate) fn left_all_untouched(&self) -> bool {
+    /// Whether the request certainly had no effect, and a retry may succeed.
+    pub(crate) fn had_no_effect(&self) -> bool {
         self.is_away() || matches!(self.code(), Some(ErrorCode::RateLimited | ErrorCode::ServiceUnavailable))
     }
 
-    /// Whether the upload can go on, now or when what stands in its way is mended: its session is still of use.
+    /// Whether the session is still usable: the upload can be resumed, now or after the cause is fixed.
     pub fn leaves_session(&self) -> bool {
         let by_others = matches!(
             self.at_its_address(),
             Self::TooLargeForProxy { .. } | Self::Untrusted { .. } | Self::NoTls { .. }
         );
-        self.is_mendable() || by_others
+        self.is_transient() || by_others
     }
 
-    /// The same, of a part of this length.
+    /// The error of a part of this length: 413 is a proxy's.
     pub(crate) fn of_part(self, part_bytes: u64) -> Self {
         match self {
             Self::Unexpected { status: 413, url, .. } => Self::TooLargeForProxy { part_bytes, url },
@@ -249,7 +248,7 @@ impl Error {
         }
     }
 
-    /// The failure, wherever it was.
+    /// The failure at the address where it happened.
     fn at_its_address(&self) -> &Self {
         match self {
             Self::Elsewhere { source, .. } => source.at_its_address(),
@@ -257,7 +256,7 @@ impl Error {
         }
     }
 
-    /// The code with which the server refused, if it did.
+    /// The code of the server's refusal.
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Refused { body, .. } => Some(body.error_code),
@@ -265,7 +264,7 @@ impl Error {
         }
     }
 
-    /// Whether the session that was to go on cannot: it has ended, or it is another file's.
+    /// Whether the session cannot be resumed: it has ended, or it is another file's.
     pub fn is_session_of_no_use(&self) -> bool {
         let codes = [
             ErrorCode::SessionNotFound,
@@ -279,26 +278,25 @@ impl Error {
             || self.code().is_some_and(|code| codes.contains(&code))
     }
 
-    /// Whether starting again may help: not when the server has no room, which a person must know at once.
-    pub(crate) fn is_mendable_for_start(&self) -> bool {
-        self.is_mendable() && self.code() != Some(ErrorCode::InsufficientStorage)
+    /// Whether retrying a start may succeed. A full server is reported at once.
+    pub(crate) fn is_transient_for_start(&self) -> bool {
+        self.is_transient() && self.code() != Some(ErrorCode::InsufficientStorage)
     }
 
-    /// Whether sending a part again may help: its bytes or its URL may have been spoilt on the way.
-    pub(crate) fn is_mendable_for_part(&self) -> bool {
-        let spoilt = [ErrorCode::UrlExpired, ErrorCode::ChecksumMismatch, ErrorCode::PartSizeMismatch];
-        self.is_mendable() || self.code().is_some_and(|code| spoilt.contains(&code))
+    /// Whether sending a part again may succeed: its bytes or its URL may have been damaged in transit.
+    pub(crate) fn is_transient_for_part(&self) -> bool {
+        let damaged = [ErrorCode::UrlExpired, ErrorCode::ChecksumMismatch, ErrorCode::PartSizeMismatch];
+        self.is_transient() || self.code().is_some_and(|code| damaged.contains(&code))
     }
 
-    /// Whether a part's URL was refused that may be replaced by another one: the server's secret was rotated without a grace,
-    /// or an S3 store says in its own words that the URL has expired (403; 400 from Garage), or that its upload is not there any
-    /// more (404).
+    /// Whether a part's URL was refused and a new one may be accepted: the server's secret was rotated without a grace period, or an
+    /// S3 store answers that the URL has expired (403; 400 from Garage) or that its upload is gone (404).
     pub(crate) fn is_refused_url(&self) -> bool {
         self.code() == Some(ErrorCode::SignatureInvalid)
             || matches!(self, Self::Unexpected { status: 400 | 403 | 404, .. })
     }
 
-    /// The parts that the server says are missing.
+    /// The parts that are missing according to the server.
     pub(crate) fn missing_parts(&self) -> Option<&[u32]> {
         match self {
             Self::Refused { body, .. } => body.missing_parts.as_deref(),
@@ -306,7 +304,7 @@ impl Error {
         }
     }
 
-    /// How long the server asks to wait before the next try.
+    /// Time to wait before a retry, where the server named one.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { retry_after, .. } => *retry_after,
@@ -315,6 +313,6 @@ impl Error {
     }
 }
 
-fn is_mendable_status(status: u16) -> bool {
+fn is_transient_status(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..)
 }

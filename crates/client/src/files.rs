@@ -1,4 +1,4 @@
-//! The calls on files, each once. Retrying is not done here.
+//! API calls on files. Each is one request; [`Workspace`](crate::Workspace) retries.
 
 use std::str::FromStr;
 
@@ -9,7 +9,7 @@ use crate::client::{done, json};
 use crate::pages::page_pairs;
 use crate::{Client, Error};
 
-/// In what order files come.
+/// The order of a list of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FileSort {
     /// The newest first.
@@ -32,7 +32,7 @@ impl FileSort {
     pub const ALL: [Self; 6] =
         [Self::CreatedAtDesc, Self::CreatedAtAsc, Self::NameAsc, Self::NameDesc, Self::SizeAsc, Self::SizeDesc];
 
-    /// As it stands in the query.
+    /// Its value in the query.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::CreatedAtDesc => "created_at_desc",
@@ -56,33 +56,33 @@ impl FromStr for FileSort {
     }
 }
 
-/// Which files are listed: those that fit all of it.
+/// Filters and page of a list of files. A file must match every filter.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FileQuery {
-    /// Number of the folder they are directly in; [`ROOT`](Self::ROOT) for the workspace's root. `None`: wherever they are.
+    /// Number of the folder that contains them directly, or [`ROOT`](Self::ROOT); `None` for any folder.
     pub folder_no: Option<String>,
-    /// A part of their name, in either case.
+    /// A part of their name, ignoring case.
     pub search: Option<String>,
-    /// How their path, folder and name, begins.
+    /// The beginning of their path (folder and name).
     pub path: Option<String>,
-    /// The path, folder and name, of the one file that is looked for.
+    /// The whole path (folder and name) of one file.
     pub file_path: Option<String>,
-    /// Tags, all of which they have.
+    /// Tags that they all have.
     pub tags: Vec<String>,
     /// Their id in your own system.
     pub custom_id: Option<String>,
-    /// In what order they come.
+    /// Their order.
     pub sort: FileSort,
-    /// Which page of the list, from 1. 0 is the first, too.
+    /// Page of the list, from 1; 0 is the first as well.
     pub page: u32,
-    /// Most files on a page, at most [`MAX_LIMIT`](Self::MAX_LIMIT). 0 is as many as possible.
+    /// Files per page, at most [`MAX_LIMIT`](Self::MAX_LIMIT); 0 for that.
     pub limit: u32,
 }
 
 impl FileQuery {
-    /// What stands for the workspace's root where the number of a folder does.
+    /// Names the workspace's root in place of a folder's number.
     pub const ROOT: &str = "root";
-    /// Most files that a page has.
+    /// Upper bound of files per page.
     pub const MAX_LIMIT: u32 = 100;
 
     fn pairs(&self) -> Vec<(&'static str, String)> {
@@ -103,7 +103,7 @@ impl FileQuery {
 }
 
 impl Client {
-    /// One page of the files that fit.
+    /// One page of the files that match.
     ///
     /// # Errors
     /// When the server refuses or cannot be reached.
@@ -111,7 +111,7 @@ impl Client {
         json(self.call_with_query(Method::GET, &["files"], &query.pairs())).await
     }
 
-    /// What is known of a file.
+    /// The record of a file.
     ///
     /// # Errors
     /// When the server refuses or cannot be reached.
@@ -119,7 +119,7 @@ impl Client {
         json(self.call(Method::GET, &["files", file_no])).await.map(|FileResponse { data, .. }| data)
     }
 
-    /// Changes tags and metadata. Repeating it changes nothing more.
+    /// Changes tags and metadata. Idempotent.
     ///
     /// # Errors
     /// When the server refuses or cannot be reached.
@@ -128,7 +128,7 @@ impl Client {
         json(call).await.map(|FileResponse { data, .. }| data)
     }
 
-    /// Renames a file, moves it to another folder, or both. Repeating it changes nothing more.
+    /// Renames a file, moves it to another folder, or both. Idempotent.
     ///
     /// # Errors
     /// When the server refuses, as it does when the name is taken, or cannot be reached.
@@ -137,7 +137,7 @@ impl Client {
         json(call).await.map(|FileResponse { data, .. }| data)
     }
 
-    /// Deletes a file. Repeated, it is not there.
+    /// Deletes a file. Repeating the call answers that it is not found.
     ///
     /// # Errors
     /// When the server refuses or cannot be reached.
@@ -145,7 +145,7 @@ impl Client {
         done(self.call(Method::DELETE, &["files", file_no])).await
     }
 
-    /// What deleting a file would delete. Nothing is.
+    /// The file that a deletion would delete. Deletes nothing.
     ///
     /// # Errors
     /// When the server refuses or cannot be reached.

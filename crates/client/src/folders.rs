@@ -1,4 +1,4 @@
-//! The calls on folders, each once. Retrying is not done here.
+//! API calls on folders. Each is one request; [`Workspace`](crate::Workspace) retries.
 
 use std::str::FromStr;
 
@@ -9,7 +9,7 @@ use crate::client::{done, json};
 use crate::pages::page_pairs;
 use crate::{Client, Error};
 
-/// In what order folders come.
+/// The order of a list of folders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FolderSort {
     /// By name.
@@ -27,7 +27,7 @@ impl FolderSort {
     /// Every order.
     pub const ALL: [Self; 4] = [Self::NameAsc, Self::NameDesc, Self::CreatedAtAsc, Self::CreatedAtDesc];
 
-    /// As it stands in the query.
+    /// Its value in the query.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NameAsc => "name_asc",
@@ -49,26 +49,26 @@ impl FromStr for FolderSort {
     }
 }
 
-/// Which folders are listed.
+/// Filters and page of a list of folders.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FolderQuery {
-    /// Number of the folder they are directly in. `None`: those at the workspace's root, or with `search` or `path`
-    /// those anywhere.
+    /// Number of the folder that contains them directly. `None` for the workspace's root, or with `search` or `path` for any
+    /// folder.
     pub parent_folder_no: Option<String>,
-    /// A part of their name, in either case.
+    /// A part of their name, ignoring case.
     pub search: Option<String>,
-    /// The path of the one folder that is looked for.
+    /// The path of one folder.
     pub path: Option<String>,
-    /// In what order they come.
+    /// Their order.
     pub sort: FolderSort,
-    /// Which page of the list, from 1. 0 is the first, too.
+    /// Page of the list, from 1; 0 is the first as well.
     pub page: u32,
-    /// Most folders on a page, at most [`MAX_LIMIT`](Self::MAX_LIMIT). 0 is as many as possible.
+    /// Folders per page, at most [`MAX_LIMIT`](Self::MAX_LIMIT); 0 for that.
     pub limit: u32,
 }
 
 impl FolderQuery {
-    /// Most folders that a page has.
+    /// Upper bound of folders per page.
     pub const MAX_LIMIT: u32 = partway_api::limits::MAX_FOLDER_PAGE_ROWS;
 
     fn pairs(&self) -> Vec<(&'static str, String)> {
@@ -80,7 +80,7 @@ impl FolderQuery {
 }
 
 impl Client {
-    /// One page of the folders that fit.
+    /// One page of the folders that match.
     ///
     /// # Errors
     /// When the server refuses or cannot be reached.
@@ -88,7 +88,7 @@ impl Client {
         json(self.call_with_query(Method::GET, &["folders"], &query.pairs())).await
     }
 
-    /// Makes a folder. Repeated, it is there already, which is refused.
+    /// Creates a folder. Repeating the call fails, because the folder exists.
     ///
     /// # Errors
     /// When the server refuses or cannot be reached.
@@ -96,7 +96,7 @@ impl Client {
         json(self.call(Method::POST, &["folders"]).json(request)).await
     }
 
-    /// Renames a folder; the paths of everything below follow. Repeating it changes nothing more.
+    /// Renames a folder, and with it the paths of everything below. Idempotent.
     ///
     /// # Errors
     /// When the server refuses, as it does when the name is taken, or cannot be reached.
@@ -104,7 +104,7 @@ impl Client {
         json(self.call(Method::POST, &["folders", "rename", folder_no]).json(request)).await
     }
 
-    /// Deletes a folder with everything below it. Repeated, it is not there.
+    /// Deletes a folder with everything below it. Repeating the call answers that it is not found.
     ///
     /// # Errors
     /// When the server refuses or cannot be reached.
@@ -112,7 +112,7 @@ impl Client {
         done(self.call(Method::DELETE, &["folders", folder_no])).await
     }
 
-    /// What deleting a folder would delete. Nothing is.
+    /// The folder and the counts that a deletion would delete. Deletes nothing.
     ///
     /// # Errors
     /// When the server refuses or cannot be reached.

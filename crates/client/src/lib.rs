@@ -1,5 +1,5 @@
-//! Uploads files to Partway and downloads them, both in parallel pieces, with retries, resuming and progress; and works
-//! with the files and folders of a workspace.
+//! Uploads files to Partway and downloads them in parallel parts, with retries, resuming and progress; manages the files and folders of a
+//! workspace.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -21,8 +21,10 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Files are read and written straight on the disk, at the offset of each part, never whole. Memory is a few hundred KiB
-//! a connection, whatever the size of the file.
+//! Files are read and written on the disk at the offset of each part. Memory is a few hundred KiB per connection and does not depend on the
+//! size of the file.
+
+#![cfg_attr(not(test), warn(clippy::too_many_lines))]
 
 mod blocking;
 mod client;

@@ -1,7 +1,7 @@
-//! Files that this program keeps in directories where others may write, too.
+//! Files that the client keeps in directories where other users may write.
 //!
-//! Invariants: no symbolic link and no second name of a file leads a write elsewhere, nothing but a regular file is
-//! opened, and a file that came to a place in between is not overwritten.
+//! Invariants: no symbolic or hard link redirects a write, only regular files are opened, and a file that appears at a free name in the
+//! meantime is not overwritten.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -11,33 +11,33 @@ use std::path::Path;
 use rustix::fs::{CWD, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-/// Only the user may read what is remembered: it names files, servers and sessions.
+/// Mode of notes: they name files, servers and sessions, which only the user may read.
 const PRIVATE: u32 = 0o600;
-/// Most that is read of what is remembered. Nothing written here comes near it.
+/// Upper bound of notes that are read. Those that the client writes are far smaller.
 const MAX_READ_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Neither follows a link nor waits for somebody at the other end of a named pipe.
+/// Follows no link, and does not wait for the other end of a named pipe.
 fn flags() -> i32 {
     (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32
 }
 
-/// Opens a file for reading and writing, or makes it. Not truncated.
+/// Opens a file for reading and writing, or creates it. Does not truncate.
 ///
 /// # Errors
-/// When it cannot be opened, is a symbolic link or no regular file, or has another name as well.
+/// When it cannot be opened, is a symbolic link or not a regular file, or has a second name (hard link).
 pub fn open(path: &Path, mode: u32) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(mode).custom_flags(flags());
     let file = options.open(path).map_err(|error| explained(error, path))?;
     let metadata = file.metadata()?;
     match (metadata.is_file(), metadata.nlink()) {
-        (false, _) => Err(io::Error::other("is no regular file, and is left alone")),
-        (true, 2..) => Err(io::Error::other("has a second name (a hard link), and is left alone")),
+        (false, _) => Err(io::Error::other("is not a regular file, and was left alone")),
+        (true, 2..) => Err(io::Error::other("has a second name (a hard link), and was left alone")),
         _ => Ok(file),
     }
 }
 
-/// The same, readable by the user alone.
+/// Opens a file as [`open`] does; a new one is readable only by its user.
 ///
 /// # Errors
 /// As [`open`].
@@ -45,22 +45,22 @@ pub fn open_private(path: &Path) -> io::Result<File> {
     open(path, PRIVATE)
 }
 
-/// All of a file that is remembered.
+/// The whole content of a file of notes.
 ///
 /// # Errors
-/// When it cannot be read, is a symbolic link or no regular file.
+/// When it cannot be read, is a symbolic link or not a regular file.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let file =
         OpenOptions::new().read(true).custom_flags(flags()).open(path).map_err(|error| explained(error, path))?;
     if !file.metadata()?.is_file() {
-        return Err(io::Error::other("is no regular file"));
+        return Err(io::Error::other("is not a regular file"));
     }
     let mut bytes = Vec::new();
     file.take(MAX_READ_BYTES).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Writes `bytes` to `path`, by way of `new_path`: whole or not at all, also after a power cut. Readable by the user alone.
+/// Replaces `path` by a file with `bytes`, written to `new_path` first: atomic, also across a power cut. Readable only by its user.
 ///
 /// # Errors
 /// When one of them cannot be written.
@@ -69,7 +69,7 @@ pub fn replace(path: &Path, new_path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file =
         OpenOptions::new().write(true).create_new(true).mode(PRIVATE).custom_flags(flags()).open(new_path)?;
     file.write_all(bytes)?;
-    // Or a power cut may leave the name of the one with the content of neither.
+    // Without the sync, a power cut may leave the new name with neither content.
     file.sync_data()?;
     fs::rename(new_path, path)
 }
@@ -85,13 +85,13 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Renames a file to a name that nothing has.
+/// Renames a file to a free name.
 ///
 /// # Errors
-/// [`io::ErrorKind::AlreadyExists`] when something has it; both are as they were then.
+/// [`io::ErrorKind::AlreadyExists`] when the name is taken; nothing has changed then.
 pub(crate) fn rename_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // An old kernel, or a filesystem that does not know of it (NFS, some of FUSE).
+        // An old kernel, or a filesystem without RENAME_NOREPLACE (NFS, some of FUSE).
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => link_to_free_name(from, to),
         outcome => outcome.map_err(Into::into),
     }

@@ -1,4 +1,4 @@
-//! The body of a part: read from the file while it is sent.
+//! The body of a part, read from the file while it is sent.
 
 use std::fs::File;
 use std::io;
@@ -12,13 +12,13 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::task::JoinHandle;
 
-/// Bytes read at once: what one connection holds in memory.
+/// Bytes per read, which one connection holds in memory.
 const READ_BYTES: u64 = 256 * 1024;
 
-/// Called with the number of bytes that go out.
+/// Called with the number of bytes handed to the connection.
 pub(crate) type OnSent = Arc<dyn Fn(u64) + Send + Sync>;
 
-/// The BLAKE3 of the bytes that went out so far.
+/// The BLAKE3 of the bytes handed to the connection so far.
 pub(crate) type SentHash = Arc<Mutex<blake3::Hasher>>;
 
 /// A range of a file as the body of a request.
@@ -31,12 +31,12 @@ pub(crate) struct PartBody {
 }
 
 impl PartBody {
-    /// Bytes that go out are added to `hash`, if there is one.
+    /// A body of the bytes of `range`, which are added to `hash` as they are sent.
     pub(crate) fn new(file: Arc<File>, range: Range<u64>, on_sent: OnSent, hash: Option<SentHash>) -> Self {
         Self { file, left: range, reading: None, on_sent, hash }
     }
 
-    /// How many bytes are still to go out.
+    /// Bytes that are not sent yet.
     pub(crate) fn left_bytes(&self) -> u64 {
         self.left.end - self.left.start
     }

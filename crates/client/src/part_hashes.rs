@@ -1,4 +1,4 @@
-//! Hashes of parts, as this side knows them: one of each part to send along, and together that of the whole file.
+//! Hashes of the local file's parts: the SHA-256 that is sent with each part, and BLAKE3 subtrees that together give the hash of the whole file.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::Error;
 use crate::source::Source;
 
-/// The hashes of the parts that were read so far.
+/// The hashes of the parts read so far.
 #[derive(Debug)]
 pub(crate) struct PartHashes {
     plan: PartPlan,
@@ -24,7 +24,7 @@ impl PartHashes {
         Self { plan, source, with_digests, subtrees }
     }
 
-    /// Reads a part and keeps its hash; its SHA-256 if digests are wanted. Blocks.
+    /// Reads a part and keeps its subtree. Returns its SHA-256 if digests are wanted. Blocks.
     pub(crate) fn read(&self, index: u32) -> Result<Option<[u8; 32]>, Error> {
         let Some(range) = self.plan.range(index) else { return Ok(None) };
         let mut hasher = PartHasher::new(range.clone(), self.plan.size_bytes());
@@ -42,7 +42,7 @@ impl PartHashes {
         Ok(sha256.map(|sha256| sha256.finalize().into()))
     }
 
-    /// The hash of the whole file, as the server writes it. `None` until all parts were read.
+    /// The hash of the whole file, as the server writes it; `None` until all parts are read.
     pub(crate) fn of_file(&self) -> Option<String> {
         let subtrees = self.subtrees.lock().unwrap_or_else(PoisonError::into_inner);
         let parts: Option<Vec<_>> =

@@ -1,5 +1,5 @@
-//! The presigned URLs of a session's parts, kept good: long before they expire, and when the server says that one has,
-//! new ones are asked for, which lets the session live on as well.
+//! The presigned URLs of a session's parts. They are renewed long before they expire, and when one is refused. Renewing also extends the
+//! session's lifetime.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -21,8 +21,8 @@ pub(crate) struct PartUrls<'c> {
 #[derive(Debug)]
 struct State {
     urls: HashMap<u32, String>,
-    /// Wall-clock time, which goes on while a laptop sleeps. Counted from when the URLs came, so that the clocks of
-    /// the two sides need not agree.
+    /// Wall-clock time, which continues while a laptop sleeps. Counted from the arrival of the URLs, so the clocks of client and server
+    /// need not agree.
     renew_at: SystemTime,
 }
 
@@ -32,7 +32,7 @@ impl<'c> PartUrls<'c> {
         Self { client, session_id: session_id.to_owned(), ttl, state }
     }
 
-    /// The URL of a part, other than `refused`, which the server says has expired.
+    /// The URL of a part; never `refused`, which was answered as expired.
     pub(crate) async fn get(&self, index: u32, refused: Option<&str>) -> Result<String, Error> {
         let mut state = self.state.lock().await;
         let known = state.urls.get(&index).filter(|url| Some(url.as_str()) != refused);
@@ -41,12 +41,16 @@ impl<'c> PartUrls<'c> {
         {
             return Ok(url.clone());
         }
-        // All that are missing, so that the other parts need not ask, and this one, whatever the server thinks of it.
+        // Renews the URLs of all missing parts, so that other parts need not ask. The server may not list this part as missing.
         self.renew(&mut state, None).await?;
         if state.urls.get(&index).is_none_or(|url| Some(url.as_str()) == refused) {
             self.renew(&mut state, Some(index)).await?;
         }
-        state.urls.get(&index).cloned().ok_or_else(|| Error::Connection(format!("the server signs no part {index}")))
+        state
+            .urls
+            .get(&index)
+            .cloned()
+            .ok_or_else(|| Error::Connection(format!("the server signed no URL for part {index}")))
     }
 
     async fn renew(&self, state: &mut State, index: Option<u32>) -> Result<(), Error> {
@@ -61,7 +65,7 @@ impl<'c> PartUrls<'c> {
     }
 }
 
-/// After half of their life: a part may take hours on its way.
+/// Half of the lifetime, because one part may take hours.
 fn renew_at(ttl: Duration) -> SystemTime {
     SystemTime::now() + ttl / 2
 }

@@ -1,4 +1,4 @@
-//! Trying again: exponential backoff with full jitter, so that many clients do not come back all at once
+//! Retries with exponential backoff and full jitter, so that many clients do not return at the same moment
 //! (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>).
 
 use std::time::Duration;
@@ -8,17 +8,17 @@ use tokio::time::Instant;
 
 use crate::Error;
 
-/// How often and how patiently a request is tried again.
+/// How often and for how long a request is retried.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryPolicy {
-    /// Tries of one request, the first included, that are made in any case, as long as there is a server: on a slow line
-    /// each of them may take many minutes.
+    /// Attempts of one request, including the first, that are made even after `wait`, unless the server is unreachable. On a slow line
+    /// each attempt may take many minutes.
     pub tries: u32,
-    /// How long after its first failure a request is still tried again: for a server that is away for a while.
+    /// Time after its first failure during which a request is retried: for a server that is away for a while.
     pub wait: Duration,
-    /// Longest first pause; it doubles with every try.
+    /// Upper bound of the first pause; it doubles with every attempt.
     pub first_pause: Duration,
-    /// Longest pause.
+    /// Upper bound of every pause.
     pub longest_pause: Duration,
 }
 
@@ -35,34 +35,34 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    fn pause(&self, tried: u32, error: &Error) -> Duration {
-        let longest = self.first_pause.saturating_mul(1_u32 << (tried - 1).min(20)).min(self.longest_pause);
+    fn pause(&self, attempts: u32, error: &Error) -> Duration {
+        let longest = self.first_pause.saturating_mul(1_u32 << (attempts - 1).min(20)).min(self.longest_pause);
         let jittered = longest.mul_f64(rand::rng().random_range(0.0..=1.0));
         error.retry_after().map_or(jittered, |asked| asked.max(jittered))
     }
 
-    /// Runs `request` until it succeeds, fails in a way that is not `mendable`, or has been tried often and long
-    /// enough. `failed` hears of every try that will be followed by another.
+    /// Runs `request` until it succeeds, fails with an error that is not transient, or exhausts its attempts and time. `failed` is called
+    /// for every failure that is followed by a retry.
     pub(crate) async fn run<T>(
         &self,
         mut request: impl AsyncFnMut() -> Result<T, Error>,
-        mendable: impl Fn(&Error) -> bool,
+        is_retryable: impl Fn(&Error) -> bool,
         failed: impl Fn(&Error, Duration),
     ) -> Result<T, Error> {
-        let mut tried = 0;
+        let mut attempts = 0;
         let mut failing_since = None;
         loop {
             let error = match request().await {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
-            tried += 1;
+            attempts += 1;
             let since = *failing_since.get_or_insert_with(Instant::now);
-            let enough = tried >= self.tries || error.is_away();
-            if !mendable(&error) || (enough && since.elapsed() >= self.wait) {
+            let enough = attempts >= self.tries || error.is_away();
+            if !is_retryable(&error) || (enough && since.elapsed() >= self.wait) {
                 return Err(error);
             }
-            let pause = self.pause(tried, &error);
+            let pause = self.pause(attempts, &error);
             failed(&error, pause);
             tokio::time::sleep(pause).await;
         }
@@ -82,7 +82,7 @@ mod tests {
     };
 
     #[tokio::test]
-    async fn what_can_be_mended_is_tried_again_and_what_cannot_is_not() {
+    async fn transient_errors_are_retried_and_others_are_not() {
         let policy = RetryPolicy { tries: 4, wait: Duration::ZERO, ..QUICK };
         let tries = AtomicU32::new(0);
         let outcome = policy
@@ -91,7 +91,7 @@ mod tests {
                     0..2 => Err(Error::Connection("reset".into())),
                     _ => Ok(()),
                 },
-                Error::is_mendable,
+                Error::is_transient,
                 |_, _| {},
             )
             .await;
@@ -104,7 +104,7 @@ mod tests {
                         tries.fetch_add(1, Ordering::Relaxed);
                         Err::<(), _>(error())
                     },
-                    Error::is_mendable,
+                    Error::is_transient,
                     |_, pause| assert!(pause <= policy.longest_pause),
                 )
                 .await;
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_is_away_is_waited_for_as_long_as_told() {
+    async fn an_unreachable_server_is_retried_for_the_configured_time() {
         let tries = AtomicU32::new(0);
         let away = async || {
             tries.fetch_add(1, Ordering::Relaxed);
@@ -124,16 +124,16 @@ mod tests {
         };
         let began = Instant::now();
         let policy = RetryPolicy { tries: 2, ..QUICK };
-        assert!(policy.run(away, Error::is_mendable, |_, _| {}).await.is_err());
+        assert!(policy.run(away, Error::is_transient, |_, _| {}).await.is_err());
         assert!(began.elapsed() >= policy.wait && tries.swap(0, Ordering::Relaxed) > policy.tries);
         let policy = RetryPolicy { tries: 100, wait: Duration::ZERO, ..QUICK };
-        assert!(policy.run(away, Error::is_mendable, |_, _| {}).await.is_err());
-        assert_eq!(tries.swap(0, Ordering::Relaxed), 1, "an absent server was tried again");
+        assert!(policy.run(away, Error::is_transient, |_, _| {}).await.is_err());
+        assert_eq!(tries.swap(0, Ordering::Relaxed), 1, "an unreachable server was retried");
         let unknown = async || {
             tries.fetch_add(1, Ordering::Relaxed);
             Err::<(), _>(Error::UnknownHost { host: "files.invalid:80".into(), text: String::new() })
         };
-        assert!(policy.run(unknown, Error::is_mendable, |_, _| {}).await.is_err());
-        assert_eq!(tries.into_inner(), 1, "a name that leads nowhere was looked up again");
+        assert!(policy.run(unknown, Error::is_transient, |_, _| {}).await.is_err());
+        assert_eq!(tries.into_inner(), 1, "an unknown name was looked up again");
     }
 }

@@ -11,7 +11,7 @@ use rustix::fs::OFlags;
 
 use crate::Error;
 
-/// Bytes read at once when only their hash is wanted.
+/// Bytes per read when only the hash is wanted.
 const READ_BYTES: usize = 256 * 1024;
 
 /// An open file that must not change. Clones share it.
@@ -23,8 +23,8 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Opens the file at `path`. Blocks, but never for somebody at the other end of a pipe: what is no file is refused
-    /// without being opened.
+    /// Opens the file at `path`. Blocks, but never on the other end of a pipe: anything but a regular file is refused without being
+    /// opened.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::File { path: path.to_owned(), source };
         let refuse_if_unfit = |metadata: &Metadata| match problem_of(metadata.file_type()) {
@@ -32,7 +32,7 @@ impl Source {
             None => Ok(()),
         };
         refuse_if_unfit(&std::fs::metadata(path).map_err(failed)?)?;
-        // It may be another one by now.
+        // The path may name something else by now.
         let options = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path);
         let file = options.map_err(failed)?;
         let before = file.metadata().map_err(failed)?;
@@ -48,13 +48,13 @@ impl Source {
         Error::Unfit { path: self.path.clone(), problem }
     }
 
-    /// Parts of two versions of a file are no file.
+    /// Fails when the file has changed since it was opened: its parts would be of two versions.
     pub(crate) fn check_unchanged(&self) -> Result<(), Error> {
         let now = std::fs::metadata(&self.path).map_err(|source| Error::File { path: self.path.clone(), source })?;
         if now.len() == self.before.len() && now.modified().ok() == self.before.modified().ok() {
             return Ok(());
         }
-        Err(self.unfit("changed while it was uploaded; it was not completed"))
+        Err(self.unfit("changed during the upload, which was not completed"))
     }
 
     /// The BLAKE3 of the bytes of `range`. Blocks.
@@ -81,14 +81,14 @@ impl Source {
     }
 }
 
-/// Why something of this type cannot be uploaded: parts are read at their offsets, and again when they are sent again.
+/// The reason why something of this type cannot be uploaded. Parts are read at their offsets, and again for each retry.
 fn problem_of(file_type: FileType) -> Option<&'static str> {
     if file_type.is_file() {
         return None;
     }
     Some(match () {
         () if file_type.is_dir() => "is a directory, and not a file; name the files in it",
-        () if file_type.is_fifo() => "is a pipe, and not a file; write what comes from it to a file first",
+        () if file_type.is_fifo() => "is a pipe, and not a file; write its output to a file first",
         () if file_type.is_socket() => "is a socket, and not a file",
         () if file_type.is_char_device() || file_type.is_block_device() => "is a device, and not a file",
         () => "is not a file",

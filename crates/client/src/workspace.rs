@@ -1,7 +1,6 @@
-//! Files and folders of a workspace by their path or number, with calls that are tried again.
+//! Files and folders of a workspace by their path or number, with retries.
 //!
-//! Invariant: a call is repeated only where that does no more than calling once. What changes something in a way that
-//! cannot be repeated is tried again only when the server surely did not begin with it.
+//! Invariant: only idempotent calls are retried freely. Other calls are retried only when the failed attempt certainly had no effect.
 
 use std::fmt;
 use std::time::Duration;
@@ -19,7 +18,7 @@ use crate::{Client, Error, RetryPolicy};
 /// Characters of the number of a file or folder: 10 digits and lower-case letters.
 const NUMBER_CHARS: usize = 10;
 
-/// Called with a failure that will be followed by another try, and the time until then.
+/// Called with each failure that is followed by a retry, and the pause until then.
 type OnRetry = Box<dyn Fn(&Error, Duration) + Send + Sync>;
 
 /// The workspace of a client's key.
@@ -36,39 +35,39 @@ impl fmt::Debug for Workspace {
 }
 
 impl Workspace {
-    /// The workspace whose key the client has.
+    /// The workspace of the client's key.
     pub fn of(client: Client) -> Self {
         Self { client, retry: RetryPolicy::default(), on_retry: Box::new(|_, _| {}) }
     }
 
-    /// How calls are tried again.
+    /// Sets how failed calls are retried.
     #[must_use]
     pub fn retry(mut self, retry: RetryPolicy) -> Self {
         self.retry = retry;
         self
     }
 
-    /// Who hears of a failure that will be followed by another try, and of the time until then.
+    /// Sets the callback for each failure that is followed by a retry, and the pause until then.
     #[must_use]
     pub fn on_retry(mut self, on_retry: impl Fn(&Error, Duration) + Send + Sync + 'static) -> Self {
         self.on_retry = Box::new(on_retry);
         self
     }
 
-    /// The client, for calls that are not tried again.
+    /// The client, for calls without retries.
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// One page of the files that fit.
+    /// One page of the files that match.
     ///
     /// # Errors
-    /// When the server refuses, or cannot be reached for longer than the retries last. So for all other calls.
+    /// When the server refuses, or is unreachable for longer than the retries last. The other calls fail likewise.
     pub async fn list_files(&self, query: &FileQuery) -> Result<FileList, Error> {
         self.repeat(async || self.client.list_files(query).await).await
     }
 
-    /// What is known of the file with this number.
+    /// The file with this number.
     ///
     /// # Errors
     /// As [`list_files`](Self::list_files).
@@ -100,7 +99,7 @@ impl Workspace {
         self.delete(ErrorCode::FileNotFound, async || self.client.delete_file(file_no).await).await
     }
 
-    /// What deleting a file would delete. Nothing is.
+    /// The file that a deletion would delete. Deletes nothing.
     ///
     /// # Errors
     /// As [`list_files`](Self::list_files).
@@ -108,7 +107,7 @@ impl Workspace {
         self.repeat(async || self.client.preview_file_deletion(file_no).await).await
     }
 
-    /// One page of the folders that fit.
+    /// One page of the folders that match.
     ///
     /// # Errors
     /// As [`list_files`](Self::list_files).
@@ -116,16 +115,16 @@ impl Workspace {
         self.repeat(async || self.client.list_folders(query).await).await
     }
 
-    /// Makes a folder. Where the answer is lost, this fails: the folder may be there.
+    /// Creates a folder. Fails when the answer is lost; the folder may exist then.
     ///
     /// # Errors
     /// As [`list_files`](Self::list_files).
     pub async fn create_folder(&self, request: &CreateFolderRequest) -> Result<Folder, Error> {
         let create = async || self.client.create_folder(request).await;
-        self.retry.run(create, Error::left_all_untouched, &self.on_retry).await
+        self.retry.run(create, Error::had_no_effect, &self.on_retry).await
     }
 
-    /// Renames a folder; the paths of everything below follow.
+    /// Renames a folder, and with it the paths of everything below.
     ///
     /// # Errors
     /// As [`list_files`](Self::list_files).
@@ -141,7 +140,7 @@ impl Workspace {
         self.delete(ErrorCode::FolderNotFound, async || self.client.delete_folder(folder_no).await).await
     }
 
-    /// What deleting a folder would delete. Nothing is.
+    /// The folder and the counts that a deletion would delete. Deletes nothing.
     ///
     /// # Errors
     /// As [`list_files`](Self::list_files).
@@ -149,8 +148,7 @@ impl Workspace {
         self.repeat(async || self.client.preview_folder_deletion(folder_no).await).await
     }
 
-    /// The file that `wanted` names: its number, or else its path. A path that begins with a slash is never taken for a
-    /// number.
+    /// The file with the number or the path `wanted`. Text that begins with a slash is always a path.
     ///
     /// # Errors
     /// [`Error::NotFound`] when there is none, and as [`list_files`](Self::list_files).
@@ -169,14 +167,14 @@ impl Workspace {
         let query = FileQuery { file_path: Some(path.clone()), limit: 1, ..FileQuery::default() };
         match self.list_files(&query).await?.files.into_iter().next() {
             Some(file) if file.path == path => Ok(file),
-            // A server that ignores the parameter must not make a file seem missing.
+            // An old server ignores the parameter and answers other files.
             Some(_) => Err(Error::OldServer),
             None => Err(not_found()),
         }
     }
 
-    /// The number of the folder that `wanted` names by its number, or else by its path; `None` for the workspace's root.
-    /// A path that begins with a slash is never taken for a number.
+    /// The number of the folder with the number or the path `wanted`; `None` for the workspace's root. Text that begins with a slash is
+    /// always a path.
     ///
     /// # Errors
     /// [`Error::NotFound`] when there is none, and as [`list_files`](Self::list_files).
@@ -198,7 +196,7 @@ impl Workspace {
         }
     }
 
-    /// The folder at this path; `None` when there is none. One look-up, however many folders are beside it.
+    /// The folder at this path. One look-up, independent of the number of folders.
     ///
     /// # Errors
     /// As [`list_files`](Self::list_files).
@@ -212,11 +210,10 @@ impl Workspace {
         Ok(list.folders.into_iter().find(|folder| folder.path == path))
     }
 
-    /// Makes the folder at `path`. With `parents`, those on the way that are missing are made as well, and it is no error when
-    /// all of it is there.
+    /// Creates the folder at `path`. With `parents`, missing folders above it are created as well, and an existing folder is no error.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when the folder it is to be in is not there, and as [`list_files`](Self::list_files).
+    /// [`Error::NotFound`] when the folder above it is missing, and as [`list_files`](Self::list_files).
     pub async fn create_folder_at(&self, path: &str, parents: bool) -> Result<Folder, Error> {
         let path = normalized(path);
         let (above, name) = path.rsplit_once('/').unwrap_or(("", &path));
@@ -240,14 +237,14 @@ impl Workspace {
         self.find_or_create(&path, parent_folder_no).await
     }
 
-    /// The folder at a path, made if it is missing.
+    /// The folder at a path, created if it is missing.
     async fn find_or_create(&self, path: &str, parent_folder_no: Option<String>) -> Result<Folder, Error> {
         if let Some(folder) = self.find_folder_at(path).await? {
             return Ok(folder);
         }
         let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
         match self.create_folder(&CreateFolderRequest { name: name.to_owned(), parent_folder_no }).await {
-            // Somebody else was faster, or the answer to an earlier try was lost.
+            // Another client was faster, or the answer to an earlier attempt was lost.
             Err(error) if error.code() == Some(ErrorCode::FolderExists) => {
                 self.find_folder_at(path).await?.ok_or(error)
             }
@@ -256,17 +253,17 @@ impl Workspace {
     }
 
     async fn repeat<T>(&self, call: impl AsyncFnMut() -> Result<T, Error>) -> Result<T, Error> {
-        self.retry.run(call, Error::is_mendable, &self.on_retry).await
+        self.retry.run(call, Error::is_transient, &self.on_retry).await
     }
 
-    /// What is not there when deleting is repeated was deleted by the try whose answer was lost.
+    /// Deletes with retries. If a retry answers that nothing was found, the attempt whose answer was lost has deleted it.
     async fn delete(&self, gone: ErrorCode, mut call: impl AsyncFnMut() -> Result<(), Error>) -> Result<(), Error> {
         let mut may_be_done = false;
         self.repeat(async || {
             let outcome = call().await;
             match &outcome {
                 Err(error) if may_be_done && error.code() == Some(gone) => return Ok(()),
-                Err(error) => may_be_done |= !error.left_all_untouched(),
+                Err(error) => may_be_done |= !error.had_no_effect(),
                 Ok(()) => {}
             }
             outcome
@@ -275,12 +272,12 @@ impl Workspace {
     }
 }
 
-/// Whether a number may look so. It may be a path as well.
+/// Whether the text has the form of a number. It may be a path as well.
 fn is_like_number(text: &str) -> bool {
     text.len() == NUMBER_CHARS && text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase())
 }
 
-/// A path as the server keeps it: in Unicode's normalization form C, without slashes that say nothing.
+/// A path as the server stores it: in Unicode normalization form C, without empty segments.
 pub(crate) fn normalized(path: &str) -> String {
     let path: String = path.nfc().collect();
     path.split('/').filter(|segment| !segment.is_empty()).collect::<Vec<_>>().join("/")

@@ -305,7 +305,7 @@ async fn the_same_call_goes_on_where_a_failed_one_stopped() {
     place.assert_has(&data);
     let rest = server.answered();
     assert!((20 * MIB..=24 * MIB).contains(&rest), "{rest} bytes came again");
-    assert!(!place.events().contains("StartedAnew"));
+    assert!(!place.events().contains("Restarted"));
 }
 
 #[tokio::test]
@@ -336,7 +336,7 @@ async fn a_file_that_was_replaced_in_between_starts_over() {
     place.get(&download(&server)).await.unwrap();
     place.assert_has(&new);
     assert_eq!(server.answered(), 40 * MIB);
-    assert!(place.events().contains("StartedAnew"));
+    assert!(place.events().contains("Restarted"));
 }
 
 #[tokio::test]

@@ -27,14 +27,14 @@ struct Node {
     id: String,
     s3: String,
     rpc: String,
-    /// Where its administration API listens: milliseconds for what the command line does in 50.
+    /// Address of its administration API, which answers in milliseconds where the command line takes 50.
     admin: String,
     /// The cluster's RPC secret and administration token.
     secret: String,
 }
 
 impl Garage {
-    /// A new cluster with one access key. Of three nodes, any two can do everything.
+    /// A new cluster with one access key. Any two of three nodes are a quorum.
     pub fn start(nodes: usize) -> Self {
         until_started(|| {
             let secret = (0..4).map(|_| format!("{:016x}", RandomState::new().hash_one(()))).collect::<String>();
@@ -66,7 +66,7 @@ impl Garage {
         format!("http://{}", self.nodes[node].s3)
     }
 
-    /// What requests are signed for.
+    /// The region that requests are signed for.
     pub fn region(&self) -> &str {
         REGION
     }
@@ -142,7 +142,7 @@ impl Garage {
         curl.args(["--silent", "--head", "--max-time", "10", "--header", "x-amz-content-sha256: UNSIGNED-PAYLOAD"]);
         curl.args(["--aws-sigv4", &format!("aws:amz:{REGION}:s3"), "--user", &format!("{KEY_ID}:{SECRET_KEY}")]);
         curl.args(buckets.iter().map(|bucket| format!("http://{}/{bucket}", node.s3)));
-        node.wait_until("told of the buckets", || {
+        node.wait_until("notified of the buckets", || {
             let heads = curl.output().expect("no curl: scripts/test installs what the tests need").stdout;
             String::from_utf8_lossy(&heads).matches("HTTP/1.1 200").count() == buckets.len()
         });

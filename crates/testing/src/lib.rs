@@ -1,7 +1,7 @@
-//! Real servers for tests, PostgreSQL, PgBouncer and Garage, on 127.0.0.1 and in temporary directories. Nothing of them
+//! Real servers for tests, PostgreSQL, PgBouncer and Garage, on 127.0.0.1 and in temporary directories. None of them
 //! outlives the test process, even one that is killed. `scripts/test` installs the programs.
 //!
-//! Whatever goes wrong panics, and shows the end of the server's log.
+//! Every failure panics and shows the end of the server's log.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failure here is a failed test")]
 

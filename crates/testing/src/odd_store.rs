@@ -1,4 +1,4 @@
-//! A store with the manners of others than Garage: a proxy in front of a real one that changes some of its answers.
+//! A store that behaves as stores other than Garage do: a proxy that changes some answers of a real store.
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
@@ -10,10 +10,10 @@ use crate::proxied::{self, Request};
 /// Behaviour of a store that Garage does not have.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Manners {
-    /// ListMultipartUploads goes on listing what was completed, and giving such an upload up takes the object along, as
-    /// SeaweedFS up to 4.47 does.
+    /// ListMultipartUploads goes on listing what was completed, and aborting such an upload deletes the object, as in
+    /// SeaweedFS up to 4.47.
     pub lists_completed: bool,
-    /// There is "no such key" where others say that there is no such upload, as Ceph RGW says.
+    /// Answers "no such key" where others answer "no such upload", as Ceph RGW does.
     pub says_no_such_key: bool,
     /// An upload that was completed is open and has no parts, as with s3s-fs and SeaweedFS.
     pub completed_is_open_and_empty: bool,
@@ -21,9 +21,9 @@ pub struct Manners {
     pub completed_keeps_parts: bool,
     /// A completed upload cannot be completed again: 500, as Ceph RGW may say.
     pub completes_once: bool,
-    /// A part that is not as its URL was signed is taken all the same, by its name.
+    /// A part whose URL was changed after signing is accepted.
     pub takes_any_length: bool,
-    /// A part that comes when its upload was completed is taken, as Swift does.
+    /// A part of a completed upload is accepted, as by Swift.
     pub takes_late_parts: bool,
     /// The highest number that a part may have, as Swift's setting `max_upload_part_num` says.
     pub last_part_number: Option<u32>,
@@ -33,7 +33,7 @@ pub struct Manners {
 
 /// A running proxy.
 pub struct OddStore {
-    /// Where it is reached.
+    /// URL of the proxy.
     pub url: String,
     seen: Arc<Mutex<Seen>>,
     gate: Arc<Gate>,
@@ -127,12 +127,12 @@ impl OddStore {
         self.gate.set(None);
     }
 
-    /// Ids of the uploads that it was told to give up.
+    /// Ids of the uploads that it was asked to abort.
     pub fn given_up(&self) -> HashSet<String> {
         self.seen.lock().unwrap().given_up.iter().map(|(_, upload_id)| upload_id.clone()).collect()
     }
 
-    /// Whether it lost the object of this name because its upload was given up.
+    /// Whether the object of this name was lost because its upload was aborted.
     pub fn has_destroyed(&self, name: &str) -> bool {
         self.seen.lock().unwrap().destroyed.iter().any(|key| key.ends_with(name))
     }
@@ -188,7 +188,7 @@ fn has_gone(client: &TcpStream) -> bool {
     !peeked.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
 }
 
-/// The store's answer as it is told.
+/// The store's answer as the proxy returns it.
 fn changed(call: &Call, answer: Vec<u8>, manners: Manners, seen: &mut Seen) -> Vec<u8> {
     let is_ok = answer.get(9..12) == Some(b"200");
     seen.listings += usize::from(call.lists_uploads());

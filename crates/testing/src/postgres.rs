@@ -14,7 +14,7 @@ const VERSIONS: &str = "/usr/lib/postgresql";
 /// Runs the server where the test runs as root, which PostgreSQL refuses. Debian's package makes it.
 const UNPRIVILEGED: &str = "postgres";
 
-/// A PostgreSQL server on a free port of 127.0.0.1 that lets everyone in, run by an ordinary user.
+/// A PostgreSQL server on a free port of 127.0.0.1 that needs no password, run by an ordinary user.
 pub struct Postgres {
     server: Mutex<Watchdog>,
     port: u16,
@@ -22,7 +22,7 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// A new server. What it committed survives [`stop`](Self::stop), but would not survive the machine's crash.
+    /// A new server. Committed data survives [`stop`](Self::stop), but would not survive a crash of the machine.
     pub fn start() -> Self {
         Self::with_fsync("off")
     }

@@ -1,4 +1,4 @@
-//! One request on its way through a proxy of the tests: read whole, sent on over a connection of its own.
+//! One request through a proxy of the tests: read whole, forwarded over a connection of its own.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -14,7 +14,7 @@ pub fn serve(deal: impl Fn(TcpStream) -> io::Result<()> + Clone + Send + 'static
         for client in listener.incoming().take(MAX_CONNECTIONS).flatten() {
             let deal = deal.clone();
             std::thread::spawn(move || {
-                // Whoever goes away in the middle has nothing more to hear.
+                // A client that disconnects needs no answer.
                 let _ = deal(client);
             });
         }

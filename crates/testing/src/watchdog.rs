@@ -118,7 +118,7 @@ impl Drop for Watchdog {
     }
 }
 
-/// What `start` makes; it is tried again where a server did not start.
+/// Runs `start`, with retries where a server did not start.
 pub fn until_started<T>(start: impl Fn() -> Result<T, String>) -> T {
     for _ in 1..ATTEMPTS {
         if let Ok(started) = start() {

@@ -37,7 +37,7 @@ while read -r order; do
 done
 end_server
 cd /
-# What the server started may still be ending, and writing.
+# Processes that the server started may still be ending, and writing.
 for _ in 1 2 3 4 5 6 7 8 9 10; do
   rm -rf "$directory" 2>/dev/null && exit
   sleep 0.5

@@ -165,7 +165,7 @@ fn a_session_that_has_ended_gets_no_part_again_even_if_a_proxy_hides_its_answers
         });
         let output = command(&fake, directory.path(), &["upload", "f", "--no-resume"]);
         let said = text(&output.stderr);
-        assert!(said.contains(&format!("has ended meanwhile: it is {status}")), "{said}");
+        assert!(said.contains(&format!("ended during the upload: it is {status}")), "{said}");
         assert_eq!((output.status.code(), fake.count("PUT")), (Some(1), 1), "{said}");
     }
 }

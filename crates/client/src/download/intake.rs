@@ -1,7 +1,6 @@
-//! Bytes on their way from a connection to where they are kept, in order.
+//! Buffers bytes between a connection and their sink, in order.
 //!
-//! Invariant: no more than [`BUFFER_BYTES`] and one chunk of the connection are held, and whatever takes them runs off the
-//! async threads.
+//! Invariant: at most [`BUFFER_BYTES`] and one chunk of the connection are in memory, and sinks run off the async threads.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,14 +18,14 @@ const BUFFER_BYTES: usize = 256 * 1024;
 
 /// Takes bytes in order. Blocks.
 pub(crate) trait Sink: Send + 'static {
-    /// Takes the next bytes, all of them or with an error after which nothing more comes.
+    /// Takes all of the next bytes. After an error it is not called again.
     fn take(&mut self, bytes: &[u8]) -> Result<(), Error>;
 }
 
 /// A buffer in front of a sink.
 #[derive(Debug)]
 pub(crate) struct Intake<S> {
-    /// `None` only while it is at work, and after it was lost in a panic.
+    /// `None` while it runs, and after it panicked.
     sink: Option<S>,
     buffer: Vec<u8>,
     /// Offset of the first byte in the buffer.
@@ -34,7 +33,7 @@ pub(crate) struct Intake<S> {
 }
 
 impl<S: Sink> Intake<S> {
-    /// What comes first is the byte at `begin`.
+    /// An intake whose first byte is at offset `begin`.
     pub(crate) fn new(sink: S, begin: u64) -> Self {
         Self { sink: Some(sink), buffer: Vec::with_capacity(2 * BUFFER_BYTES), begin }
     }
@@ -44,13 +43,13 @@ impl<S: Sink> Intake<S> {
         self.begin + self.buffer.len() as u64
     }
 
-    /// Takes bytes. How many were passed on.
+    /// Takes bytes. Returns the number of bytes that were passed to the sink.
     pub(crate) async fn take(&mut self, bytes: &[u8]) -> Result<u64, Error> {
         self.buffer.extend_from_slice(bytes);
         if self.buffer.len() < BUFFER_BYTES { Ok(0) } else { self.flush().await }
     }
 
-    /// Passes on what is in the buffer. How much that was.
+    /// Passes the buffer to the sink. Returns the number of bytes.
     pub(crate) async fn flush(&mut self) -> Result<u64, Error> {
         let Some(mut sink) = self.sink.take() else {
             return Err(Error::Connection("writing stopped".to_owned()));
@@ -86,7 +85,7 @@ pub(crate) struct PartSink {
 }
 
 impl PartSink {
-    /// From `begin` on. What is written is added to `received`.
+    /// A sink that writes from offset `begin` on and adds the written bytes to `received`.
     pub(crate) fn new(
         part: Arc<PartFile>,
         begin: u64,
@@ -96,7 +95,7 @@ impl PartSink {
         Self { part, at: begin, received, hasher }
     }
 
-    /// The hash of what was written, if it was wanted.
+    /// The subtree of the written bytes, if a hash is wanted.
     pub(crate) fn finish(self) -> Option<Vec<u8>> {
         self.hasher.map(PartHasher::finish)
     }
@@ -115,7 +114,7 @@ impl Sink for PartSink {
     }
 }
 
-/// Something that is written from its beginning to its end.
+/// A writer that gets the file from its beginning to its end.
 #[derive(Debug)]
 pub(crate) struct WriterSink<W> {
     writer: W,
@@ -127,7 +126,7 @@ impl<W: Write> WriterSink<W> {
         Self { writer, hasher: Hasher::new() }
     }
 
-    /// The hash of all that was written, which is all there for whoever reads it.
+    /// Flushes the writer and returns the hash of all bytes.
     pub(crate) fn finish(mut self) -> Result<blake3::Hash, Error> {
         self.writer.flush().map_err(Error::Output)?;
         Ok(self.hasher.finalize())

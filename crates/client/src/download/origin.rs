@@ -1,7 +1,7 @@
-//! Where a file comes from: its public URL, asked again whenever an answer breaks off.
+//! The origin of a file: its public URL, requested again when an answer breaks off.
 //!
-//! Invariant: bytes are passed on only of answers that are of the version asked for. Each request asks the original URL:
-//! where a store serves the file, that redirects to a presigned URL, which may have expired by the next request.
+//! Invariant: bytes are passed on only from answers of the requested version. Each request goes to the original URL: where a store serves
+//! the file, it redirects to a presigned URL, which may have expired by the next request.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,34 +11,34 @@ use reqwest::header::{ACCEPT_ENCODING, IF_RANGE, RANGE};
 use reqwest::{RequestBuilder, Response};
 use url::Url;
 
-use super::DownloadEvent;
+use super::events::{DownloadEvent, OnEvent};
 use super::intake::{Intake, Sink};
 use super::version::{Served, Version};
 use crate::client::checked;
 use crate::{Client, Error, RetryPolicy};
 
-/// How often a store may refuse a URL that the server had just signed before that counts as its last word.
-const URL_REFUSALS: u32 = 3;
+/// How often a store may refuse a freshly signed URL before the download fails.
+const MAX_URL_REFUSALS: u32 = 3;
 
-/// A URL and how patiently it is asked.
+/// A URL, and how its requests are retried.
 pub(crate) struct Origin<'o> {
     pub(crate) client: &'o Client,
     pub(crate) url: Url,
     pub(crate) retry: RetryPolicy,
     pub(crate) stall_timeout: Duration,
-    pub(crate) on_event: &'o (dyn Fn(DownloadEvent<'_>) + Send + Sync),
+    pub(crate) on_event: OnEvent<'o>,
 }
 
-/// What became of an answer that brought bytes.
+/// The outcome of an answer that brought bytes.
 pub(crate) enum Received {
-    /// All that was asked for.
+    /// All requested bytes.
     All,
-    /// It broke off.
+    /// A part of them; then it broke off.
     Part(Error),
 }
 
 impl Origin<'_> {
-    /// Asks what there is.
+    /// Asks how the file is served.
     pub(crate) async fn look(&self) -> Result<Served, Error> {
         let look = async || {
             let mut response = self.send(self.request().header(RANGE, "bytes=0-0")).await?;
@@ -46,7 +46,7 @@ impl Origin<'_> {
             match served {
                 Some(served) => {
                     if matches!(served, Served::InRanges(_)) {
-                        // A connection whose answer was read serves the next request, too.
+                        // A connection whose answer was read to its end can serve the next request.
                         let _ = self.next_chunk(&mut response).await;
                     }
                     Ok(served)
@@ -54,10 +54,10 @@ impl Origin<'_> {
                 None => checked(response).await.and_then(|_| Err(self.changed())),
             }
         };
-        self.patiently(look, &|| 0).await
+        self.with_retries(look, &|| 0).await
     }
 
-    /// Fetches the bytes up to `end`, whatever breaks in between, each once.
+    /// Fetches the bytes up to `end`, each once, through broken connections.
     pub(crate) async fn fetch<S: Sink>(
         &self,
         version: &Version,
@@ -69,10 +69,10 @@ impl Origin<'_> {
                 let response = self.open(version, &(intake.next()..end)).await?;
                 self.receive(response, intake, Some(end)).await
             };
-            match self.patiently(attempt, &|| 0).await? {
+            match self.with_retries(attempt, &|| 0).await? {
                 Received::All => {}
                 Received::Part(error) => {
-                    // It went on since the last failure, so that one does not count any more.
+                    // There was progress since the last failure, so the attempts are counted from zero again.
                     let pause = self.retry.first_pause;
                     (self.on_event)(DownloadEvent::Retrying { error: &error, bytes_lost: 0, pause });
                     tokio::time::sleep(pause).await;
@@ -82,12 +82,12 @@ impl Origin<'_> {
         Ok(())
     }
 
-    /// Asks for the whole file, in one answer.
+    /// Requests the whole file in one answer.
     pub(crate) async fn open_whole(&self) -> Result<Response, Error> {
         checked(self.send(self.request()).await?).await
     }
 
-    /// Passes on what comes, up to `end` or to the end of the answer. An error when nothing came.
+    /// Passes the bytes of an answer on, up to `end` or its own end. Fails only when no byte came.
     pub(crate) async fn receive<S: Sink>(
         &self,
         mut response: Response,
@@ -96,11 +96,11 @@ impl Origin<'_> {
     ) -> Result<Received, Error> {
         let begin = intake.next();
         let outcome = self.pass_on(&mut response, intake, end).await;
-        if matches!(&outcome, Err(error) if !error.is_mendable()) {
+        if matches!(&outcome, Err(error) if !error.is_transient()) {
             return outcome.map(|()| Received::All);
         }
-        // What came before it broke is kept.
-        self.tell(intake.flush().await?);
+        // The bytes that came before it broke are kept.
+        self.report(intake.flush().await?);
         match outcome {
             Ok(()) => Ok(Received::All),
             Err(error) if intake.next() > begin => Ok(Received::Part(error)),
@@ -122,34 +122,35 @@ impl Origin<'_> {
             };
             let wanted = end
                 .map_or(chunk.len(), |end| chunk.len().min(usize::try_from(end - intake.next()).unwrap_or(usize::MAX)));
-            self.tell(intake.take(&chunk[..wanted]).await?);
+            self.report(intake.take(&chunk[..wanted]).await?);
         }
         Ok(())
     }
 
-    /// Runs `attempt` until it succeeds or is not to be tried again. `lost` says how many of the bytes that were counted
-    /// as received will come again.
-    pub(crate) async fn patiently<T>(
+    /// Runs `attempt` until it succeeds or its retries are exhausted. `lost` returns the number of reported bytes that a retry receives
+    /// again.
+    pub(crate) async fn with_retries<T>(
         &self,
         attempt: impl AsyncFnMut() -> Result<T, Error>,
         lost: &dyn Fn() -> u64,
     ) -> Result<T, Error> {
         let refusals = AtomicU32::new(0);
-        let mendable = |error: &Error| {
-            error.is_mendable() || (error.is_refused_url() && refusals.fetch_add(1, Ordering::Relaxed) < URL_REFUSALS)
+        let is_retryable = |error: &Error| {
+            error.is_transient()
+                || (error.is_refused_url() && refusals.fetch_add(1, Ordering::Relaxed) < MAX_URL_REFUSALS)
         };
         let on_retry = |error: &Error, pause| {
             (self.on_event)(DownloadEvent::Retrying { error, bytes_lost: lost(), pause });
         };
-        self.retry.run(attempt, mendable, on_retry).await
+        self.retry.run(attempt, is_retryable, on_retry).await
     }
 
-    /// Asks for a range of one version.
+    /// Requests a range of one version.
     async fn open(&self, version: &Version, range: &Range<u64>) -> Result<Response, Error> {
         let bytes = format!("bytes={}-{}", range.start, range.end - 1);
         let response = self.send(self.request().header(RANGE, bytes).header(IF_RANGE, &version.etag)).await?;
         match response.status().as_u16() {
-            // Not every store judges If-Range, so the answer is judged as well.
+            // Not every store evaluates If-Range, so the answer is checked as well.
             206 if version.has(range, response.headers()) => Ok(response),
             412 | 416 => Err(self.changed()),
             _ => checked(response).await.and_then(|_| Err(self.changed())),
@@ -157,7 +158,7 @@ impl Origin<'_> {
     }
 
     fn request(&self) -> RequestBuilder {
-        // What something in between compressed would have other lengths and tags.
+        // Compression by a proxy would change lengths and entity tags.
         self.client.get_public(self.url.clone()).header(ACCEPT_ENCODING, "identity")
     }
 
@@ -169,7 +170,7 @@ impl Origin<'_> {
         self.unless_stalled(response.chunk()).await
     }
 
-    /// A connection that brings nothing for so long is dead, whatever a proxy in between pretends.
+    /// Fails when no byte comes for too long: the connection is dead then, even if a proxy keeps it open.
     async fn unless_stalled<T>(&self, step: impl Future<Output = Result<T, reqwest::Error>>) -> Result<T, Error> {
         match tokio::time::timeout(self.stall_timeout, step).await {
             Ok(outcome) => Ok(outcome?),
@@ -177,7 +178,7 @@ impl Origin<'_> {
         }
     }
 
-    fn tell(&self, bytes: u64) {
+    fn report(&self, bytes: u64) {
         if bytes > 0 {
             (self.on_event)(DownloadEvent::Received { bytes });
         }

@@ -1,8 +1,8 @@
-//! The bytes of a download that is not finished, in a file beside the one that it becomes.
+//! The bytes of an unfinished download, in a file next to its target.
 //!
-//! Invariants: what is at the target is a whole file or what was there before. While a `PartFile` lives, it is locked, so
-//! no other process writes into it. Its notes are written by one save after the other, whoever has given up
-//! waiting for one, and by none once the file is published or discarded.
+//! Invariants: the target is a whole file, or as it was before. A `PartFile` is locked as long as it lives, so no other process writes to
+//! it. Saves of its state run one after another, also those that are no longer awaited, and none runs after the file is published or
+//! discarded.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -16,25 +16,26 @@ use super::state::State;
 use super::version::Version;
 use crate::{Error, local_files};
 
-/// What stands behind the name of the target.
-pub(crate) const PART_ENDING: &str = ".partway-part";
-const STATE_ENDING: &str = ".partway-state";
-const NEW_STATE_ENDING: &str = ".partway-state.new";
-/// Bytes read at once.
+/// Suffix that is appended to the target's name.
+pub(crate) const PART_SUFFIX: &str = ".partway-part";
+const STATE_SUFFIX: &str = ".partway-state";
+const NEW_STATE_SUFFIX: &str = ".partway-state.new";
+/// Bytes per read.
 const READ_BYTES: usize = 256 * 1024;
-/// Longest name of a file, in bytes, on the filesystems in use.
+/// Upper bound of a file name in bytes, on the filesystems in use.
 const MAX_NAME_BYTES: usize = 255;
-/// The reason why a target may not be overwritten.
+/// The problem of a target that may not be overwritten.
 const IS_THERE: &str = "is there already";
-/// Whether there are bytes of an earlier run, and notes of which.
+
+/// Whether an earlier run left bytes and their state.
 pub(crate) fn has_begun(target: &Path) -> bool {
-    let part = fs::symlink_metadata(beside(target, PART_ENDING));
-    part.is_ok_and(|part| part.is_file() && part.len() > 0) && State::read(&beside(target, STATE_ENDING)).is_some()
+    let part = fs::symlink_metadata(with_suffix(target, PART_SUFFIX));
+    part.is_ok_and(|part| part.is_file() && part.len() > 0) && State::read(&with_suffix(target, STATE_SUFFIX)).is_some()
 }
 
-/// Mode of the file that is to be the target, before the user's umask.
+/// Mode of the future target, before the user's umask.
 const MODE: u32 = 0o666;
-/// What a longer name is cut to, so that the longest of our endings fits behind it.
+/// Length in bytes to which a longer name is cut, so that the longest suffix fits.
 const CUT_NAME_BYTES: usize = 200;
 
 /// The part file of a target, locked. All calls block.
@@ -45,25 +46,25 @@ pub(crate) struct PartFile {
     state_path: PathBuf,
     new_state_path: PathBuf,
     target: PathBuf,
-    /// Held by whoever writes or removes what is remembered.
+    /// Held while the state is written or removed.
     memory: Mutex<Memory>,
 }
 
-/// Whether anything may be remembered of a part file.
+/// Whether the state of a part file may be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Memory {
-    /// Pieces that have come are remembered.
+    /// The state is written as pieces arrive.
     Open,
-    /// The file was published or discarded: there is nothing to remember, and nothing may be left behind.
+    /// The file was published or discarded, so no state may be left.
     Over,
 }
 
 impl PartFile {
-    /// Refuses a target that cannot be written, before anything is asked of a server.
+    /// Refuses a target that cannot be written, before the first request.
     pub(crate) fn check_target(target: &Path, overwrite: bool) -> Result<(), Error> {
         let unfit = |problem| Err(Error::Target { path: target.to_owned(), problem });
         if target.file_name().is_none() {
-            return unfit("is no name for a file");
+            return unfit("is not a file name");
         }
         match fs::metadata(target) {
             Ok(there) if !there.is_file() => unfit("is there already and is not a file"),
@@ -75,9 +76,9 @@ impl PartFile {
         }
     }
 
-    /// Opens or makes the part file of `target`.
+    /// Opens or creates the part file of `target`.
     pub(crate) fn open(target: &Path) -> Result<Self, Error> {
-        let path = beside(target, PART_ENDING);
+        let path = with_suffix(target, PART_SUFFIX);
         let failed = |source| Error::File { path: path.clone(), source };
         loop {
             let file = local_files::open(&path, MODE).map_err(failed)?;
@@ -88,16 +89,16 @@ impl PartFile {
                         problem: "is being downloaded by another process",
                     });
                 }
-                // A filesystem without locks: nobody can tell, and nobody has to be refused.
+                // The filesystem has no locks, so other processes cannot be detected.
                 Ok(()) | Err(TryLockError::Error(_)) => {}
             }
-            // Whoever had it before may have finished in between; then this is the target.
+            // The process that held the lock before may have published the file; then this one is the target.
             let here = fs::metadata(&path).map(|metadata| metadata.ino()).ok();
             if here == Some(file.metadata().map_err(failed)?.ino()) {
                 return Ok(Self {
                     file,
-                    state_path: beside(target, STATE_ENDING),
-                    new_state_path: beside(target, NEW_STATE_ENDING),
+                    state_path: with_suffix(target, STATE_SUFFIX),
+                    new_state_path: with_suffix(target, NEW_STATE_SUFFIX),
                     target: target.to_owned(),
                     path,
                     memory: Mutex::new(Memory::Open),
@@ -106,7 +107,7 @@ impl PartFile {
         }
     }
 
-    /// The bytes that an earlier run left of this version; `None` when there is nothing to go on with.
+    /// The bytes that an earlier run left of this version; `None` when nothing can be resumed.
     pub(crate) fn recall(&self, url: &str, version: &Version) -> Option<Ranges> {
         let state = State::read(&self.state_path)?;
         let is_whole = self.file.metadata().is_ok_and(|metadata| metadata.len() == version.size_bytes);
@@ -118,7 +119,7 @@ impl PartFile {
         self.file.metadata().is_ok_and(|metadata| metadata.len() > 0)
     }
 
-    /// Forgets what is there, and what is remembered of it.
+    /// Removes the bytes and their state.
     pub(crate) fn empty(&self) -> Result<(), Error> {
         let _memory = self.memory();
         self.empty_held()
@@ -130,17 +131,17 @@ impl PartFile {
         self.file.set_len(0).map_err(|source| self.failed(source))
     }
 
-    /// Begins anew with a version of which nothing is there.
+    /// Starts from the beginning with a version.
     pub(crate) fn begin(&self, url: &str, version: &Version) -> Result<(), Error> {
         let _memory = self.memory();
         self.empty_held()?;
         let state = State { url: url.to_owned(), version: version.clone(), received: Ranges::default() };
         state.write(&self.state_path, &self.new_state_path)?;
-        // The full length says that the state is of this file.
+        // The full length marks the state as belonging to this file.
         self.file.set_len(version.size_bytes).map_err(|source| self.failed(source))
     }
 
-    /// Writes bytes to their place.
+    /// Writes bytes at their offset.
     pub(crate) fn write(&self, bytes: &[u8], offset: u64) -> Result<(), Error> {
         self.file.write_all_at(bytes, offset).map_err(|source| self.failed(source))
     }
@@ -158,8 +159,7 @@ impl PartFile {
         Ok(())
     }
 
-    /// Remembers what was received until now: its bytes are synced first. Does nothing once the file is published or
-    /// discarded.
+    /// Saves which bytes were received, after syncing them. Does nothing once the file is published or discarded.
     pub(crate) fn save(&self, state: &State) -> Result<(), Error> {
         let memory = self.memory();
         if *memory == Memory::Over {
@@ -169,7 +169,7 @@ impl PartFile {
         state.write(&self.state_path, &self.new_state_path)
     }
 
-    /// Makes it the target. It is whole.
+    /// Renames the whole file to the target.
     pub(crate) fn publish(&self, overwrite: bool) -> Result<(), Error> {
         let failed = |source| Error::File { path: self.target.clone(), source };
         self.file.sync_all().map_err(|source| self.failed(source))?;
@@ -187,7 +187,7 @@ impl PartFile {
         Ok(())
     }
 
-    /// A file that came to the target while this was under way is not overwritten either, however late it came.
+    /// Renames without overwriting a file that appeared at the target in the meantime.
     fn take_free_name(&self) -> Result<(), Error> {
         local_files::rename_to_free_name(&self.path, &self.target).map_err(|source| match source.kind() {
             io::ErrorKind::AlreadyExists => Error::Target { path: self.target.clone(), problem: IS_THERE },
@@ -195,7 +195,7 @@ impl PartFile {
         })
     }
 
-    /// Removes it, with what is remembered. The next try starts anew.
+    /// Removes the file and its state. The next download starts from the beginning.
     pub(crate) fn discard(&self) {
         *self.memory() = Memory::Over;
         for path in [&self.state_path, &self.new_state_path, &self.path] {
@@ -212,17 +212,17 @@ impl PartFile {
     }
 }
 
-/// The path of the target with another ending behind it, in the same directory.
-pub(crate) fn beside(target: &Path, ending: &str) -> PathBuf {
+/// The target's path with a suffix, in the same directory.
+pub(crate) fn with_suffix(target: &Path, suffix: &str) -> PathBuf {
     let mut name = target.file_name().unwrap_or_default().to_owned();
-    if name.len() + NEW_STATE_ENDING.len() > MAX_NAME_BYTES {
+    if name.len() + NEW_STATE_SUFFIX.len() > MAX_NAME_BYTES {
         let text = name.to_string_lossy();
-        // By its hash, because two long names may begin alike.
+        // The hash distinguishes long names with the same beginning.
         let hash = blake3::hash(name.as_encoded_bytes()).to_hex();
         let cut = (0..=CUT_NAME_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
         name = format!("{}-{}", &text[..cut], &hash[..8]).into();
     }
-    name.push(ending);
+    name.push(suffix);
     target.with_file_name(name)
 }
 
@@ -261,7 +261,7 @@ mod tests {
         let mut read = Vec::new();
         part.read(1..5, |bytes| read.extend_from_slice(bytes)).unwrap();
         assert_eq!(read, b"ello");
-        // Begun anew by somebody who ended before the length was set.
+        // Started again by a process that ended before it set the length.
         part.file.set_len(0).unwrap();
         assert_eq!(part.recall(URL, &version("\"1\"")), None);
         part.begin(URL, &version("\"2\"")).unwrap();
@@ -278,22 +278,24 @@ mod tests {
         PartFile::check_target(&target, false).unwrap();
         let part = PartFile::open(&target).unwrap();
         part.write(b"new", 0).unwrap();
-        // It came there meanwhile.
+        // It appeared in the meantime.
         fs::write(&target, "old").unwrap();
         assert!(part.publish(false).unwrap_err().to_string().ends_with("f is there already"));
         assert_eq!(fs::read(&target).unwrap(), b"old");
         part.publish(true).unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"new");
-        for (target, problem) in
-            [(directory.path(), "is not a file"), (Path::new("/"), "no name"), (Path::new(".."), "no name")]
-        {
+        for (target, problem) in [
+            (directory.path(), "is not a file"),
+            (Path::new("/"), "not a file name"),
+            (Path::new(".."), "not a file name"),
+        ] {
             let error = PartFile::check_target(target, true).unwrap_err().to_string();
             assert!(error.contains(problem), "{error}");
         }
     }
 
     #[test]
-    fn saves_take_turns_and_none_is_left_behind_by_one_that_nobody_waits_for() {
+    fn saves_run_one_after_another_and_none_runs_after_publishing() {
         let directory = tempfile::tempdir().unwrap();
         let target = directory.path().join("f");
         let part = PartFile::open(&target).unwrap();
@@ -329,7 +331,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (target, mine) = (directory.path().join("f"), directory.path().join("mine"));
         fs::write(&mine, "precious").unwrap();
-        std::os::unix::fs::symlink(&mine, beside(&target, PART_ENDING)).unwrap();
+        std::os::unix::fs::symlink(&mine, with_suffix(&target, PART_SUFFIX)).unwrap();
         let error = PartFile::open(&target).unwrap_err().to_string();
         assert!(error.contains("f.partway-part: is a symbolic link"), "{error}");
         assert_eq!(fs::read(&mine).unwrap(), b"precious");

@@ -1,4 +1,4 @@
-//! Which bytes of a file are there, and the pieces in which the others are fetched.
+//! The received bytes of a file, and the pieces in which the others are fetched.
 //!
 //! Invariants: the ranges are in order, none is empty, none overlaps or touches another; the pieces of a file are
 //! disjoint, in order, and cover it exactly.
@@ -7,8 +7,8 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-/// Bytes of a piece. Large enough that asking for it costs nothing beside it, small enough that the connections end
-/// about together. A multiple of 2 MiB, as the hash of parts needs, and a power of two, so that a piece has one value.
+/// Bytes of a piece. Large enough to make the cost of a request negligible, small enough for all connections to end at about the same
+/// time. A power of two and a multiple of 2 MiB, so that each piece is one subtree of the file's hash.
 pub(crate) const PIECE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A set of bytes of a file. Written as pairs of begin and end.
@@ -23,14 +23,14 @@ impl Ranges {
             return;
         }
         let first = self.0.partition_point(|other| other.end < range.start);
-        let behind = self.0.partition_point(|other| other.start <= range.end);
-        let joined = self.0[first..behind]
+        let after = self.0.partition_point(|other| other.start <= range.end);
+        let joined = self.0[first..after]
             .iter()
             .fold(range, |joined, other| joined.start.min(other.start)..joined.end.max(other.end));
-        drop(self.0.splice(first..behind, [joined]));
+        drop(self.0.splice(first..after, [joined]));
     }
 
-    /// How far the bytes from `begin` on are there without a gap.
+    /// End of the received bytes from `begin` on without a gap.
     pub(crate) fn end_from(&self, begin: u64) -> u64 {
         let index = self.0.partition_point(|range| range.end <= begin);
         self.0.get(index).filter(|range| range.start <= begin).map_or(begin, |range| range.end)
@@ -41,7 +41,7 @@ impl Ranges {
         self.0.last().is_none_or(|last| last.end <= size_bytes)
     }
 
-    /// How many bytes they are.
+    /// Number of bytes.
     pub(crate) fn total(&self) -> u64 {
         self.0.iter().map(|range| range.end - range.start).sum()
     }
@@ -61,25 +61,25 @@ impl From<Ranges> for Vec<(u64, u64)> {
     }
 }
 
-/// A piece of a file, which comes in order.
+/// A piece of a file. Its bytes are received in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Piece {
-    /// Its place among the pieces, from 0.
+    /// Its index among the pieces, from 0.
     pub(crate) index: usize,
     /// Its bytes.
     pub(crate) range: Range<u64>,
-    /// From where on they are not there.
+    /// Offset of the first byte that is missing.
     pub(crate) there: u64,
 }
 
 impl Piece {
-    /// Whether nothing of it has to be fetched.
+    /// Whether it is complete.
     pub(crate) fn is_there(&self) -> bool {
         self.there == self.range.end
     }
 }
 
-/// The pieces of a file of `size_bytes`, of which some bytes are there.
+/// The pieces of a file of `size_bytes`, given the received bytes.
 pub(crate) fn pieces(size_bytes: u64, there: &Ranges) -> Vec<Piece> {
     let begins = (0..size_bytes).step_by(PIECE_BYTES as usize);
     let ranges = begins.map(|begin| begin..(begin + PIECE_BYTES).min(size_bytes));
@@ -111,14 +111,14 @@ mod tests {
     #[test]
     fn only_what_is_missing_of_a_piece_is_fetched() {
         let mib = 1024 * 1024;
-        // The second piece has a gap behind 1 MiB; what is behind the gap comes again.
+        // The second piece has a gap after 1 MiB; the bytes after the gap are fetched again.
         let there = Ranges::from(vec![(0, 17 * mib), (18 * mib, 20 * mib), (48 * mib, 50 * mib)]);
         let there_of: Vec<_> = pieces(50 * mib, &there).iter().map(|piece| (piece.there, piece.is_there())).collect();
         assert_eq!(there_of, [(16 * mib, true), (17 * mib, false), (32 * mib, false), (50 * mib, true)]);
     }
 
     #[test]
-    fn ranges_are_written_as_pairs_and_read_whatever_they_are() {
+    fn ranges_are_written_as_pairs_and_read_in_any_order() {
         let ranges: Ranges = serde_json::from_str("[[5,9],[0,3],[3,4],[7,7],[8,2],[20,30]]").unwrap();
         assert_eq!(serde_json::to_string(&ranges).unwrap(), "[[0,4],[5,9],[20,30]]");
         assert!(ranges.are_within(30) && !ranges.are_within(29));

@@ -1,7 +1,6 @@
-//! What is remembered of a download that is not finished: a small JSON file beside its bytes.
+//! The state of an unfinished download: a small JSON file next to its bytes.
 //!
-//! Invariant: it names only bytes that were synced before it was written, of one version of the file. It is replaced
-//! whole or not at all.
+//! Invariant: it names only bytes of one version that were synced before it was written. It is replaced atomically.
 
 use std::path::Path;
 
@@ -11,26 +10,26 @@ use super::ranges::Ranges;
 use super::version::Version;
 use crate::{Error, local_files};
 
-/// A download under way.
+/// An unfinished download.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct State {
-    /// Where the file is served.
+    /// URL of the file.
     pub(crate) url: String,
-    /// Which version of it.
+    /// Its version.
     #[serde(flatten)]
     pub(crate) version: Version,
-    /// The bytes that are there.
+    /// The received bytes.
     pub(crate) received: Ranges,
 }
 
 impl State {
-    /// What is remembered at `path`. What cannot be read, or is impossible, counts as nothing.
+    /// Reads the state at `path`; `None` when it is missing, malformed or impossible.
     pub(crate) fn read(path: &Path) -> Option<Self> {
         let state: Self = serde_json::from_slice(&local_files::read(path).ok()?).ok()?;
         Some(state).filter(|state| state.received.are_within(state.version.size_bytes))
     }
 
-    /// Writes it to `path`, by way of `new_path`.
+    /// Writes it to `path`, through `new_path`.
     pub(crate) fn write(&self, path: &Path, new_path: &Path) -> Result<(), Error> {
         let failed = |source| Error::File { path: path.to_owned(), source };
         let text = serde_json::to_vec(self).map_err(|error| failed(error.into()))?;

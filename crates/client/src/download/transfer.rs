@@ -1,4 +1,4 @@
-//! The pieces of one version of a file on their way into its part file.
+//! Fetches the pieces of one version of a file into its part file.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,13 +17,13 @@ use super::version::Version;
 use crate::Error;
 use crate::blocking::blocking;
 
-/// Pieces that an earlier run left and that are read for the hash of the whole file, at once.
+/// Pieces of an earlier run that are read at the same time, for the hash of the whole file.
 const READS: usize = 2;
-/// What is received is synced and remembered when it is so much, or so old: what a process that is killed loses is
-/// fetched again in a moment on a fast line, and was a moment's work on a slow one.
+/// Received bytes are synced and saved after this many bytes or this much time. A killed process thus loses what a fast line fetches again
+/// in a moment, or what a slow line fetched in a moment.
 const SAVE_BYTES: u64 = 64 * 1024 * 1024;
 const SAVE_INTERVAL: Duration = Duration::from_secs(5);
-/// How often that is looked at.
+/// Interval at which both bounds are checked.
 const SAVE_TICK: Duration = Duration::from_millis(250);
 
 /// A download of one version, in pieces.
@@ -32,15 +32,15 @@ pub(crate) struct Transfer<'t> {
     part: Arc<PartFile>,
     version: Version,
     received: Arc<Mutex<Ranges>>,
-    /// How many bytes are remembered to be there.
+    /// Bytes of the last saved state.
     saved_bytes: AtomicU64,
-    /// Hashes of the pieces that were received or read, if they are wanted.
+    /// Subtrees of the pieces received or read, if a hash is wanted.
     values: Option<Mutex<Vec<Vec<u8>>>>,
     concurrency: usize,
 }
 
 impl<'t> Transfer<'t> {
-    /// Goes on where `received` is.
+    /// A transfer that resumes after the bytes in `received`.
     pub(crate) fn new(
         origin: &'t Origin<'t>,
         part: Arc<PartFile>,
@@ -54,17 +54,16 @@ impl<'t> Transfer<'t> {
         Self { origin, part, version, received: Arc::new(Mutex::new(received)), saved_bytes, values, concurrency }
     }
 
-    /// Fetches what is missing. Whatever happens, what has come is remembered, unless it is of another version than what
-    /// comes now.
+    /// Fetches the missing pieces. Received bytes are saved also on failure, unless the file on the server has changed.
     pub(crate) async fn run(&self) -> Result<(), Error> {
         let (there, missing): (Vec<_>, Vec<_>) =
             pieces(self.version.size_bytes, &self.received()).into_iter().partition(Piece::is_there);
         let fetches = stream::iter(missing.into_iter().map(|piece| self.fetch(piece)));
         let fetches = fetches.buffer_unordered(self.concurrency).try_collect::<()>();
-        // Those that are there are trusted only as far as the hash of the whole goes.
+        // Pieces of an earlier run are read for the hash of the whole file, which alone verifies them.
         let there = there.into_iter().filter(|_| self.values.is_some());
         let reads = stream::iter(there.map(|piece| self.read(piece))).buffer_unordered(READS).try_collect::<()>();
-        // A save that is under way when all has come runs to its end; the last one below waits for its turn.
+        // A save in progress when the last piece arrives runs to its end; the last save below waits for it.
         let outcome = tokio::select! {
             outcome = async { tokio::try_join!(fetches, reads) } => outcome.map(drop),
             Err(error) = self.save_regularly() => Err(error),
@@ -79,12 +78,12 @@ impl<'t> Transfer<'t> {
         }
     }
 
-    /// Whether nothing has come, now or earlier.
+    /// Whether no byte was received, in this run or an earlier one.
     pub(crate) fn is_empty(&self) -> bool {
         self.received().total() == 0
     }
 
-    /// The hash of the whole file, once it is there, if it is wanted.
+    /// The hash of the whole file, once it is complete, if it is wanted.
     pub(crate) fn hash(&self) -> Option<blake3::Hash> {
         let values = self.values.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
         if self.version.size_bytes == 0 {
@@ -110,7 +109,7 @@ impl<'t> Transfer<'t> {
         Ok(())
     }
 
-    /// A hasher of the piece that has what is there of it, if a hash is wanted.
+    /// A hasher of the piece that contains its received bytes, if a hash is wanted.
     async fn read_back(&self, piece: &Piece) -> Result<Option<PartHasher>, Error> {
         if self.values.is_none() {
             return Ok(None);
@@ -140,7 +139,7 @@ impl<'t> Transfer<'t> {
         self.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Never ends by itself.
+    /// Saves at intervals; returns only an error.
     async fn save_regularly(&self) -> Result<std::convert::Infallible, Error> {
         let mut last = Instant::now();
         loop {
@@ -154,7 +153,7 @@ impl<'t> Transfer<'t> {
     }
 
     async fn save(&self) -> Result<(), Error> {
-        // What comes while it is synced is remembered the next time.
+        // Bytes received during the sync are saved the next time.
         let received = self.received();
         let total = received.total();
         if total == self.saved_bytes.load(Ordering::Relaxed) {

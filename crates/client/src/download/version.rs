@@ -1,7 +1,6 @@
-//! What a server says of a file: how long it is, and which version.
+//! The size and the version of a file, as the server's headers name them.
 //!
-//! Invariant: a version has a strong entity tag (RFC 9110, section 8.8.3), so that bytes of two answers with the same one
-//! fit together.
+//! Invariant: a version has a strong entity tag (RFC 9110, section 8.8.3), so that bytes of two answers with the same tag belong together.
 
 use std::ops::Range;
 
@@ -19,8 +18,7 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    /// Whether an answer with these headers is of this version and begins with the first byte of `range`. It may be
-    /// shorter.
+    /// Whether an answer with these headers is of this version and begins at the first byte of `range`. It may be shorter.
     pub(crate) fn has(&self, range: &Range<u64>, headers: &HeaderMap) -> bool {
         strong_etag(headers).is_some_and(|etag| etag == self.etag)
             && content_range(headers)
@@ -28,20 +26,20 @@ impl Version {
     }
 }
 
-/// What is known of a file before it is fetched.
+/// How the server serves a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Served {
-    /// In ranges of this version.
+    /// In ranges, of this version.
     InRanges(Version),
-    /// Only whole: the server knows no ranges, or says nothing by which two answers could be compared.
+    /// Only whole: the server supports no ranges, or names no strong entity tag.
     Whole {
-        /// Its length, if that is told.
+        /// Its length, if the server names it.
         size_bytes: Option<u64>,
     },
 }
 
 impl Served {
-    /// What the answer to a request for the first byte says. `None` when it says nothing of the file.
+    /// Reads the answer to a request for the first byte; `None` when it does not describe the file.
     pub(crate) fn of(status: StatusCode, headers: &HeaderMap, content_length: Option<u64>) -> Option<Self> {
         let range = content_range(headers);
         match (status, range, strong_etag(headers)) {
@@ -66,12 +64,12 @@ impl Served {
     }
 }
 
-/// A weak tag, `W/"…"`, says only that two versions are as good as the same.
+/// The entity tag, unless it is weak (`W/"…"`): a weak tag does not promise equal bytes.
 fn strong_etag(headers: &HeaderMap) -> Option<&str> {
     headers.get(ETAG)?.to_str().ok().filter(|etag| etag.starts_with('"'))
 }
 
-/// First byte, if there is one, and length of the whole (RFC 9110, section 14.4).
+/// First byte, if there is one, and length of the whole file (RFC 9110, section 14.4).
 fn content_range(headers: &HeaderMap) -> Option<(Option<u64>, u64)> {
     let (range, size_bytes) = headers.get(CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes ")?.split_once('/')?;
     let first = match range.trim() {

@@ -30,7 +30,7 @@ pub fn metadata(data: &[u8]) {
     assert_eq!(again, Ok(merged));
 }
 
-/// What is accepted is within the rules; what is refused gets a message of bounded length.
+/// Accepted bodies are within the rules; the messages of refusals have a bounded length.
 pub fn start_upload(data: &[u8]) {
     let body = match JsonBody::parse(data) {
         Ok(body) => body,

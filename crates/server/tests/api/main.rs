@@ -5,6 +5,7 @@
 mod abort;
 mod app;
 mod auth;
+mod backends;
 mod bucket;
 mod caching;
 mod complete;

@@ -1,6 +1,6 @@
 //! Scripts in files that browsers open. A file is served from the site's own host, so it must not act as the site.
 
-/// Types of which no browser runs anything, whatever bytes the file has.
+/// Types of which no browser runs anything, for any bytes of the file.
 const PASSIVE_TYPES: [&str; 12] = [
     "image/jpeg",
     "image/png",

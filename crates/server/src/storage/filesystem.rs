@@ -79,7 +79,7 @@ fn nameless(directory: &Path) -> io::Result<File> {
     }
 }
 
-/// Reserves room for `range` of the file, which grows to its end.
+/// Reserves space for `range` of the file, which grows to its end.
 pub(super) fn reserve(file: &File, range: Range<u64>) -> io::Result<()> {
     Ok(rustix::fs::fallocate(file, FallocateFlags::empty(), range.start, range.end - range.start)?)
 }

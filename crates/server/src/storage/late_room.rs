@@ -81,13 +81,13 @@ mod tests {
         assert_eq!(store.room().unwrap().promised_bytes, 4 * MIB);
         blob.write_all_at(&vec![1; 4 * MIB as usize], 4 * MIB).unwrap();
         first.written(4 * MIB);
-        // The next part finds no room, and the bytes of the first stay.
+        // The next part finds no free space, and the bytes of the first stay.
         let refused = store.take_part_room(&blob, 8 * MIB, 4 * MIB, u64::MAX).unwrap_err();
         assert!(matches!(&refused, StorageError::Full { .. }), "{refused}");
         let mut kept = [0; 4];
         blob.read_exact_at(&mut kept, 4 * MIB).unwrap();
         assert_eq!((kept, store.room().unwrap().promised_bytes), ([1; 4], 0));
-        // Once all are there no room is asked for, however little is left.
+        // Once all parts have come, no free space is needed.
         blob.write_all_at(&vec![1; 4 * MIB as usize], 0).unwrap();
         assert!(store.taken_bytes(&[blob.id(), Uuid::now_v7()]) >= 8 * MIB);
         let (again, is_new) = store.open_without_room(blob.id()).unwrap();

@@ -177,9 +177,9 @@ fn begin_upload_of_zeros(server: &Server, file: &Path) -> (Child, ChildStderr) {
 
 /// The line that an upload writes once its session is there; its last word is the session's id.
 fn first_line(errors: &mut ChildStderr) -> String {
-    let mut line = Vec::new();
-    for byte in errors.bytes().map(Result::unwrap).take_while(|byte| *byte != b'\n') {
-        line.push(byte);
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    while errors.read(&mut byte).unwrap() == 1 && byte != *b"\n" {
+        line.push(byte[0]);
     }
     text(&line)
 }

@@ -39,7 +39,7 @@ impl LocalUploads {
     async fn make(&self, new: NewSession, public_key_id: &mut Option<Uuid>) -> Result<LiveSession, NotMade> {
         match new.store(&self.records.db).await? {
             StoredStart::New(id) => *public_key_id = id,
-            StoredStart::Repeated(first) => return Err(NotMade::Repeated(Box::new(first))),
+            StoredStart::Repeated(first) => return Err(NotMade::Repeated(first)),
         }
         failpoint::hit("start.after_row");
         let store = Arc::clone(&self.store);

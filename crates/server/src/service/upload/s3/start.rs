@@ -12,7 +12,7 @@ impl S3Uploads {
     pub(super) async fn start_session(&self, new: NewSession) -> Result<SessionStart, UploadError> {
         let public_key_id = match new.store(&self.records.db).await? {
             StoredStart::New(id) => id,
-            StoredStart::Repeated(first) => return Ok(first),
+            StoredStart::Repeated(first) => return Ok(*first),
         };
         failpoint::hit("start.after_row");
         match self.with_upload(new.session.clone()).await {

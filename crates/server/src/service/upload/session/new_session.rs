@@ -40,7 +40,7 @@ pub(in crate::service::upload) enum StoredStart {
     /// It is stored. With a public key of the workspace that may be shown.
     New(Option<Uuid>),
     /// An earlier request of the same name started this session.
-    Repeated(SessionStart),
+    Repeated(Box<SessionStart>),
 }
 
 /// The outcome of the transaction.
@@ -99,7 +99,7 @@ impl NewSession {
         match inserted {
             Inserted::New => Ok(StoredStart::New(public_key_id)),
             Inserted::Repeated(first) => {
-                Ok(StoredStart::Repeated(SessionStart { session: *first, public_key_id, is_repeated: true }))
+                Ok(StoredStart::Repeated(Box::new(SessionStart { session: *first, public_key_id, is_repeated: true })))
             }
             Inserted::Refused(error) => Err(error),
         }

@@ -16,7 +16,7 @@ use partway_server::service::storage_migration::{MoveFiles, Moved};
 use partway_server::storage::{LocalStore, S3Store, Stores};
 
 use crate::settings::StoreArgs;
-use crate::{Failure, output, table};
+use crate::{Failure, human, output, table};
 
 /// `partway storage`
 #[derive(Debug, Subcommand)]
@@ -68,9 +68,10 @@ fn print(moved: &Moved, as_json: bool) -> io::Result<()> {
     if as_json {
         return output::json(moved);
     }
-    output::line(format_args!("Moved {} files of {} bytes.", moved.files, moved.bytes))?;
+    let (files, bytes) = (human::count(moved.files, "file"), human::count(moved.bytes, "byte"));
+    output::line(format_args!("Moved {files} of {bytes}."))?;
     if moved.gone > 0 {
-        output::line(format_args!("{} files were replaced or deleted during the move.", moved.gone))?;
+        output::line(format_args!("Replaced or deleted during the move: {}.", human::count(moved.gone, "file")))?;
     }
     if moved.failed.is_empty() {
         return Ok(());

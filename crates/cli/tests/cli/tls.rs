@@ -70,7 +70,7 @@ fn a_certificate_that_is_not_trusted_ends_the_command_at_once_and_says_how_to_tr
         {
             assert!(said.contains(part), "{part:?} is not in {said}");
         }
-        assert!(!said.contains("trying again"), "{said}");
+        assert!(!said.contains("retrying in"), "{said}");
     }
     // The server is waited for five minutes.
     assert!(begin.elapsed() < Duration::from_secs(120), "{:?}", begin.elapsed());
@@ -138,6 +138,6 @@ fn a_host_that_is_away_is_waited_for_and_it_is_said_which_and_why() {
             .unwrap();
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.contains(problem) && said.contains("trying again") && said.contains(advice), "{said}");
+        assert!(said.contains(problem) && said.contains("retrying in") && said.contains(advice), "{said}");
     }
 }

@@ -212,7 +212,7 @@ fn a_file_that_changes_meanwhile_is_not_completed() {
     let mut rest = String::new();
     errors.read_to_string(&mut rest).unwrap();
     assert_eq!(uploading.wait().unwrap().code(), Some(1), "{rest}");
-    assert!(rest.contains("changed while it was uploaded"), "{rest}");
+    assert!(rest.contains("changed during the upload"), "{rest}");
 }
 
 /// An upload that is under way and stopped, with most of its parts unsent.

@@ -8,7 +8,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 ///
 /// By the special-purpose address registries of IANA (RFC 6890 and its updates), read strictly: ranges whose addresses
 /// embed another one (mapped, 6to4, Teredo, NAT64) are refused as a whole, and so are ranges of which only single addresses
-/// are global. IPv6 outside [`GLOBAL_UNICAST`] is refused.
+/// are global. IPv6 outside 2000::/3 is refused.
 pub fn is_global(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => !SPECIAL_V4.iter().any(|network| network.contains(&address)),

@@ -81,6 +81,11 @@ impl Harness {
         receiver.receive_part(id, index, arrival, PartDigests::default(), body).await
     }
 
+    /// Deletes a blob as the cleaner does.
+    async fn delete(&self, blob_id: Uuid) {
+        self.app.app().stores.all().first().unwrap().delete_blob(blob_id).await.unwrap();
+    }
+
     async fn send_all(&self, session: &Session, bytes: &[u8]) {
         for index in [2, 0, 1] {
             self.send(session, index, &bytes[part(index)]).await.unwrap();
@@ -385,15 +390,24 @@ async fn a_direct_file_is_stored_whole_or_not_at_all(on: Harness) {
     if stored.is_none() {
         let other_size = on.backend.confirm_file(blob_id, bytes.len() as u64 - 1).await;
         assert!(matches!(other_size, Err(UploadError::Storage(_))), "{other_size:?}");
-        on.app.app().stores.all().first().unwrap().delete_blob(blob_id).await.unwrap();
     }
-    // Unclaimed local bytes go when they are dropped.
     drop(stored);
-    on.app.until("unclaimed bytes are deleted", |app| app.has_blobs(0)).await;
+    on.app.until("unclaimed local bytes are freed", |app| !app.is_local() || bytes_on_disk(app) == 0).await;
+    on.delete(blob_id).await;
     let broken = pieces().take(20).chain([Err(UploadError::BodyBroken("injected".to_owned()))]);
-    let refused = on.backend.receive_file(file(Uuid::now_v7()), stream::iter(broken).boxed()).await;
+    let blob_id = Uuid::now_v7();
+    let refused = on.backend.receive_file(file(blob_id), stream::iter(broken).boxed()).await;
     assert!(matches!(refused.err(), Some(UploadError::BodyBroken(text)) if text == "injected"));
-    on.app.until("the bytes of a broken body are deleted", |app| app.has_blobs(0)).await;
+    on.app.until("the bytes of a broken body are freed", |app| !app.is_local() || bytes_on_disk(app) == 0).await;
+    on.delete(blob_id).await;
+    assert!(on.app.has_blobs(0));
+}
+
+/// Bytes of all blobs in the data directory.
+fn bytes_on_disk(app: &TestApp) -> u64 {
+    let shards = std::fs::read_dir(app.directory.path().join("blobs")).unwrap();
+    let blobs = shards.flat_map(|shard| std::fs::read_dir(shard.unwrap().path()).into_iter().flatten());
+    blobs.map(|blob| blob.unwrap().metadata().unwrap().len()).sum()
 }
 
 /// Tests of every promise, on one backend.

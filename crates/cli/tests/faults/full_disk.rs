@@ -557,7 +557,7 @@ fn a_full_disk_is_reported_by_readyz_usage_and_doctor_until_there_is_room() {
             let doctor = command(&["doctor"]);
             let report = text(&doctor.stdout);
             assert_eq!(doctor.status.code(), Some(1), "{report}");
-            assert!(report.contains("storage.min_free_bytes is 48MiB: nothing can be uploaded"), "{report}");
+            assert!(report.contains("storage.min_free_bytes is 8MB: nothing can be uploaded"), "{report}");
             assert!(report.contains("change: make room, or storage.min_free_bytes"), "{report}");
             // The filesystem is not blamed for it.
             assert!(

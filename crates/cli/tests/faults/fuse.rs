@@ -63,7 +63,7 @@ async fn uploads_through_fuse_survive_a_kill_in_the_middle_and_come_out_whole() 
     let data_dir = mount.at.join("data");
     let mut server = Server::start(&data_dir, &[]);
     let (key, log) = (server.private_key(), server.log());
-    assert!(log.contains("is on FUSE") && log.contains("the filesystem cannot reserve room"), "{log}");
+    assert!(log.contains("is on FUSE") && log.contains("the filesystem cannot reserve space"), "{log}");
     let api = Api::new(&server.url, &key);
     let data = bytes(1, 3 * PART + 5);
     let chunks: Vec<_> = data.chunks(PART).collect();

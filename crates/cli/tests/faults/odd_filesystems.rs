@@ -35,7 +35,7 @@ async fn uploads_work_where_room_cannot_be_reserved() {
     let (directory, data_dir) = fresh();
     let launcher = launcher(directory.path());
     let server = Server::start_by(partway_under(&launcher), &data_dir, &[], &[]);
-    assert!(server.log().contains("the filesystem cannot reserve room"), "{}", server.log());
+    assert!(server.log().contains("the filesystem cannot reserve space"), "{}", server.log());
     let api = Api::new(&server.url, &server.private_key());
     upload_in_parts(&api, &bytes(1, 2 * PART + 5)).await;
     let (status, record) = api.upload_directly("whole", bytes(2, 3_000_000), true).await.unwrap();

@@ -64,13 +64,14 @@ impl Harness {
     async fn send(&self, session: &Session, index: u32, bytes: &[u8]) -> Result<String, String> {
         let expires_at = Timestamp::now().plus_seconds(600);
         match self.backend.part_urls(session.clone(), vec![index], expires_at).await.unwrap() {
-            Some(urls) => {
-                let response = self.app.put(&urls[0], bytes).await;
-                match response.status().is_success() {
-                    true => Ok(response.headers()["etag"].to_str().unwrap().to_owned()),
-                    false => Err(format!("{}", response.status())),
+            // A store that refuses a part may close the connection before it has read the body.
+            Some(urls) => match self.app.http.put(&urls[0]).body(bytes.to_vec()).send().await {
+                Ok(response) if response.status().is_success() => {
+                    Ok(response.headers()["etag"].to_str().unwrap().to_owned())
                 }
-            }
+                Ok(response) => Err(response.status().to_string()),
+                Err(error) => Err(error.to_string()),
+            },
             None => self.receive(session.id, index, Arrival::now(), bytes).await.map_err(|error| error.to_string()),
         }
     }

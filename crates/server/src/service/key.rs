@@ -12,7 +12,7 @@ use rand::distr::Alphanumeric;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::admin::AdminError;
+use super::admin_error::AdminError;
 use super::secret::SecretName;
 use super::webhook::WebhookSecret;
 use super::workspace::choose;

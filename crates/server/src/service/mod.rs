@@ -2,6 +2,7 @@
 //! requests, no HTTP answers and no SQL.
 
 pub mod admin;
+mod admin_error;
 pub mod bootstrap;
 pub mod error;
 pub mod event;

@@ -4,7 +4,7 @@ use std::io;
 
 use uuid::Uuid;
 
-use super::admin::AdminError;
+use super::admin_error::AdminError;
 use super::event::EventKind;
 use super::webhook_signer::{PreviousSecret, WebhookSigner};
 use super::workspace::choose;

@@ -4,7 +4,7 @@ use std::io;
 
 use uuid::Uuid;
 
-use super::admin::AdminError;
+use super::admin_error::AdminError;
 use super::public_id::unused_public_id;
 use crate::db::workspaces::{self, Workspace};
 use crate::db::{Db, DbError, Durability, Timestamp, Tx, usage};

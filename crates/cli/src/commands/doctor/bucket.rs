@@ -1,8 +1,7 @@
-//! The bucket: its keys, its clock, its CORS rules, and a trial upload.
+//! The bucket: its keys and its clock; then a trial upload.
 
 use std::time::Duration;
 
-use http::HeaderMap;
 use partway_server::storage::{BlobStore, S3Store, StorageError};
 use uuid::Uuid;
 
@@ -75,21 +74,4 @@ fn bucket_problem(error: &StorageError) -> Health {
         _ => "storage.endpoint, storage.region, storage.bucket and the keys",
     };
     ill(error, change)
-}
-
-/// The CORS rules, by the answers to a preflight and to a part.
-pub(super) fn cors(preflight: &HeaderMap, answer: &HeaderMap) -> Health {
-    let text = |headers: &HeaderMap, name: &str| {
-        headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_ascii_lowercase()
-    };
-    let methods = text(preflight, "access-control-allow-methods");
-    let exposed = text(answer, "access-control-expose-headers");
-    let change = "`partway doctor --fix-cors` sets rules that allow it";
-    let missing = match () {
-        () if text(preflight, "access-control-allow-origin").is_empty() => "pages of other origins are not allowed",
-        () if !methods.contains("put") && methods != "*" => "PUT is not allowed",
-        () if !exposed.contains("etag") && exposed != "*" => "ETag is not exposed",
-        () => return Health::Well("pages of any origin may PUT and read ETag".to_owned()),
-    };
-    Health::Ill { problem: format!("{missing}: browsers cannot upload"), change }
 }

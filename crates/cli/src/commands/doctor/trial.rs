@@ -1,10 +1,10 @@
 //! A trial upload to the bucket: the requests of a browser and of the server, and some that must fail.
 
 use bytes::Bytes;
+use http::HeaderMap;
 use partway_server::storage::{BlobHeaders, BlobStore, S3Store, StorageError};
 use uuid::Uuid;
 
-use super::bucket::cors;
 use super::{Doctor, Health, ill};
 
 /// Lifetime of the presigned URLs.
@@ -122,4 +122,21 @@ async fn late_part(store: &S3Store, url: &str) -> Health {
         },
         _ => Health::Well("is refused".to_owned()),
     }
+}
+
+/// The CORS rules, by the answers to a preflight and to a part.
+fn cors(preflight: &HeaderMap, answer: &HeaderMap) -> Health {
+    let text = |headers: &HeaderMap, name: &str| {
+        headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_ascii_lowercase()
+    };
+    let methods = text(preflight, "access-control-allow-methods");
+    let exposed = text(answer, "access-control-expose-headers");
+    let change = "`partway doctor --fix-cors` sets rules that allow it";
+    let missing = match () {
+        () if text(preflight, "access-control-allow-origin").is_empty() => "pages of other origins are not allowed",
+        () if !methods.contains("put") && methods != "*" => "PUT is not allowed",
+        () if !exposed.contains("etag") && exposed != "*" => "ETag is not exposed",
+        () => return Health::Well("pages of any origin may PUT and read ETag".to_owned()),
+    };
+    Health::Ill { problem: format!("{missing}: browsers cannot upload"), change }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use partway_api::ErrorCode;
 use uuid::Uuid;
 
-use super::session::QuotaHeadroom;
+use super::session::quota::QuotaHeadroom;
 use crate::db::DbError;
 use crate::db::sessions::Status;
 use crate::hmac_keys::to_hex;

@@ -9,7 +9,7 @@ mod end;
 mod hashes;
 mod new_session;
 mod publish;
-mod quota;
+pub(super) mod quota;
 mod records;
 mod resign;
 mod state;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::S3Store;
 use super::client::{Call, accepted};
-use super::retry::{PART_ATTEMPTS, retry};
+use super::retry::{PART, retry};
 use super::xml::{self, ObjectsPage};
 use crate::model::StorageKind;
 use crate::storage::blob_store::{BlobHeaders, BlobStore, ByteSource, ByteStream, Scanned, StoredBlob};
@@ -84,7 +84,7 @@ impl S3Store {
             let entity_tag = text_of(response.headers(), ETAG.as_str()).unwrap_or_default();
             Ok(Ok(PartInStore { index, size_bytes, entity_tag }))
         };
-        retry(PART_ATTEMPTS, attempt).await?
+        retry(PART, attempt).await?
     }
 
     async fn put(

@@ -8,7 +8,7 @@ use reqwest::{Method, Response};
 use rusty_s3::signing::sign;
 
 use super::S3Store;
-use super::retry::{CALL_ATTEMPTS, retry};
+use super::retry::{CALL, retry};
 use super::xml::ErrorAnswer;
 use crate::storage::StorageError;
 
@@ -81,20 +81,24 @@ impl S3Store {
     /// # Errors
     /// The last failure.
     pub(super) async fn call(&self, call: &Call<'_>) -> Result<Response, StorageError> {
-        retry(CALL_ATTEMPTS, || self.send(call)).await
+        retry(CALL, || self.send(call)).await
     }
 
-    /// Sends a call, with retries, and returns the body of the successful answer.
+    /// Sends a call, with retries until its answer begins, and returns the body of the successful answer. A body that stalls is
+    /// not asked for again: the store has done the work, and the caller has waited.
     ///
     /// # Errors
     /// The last failure.
     pub(super) async fn text(&self, call: &Call<'_>) -> Result<String, StorageError> {
-        retry(CALL_ATTEMPTS, || self.send_for_text(call)).await
+        Self::body_of(call, self.call(call).await?).await
     }
 
-    /// One attempt of [`text`](Self::text).
+    /// Sends a call once, and returns the body of the successful answer.
     pub(super) async fn send_for_text(&self, call: &Call<'_>) -> Result<String, StorageError> {
-        let response = self.send(call).await?;
+        Self::body_of(call, self.send(call).await?).await
+    }
+
+    async fn body_of(call: &Call<'_>, response: Response) -> Result<String, StorageError> {
         let text = tokio::time::timeout(call.timeout, response.text()).await;
         let text = text.map_err(|error| StorageError::unavailable(call.doing, error))?;
         text.map_err(|error| StorageError::http(call.doing, error))

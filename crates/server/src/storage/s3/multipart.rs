@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::S3Store;
 use super::client::Call;
-use super::retry::{CALL_ATTEMPTS, retry};
+use super::retry::{CALL, retry};
 use super::stream::Gathered;
 use super::xml::{self, PartsPage, UploadMade, UploadsPage};
 use crate::storage::{BlobHeaders, StorageError};
@@ -126,7 +126,7 @@ impl S3Store {
             let text = self.send_for_text(&call).await?;
             xml::read_late_error(call.doing, &text)
         };
-        match retry(CALL_ATTEMPTS, attempt).await {
+        match retry(CALL, attempt).await {
             Ok(()) => Ok(true),
             Err(error) if error.is_no_upload() => Ok(false),
             Err(error) => Err(error),

@@ -15,6 +15,7 @@ mod error;
 mod error_chain;
 mod extract;
 mod failpoint;
+pub mod file_modes;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod hmac_keys;
@@ -27,7 +28,6 @@ pub mod model;
 pub mod openapi;
 pub mod outgoing;
 mod pace;
-pub mod permissions;
 pub mod process;
 mod rate_limits;
 mod router;

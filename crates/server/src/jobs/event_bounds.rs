@@ -1,7 +1,7 @@
 //! Upper bounds of the outbox: neither a receiver that does not answer for long nor events that nobody replays fill the database.
 //!
-//! Invariant: for each receiver the newest `webhooks.waiting_events` events stay queued, in their order. Older ones are given up
-//! as after the last retry, so they can be replayed. A workspace keeps the newest `webhooks.dead_events` of those, for
+//! Invariant: for each receiver the newest `webhooks.waiting_events` events stay queued, in their order. Older ones become
+//! dead events, as after the last retry, and can be replayed. A workspace keeps the newest `webhooks.dead_events` of those, for
 //! `webhooks.forget_dead_seconds`. Events forgotten because of their number are counted and logged. The bounds are enforced
 //! once per round of the cleaner.
 

@@ -10,7 +10,7 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
 use super::directory_owner::{DirectoryGuard, NotTaken};
-use crate::permissions;
+use crate::file_modes;
 
 /// Extension of a database file whose records were moved to a database server.
 const MIGRATED_EXTENSION: &str = "db-migrated";
@@ -62,14 +62,14 @@ impl DataDir {
     /// When another server has locked it, or it cannot be made or written.
     pub fn lock(path: &Path) -> Result<Self, DataDirError> {
         let unusable = |source| DataDirError::Unusable { path: path.to_owned(), source };
-        fs::DirBuilder::new().recursive(true).mode(permissions::DIRECTORY_MODE).create(path).map_err(unusable)?;
+        fs::DirBuilder::new().recursive(true).mode(file_modes::DIRECTORY_MODE).create(path).map_err(unusable)?;
         let path = path.canonicalize().map_err(unusable)?;
         // Synced files are lost nevertheless if the directory's own name is not on disk. A parent that is not readable cannot be
         // synced; this process has not created it either.
         if let Some(parent) = path.parent() {
             let _ = File::open(parent).and_then(|parent| parent.sync_all());
         }
-        let lock = permissions::private_file()
+        let lock = file_modes::private_file()
             .write(true)
             .create(true)
             .truncate(false)
@@ -78,8 +78,8 @@ impl DataDir {
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => match DirectoryGuard::take(&path) {
                 Ok(owner) => {
-                    permissions::tighten(&path);
-                    permissions::warn_of_exposure(&path);
+                    file_modes::tighten(&path);
+                    file_modes::warn_of_exposure(&path);
                     Ok(Self { path, _owner: owner, lock })
                 }
                 Err(NotTaken::Owned(owner)) => Err(DataDirError::InUseElsewhere { path, owner: owner.to_string() }),

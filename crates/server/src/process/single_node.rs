@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::db::{Db, DbError, Durability, leases};
-use crate::permissions::private_file;
+use crate::file_modes::private_file;
 
 /// Name of the lease.
 const LEASE_NAME: &str = "single node";

@@ -36,7 +36,8 @@ pub(crate) async fn establish(db: &Db, data_dir: &DataDir) -> Result<Arc<str>, E
     let (known, lineage) =
         db.read(|tx| Ok((installation::get(tx, IDENTITY)?, installation::get(tx, LINEAGE)?))).await?;
     let lineage = lineage.filter(|_| known == Some(found)).unwrap_or_else(|| Uuid::new_v4().to_string());
-    // If the process ends before the database has it, the next start begins a new lineage: slower, never wrong.
+    // If the process ends before the lineage is stored, the next start begins another one: parts are verified needlessly, and none is
+    // trusted wrongly.
     data_dir.touch()?;
     let (identity, name) = (data_dir.identity()?, lineage.clone());
     let noted = db.write_to_free(Durability::PowerLoss, move |tx| {

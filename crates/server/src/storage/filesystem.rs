@@ -11,7 +11,7 @@ use std::path::Path;
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::permissions::private_file;
+use crate::file_modes::private_file;
 use uuid::Uuid;
 
 /// Filesystems that lack something, by their number in `statfs` (statfs(2) and linux/magic.h).

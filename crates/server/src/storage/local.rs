@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::disk_room::DiskRoom;
 use super::{Blob, DiskState, Promise, StorageError, filesystem};
 use crate::failpoint;
-use crate::permissions::{DIRECTORY_MODE, private_file};
+use crate::file_modes::{DIRECTORY_MODE, private_file};
 
 /// Bytes of a blob that are reserved in one step. Other checks of the free space wait while a step runs.
 const RESERVE_STEP_BYTES: u64 = 1 << 30;

@@ -8,7 +8,7 @@ const ROOMS: [&str; 30] = [
     "error_chain",
     "failpoint",
     "hmac_keys",
-    "permissions",
+    "file_modes",
     "model",
     "openapi",
     "turn",

@@ -3,7 +3,7 @@
 use partway_server::Config;
 use partway_server::config::print_bytes;
 use partway_server::db::{TrialError, try_database};
-use partway_server::permissions::{Exposure, exposure};
+use partway_server::file_modes::{Exposure, exposure};
 use partway_server::storage::{LocalStore, filesystem};
 
 use super::{Doctor, Health, ill};

@@ -15,7 +15,7 @@ use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
 use super::location::DATABASE_FILE;
-use crate::permissions::private_file;
+use crate::file_modes::private_file;
 
 /// Enough for the log of some thousand small transactions.
 const RESERVE_BYTES: u64 = 4 * 1024 * 1024;

@@ -52,7 +52,7 @@ pub struct WebhookDispatcher {
     pub settings: WebhookSettings,
 }
 
-/// The time for which an event is not sent again although the database calls it due; `None` for not at all.
+/// How long an event is held back although the database lists it as due; `None` when it is not held back.
 type HoldFor = Option<Duration>;
 
 /// The workspace and the URL of an event in flight.

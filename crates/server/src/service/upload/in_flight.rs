@@ -97,7 +97,7 @@ impl BytesByKind {
         }
     }
 
-    /// Bytes that take quota from a file of this kind of key: those of public keys take none from a private key.
+    /// Bytes in flight that count against a file of this kind of key. Files of public keys never count against a private key.
     fn counted(self, kind: KeyKind) -> u64 {
         match kind {
             KeyKind::Private => self.private,

@@ -137,8 +137,8 @@ impl S3Store {
     /// that was sent again if the second request broke off.
     ///
     /// A binary search: a call with all parts, one of which has an impossible checksum, completes nothing, and its error
-    /// says whether a part before that one is refused. A store that ignores the checksum completes the upload, which was
-    /// the purpose.
+    /// says whether a part before that one is refused. A store that ignores the checksum completes the upload; then
+    /// there is nothing left to find.
     ///
     /// # Errors
     /// The store's error.

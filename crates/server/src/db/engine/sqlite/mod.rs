@@ -37,7 +37,7 @@ use super::reserve::DatabaseReserve;
 use super::scan_queue::{RequestGuard, SCAN_LIMIT, Scan, ScanQueue};
 use super::schema::Schema;
 use crate::db::sql::{DbError, Tx};
-use crate::permissions::private_file;
+use crate::file_modes::private_file;
 
 /// Connections for look-ups, which take microseconds: one that waits for the disk does not delay the others.
 const LOOKUP_READERS: usize = 3;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, ErrorCode};
 use uuid::Uuid;
 
-use crate::permissions::private_file;
+use crate::file_modes::private_file;
 
 /// More than the size of the files of a trial.
 const TRIAL_BYTES: u64 = 1 << 20;

@@ -23,7 +23,7 @@ use crate::storage::{Blob, PartDigests, PartWriter, Promise, WrittenPart};
 /// A smaller part is synced as fast as its writing could be started.
 const MIN_WRITEBACK_BYTES: u64 = 1024 * 1024;
 
-/// Shows database jobs that outlive a request that it is over.
+/// Set once the request is over: database jobs that outlive it look here.
 #[derive(Default)]
 struct DropGuard(Arc<AtomicBool>);
 

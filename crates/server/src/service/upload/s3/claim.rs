@@ -63,7 +63,7 @@ impl S3Uploads {
             let complete_hash = complete_hash.clone();
             let claim = self.records.db.write_to_free(Durability::Process, move |tx| {
                 let mut claim = sessions::claim(tx, id, claimant, CLAIM_SECONDS)?;
-                // The digest stays known until the object is made of other parts.
+                // The noted hash stays valid until the object is made of other parts, so an empty one does not replace it.
                 let is_kept = |session: &Session| session.complete_hash.as_deref().is_some_and(EtagsHash::is_note);
                 if let (Claim::Taken(session), Some(hash)) = (&mut claim, &complete_hash)
                     && !(hash.is_empty() && is_kept(session))

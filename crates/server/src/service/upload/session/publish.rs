@@ -104,7 +104,7 @@ impl Records {
                 return Ok(Some(Ok(Published::Outdated)));
             }
             let file = publish_file(tx, &events, draft, place, grace)?;
-            // Another upload may have been opened meanwhile: the sweep has to know which of them became the file.
+            // Another upload may have been opened meanwhile: the row keeps the id of the one that became the file, for the sweep.
             session.store_upload_id = made_by.clone();
             sessions::complete(tx, &session, &file)?;
             part_records.forget_later(tx, session_id)?;

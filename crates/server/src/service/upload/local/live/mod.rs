@@ -115,7 +115,7 @@ impl LiveSession {
     }
 
     /// Waits for the lease of a part. An earlier request for the part is cancelled, and is waited for; a request that arrived before
-    /// the holder of the lease is refused, because the bytes of the later one count.
+    /// the latest one is refused, because the bytes of the later one count.
     pub(super) async fn lease(&self, part_index: u32, arrival: Arrival) -> Result<PartLease, UploadError> {
         let claim = {
             let mut table = self.table();

@@ -1,5 +1,5 @@
 //! Verifies the parts of all open sessions after a restart of the machine, perhaps by a power cut, while the server serves. A
-//! session that a request names is verified at once (`service/upload/local/reopen.rs`).
+//! session that a request names is verified at once (`service/upload/local/recovery.rs`).
 
 use std::time::Duration;
 

@@ -6,7 +6,7 @@ mod content_disposition;
 mod key_kind;
 mod limits;
 mod lists;
-mod script_risk;
+mod served_type;
 mod session_status;
 mod timestamp;
 
@@ -16,6 +16,6 @@ pub use content_disposition::content_disposition;
 pub use key_kind::KeyKind;
 pub use limits::{PublicLimits, WorkspaceLimits};
 pub use lists::{FileFilter, FileKey, FileOrder, FolderFilter, FolderOrder};
-pub use script_risk::{ScriptRisk, safer_type};
+pub use served_type::{ScriptRisk, safer_type};
 pub use session_status::SessionStatus;
 pub use timestamp::Timestamp;

@@ -17,6 +17,7 @@ mod public_id;
 pub mod public_keys;
 mod publish;
 pub mod readiness;
+mod replacement;
 pub mod secret;
 pub mod serve;
 pub mod storage_migration;

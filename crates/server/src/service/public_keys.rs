@@ -4,7 +4,7 @@
 //! all together, hold at most a share of the free disk space, and end at a maximum age. A part of the disk is closed to all
 //! uploads with public keys. They get only the part of a workspace's quota that its files and the open uploads of private
 //! keys leave, both at start and when they are published; for private keys they do not count (`Counting`). Slots of private keys
-//! are never theirs (`in_flight.rs`). A refusal names the limit, and reveals nothing about the uploads of others.
+//! are never theirs (`upload/fair_permits.rs`, `upload/direct/bytes_in_flight.rs`). A refusal names the limit, and reveals nothing about the uploads of others.
 //!
 //! The limits are exact, those of all keys together too: sessions of public keys are started one after the other, in all
 //! workspaces and on all nodes.

@@ -3,10 +3,10 @@
 
 mod body;
 pub(crate) mod conditional;
-mod content;
 mod frames;
 mod headers;
 mod object;
+mod partial_content;
 pub(crate) mod range;
 mod response;
 

@@ -8,7 +8,7 @@ use http::header::{CACHE_CONTROL, CONTENT_LENGTH, LOCATION, RANGE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::headers::{insert_text, set_content_guards, set_validators};
-use super::{FileBody, ObjectBody, Piece, Precondition, content, evaluate, range_applies};
+use super::{FileBody, ObjectBody, Piece, Precondition, evaluate, partial_content, range_applies};
 use crate::error::ApiError;
 use crate::http::SendRoom;
 use crate::service::serve::{Place, Representation};
@@ -45,7 +45,7 @@ pub async fn respond(
     let range = headers.get(RANGE).and_then(|value| value.to_str().ok());
     // RFC 9110, section 14.2: Range has no meaning for other methods than GET.
     let range = range.filter(|_| method == Method::GET && range_applies(headers, entity_tag, modified_at));
-    let pieces = content::select(range, &representation, &mut answer)?;
+    let pieces = partial_content::select(range, &representation, &mut answer)?;
     let length = pieces.iter().map(Piece::length).sum::<u64>();
     answer.headers_mut().insert(CONTENT_LENGTH, length.into());
     if method != Method::HEAD {

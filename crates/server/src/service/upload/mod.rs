@@ -21,7 +21,7 @@ mod complete;
 pub mod direct;
 mod end;
 mod error;
-mod in_flight;
+mod fair_permits;
 mod keyed_locks;
 mod limits;
 mod local;
@@ -59,7 +59,8 @@ use crate::service::event::Events;
 use crate::service::grace::GracePolicy;
 use crate::storage::{PartDigests, Stores, WriteGate};
 use backends::Backends;
-use in_flight::{InFlightBytes, InFlightLimit};
+use direct::bytes_in_flight::BytesInFlight;
+use fair_permits::FairPermits;
 use keyed_locks::KeyedLocks;
 use local::LocalUploads;
 use s3::S3Uploads;
@@ -84,13 +85,13 @@ pub struct Uploads {
     /// Fetches remote files.
     outgoing: Outgoing,
     /// Limits the remote files that are being fetched.
-    fetches: InFlightLimit,
+    fetches: FairPermits,
     /// Limits the files that arrive in one request.
-    directs: InFlightLimit,
+    directs: FairPermits,
     /// Upper bound of one of them, in bytes.
     max_direct_bytes: u64,
     /// Bytes of direct uploads in flight, by workspace.
-    in_flight_bytes: InFlightBytes,
+    bytes_in_flight: BytesInFlight,
     /// Rings when there is garbage.
     garbage_bell: Arc<Notify>,
 }
@@ -136,10 +137,10 @@ impl Uploads {
             limits: config.limits.of_workspace(),
             remembered: config.limits.forget_sessions_seconds,
             outgoing,
-            fetches: InFlightLimit::new(MAX_CONCURRENT_FETCHES),
-            directs: InFlightLimit::new(config.limits.direct_uploads as usize),
+            fetches: FairPermits::new(MAX_CONCURRENT_FETCHES),
+            directs: FairPermits::new(config.limits.direct_uploads as usize),
             max_direct_bytes: config.limits.max_direct_bytes,
-            in_flight_bytes: InFlightBytes::default(),
+            bytes_in_flight: BytesInFlight::default(),
             garbage_bell,
         }
     }

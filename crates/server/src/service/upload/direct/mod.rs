@@ -10,6 +10,7 @@
 
 mod byte_counter;
 mod byte_limit;
+pub(in crate::service::upload) mod bytes_in_flight;
 mod publish;
 mod receive;
 mod remote;
@@ -23,7 +24,7 @@ use crate::db::files::File;
 use crate::input::{FileName, FolderPath, MediaType, SizeLimit, UploadFields, WebhookUrl};
 use crate::service::key::Identity;
 use crate::service::public_keys::check_webhook_url;
-use crate::service::publish::Place;
+use crate::service::replacement::Place;
 use crate::service::unfinished::UnfinishedBlob;
 use crate::storage::BlobHeaders;
 use publish::Described;

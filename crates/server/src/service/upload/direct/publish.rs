@@ -12,7 +12,8 @@ use crate::input::{CustomId, FileHash, FileName, MediaType, Metadata, UploadFiel
 use crate::media::FileType;
 use crate::model::PublicLimits;
 use crate::service::key::Identity;
-use crate::service::publish::{FileDraft, Place, publish_file, replaced_bytes};
+use crate::service::publish::{FileDraft, publish_file};
+use crate::service::replacement::{Place, replaced_bytes};
 use crate::service::unfinished::UnfinishedBlob;
 use crate::service::upload::session::{check_hash, counted_at_start, quota_headroom};
 use crate::service::upload::{UploadError, Uploads};

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::byte_counter::ByteCounter;
 use super::byte_limit::ByteLimit;
+use super::bytes_in_flight::FileInFlight;
 use super::give_up;
 use crate::db::{files, usage};
 use crate::failpoint;
@@ -15,7 +16,6 @@ use crate::model::BlobRef;
 use crate::service::key::Identity;
 use crate::service::unfinished::UnfinishedBlob;
 use crate::service::upload::backend::{FileBody, IncomingFile};
-use crate::service::upload::in_flight::InFlightFile;
 use crate::service::upload::session::{counted_at_start, quota_headroom};
 use crate::service::upload::{UploadError, Uploads};
 use crate::storage::{BlobHeaders, UnclaimedBytes};
@@ -44,7 +44,7 @@ pub(super) struct ReceivedFile {
     pub(super) counter: ByteCounter,
     /// The store's entity tag.
     pub(super) entity_tag: Option<String>,
-    pub(super) _in_flight: InFlightFile,
+    pub(super) _in_flight: FileInFlight,
 }
 
 impl ReceivedFile {
@@ -70,7 +70,7 @@ impl Uploads {
         let backend = self.backends.primary()?;
         let limit = self.byte_limit(identity, announced.max_file, backend.max_file_bytes()).await?;
         self.check_strangers_disk(identity, announced.about_bytes.unwrap_or_default()).await?;
-        let mut in_flight = self.in_flight_bytes.enter(workspace_id, identity.kind);
+        let mut in_flight = self.bytes_in_flight.enter(workspace_id, identity.kind);
         limit.check(announced.at_least_bytes.unwrap_or_default(), in_flight.others_bytes())?;
         let blob = BlobRef { storage: self.backends.primary, id: Uuid::now_v7() };
         let bell = Arc::clone(&self.garbage_bell);
@@ -128,7 +128,7 @@ impl Uploads {
         identity: &'a Identity,
         limit: ByteLimit,
         counter: &'a mut ByteCounter,
-        in_flight: &'a mut InFlightFile,
+        in_flight: &'a mut FileInFlight,
         body: FileBody<'a>,
     ) -> FileBody<'a> {
         let mut checked_bytes = 0;

@@ -6,11 +6,11 @@
 mod backend;
 mod complete;
 mod end;
-mod lease;
 mod live;
+mod part_lease;
 mod receive;
+mod recovery;
 mod registry;
-mod reopen;
 mod resign;
 mod start;
 mod sync;
@@ -30,8 +30,8 @@ use crate::config::Config;
 use crate::db::sessions;
 use crate::pace::PaceLimits;
 use crate::storage::{LocalStore, WriteGate};
+use recovery::Opener;
 use registry::{LocalSession, Registry};
-use reopen::Opener;
 
 /// The table `parts` records which parts of a local session are there.
 const PART_RECORDS: PartRecords = PartRecords::Database;

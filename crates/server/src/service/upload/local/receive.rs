@@ -10,8 +10,8 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use uuid::Uuid;
 
-use super::lease::PartGuard;
 use super::live::{BegunPart, LiveSession};
+use super::part_lease::PartGuard;
 use super::{LocalSession, LocalUploads, UploadError, blocking, to_its_end};
 use crate::db::sessions::Status;
 use crate::db::{Durability, parts, sessions};

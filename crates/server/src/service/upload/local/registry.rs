@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::UploadError;
 use super::keyed_locks::KeyedGuard;
 use super::live::LiveSession;
-use super::reopen::{NotOpened, Opener};
+use super::recovery::{NotOpened, Opener};
 use crate::db::sessions::Session;
 use crate::storage::StorageError;
 

@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{Notify, OnceCell};
 
 use super::UploadError;
-use super::in_flight::InFlightLimit;
+use super::fair_permits::FairPermits;
 use super::session::{PartRecords, Records, plan_of};
 use super::tasks::blocking;
 use crate::storage::{S3Store, StoreUpload};
@@ -41,7 +41,7 @@ pub(super) struct S3Uploads {
     /// Rings when there is garbage.
     garbage_bell: Arc<Notify>,
     /// Limits the files that are streamed to the store.
-    streams: InFlightLimit,
+    streams: FairPermits,
     /// Uploads that the last sweep found to be unused.
     suspects: Arc<Mutex<HashSet<StoreUpload>>>,
     /// Whether the store keeps checksums of whole objects, once that is known.
@@ -50,7 +50,7 @@ pub(super) struct S3Uploads {
 
 impl S3Uploads {
     pub(super) fn new(records: Records, store: Arc<S3Store>, garbage_bell: Arc<Notify>) -> Self {
-        let streams = InFlightLimit::new(MAX_STREAMS_IN_FLIGHT);
+        let streams = FairPermits::new(MAX_STREAMS_IN_FLIGHT);
         Self { records, store, garbage_bell, streams, suspects: Arc::default(), checksums: Arc::default() }
     }
 }

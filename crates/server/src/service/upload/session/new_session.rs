@@ -13,7 +13,7 @@ use crate::input::{IdempotencyKey, InvalidInput, StartUpload};
 use crate::model::{PublicLimits, StorageKind, WorkspaceLimits};
 use crate::service::key::Identity;
 use crate::service::public_keys::StrangersDisk;
-use crate::service::publish::{Place, replaced_bytes};
+use crate::service::replacement::{Place, replaced_bytes};
 
 /// The name of a request; repeating it answers the same session.
 #[derive(Debug, Clone)]

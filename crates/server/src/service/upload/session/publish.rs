@@ -8,7 +8,8 @@ use crate::db::sessions::{self, Session, Status};
 use crate::db::usage::{self, Counting};
 use crate::db::{DbError, Durability, Tx, api_keys, workspaces};
 use crate::model::PublicLimits;
-use crate::service::publish::{FileDraft, Place, publish_file, replaced_bytes};
+use crate::service::publish::{FileDraft, publish_file};
+use crate::service::replacement::{Place, replaced_bytes};
 
 /// Why a session is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

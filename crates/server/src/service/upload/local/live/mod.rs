@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::UploadError;
-use super::lease::{PartLease, PartLocks};
+use super::part_lease::{PartLease, PartLocks};
 use crate::db::Timestamp;
 use crate::db::sessions::{Session, Status};
 use crate::service::upload::backend::Arrival;

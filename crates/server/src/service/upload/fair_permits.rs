@@ -1,12 +1,9 @@
-//! Direct uploads in flight: how many pass this process at once, and how many bytes of them each workspace has.
+//! Permits for transfers that pass this process, shared fairly: direct uploads, fetches of remote files, and streams of files in a bucket.
 //!
-//! Invariant: an upload with a public key takes neither a permit nor quota from a private key of its workspace, and public keys together
-//! have at most half of all permits.
-//!
-//! Each node counts its own. Bytes in flight count against a workspace's quota; once the file is published, the database counts them.
+//! Invariant: a transfer with a public key takes no permit from a private key of its workspace, and public keys together have at most half of all
+//! permits. Each node has its own permits.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -28,7 +25,7 @@ type Group = (Uuid, KeyKind);
 
 /// A limited number of permits, shared fairly. Clones share them.
 #[derive(Clone)]
-pub(super) struct InFlightLimit {
+pub(super) struct FairPermits {
     max_permits: usize,
     all: Arc<Semaphore>,
     /// The permits of `all` that public keys may have.
@@ -38,13 +35,13 @@ pub(super) struct InFlightLimit {
 }
 
 /// Permission for one upload to pass, until it is dropped.
-pub struct InFlightPermit {
+pub struct FairPermit {
     // Declared first, so released first.
     _permits: Vec<OwnedSemaphorePermit>,
     _group: KeyedLock<Group, Semaphore>,
 }
 
-impl InFlightLimit {
+impl FairPermits {
     pub(super) fn new(max_permits: usize) -> Self {
         let all = Arc::new(Semaphore::new(max_permits));
         // At least one permit is left for private keys, unless there is only one.
@@ -64,7 +61,7 @@ impl InFlightLimit {
     ///
     /// # Errors
     /// [`UploadError::Busy`] when none became free.
-    pub(super) async fn enter(&self, workspace_id: Uuid, kind: KeyKind) -> Result<InFlightPermit, UploadError> {
+    pub(super) async fn enter(&self, workspace_id: Uuid, kind: KeyKind) -> Result<FairPermit, UploadError> {
         let group = self.groups.get_or_insert_with((workspace_id, kind), || Semaphore::new(self.of_group(kind)));
         let public = (kind == KeyKind::Public).then(|| Arc::clone(&self.public));
         let needed = [Some(Arc::clone(group.lock())), public, Some(Arc::clone(&self.all))];
@@ -76,82 +73,8 @@ impl InFlightLimit {
             Ok::<_, tokio::sync::AcquireError>(permits)
         };
         match tokio::time::timeout(self.max_wait, permits).await {
-            Ok(Ok(permits)) => Ok(InFlightPermit { _permits: permits, _group: group }),
+            Ok(Ok(permits)) => Ok(FairPermit { _permits: permits, _group: group }),
             _ => Err(UploadError::Busy),
-        }
-    }
-}
-
-/// Bytes in flight of one workspace.
-#[derive(Debug, Clone, Copy, Default)]
-struct BytesByKind {
-    private: u64,
-    public: u64,
-}
-
-impl BytesByKind {
-    fn of(&mut self, kind: KeyKind) -> &mut u64 {
-        match kind {
-            KeyKind::Private => &mut self.private,
-            KeyKind::Public => &mut self.public,
-        }
-    }
-
-    /// Bytes in flight that count against a file of this kind of key. Files of public keys never count against a private key.
-    fn counted(self, kind: KeyKind) -> u64 {
-        match kind {
-            KeyKind::Private => self.private,
-            KeyKind::Public => self.private + self.public,
-        }
-    }
-}
-
-/// Bytes in flight, by workspace. Clones share them.
-#[derive(Clone, Default)]
-pub(super) struct InFlightBytes(Arc<Mutex<HashMap<Uuid, BytesByKind>>>);
-
-/// The bytes in flight of one file, counted until it is dropped.
-pub struct InFlightFile {
-    all: InFlightBytes,
-    workspace_id: Uuid,
-    kind: KeyKind,
-    bytes: u64,
-}
-
-impl InFlightBytes {
-    /// A file of which no byte has arrived yet, sent with a key of this kind.
-    pub(super) fn enter(&self, workspace_id: Uuid, kind: KeyKind) -> InFlightFile {
-        InFlightFile { all: self.clone(), workspace_id, kind, bytes: 0 }
-    }
-}
-
-impl InFlightFile {
-    /// Bytes in flight of other files that take quota from this one.
-    pub(super) fn others_bytes(&self) -> u64 {
-        let all = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_all = all.get(&self.workspace_id).copied().unwrap_or_default();
-        of_all.counted(self.kind).saturating_sub(self.bytes)
-    }
-
-    /// Adds bytes that arrived. Returns those of the others, as [`Self::others_bytes`] counts them.
-    pub(super) fn add(&mut self, bytes: u64) -> u64 {
-        self.bytes += bytes;
-        let mut all = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_all = all.entry(self.workspace_id).or_default();
-        *of_all.of(self.kind) += bytes;
-        of_all.counted(self.kind).saturating_sub(self.bytes)
-    }
-}
-
-impl Drop for InFlightFile {
-    fn drop(&mut self) {
-        let mut all = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(of_all) = all.get_mut(&self.workspace_id) {
-            let own = of_all.of(self.kind);
-            *own = own.saturating_sub(self.bytes);
-            if of_all.counted(KeyKind::Public) == 0 {
-                all.remove(&self.workspace_id);
-            }
         }
     }
 }
@@ -163,11 +86,11 @@ mod tests {
     const ONE: Uuid = Uuid::from_u128(1);
     const OTHER: Uuid = Uuid::from_u128(2);
 
-    fn impatient(max_permits: usize) -> InFlightLimit {
-        InFlightLimit { max_wait: Duration::from_millis(20), ..InFlightLimit::new(max_permits) }
+    fn impatient(max_permits: usize) -> FairPermits {
+        FairPermits { max_wait: Duration::from_millis(20), ..FairPermits::new(max_permits) }
     }
 
-    async fn is_busy(limit: &InFlightLimit, workspace_id: Uuid, kind: KeyKind) -> bool {
+    async fn is_busy(limit: &FairPermits, workspace_id: Uuid, kind: KeyKind) -> bool {
         matches!(limit.enter(workspace_id, kind).await, Err(UploadError::Busy))
     }
 
@@ -209,30 +132,5 @@ mod tests {
             drop(permits);
             assert_eq!(limit.groups.len(), 0);
         }
-    }
-
-    #[test]
-    fn bytes_in_flight_are_counted_until_their_file_is_dropped() {
-        let in_flight = InFlightBytes::default();
-        let enter = || in_flight.enter(ONE, KeyKind::Private);
-        let (mut one, mut other) = (enter(), enter());
-        assert_eq!((one.add(10), other.add(5), one.add(1)), (0, 10, 5));
-        drop(one);
-        assert_eq!((enter().others_bytes(), other.others_bytes(), other.add(1)), (5, 0, 0));
-        drop(other);
-        assert!(in_flight.0.lock().unwrap().is_empty());
-    }
-
-    #[test]
-    fn bytes_of_strangers_take_no_quota_from_private_keys() {
-        let in_flight = InFlightBytes::default();
-        let (mut own, mut theirs) = (in_flight.enter(ONE, KeyKind::Private), in_flight.enter(ONE, KeyKind::Public));
-        assert_eq!((theirs.add(100), own.add(10), theirs.add(1), own.others_bytes()), (0, 0, 10, 0));
-        let mut second = in_flight.enter(ONE, KeyKind::Public);
-        assert_eq!(second.add(2), 111);
-        drop(own);
-        assert_eq!(second.others_bytes(), 101);
-        drop((theirs, second));
-        assert!(in_flight.0.lock().unwrap().is_empty());
     }
 }

@@ -1,4 +1,10 @@
-//! Scripts in files that browsers open. A file is served from the site's own host, so it must not act as the site.
+//! The type that a file is served as. A file is served from the site's own host, so its scripts must not act as the site.
+
+/// The type that a file is served as: the less dangerous of the detected and the declared one; the detected one on a tie.
+pub fn safer_type<T: AsRef<str>>(detected: T, declared: Option<T>) -> T {
+    let risk = ScriptRisk::of(detected.as_ref());
+    declared.filter(|declared| ScriptRisk::of(declared.as_ref()) < risk).unwrap_or(detected)
+}
 
 /// Types of which no browser runs anything, for any bytes of the file.
 const PASSIVE_TYPES: [&str; 12] = [
@@ -44,12 +50,6 @@ impl ScriptRisk {
         let is_media = !is_xml && PASSIVE_PREFIXES.iter().any(|prefix| starts_with(essence, prefix));
         if is_media || is_one_of(&PASSIVE_TYPES) { Self::Passive } else { Self::Active }
     }
-}
-
-/// The type that a file is served as: the less dangerous of the detected and the declared one; the detected one on a tie.
-pub fn safer_type<T: AsRef<str>>(detected: T, declared: Option<T>) -> T {
-    let risk = ScriptRisk::of(detected.as_ref());
-    declared.filter(|declared| ScriptRisk::of(declared.as_ref()) < risk).unwrap_or(detected)
 }
 
 fn starts_with(text: &str, prefix: &str) -> bool {

@@ -6,7 +6,7 @@ use axum::extract::Request;
 
 pub use crate::media::FileType;
 pub use crate::serving::conditional::{Precondition, evaluate, range_applies};
-pub use crate::serving::range::{ByteRange, RangeRequest, parse_range};
+pub use crate::serving::range_header::{ByteRange, RangeRequest, parse_range};
 
 /// File name of a `Content-Disposition` header.
 pub fn disposition_file_name(header: &[u8]) -> Option<String> {

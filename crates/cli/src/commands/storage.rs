@@ -11,7 +11,7 @@ use partway_server::config::Config;
 use partway_server::db::Db;
 use partway_server::model::StorageKind;
 use partway_server::service::admin::open_existing;
-use partway_server::service::grace::GracePolicy;
+use partway_server::service::blob_retention::GracePolicy;
 use partway_server::service::storage_migration::{MoveFiles, Moved};
 use partway_server::storage::{LocalStore, S3Store, Stores};
 

@@ -1,7 +1,7 @@
 //! Deletes garbage, and forgets ended sessions: their parts at once, the rest after `limits.forget_sessions_seconds`.
 //!
 //! Invariant: only blobs in the garbage table are deleted, and a blob enters it in the transaction that takes it from its
-//! owner. The row is deleted after the bytes, so deletion resumes at the next start whenever the process ends.
+//! owner. `service/blob_retention.rs` decides for how long a blob stays there. The row is deleted after the bytes, so deletion resumes at the next start whenever the process ends.
 
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,8 @@
 //! The layers around all routes. Their order is decided here and nowhere else.
 
 mod base_path;
+mod limit_per_address;
 mod no_store;
-mod rate_limit;
 mod request_id;
 
 use axum::Router;
@@ -37,7 +37,7 @@ pub fn wrap(
         .layer(from_fn(request_id::handle))
         .layer(cors())
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(app.clone(), rate_limit::per_address))
+        .layer(from_fn_with_state(app.clone(), limit_per_address::per_address))
         .service(routes);
     base_path::StripLayer::new(app.urls.path_prefixes()).layer(inner)
 }

@@ -4,11 +4,11 @@
 //! looked up once for each connection, connections are not reused, proxies of the environment are not used, and redirects
 //! are not followed here: a caller that follows one makes a new request, with all checks.
 
-mod address;
 pub(crate) mod disposition;
 mod fetch;
+mod global_addresses;
 mod own_network;
-mod reach;
+mod permitted_addresses;
 mod resolver;
 
 use std::net::IpAddr;
@@ -18,11 +18,11 @@ use std::time::Duration;
 use reqwest::{Client, Method, RequestBuilder};
 use url::{Host, Url};
 
-pub use address::is_global;
 pub use fetch::{FetchError, Fetched};
+pub use global_addresses::is_global;
 
 use crate::config::{Config, HttpSettings};
-use reach::{LookUp, Reach};
+use permitted_addresses::{LookUp, Reach};
 use resolver::{Blocked, CheckedResolver};
 
 /// How long a look-up before a request may take.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use super::reach::{LookUp, Reach};
+use super::permitted_addresses::{LookUp, Reach};
 
 /// The host is unknown, or has no address that may be connected to.
 #[derive(Debug, thiserror::Error)]

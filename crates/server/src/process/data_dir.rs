@@ -1,4 +1,4 @@
-//! The data directory: the paths in it, and the lock that keeps a second server out. `directory_owner/` does so across
+//! The data directory: the paths in it, and the lock that keeps a second server out. `owner_record/` does so across
 //! mounts, which do not share locks.
 
 use std::fs::{self, File};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
-use super::directory_owner::{DirectoryGuard, NotTaken};
+use super::owner_record::{DirectoryGuard, NotTaken};
 use crate::file_modes;
 
 /// Extension of a database file whose records were moved to a database server.
@@ -19,7 +19,7 @@ const MIGRATED_EXTENSION: &str = "db-migrated";
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    /// Declared first: it is released before the lock.
+    /// Declared before `lock`, so released before it.
     _owner: DirectoryGuard,
     lock: File,
 }

@@ -2,7 +2,7 @@
 
 mod boot_id;
 pub mod data_dir;
-mod directory_owner;
+mod owner_record;
 pub mod runtime;
 pub(crate) mod single_node;
 pub(crate) mod storage_epoch;

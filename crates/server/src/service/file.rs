@@ -5,10 +5,10 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
+use super::blob_retention::GracePolicy;
 use super::error::WorkspaceError;
 use super::event::Events;
 use super::folder::{FolderMaker, check_new_folders, ensure_folder};
-use super::grace::GracePolicy;
 use super::key::Identity;
 use super::publish::discard_blob;
 use crate::db::file_list::{self, FilePage};

@@ -3,6 +3,7 @@
 
 pub mod admin;
 mod admin_error;
+pub mod blob_retention;
 pub mod bootstrap;
 pub mod error;
 pub mod event;
@@ -10,7 +11,6 @@ pub mod file;
 pub mod file_dto;
 pub mod folder;
 pub mod fsck;
-pub mod grace;
 pub mod key;
 pub mod part_urls;
 mod public_id;

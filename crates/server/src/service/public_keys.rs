@@ -1,10 +1,13 @@
 //! The limits of public keys, which strangers have.
 //!
-//! Invariant: no use of public keys keeps a private key from starting uploads. The open uploads of public keys, of each key and of
-//! all together, hold at most a share of the free disk space, and end at a maximum age. A part of the disk is closed to all
-//! uploads with public keys. They get only the part of a workspace's quota that its files and the open uploads of private
-//! keys leave, both at start and when they are published; for private keys they do not count (`Counting`). Slots of private keys
-//! are never theirs (`upload/fair_permits.rs`, `upload/direct/bytes_in_flight.rs`). A refusal names the limit, and reveals nothing about the uploads of others.
+//! Invariant: no use of public keys keeps a private key from starting uploads.
+//! - Disk: open uploads with public keys, of each key and of all together, hold at most a share of the free space, and end at a maximum
+//!   age. A part of the disk is closed to uploads with public keys.
+//! - Quota: an upload with a public key gets only the part of a workspace's quota that files and open uploads of private keys leave, both at
+//!   start and when it is published. A private key gets its quota as if no upload with a public key were open (`Counting`).
+//! - Permits: an upload with a public key takes none from private keys (`upload/fair_permits.rs`, `upload/direct/bytes_in_flight.rs`).
+//!
+//! A refusal names the limit, and reveals nothing about the uploads of others.
 //!
 //! The limits are exact, those of all keys together too: sessions of public keys are started one after the other, in all
 //! workspaces and on all nodes.

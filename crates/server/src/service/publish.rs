@@ -3,9 +3,9 @@
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::blob_retention::GracePolicy;
 use super::event::{Events, NamedUrl};
 use super::folder::{FolderMaker, ensure_folder};
-use super::grace::GracePolicy;
 use super::public_id::unused_public_id;
 use super::replacement::Place;
 use crate::db::files::{self, File};

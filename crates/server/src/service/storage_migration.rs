@@ -17,7 +17,7 @@ use crate::db::garbage::{self, NewGarbage, Reason};
 use crate::db::{Db, DbError, Durability, workspaces};
 use crate::error_chain::error_chain;
 use crate::model::{BlobRef, StorageKind, safer_type};
-use crate::service::grace::GracePolicy;
+use crate::service::blob_retention::GracePolicy;
 use crate::service::unfinished::UnfinishedBlob;
 use crate::storage::{BlobHeaders, BlobStore, ByteSource, ByteStream, StorageError, Stores, stream_hash};
 

@@ -7,11 +7,11 @@ mod frames;
 mod headers;
 mod object;
 mod partial_content;
-pub(crate) mod range;
+pub(crate) mod range_header;
 mod response;
 
 use body::{FileBody, Piece};
 use conditional::{Precondition, evaluate, range_applies};
 use object::ObjectBody;
-use range::{ByteRange, RangeRequest, parse_range};
+use range_header::{ByteRange, RangeRequest, parse_range};
 pub use response::respond;

@@ -48,7 +48,7 @@ impl Setting for ByteRate {
 }
 
 /// Reads a size. `KiB`, `MiB`, `GiB`, `TiB` and `PiB` count by 1024; `KB`, `MB`, `GB`, `TB` and `PB` by 1000. Letters may be
-/// of either case, and one space may stand before the unit. Larger sizes than `u64` has become one that no setting allows.
+/// of either case, and one space may stand before the unit. A size beyond `u64` is read as the largest one, which every setting refuses.
 ///
 /// Refused are units without `B`, because programs disagree on whether `5G` counts by 1000, and fractions, because most of
 /// them are no whole number of bytes; `1536MiB` is 1.5 GiB exactly.

@@ -1,7 +1,7 @@
 //! Blobs without an owner, and blobs that are being written.
 //!
 //! Invariant: a row is inserted in the transaction that removes the owner of the blob, or before its first byte is written, and is
-//! deleted only when the blob has an owner or its bytes are deleted. Every byte in the storage therefore has a row.
+//! deleted only when the blob has an owner or its bytes are deleted. Every blob in the storage therefore has a row: here, of a session or of a file.
 
 use uuid::Uuid;
 

@@ -1,4 +1,4 @@
-//! Idempotency keys: a repeated request with the same key gets the session of the first.
+//! Idempotency keys and the sessions they started. `service/upload/session/new_session.rs` compares requests with them.
 
 use uuid::Uuid;
 

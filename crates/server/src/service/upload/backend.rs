@@ -78,8 +78,8 @@ pub struct IncomingFile<'a> {
 pub trait PartsBackend: Send + Sync + 'static {
     /// Stores a session's row and prepares the place for its bytes.
     ///
-    /// Durable when it returns. Atomic for callers: on an error the session takes no part, and the name of the request is free
-    /// again. Idempotent by the name of the request: repeating it answers the first session with `is_repeated`, whose place may be missing
+    /// Durable when it returns. Atomic for callers: on an error the session takes no part, and the `Idempotency-Key` is free
+    /// again. Idempotent by the `Idempotency-Key`: repeating it answers the first session with `is_repeated`, whose place may be missing
     /// until [`ensure_blob`](Self::ensure_blob). After a crash between row and bytes the session is open, and its place is prepared by
     /// `ensure_blob` or `open`.
     ///

@@ -8,7 +8,9 @@
 //!                     ├────────▶ aborted        (by its client, or its key was revoked)
 //!                     └────────▶ expired        (it was overdue)
 //! ```
-//! [`Uploads`] is what routes and jobs call. The database is the truth: it holds the state of every session.
+//! [`Uploads`] is what routes and jobs call. The database is the truth: it holds the state of every session. When a
+//! complete and an abort arrive at the same moment, the first to hold the session decides: by a lock on local storage
+//! (`LiveSession::ending`), by a claim at a store (`s3/claim.rs`). The other one answers how the session ended.
 //! - `session/` has the rules that no kind of storage changes.
 //! - [`backend`] is the contract of a kind of storage, and two modules implement it:
 //!   - `local/` receives parts itself. One process owns the data directory and keeps open sessions in memory.
@@ -55,8 +57,8 @@ use crate::db::{Db, DbError, Durability, garbage};
 use crate::input::{IdempotencyKey, InvalidInput, WebhookUrl, quote_for_message};
 use crate::model::WorkspaceLimits;
 use crate::outgoing::{Outgoing, Reachability};
+use crate::service::blob_retention::GracePolicy;
 use crate::service::event::Events;
-use crate::service::grace::GracePolicy;
 use crate::storage::{PartDigests, Stores, WriteGate};
 use backends::Backends;
 use direct::bytes_in_flight::BytesInFlight;

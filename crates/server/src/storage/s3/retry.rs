@@ -19,7 +19,7 @@ pub(super) struct Attempts {
     max_retry_after: Duration,
 }
 
-/// A call: the store may be away for about a second, and a busy store delays the caller by about three.
+/// A call. It survives a store that is away for a second, and waits about three seconds for one that asks for pauses.
 pub(super) const CALL: Attempts = Attempts { number: 4, max_retry_after: Duration::from_secs(1) };
 /// Sending a part, which is worth more: a failed one gives up an upload of many parts.
 pub(super) const PART: Attempts = Attempts { number: 8, max_retry_after: Duration::from_secs(10) };

@@ -1,14 +1,13 @@
 //! Upload sessions.
 
 mod answer;
-mod claims;
 mod end;
 mod lists;
 mod row;
+mod store_claims;
 
 use uuid::Uuid;
 
-pub use self::claims::{Claim, claim, note_claimed_complete, note_complete, release, renew, replace_blob};
 use self::end::count_one;
 pub use self::end::{any_ended_before, complete, delete, end, forget_ended_before};
 pub use self::lists::{
@@ -17,6 +16,7 @@ pub use self::lists::{
 };
 use self::row::TABLE;
 pub use self::row::{Session, find, find_by_blob, find_locked};
+pub use self::store_claims::{Claim, claim, note_claimed_complete, note_complete, release, renew, replace_blob};
 use crate::db::sql::{DbError, Timestamp, Tx, columns};
 pub use crate::model::SessionStatus as Status;
 

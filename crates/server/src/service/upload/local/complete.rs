@@ -47,10 +47,10 @@ impl LocalUploads {
         failpoint::hit("complete.before_commit");
         let file = match self.records.publish(&live.session, Occasion::Complete, draft, PART_RECORDS).await? {
             Published::Now(file) => *file,
-            // Sessions of local storage never restart with another blob, and are not published when they expire.
+            // Neither happens here: only a bucket's session gets another blob (`Changed`), or is published when it expires (`Outdated`).
             Published::Changed | Published::Outdated => return Err(UploadError::Ending(session_id)),
             Published::Ended(session) => {
-                // This process missed its end: the answer of that commit was lost.
+                // An earlier commit ended the session, and its answer was lost.
                 self.registry.remove(session_id);
                 return completed_file(*session, hash.as_ref());
             }

@@ -11,7 +11,7 @@ use crate::service::upload::session::{self, Ending};
 impl LocalUploads {
     /// Ends the session, if it takes parts and `ending` applies to it.
     pub(super) async fn end_session(&self, id: Uuid, ending: Ending) -> Result<(), UploadError> {
-        // The session is not opened: that may mean reading all its parts. A task that is verifying it finds that it has ended.
+        // The session is not opened: that may mean reading all its parts. A task that is verifying the session notices the end by itself.
         let _door = self.registry.lock_lifecycle(id).await;
         let live = self.registry.find_open(id);
         let deciding = match &live {

@@ -1,4 +1,5 @@
-//! Leases of parts: one request at a time writes a part, and the latest request wins.
+//! Leases of parts: one request at a time writes a part, and the latest request wins (`LiveSession::lease`). A cancelled request
+//! leaves the part missing (`receive.rs`).
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -20,7 +20,7 @@ use crate::pace::Pace;
 use crate::service::upload::backend::{Arrival, BodyError, PartBody};
 use crate::storage::{Blob, PartDigests, PartWriter, Promise, WrittenPart};
 
-/// A smaller part is synced as fast as its writing could be started.
+/// Early writeback gains nothing for a smaller part.
 const MIN_WRITEBACK_BYTES: u64 = 1024 * 1024;
 
 /// Set once the request is over: database jobs that outlive it look here.
@@ -155,8 +155,8 @@ impl LocalUploads {
         let begun = live.begin_part(part_index).await?;
         if begun.maybe_recorded {
             let session_id = live.session.id;
-            // A job that waits for a connection is not withdrawn when its request ends. Run late, it would delete the record of the next
-            // request, so it checks under the lock of the session's row, for which that record waits, whether its request is over.
+            // A database job goes on when its request has ended. A late one must not delete the record of the next request: under
+            // the lock of the session's row, which that record needs too, it checks whether its own request is over.
             let request = DropGuard::default();
             let is_over = request.is_dropped();
             let forgotten = self.records.db.write(Durability::Process, move |tx| {
@@ -166,7 +166,7 @@ impl LocalUploads {
                 }
                 Ok(status)
             });
-            // This process may have missed its end: then the bytes are a file's.
+            // The session may have ended without this process knowing: its bytes are then a file's.
             match forgotten.await? {
                 Some(Status::Uploading) => {}
                 ended => return Err(UploadError::ended_or_gone(session_id, ended)),

@@ -12,7 +12,7 @@ use crate::service::upload::session::{NewSession, SessionStart, StoredStart};
 
 /// Why no session was made.
 enum NotMade {
-    /// An earlier request of the same name made this one.
+    /// An earlier request with the same `Idempotency-Key` made this one.
     Repeated(Box<SessionStart>),
     /// It could not be made.
     Failed(UploadError),
@@ -56,7 +56,7 @@ impl LocalUploads {
             }
             Err(error) => {
                 let take_back = move |tx: &Tx<'_>| {
-                    new.free_name(tx)?;
+                    new.free_idempotency_key(tx)?;
                     sessions::delete(tx, &new.session)
                 };
                 self.records.db.write_to_free(Durability::Process, take_back).await?;

@@ -45,8 +45,8 @@ impl S3Uploads {
         self.claim_for(id, patience, None).await
     }
 
-    /// Claims the session to complete it. Its row says so before the store is asked: a node that finds the session after this process has
-    /// ended knows that there may be an object, and by which hash it is judged.
+    /// Claims the session to complete it. Its row says so before the store is asked. If this process ends, the next node therefore knows
+    /// that the store may have an object, and which hash the object must have.
     pub(super) async fn claim_to_complete(&self, id: Uuid, hash: Option<&str>) -> Result<Claimed, UploadError> {
         self.claim_for(id, Patience::Request, Some(hash.unwrap_or_default().to_owned())).await
     }
@@ -63,7 +63,7 @@ impl S3Uploads {
             let complete_hash = complete_hash.clone();
             let claim = self.records.db.write_to_free(Durability::Process, move |tx| {
                 let mut claim = sessions::claim(tx, id, claimant, CLAIM_SECONDS)?;
-                // The noted hash stays valid until the object is made of other parts, so an empty one does not replace it.
+                // A request without a hash keeps the one that was noted: the object is still made of the same parts.
                 let is_kept = |session: &Session| session.complete_hash.as_deref().is_some_and(EtagsHash::is_note);
                 if let (Claim::Taken(session), Some(hash)) = (&mut claim, &complete_hash)
                     && !(hash.is_empty() && is_kept(session))

@@ -24,7 +24,7 @@ impl S3Uploads {
                 let take_back = move |tx: &Tx<'_>| match sessions::find_locked(tx, new.session.id)? {
                     // Another node may have answered the same request meanwhile.
                     Some(session) if session.store_upload_id.is_none() => {
-                        new.free_name(tx)?;
+                        new.free_idempotency_key(tx)?;
                         end_session(tx, &events, &session, Ending::Abort, PART_RECORDS)
                     }
                     _ => Ok(false),

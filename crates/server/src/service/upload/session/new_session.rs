@@ -1,4 +1,4 @@
-//! A session that is to be: its row, and the transaction that stores it.
+//! A session that is to be: its row with its expiry, and the transaction that stores it or finds the session of the same `Idempotency-Key`.
 
 use partway_api::PartPlan;
 use partway_api::limits::IDEMPOTENCY_SECONDS;
@@ -15,16 +15,16 @@ use crate::service::key::Identity;
 use crate::service::public_keys::StrangersDisk;
 use crate::service::replacement::{Place, replaced_bytes};
 
-/// The name of a request; repeating it answers the same session.
+/// A request with an `Idempotency-Key`; repeating it answers the same session.
 #[derive(Debug, Clone)]
 pub struct Idempotency {
-    /// The name that the client chose.
+    /// The key that the client chose.
     pub key: IdempotencyKey,
-    /// SHA-256 of the request body: another body under the same name is refused.
+    /// SHA-256 of the request body: another body with the same key is refused.
     pub request_sha256: [u8; 32],
 }
 
-/// A session that was started, now or by an earlier request of the same name.
+/// A session that was started, now or by an earlier request with the same `Idempotency-Key`.
 #[derive(Debug, Clone)]
 pub struct SessionStart {
     /// The session.
@@ -39,7 +39,7 @@ pub struct SessionStart {
 pub(in crate::service::upload) enum StoredStart {
     /// It is stored. With a public key of the workspace that may be shown.
     New(Option<Uuid>),
-    /// An earlier request of the same name started this session.
+    /// An earlier request with the same `Idempotency-Key` started this session.
     Repeated(Box<SessionStart>),
 }
 
@@ -158,8 +158,8 @@ impl NewSession {
         Ok(Inserted::New)
     }
 
-    /// Frees the name of the request, because its session could not be started.
-    pub(in crate::service::upload) fn free_name(&self, tx: &Tx<'_>) -> Result<(), DbError> {
+    /// Frees the `Idempotency-Key`, because its session could not be started.
+    pub(in crate::service::upload) fn free_idempotency_key(&self, tx: &Tx<'_>) -> Result<(), DbError> {
         match &self.idempotency {
             Some(named) => idempotency::delete(tx, self.session.api_key_id, named.key.as_str()),
             None => Ok(()),

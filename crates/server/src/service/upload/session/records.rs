@@ -5,8 +5,8 @@ use uuid::Uuid;
 use crate::db::sessions::Session;
 use crate::db::{Db, DbError, Tx, parts};
 use crate::model::PublicLimits;
+use crate::service::blob_retention::GracePolicy;
 use crate::service::event::Events;
-use crate::service::grace::GracePolicy;
 
 /// The database as all uploads use it. Clones share it.
 #[derive(Clone)]

@@ -1,4 +1,5 @@
-//! Claims: while a claimant has a session, nobody else ends it.
+//! Claims of sessions at a store: while one node has claimed a session, no other ends it. Local storage decides in memory instead
+//! (`LiveSession::ending`), because one process has all its sessions.
 
 use uuid::Uuid;
 
@@ -39,7 +40,7 @@ pub fn note_complete(tx: &Tx<'_>, id: Uuid, hash: &str) -> Result<(), DbError> {
     tx.execute("UPDATE sessions SET complete_hash = ?2 WHERE id = ?1", &[&id.to_string(), &hash]).map(drop)
 }
 
-/// The same if this claimant still has the session. False otherwise.
+/// Does what [`note_complete`] does if this claimant still has the session. False otherwise.
 pub fn note_claimed_complete(tx: &Tx<'_>, id: Uuid, claimant: Uuid, hash: &str) -> Result<bool, DbError> {
     let changed = tx.execute(
         "UPDATE sessions SET complete_hash = ?3 WHERE id = ?1 AND claimed_by = ?2 AND status = 'uploading'",

@@ -1,4 +1,4 @@
-//! Which addresses are global.
+//! Which addresses are global. `permitted_addresses.rs` decides which ones may be requested.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

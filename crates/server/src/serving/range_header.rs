@@ -1,4 +1,4 @@
-//! The `Range` header (RFC 9110, section 14).
+//! Reads the `Range` header (RFC 9110, section 14). `partial_content.rs` answers it.
 
 /// Maximum ranges in one answer. A request for more gets the full file (RFC 9110, section 14.2).
 const MAX_RANGES: usize = 64;

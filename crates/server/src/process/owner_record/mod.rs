@@ -1,12 +1,12 @@
-//! Detects a second server on one data directory where locks cannot: two mounts of one directory (FUSE, network
-//! filesystems) each have locks of their own.
+//! Detects a second server on one data directory where the lock in `data_dir.rs` cannot: two mounts of one directory (FUSE,
+//! network filesystems) each have locks of their own.
 //!
 //! The file `owner` names the process that serves the directory and counts its heartbeats. Invariants: a server starts only
 //! over a record whose process has ended or whose heartbeats have stopped; a server that finds another server's record in
 //! place of its own ends at once, because both would write to one database. An orderly stop removes the record.
 //!
-//! A full disk may have no space for a record. The reserve of the database is released for it, because nothing is deleted on
-//! that disk before the server has started. If that is not enough, the lock alone protects the directory until a heartbeat
+//! A full disk may have no space for a record. The reserve of the database is released for it: before the server has
+//! started, nothing else frees space. If that is not enough, the lock alone protects the directory until a heartbeat
 //! finds space.
 
 mod record;

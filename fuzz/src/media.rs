@@ -11,21 +11,21 @@ fn read(mime_types: &[&str], data: &[u8]) {
 }
 
 /// MP4 and QuickTime.
-pub fn mp4(data: &[u8]) {
+pub(super) fn mp4(data: &[u8]) {
     read(&["video/mp4"], data);
 }
 
 /// WebM and Matroska.
-pub fn webm(data: &[u8]) {
+pub(super) fn webm(data: &[u8]) {
     read(&["video/webm"], data);
 }
 
 /// SVG.
-pub fn svg(data: &[u8]) {
+pub(super) fn svg(data: &[u8]) {
     read(&["image/svg+xml"], data);
 }
 
 /// Every raster format: the reader finds out which it is.
-pub fn image(data: &[u8]) {
+pub(super) fn image(data: &[u8]) {
     read(&["image/png"], data);
 }

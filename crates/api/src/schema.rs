@@ -4,7 +4,7 @@
 use utoipa::ToSchema;
 
 /// Name of a file: at most 255 bytes of UTF-8 after NFC, without `/`, `\` and control characters, not `.` or `..`.
-#[derive(ToSchema)]
+#[derive(Debug, ToSchema)]
 #[schema(
     min_length = 1,
     max_length = 255,
@@ -15,7 +15,7 @@ pub struct FileName(#[expect(dead_code, reason = "for the document")] String);
 
 /// Folder in the workspace: at most 32 segments, each as a file's name, with slashes between them, and 1,024 bytes of UTF-8.
 /// Leading, trailing and doubled slashes are dropped; empty is the workspace's root.
-#[derive(ToSchema)]
+#[derive(Debug, ToSchema)]
 #[schema(
     pattern = r"^/*(([^./\\\x00-\x1f\x7f-\x9f][^/\\\x00-\x1f\x7f-\x9f]*|\.[^./\\\x00-\x1f\x7f-\x9f][^/\\\x00-\x1f\x7f-\x9f]*|\.\.[^/\\\x00-\x1f\x7f-\x9f]+)(/+([^./\\\x00-\x1f\x7f-\x9f][^/\\\x00-\x1f\x7f-\x9f]*|\.[^./\\\x00-\x1f\x7f-\x9f][^/\\\x00-\x1f\x7f-\x9f]*|\.\.[^/\\\x00-\x1f\x7f-\x9f]+)){0,31}/*)?$",
     example = "uploads/videos"
@@ -23,7 +23,7 @@ pub struct FileName(#[expect(dead_code, reason = "for the document")] String);
 pub struct FolderPath(#[expect(dead_code, reason = "for the document")] String);
 
 /// Name of a folder: as a file's, and at most 100 characters.
-#[derive(ToSchema)]
+#[derive(Debug, ToSchema)]
 #[schema(
     min_length = 1,
     max_length = 100,
@@ -33,7 +33,7 @@ pub struct FolderPath(#[expect(dead_code, reason = "for the document")] String);
 pub struct FolderName(#[expect(dead_code, reason = "for the document")] String);
 
 /// A MIME type, or a known file extension.
-#[derive(ToSchema)]
+#[derive(Debug, ToSchema)]
 #[schema(
     max_length = 255,
     pattern = r#"^(\.?[0-9A-Za-z][0-9A-Za-z_+-]*|[0-9A-Za-z!#$&^_.+-]+/[0-9A-Za-z!#$&^_.+-]+(; *[0-9A-Za-z!#$&^_.+-]+=([0-9A-Za-z!#$&^_.+-]+|"[ !#-\[\]-~]+"))*)$"#,
@@ -42,7 +42,7 @@ pub struct FolderName(#[expect(dead_code, reason = "for the document")] String);
 pub struct Format(#[expect(dead_code, reason = "for the document")] String);
 
 /// At most 50 tags: a list, or one comma-separated string. They are trimmed; empty and repeated ones are dropped.
-#[derive(ToSchema)]
+#[derive(Debug, ToSchema)]
 #[serde(untagged)]
 pub enum Tags {
     /// A list.
@@ -52,17 +52,17 @@ pub enum Tags {
 }
 
 /// A tag.
-#[derive(ToSchema)]
+#[derive(Debug, ToSchema)]
 #[schema(max_length = 128, pattern = r"^[^\x00]*$", example = "campaign")]
 pub struct Tag(#[expect(dead_code, reason = "for the document")] String);
 
 /// Tags, separated by commas.
-#[derive(ToSchema)]
+#[derive(Debug, ToSchema)]
 #[schema(pattern = r"^[^,\x00]{0,128}(,[^,\x00]{0,128}){0,49}$", example = "campaign,raw")]
 pub struct TagList(#[expect(dead_code, reason = "for the document")] String);
 
 /// A JSON object of at most 16 KiB, or its text.
-#[derive(ToSchema)]
+#[derive(Debug, ToSchema)]
 #[serde(untagged)]
 pub enum MetadataOrText {
     /// The object.
@@ -72,12 +72,12 @@ pub enum MetadataOrText {
 }
 
 /// The client's own members.
-#[derive(ToSchema)]
+#[derive(Debug, ToSchema)]
 #[schema(value_type = Object)]
 pub struct MetadataObject(#[expect(dead_code, reason = "for the document")] serde_json::Map<String, serde_json::Value>);
 
 /// The text of a JSON object of at most 16 KiB.
-#[derive(ToSchema)]
+#[derive(Debug, ToSchema)]
 #[schema(
     content_media_type = "application/json",
     pattern = r"^[ \t\r\n]*\{[^\x00]*\}[ \t\r\n]*$",
@@ -86,7 +86,7 @@ pub struct MetadataObject(#[expect(dead_code, reason = "for the document")] serd
 pub struct MetadataText(#[expect(dead_code, reason = "for the document")] String);
 
 /// True or false, also as text.
-#[derive(ToSchema)]
+#[derive(Debug, ToSchema)]
 #[serde(untagged)]
 pub enum Flag {
     /// As in JSON.
@@ -96,7 +96,7 @@ pub enum Flag {
 }
 
 /// True or false as text.
-#[derive(ToSchema)]
+#[derive(Debug, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FlagText {
     /// Yes.
@@ -106,18 +106,18 @@ pub enum FlagText {
 }
 
 /// The client's own id of a file; not unique.
-#[derive(ToSchema)]
+#[derive(Debug, ToSchema)]
 #[schema(max_length = 255, pattern = r"^[^\x00]*$")]
 pub struct CustomId(#[expect(dead_code, reason = "for the document")] String);
 
 /// `blake3:` and the 64 hexadecimal digits that b3sum prints; where the parts go to an S3 store, `crc64nvme:` and base64 of
 /// 8 bytes.
-#[derive(ToSchema)]
+#[derive(Debug, ToSchema)]
 #[schema(pattern = r"^(blake3:[0-9A-Fa-f]{64}|crc64nvme:[0-9A-Za-z+/]{10}[AEIMQUYcgkosw048]=)$")]
 pub struct FileHash(#[expect(dead_code, reason = "for the document")] String);
 
 /// An http or https URL, without user and password.
-#[derive(ToSchema)]
+#[derive(Debug, ToSchema)]
 #[schema(
     format = "uri",
     max_length = 2048,
@@ -127,22 +127,22 @@ pub struct FileHash(#[expect(dead_code, reason = "for the document")] String);
 pub struct HttpUrl(#[expect(dead_code, reason = "for the document")] String);
 
 /// Bytes of a file, or of a part of one.
-#[derive(ToSchema)]
+#[derive(Debug, ToSchema)]
 #[schema(value_type = String, format = Binary)]
 pub struct FileBytes(#[expect(dead_code, reason = "for the document")] Vec<u8>);
 
 /// Public number of a workspace, file or folder: digits and lower-case letters without i, l, o and u.
-#[derive(ToSchema)]
+#[derive(Debug, ToSchema)]
 #[schema(pattern = "^[0-9a-hj-km-np-tv-z]{10}$")]
 pub struct PublicNumber(#[expect(dead_code, reason = "for the document")] String);
 
 /// The number of the folder that contains another one; empty for the workspace's root.
-#[derive(ToSchema)]
+#[derive(Debug, ToSchema)]
 #[schema(pattern = r"^[^\x00]*$")]
 pub struct ParentNumber(#[expect(dead_code, reason = "for the document")] String);
 
 /// The state of a session.
-#[derive(ToSchema)]
+#[derive(Debug, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SessionStatus {
     /// It accepts parts.
@@ -156,7 +156,7 @@ pub enum SessionStatus {
 }
 
 /// The hash of the whole file that the server can compare.
-#[derive(ToSchema)]
+#[derive(Debug, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HashAlgorithm {
     /// BLAKE3.
@@ -168,7 +168,7 @@ pub enum HashAlgorithm {
 }
 
 /// The origin of a file.
-#[derive(ToSchema)]
+#[derive(Debug, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum UploadSource {
     /// Sent to the API.
@@ -178,7 +178,7 @@ pub enum UploadSource {
 }
 
 /// The kind of a file.
-#[derive(ToSchema)]
+#[derive(Debug, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Category {
     /// Image.

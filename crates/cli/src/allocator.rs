@@ -27,7 +27,7 @@ const TRIM_INTERVAL: Duration = Duration::from_secs(10);
 const MAX_UNUSED_BYTES: usize = 16 << 20;
 
 /// The allocator.
-pub struct Allocator;
+pub(crate) struct Allocator;
 
 /// A free block: its first bytes.
 struct FreeBlock {
@@ -144,7 +144,7 @@ unsafe impl GlobalAlloc for Allocator {
 
 /// Returns unused memory to the system while it is polled. By itself, the system's allocator returns only the end of a heap, so
 /// the memory of a burst of requests would stay.
-pub async fn keep_trimmed() {
+pub(crate) async fn keep_trimmed() {
     let mut looks = tokio::time::interval(TRIM_INTERVAL);
     loop {
         looks.tick().await;

@@ -37,6 +37,8 @@ pub struct App {
     inner: Arc<Inner>,
 }
 
+crate::opaque_debug::opaque_debug!(App, Inner);
+
 /// The contents of an [`App`].
 pub struct Inner {
     /// The settings.

@@ -4,7 +4,7 @@
 
 use axum::extract::Request;
 
-pub use crate::media::FileType;
+pub use crate::media::file_type::FileType;
 pub use crate::serving::conditional::{Precondition, evaluate, range_applies};
 pub use crate::serving::range_header::{ByteRange, RangeRequest, parse_range};
 

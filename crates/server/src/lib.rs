@@ -4,6 +4,10 @@
 //! follows a request through the modules.
 
 #![cfg_attr(not(test), warn(clippy::too_many_lines))]
+#![cfg_attr(
+    not(all(feature = "fuzzing", feature = "openapi")),
+    allow(unreachable_pub, reason = "some items are public for these features only")
+)]
 
 #[cfg(feature = "openapi")]
 pub mod api_document;
@@ -25,6 +29,7 @@ mod jobs;
 mod media;
 mod middleware;
 pub mod model;
+mod opaque_debug;
 pub mod openapi;
 pub mod outgoing;
 mod pace;

@@ -26,6 +26,8 @@ pub struct RateLimits {
     per_key: Mutex<HashMap<u32, Arc<Keyed<Uuid>>>>,
 }
 
+crate::opaque_debug::opaque_debug!(RateLimits);
+
 struct Keyed<K: std::hash::Hash + Eq + Clone> {
     limiter: DefaultKeyedRateLimiter<K>,
     forgot: Mutex<Instant>,

@@ -54,7 +54,7 @@ documented! {
 }
 
 /// All routes within their middleware.
-pub fn router(
+pub(crate) fn router(
     app: &App,
 ) -> impl Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send> + Clone + Send + 'static
 {
@@ -71,7 +71,7 @@ pub fn router(
 }
 
 /// The routes for connections over the bound: the process is alive, and every other request is answered 503.
-pub fn overloaded()
+pub(crate) fn overloaded()
 -> impl Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send> + Clone + Send + 'static {
     let too_many = || async { ApiError::new(ErrorCode::ServiceUnavailable, "") };
     middleware::wrap_refused(Router::new().route("/healthz", get(health::get_health)).fallback(too_many))

@@ -17,11 +17,13 @@ const KEY_ID: &str = "GK000000000000000000000000";
 const SECRET_KEY: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// A Garage cluster on free ports of 127.0.0.1, every object on every node. Tests that kill nodes want one of their own.
+#[derive(Debug)]
 pub struct Garage {
     nodes: Vec<Node>,
     buckets: Mutex<Vec<String>>,
 }
 
+#[derive(Debug)]
 struct Node {
     server: Mutex<Watchdog>,
     id: String,

@@ -32,6 +32,7 @@ pub struct Manners {
 }
 
 /// A running proxy.
+#[derive(Debug)]
 pub struct OddStore {
     /// URL of the proxy.
     pub url: String,

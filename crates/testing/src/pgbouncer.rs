@@ -10,6 +10,7 @@ use crate::watchdog::{Watchdog, free_port, until_started};
 const PROGRAM: &str = "/usr/sbin/pgbouncer";
 
 /// A pool of connections to one server that lets everyone in.
+#[derive(Debug)]
 pub struct PgBouncer {
     _server: Watchdog,
     port: u16,

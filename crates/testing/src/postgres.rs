@@ -15,6 +15,7 @@ const VERSIONS: &str = "/usr/lib/postgresql";
 const UNPRIVILEGED: &str = "postgres";
 
 /// A PostgreSQL server on a free port of 127.0.0.1 that needs no password, run by an ordinary user.
+#[derive(Debug)]
 pub struct Postgres {
     server: Mutex<Watchdog>,
     port: u16,

@@ -23,6 +23,7 @@ pub fn serve(deal: impl Fn(TcpStream) -> io::Result<()> + Clone + Send + 'static
 }
 
 /// A request whose body has a length.
+#[derive(Debug)]
 pub struct Request {
     head: String,
     body: Vec<u8>,

@@ -19,10 +19,11 @@ const ATTEMPTS: u32 = 3;
 
 /// A user and group id.
 #[derive(Clone, Copy)]
-pub struct User(pub u32, pub u32);
+pub(crate) struct User(pub u32, pub u32);
 
 /// A server program in a directory of its own; dropping this ends the one and removes the other.
-pub struct Watchdog {
+#[derive(Debug)]
+pub(crate) struct Watchdog {
     shell: Child,
     /// `None` only while this is dropped.
     orders: Option<ChildStdin>,
@@ -33,7 +34,7 @@ pub struct Watchdog {
 
 impl Watchdog {
     /// `signal` is what ends the server at once; `command` runs in a new directory that belongs to `user`.
-    pub fn new(signal: &str, command: &[&str], user: Option<User>) -> Self {
+    pub(crate) fn new(signal: &str, command: &[&str], user: Option<User>) -> Self {
         let mut shell = Command::new("sh");
         shell.args(["-c", include_str!("watchdog.sh"), "watchdog", signal]).args(command);
         // In a process group of its own, so that Ctrl-C reaches the test only.
@@ -50,18 +51,18 @@ impl Watchdog {
     }
 
     /// Where the server runs.
-    pub fn directory(&self) -> &Path {
+    pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }
 
     /// The server's process id while it is started.
-    pub fn server(&self) -> Option<u32> {
+    pub(crate) fn server(&self) -> Option<u32> {
         self.server
     }
 
     /// Starts the server and waits until it is `ready`. `Err`, with its log, if it ended or never was: another program may
     /// have taken its port meanwhile.
-    pub fn start(&mut self, ready: impl Fn(&Self) -> bool) -> Result<(), String> {
+    pub(crate) fn start(&mut self, ready: impl Fn(&Self) -> bool) -> Result<(), String> {
         assert!(self.server.is_none(), "it runs already");
         self.server = self.order("start").parse().ok();
         let started = Instant::now();
@@ -81,13 +82,13 @@ impl Watchdog {
     }
 
     /// Ends the server at once, and waits until it is gone.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.order("stop");
         self.server = None;
     }
 
     /// The last lines that the server wrote since it was started.
-    pub fn log_tail(&self) -> String {
+    pub(crate) fn log_tail(&self) -> String {
         let log = self.log();
         let lines = log.lines().collect::<Vec<_>>();
         lines[lines.len().saturating_sub(40)..].join("\n")
@@ -119,7 +120,7 @@ impl Drop for Watchdog {
 }
 
 /// Runs `start`, with retries where a server did not start.
-pub fn until_started<T>(start: impl Fn() -> Result<T, String>) -> T {
+pub(crate) fn until_started<T>(start: impl Fn() -> Result<T, String>) -> T {
     for _ in 1..ATTEMPTS {
         if let Ok(started) = start() {
             return started;
@@ -129,7 +130,7 @@ pub fn until_started<T>(start: impl Fn() -> Result<T, String>) -> T {
 }
 
 /// Waits until `condition` holds. False if it takes too long.
-pub fn wait_until(mut condition: impl FnMut() -> bool) -> bool {
+pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) -> bool {
     let started = Instant::now();
     while !condition() {
         if started.elapsed() > PATIENCE {
@@ -142,7 +143,7 @@ pub fn wait_until(mut condition: impl FnMut() -> bool) -> bool {
 
 /// A port of 127.0.0.1 where nothing listens. Below those that the kernel gives out (from 32768 on Linux), so that no
 /// client's connection takes it while the server is down.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     loop {
         let port = 10_000 + (RandomState::new().hash_one(()) % 22_000) as u16;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {

@@ -12,10 +12,10 @@ use crate::server::{Server, bytes, curl, fresh, partway, post, start, text};
 static GARAGE: OnceLock<Garage> = OnceLock::new();
 static POSTGRES: OnceLock<Postgres> = OnceLock::new();
 
-pub type Settings = Vec<(&'static str, String)>;
+pub(crate) type Settings = Vec<(&'static str, String)>;
 
 /// A fresh bucket; files stay in local storage until `kind` says otherwise.
-pub fn bucket(kind: &str) -> Settings {
+pub(crate) fn bucket(kind: &str) -> Settings {
     let garage = GARAGE.get_or_init(|| Garage::start(1));
     vec![
         ("PARTWAY_STORAGE_KIND", kind.to_owned()),
@@ -35,7 +35,7 @@ fn with(settings: &Settings, name: &'static str, value: &str) -> Settings {
     settings
 }
 
-pub fn serve(data_dir: &Path, settings: &Settings) -> Server {
+pub(crate) fn serve(data_dir: &Path, settings: &Settings) -> Server {
     let environment: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
     Server::start_with(data_dir, &[], &environment)
 }
@@ -46,7 +46,7 @@ fn command(data_dir: &Path, settings: &Settings, arguments: &[&str]) -> Output {
     command.arg("--data-dir").arg(data_dir).output().unwrap()
 }
 
-pub fn succeeded(output: Output) -> Value {
+pub(crate) fn succeeded(output: Output) -> Value {
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
 }
@@ -63,7 +63,7 @@ fn upload(server: &Server, key: &str, file: &Path) -> Value {
 }
 
 /// The file of a record, at the server's current port.
-pub fn fetch(server: &Server, record: &Value) -> Vec<u8> {
+pub(crate) fn fetch(server: &Server, record: &Value) -> Vec<u8> {
     let url = record["url"].as_str().unwrap();
     let path = url.splitn(4, '/').nth(3).unwrap();
     let output =

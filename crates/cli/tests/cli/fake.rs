@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 /// How it answers: status and headers, and the body, which may be longer than declared.
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     pub headers: String,
     pub body: Vec<u8>,
@@ -14,15 +14,15 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self { status, headers: String::new(), body: body.into(), is_endless: false }
     }
 
-    pub fn json(status: u16, body: &serde_json::Value) -> Self {
+    pub(crate) fn json(status: u16, body: &serde_json::Value) -> Self {
         Self::new(status, body.to_string()).header("Content-Type: application/json")
     }
 
-    pub fn header(mut self, header: &str) -> Self {
+    pub(crate) fn header(mut self, header: &str) -> Self {
         self.headers.push_str(header);
         self.headers.push_str("\r\n");
         self
@@ -30,14 +30,14 @@ impl Answer {
 }
 
 /// A running one.
-pub struct Fake {
+pub(crate) struct Fake {
     pub url: String,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Fake {
     /// `answer` gets its URL, and method and path with a space in between.
-    pub fn answering(answer: impl Fn(&str, &str) -> Answer + Send + Sync + 'static) -> Self {
+    pub(crate) fn answering(answer: impl Fn(&str, &str) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -52,7 +52,7 @@ impl Fake {
     }
 
     /// How many requests of this method there were.
-    pub fn count(&self, method: &str) -> usize {
+    pub(crate) fn count(&self, method: &str) -> usize {
         self.requests.lock().unwrap().iter().filter(|request| request.starts_with(method)).count()
     }
 }

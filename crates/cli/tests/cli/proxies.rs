@@ -70,7 +70,7 @@ const CADDY_MAIN: &str = "{
 const CADDY_LIMIT: &str = "handle /* {\nrequest_body {\nmax_size 1MB\n}";
 
 /// A proxy's process. Dropping it ends it.
-pub struct Proxy {
+pub(crate) struct Proxy {
     process: Child,
     directory: TempDir,
 }
@@ -103,7 +103,7 @@ impl Proxy {
     }
 
     /// nginx at `address`, with this site.
-    pub fn start_nginx(directory: TempDir, address: &str, site: &str) -> Self {
+    pub(crate) fn start_nginx(directory: TempDir, address: &str, site: &str) -> Self {
         write(&directory, "nginx.conf", &NGINX_MAIN.replace("SITE", site));
         let path = directory.path();
         let mut command = Command::new("nginx");

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use tempfile::TempDir;
 
 /// A running server. Dropping it ends the process.
-pub struct Server {
+pub(crate) struct Server {
     pub url: String,
     /// Where it listens, independent of its public address.
     #[allow(dead_code, reason = "each of the test programs uses some of it")]
@@ -21,7 +21,7 @@ pub struct Server {
 }
 
 /// The binary, with nothing in its environment but a home of the test that calls.
-pub fn partway() -> Command {
+pub(crate) fn partway() -> Command {
     static FRESH: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
     // The test runner names each thread after its test.
     let test = std::thread::current().name().unwrap_or("main").replace("::", "-");
@@ -36,7 +36,7 @@ pub fn partway() -> Command {
 
 /// The same, run by another program, which gets the binary and its arguments.
 #[allow(dead_code, reason = "each of the test programs uses some of it")]
-pub fn partway_under(launcher: &Path) -> Command {
+pub(crate) fn partway_under(launcher: &Path) -> Command {
     let plain = partway();
     let mut command = Command::new(launcher);
     command.arg(plain.get_program()).env_clear();
@@ -47,17 +47,22 @@ pub fn partway_under(launcher: &Path) -> Command {
 #[allow(dead_code, reason = "each of the test programs uses some of it")]
 impl Server {
     /// Starts on `data_dir`, at a free port.
-    pub fn start(data_dir: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn start(data_dir: &Path, arguments: &[&str]) -> Self {
         Self::start_with(data_dir, arguments, &[])
     }
 
     /// The same, with more in its environment.
-    pub fn start_with(data_dir: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_with(data_dir: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         Self::start_by(partway(), data_dir, arguments, environment)
     }
 
     /// The same, by a command that runs the binary.
-    pub fn start_by(mut command: Command, data_dir: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_by(
+        mut command: Command,
+        data_dir: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let log = data_dir.with_extension("log");
         command.envs(environment.iter().copied());
         command.arg("serve").arg("--data-dir").arg(data_dir).args(arguments);
@@ -85,43 +90,43 @@ impl Server {
         Self { url, address, greeting, process, log }
     }
 
-    pub fn private_key(&self) -> String {
+    pub(crate) fn private_key(&self) -> String {
         key_in(&self.greeting, "sk_")
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.process.id()
     }
 
     /// The most memory that the process ever held.
-    pub fn peak_memory_bytes(&self) -> u64 {
+    pub(crate) fn peak_memory_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
     /// Sends a signal by number to this process alone.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         assert!(Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap().success());
     }
 
     /// Whether the process has ended.
-    pub fn has_ended(&mut self) -> bool {
+    pub(crate) fn has_ended(&mut self) -> bool {
         self.process.try_wait().unwrap().is_some()
     }
 
     /// `kill -9`, and waits until it is gone.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let _ = self.process.kill();
         self.wait();
     }
 
     /// Waits for the process to end by itself.
-    pub fn wait(&mut self) -> std::process::ExitStatus {
+    pub(crate) fn wait(&mut self) -> std::process::ExitStatus {
         self.process.wait().unwrap()
     }
 }
@@ -133,29 +138,29 @@ impl Drop for Server {
     }
 }
 
-pub fn key_in(text: &str, prefix: &str) -> String {
+pub(crate) fn key_in(text: &str, prefix: &str) -> String {
     let begin = text.find(prefix).unwrap_or_else(|| panic!("no {prefix} in {text:?}"));
     text[begin..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
 }
 
 /// An address that is free now.
-pub fn free_address() -> String {
+pub(crate) fn free_address() -> String {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 /// A directory whose `data` is no directory yet.
-pub fn fresh() -> (TempDir, PathBuf) {
+pub(crate) fn fresh() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let data_dir = directory.path().join("data");
     (directory, data_dir)
 }
 
-pub fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Runs a program that the tests need; one that is missing fails the test.
-pub fn run(command: &mut Command) -> Output {
+pub(crate) fn run(command: &mut Command) -> Output {
     let output = command
         .output()
         .unwrap_or_else(|error| panic!("{command:?}: {error}; scripts/test installs what the tests need"));
@@ -164,14 +169,14 @@ pub fn run(command: &mut Command) -> Output {
 }
 
 /// Bytes that differ everywhere and from seed to seed.
-pub fn bytes(seed: u64, length: usize) -> Vec<u8> {
+pub(crate) fn bytes(seed: u64, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
     bytes
 }
 
 /// A call of the API by curl: status and body.
-pub fn curl(arguments: &[&str]) -> (u16, String) {
+pub(crate) fn curl(arguments: &[&str]) -> (u16, String) {
     let output = run(Command::new("curl").args(["--silent", "--write-out", "\n%{http_code}"]).args(arguments));
     let answer = text(&output.stdout);
     let (body, status) = answer.rsplit_once('\n').unwrap();
@@ -179,7 +184,7 @@ pub fn curl(arguments: &[&str]) -> (u16, String) {
 }
 
 /// Starts an upload by curl.
-pub fn start(server: &Server, key: &str, name: &str, size: usize) -> serde_json::Value {
+pub(crate) fn start(server: &Server, key: &str, name: &str, size: usize) -> serde_json::Value {
     let body = format!(r#"{{"file_name":"{name}","size":{size},"format":"bin"}}"#);
     let (status, answer) = post(server, key, "start", &body);
     assert_eq!(status, 201, "{answer}");
@@ -187,7 +192,7 @@ pub fn start(server: &Server, key: &str, name: &str, size: usize) -> serde_json:
 }
 
 /// A POST of JSON to `/api/v1/multipart/…` by curl.
-pub fn post(server: &Server, key: &str, path: &str, body: &str) -> (u16, String) {
+pub(crate) fn post(server: &Server, key: &str, path: &str, body: &str) -> (u16, String) {
     let (url, key) = (format!("{}/api/v1/multipart/{path}", server.url), format!("Authorization: Bearer {key}"));
     curl(&[&url, "--header", &key, "--header", "Content-Type: application/json", "--data", body])
 }

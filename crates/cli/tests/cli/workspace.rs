@@ -9,44 +9,44 @@ use tempfile::TempDir;
 use crate::server::{Server, fresh, partway, text};
 
 /// A running server and the key of its workspace.
-pub struct Workspace {
+pub(crate) struct Workspace {
     pub server: Server,
     pub key: String,
     pub directory: TempDir,
 }
 
 impl Workspace {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(&[])
     }
 
     /// With more arguments for the server.
-    pub fn with(arguments: &[&str]) -> Self {
+    pub(crate) fn with(arguments: &[&str]) -> Self {
         let (directory, data_dir) = fresh();
         let server = Server::start(&data_dir, arguments);
         let key = server.private_key();
         Self { server, key, directory }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// A command for this server.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = partway();
         command.args(arguments).env("PARTWAY_URL", &self.server.url).env("PARTWAY_API_KEY", &self.key);
         command.current_dir(self.directory.path());
         command
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
     /// Runs a command that must succeed, and returns its output.
     #[track_caller]
-    pub fn prints(&self, arguments: &[&str]) -> String {
+    pub(crate) fn prints(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
         text(&output.stdout)
@@ -54,14 +54,14 @@ impl Workspace {
 
     /// The same, of JSON lines.
     #[track_caller]
-    pub fn json(&self, arguments: &[&str]) -> Vec<Value> {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Vec<Value> {
         let printed = self.prints(&[arguments, &["--json"]].concat());
         printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// Runs what must fail, and why it says it does.
     #[track_caller]
-    pub fn fails(&self, arguments: &[&str]) -> String {
+    pub(crate) fn fails(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", text(&output.stdout));
         text(&output.stderr)
@@ -69,7 +69,7 @@ impl Workspace {
 
     /// Uploads these bytes under this path, with more arguments for `partway upload`.
     #[track_caller]
-    pub fn upload(&self, path: &str, data: &[u8], arguments: &[&str]) -> Value {
+    pub(crate) fn upload(&self, path: &str, data: &[u8], arguments: &[&str]) -> Value {
         let place = tempfile::tempdir().unwrap();
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         std::fs::write(place.path().join(name), data).unwrap();
@@ -81,14 +81,14 @@ impl Workspace {
 
     /// The paths of the files that these arguments of `partway files ls` list.
     #[track_caller]
-    pub fn listed(&self, arguments: &[&str]) -> Vec<String> {
+    pub(crate) fn listed(&self, arguments: &[&str]) -> Vec<String> {
         let files = self.json(&[&["files", "ls"], arguments].concat());
         files.iter().map(|file| file["path"].as_str().unwrap().to_owned()).collect()
     }
 }
 
 /// The names in a directory, in order.
-pub fn names(directory: &Path) -> Vec<String> {
+pub(crate) fn names(directory: &Path) -> Vec<String> {
     let names = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<_> = names.collect();
     names.sort();
@@ -96,7 +96,7 @@ pub fn names(directory: &Path) -> Vec<String> {
 }
 
 /// Types `answer` to a command on a terminal of its own. Returns the terminal's text, and whether the command succeeded.
-pub fn on_terminal(command: &Command, answer: &str) -> (bool, String) {
+pub(crate) fn on_terminal(command: &Command, answer: &str) -> (bool, String) {
     use std::io::Write;
     let quoted = |word: &std::ffi::OsStr| format!("'{}'", word.to_str().unwrap().replace('\'', r"'\''"));
     let words = std::iter::once(command.get_program()).chain(command.get_args()).map(quoted).collect::<Vec<_>>();

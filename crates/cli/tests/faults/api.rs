@@ -15,25 +15,25 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// The server at one address, whichever process answers there.
 #[derive(Clone)]
-pub struct Api {
+pub(crate) struct Api {
     http: Client,
     base: String,
     key: String,
 }
 
 impl Api {
-    pub fn new(base: &str, key: &str) -> Self {
+    pub(crate) fn new(base: &str, key: &str) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = Client::builder().tls_certs_only([]).timeout(Duration::from_secs(30)).build().unwrap();
         Self { http, base: base.to_owned(), key: key.to_owned() }
     }
 
-    pub fn key(&self) -> &str {
+    pub(crate) fn key(&self) -> &str {
         &self.key
     }
 
     /// One request; `Err` when there was no answer.
-    pub async fn once(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(u16, Value), String> {
+    pub(crate) async fn once(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(u16, Value), String> {
         self.named(method, path, body, None).await
     }
 
@@ -56,13 +56,13 @@ impl Api {
     }
 
     /// A start, once: `None` when there was no answer.
-    pub async fn named_once(&self, body: &Value, idempotency_key: &str) -> Option<Value> {
+    pub(crate) async fn named_once(&self, body: &Value, idempotency_key: &str) -> Option<Value> {
         let answer = self.named(Method::POST, "/start", Some(body), Some(idempotency_key)).await.ok()?;
         (answer.0 == 201).then_some(answer.1)
     }
 
     /// A POST: status, `Retry-After`, and answer. A connection that breaks fails the test.
-    pub async fn with_retry_after(&self, path: &str, body: &Value) -> (u16, Option<String>, Value) {
+    pub(crate) async fn with_retry_after(&self, path: &str, body: &Value) -> (u16, Option<String>, Value) {
         let request = self.http.post(format!("{}/api/v1/multipart{path}", self.base)).bearer_auth(&self.key);
         let response = request.json(body).send().await.unwrap();
         let retry_after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
@@ -71,12 +71,12 @@ impl Api {
     }
 
     /// The answer of whichever process gives one.
-    pub async fn until_answered(&self, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
+    pub(crate) async fn until_answered(&self, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
         persistently(|| self.once(method.clone(), path, body)).await
     }
 
     /// Starts an upload, once, however often that takes.
-    pub async fn start(&self, body: &Value, idempotency_key: &str) -> Value {
+    pub(crate) async fn start(&self, body: &Value, idempotency_key: &str) -> Value {
         let start = || self.named(Method::POST, "/start", Some(body), Some(idempotency_key));
         let (status, answer) = persistently(start).await;
         assert_eq!(status, 201, "{answer}");
@@ -84,18 +84,23 @@ impl Api {
     }
 
     /// Sends a part, once; `Err` when there was no answer.
-    pub async fn put(&self, url: &str, bytes: &[u8]) -> Result<(u16, Value), String> {
+    pub(crate) async fn put(&self, url: &str, bytes: &[u8]) -> Result<(u16, Value), String> {
         let sent = self.http.put(url).body(bytes.to_vec()).send().await;
         answer(sent.map_err(|error| error.to_string())?).await
     }
 
     /// A whole file in one request, whose length is announced or not: status and answer; `Err` when there was none.
-    pub async fn upload_directly(&self, name: &str, bytes: Vec<u8>, announced: bool) -> Result<(u16, Value), String> {
+    pub(crate) async fn upload_directly(
+        &self,
+        name: &str,
+        bytes: Vec<u8>,
+        announced: bool,
+    ) -> Result<(u16, Value), String> {
         self.send_form("", name, bytes, announced).await
     }
 
     /// The same into a folder.
-    pub async fn upload_into(&self, folder: &str, name: &str, bytes: Vec<u8>) -> Result<(u16, Value), String> {
+    pub(crate) async fn upload_into(&self, folder: &str, name: &str, bytes: Vec<u8>) -> Result<(u16, Value), String> {
         self.send_form(folder, name, bytes, true).await
     }
 
@@ -126,29 +131,29 @@ impl Api {
     }
 
     /// A request of the API by its path after `/api/v1`; `Err` when there was no answer.
-    pub async fn call(&self, method: Method, path: &str) -> Result<(u16, Value), String> {
+    pub(crate) async fn call(&self, method: Method, path: &str) -> Result<(u16, Value), String> {
         let request = self.http.request(method, format!("{}/api/v1{path}", self.base)).bearer_auth(&self.key);
         answer(request.send().await.map_err(|error| error.to_string())?).await
     }
 
     /// Makes a folder at the root: the status.
-    pub async fn make_folder(&self, name: &str) -> u16 {
+    pub(crate) async fn make_folder(&self, name: &str) -> u16 {
         let request = self.http.post(format!("{}/api/v1/folders", self.base)).bearer_auth(&self.key);
         request.json(&json!({"name": name})).send().await.unwrap().status().as_u16()
     }
 
-    pub async fn status(&self, id: &str) -> Value {
+    pub(crate) async fn status(&self, id: &str) -> Value {
         let (status, answer) = self.until_answered(Method::GET, &format!("/{id}"), None).await;
         assert_eq!(status, 200, "{answer}");
         answer
     }
 
-    pub async fn complete(&self, id: &str) -> (u16, Value) {
+    pub(crate) async fn complete(&self, id: &str) -> (u16, Value) {
         self.until_answered(Method::POST, "/complete", Some(&json!({"session_id": id}))).await
     }
 
     /// The bytes of a file.
-    pub async fn fetch(&self, url: &str) -> Vec<u8> {
+    pub(crate) async fn fetch(&self, url: &str) -> Vec<u8> {
         let fetch = || async {
             let response = self.http.get(url).send().await.map_err(|error| error.to_string())?;
             let status = response.status().as_u16();
@@ -181,11 +186,11 @@ async fn persistently<T, F: Future<Output = Result<(u16, T), String>>>(attempt: 
 }
 
 /// Indices in a member of an answer.
-pub fn indices(answer: &Value, member: &str) -> Vec<usize> {
+pub(crate) fn indices(answer: &Value, member: &str) -> Vec<usize> {
     answer[member].as_array().unwrap().iter().map(|index| index.as_u64().unwrap() as usize).collect()
 }
 
 /// The report of `partway fsck --deep` on a directory, and its exit code.
-pub fn fsck(data_dir: &Path, more: &[&str]) -> (i32, Value) {
+pub(crate) fn fsck(data_dir: &Path, more: &[&str]) -> (i32, Value) {
     Settings::of(&[]).fsck(data_dir, more)
 }

@@ -91,7 +91,7 @@ async fn upload(api: &Api, name: &str, data: &[u8]) -> String {
 }
 
 /// Waits until the cleaner has nothing left to delete.
-pub async fn until_cleaned(data_dir: &Path) {
+pub(crate) async fn until_cleaned(data_dir: &Path) {
     for _ in 0..300 {
         if fsck(data_dir, &[]).1["garbage"] == 0 {
             return;

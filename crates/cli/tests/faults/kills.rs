@@ -46,7 +46,7 @@ const CLIENTS: u64 = 6;
 const NAMES: u64 = 3;
 /// How long a step that is set to kill may take to be reached: the clients go on until it is, so only a machine that is all but
 /// standing takes so long.
-pub const STEP_PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const STEP_PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
 struct Tally {
@@ -69,7 +69,7 @@ struct Client {
 }
 
 /// Lets the server run for this long and kills it. Returns whether it ended itself before that.
-pub fn run_until_killed(mut server: Server, patience: Duration) -> bool {
+pub(crate) fn run_until_killed(mut server: Server, patience: Duration) -> bool {
     let deadline = Instant::now() + patience;
     while Instant::now() < deadline && !server.has_ended() {
         std::thread::sleep(Duration::from_millis(1));
@@ -79,7 +79,7 @@ pub fn run_until_killed(mut server: Server, patience: Duration) -> bool {
     died_by_itself
 }
 
-pub fn setting(name: &str, default: u64) -> u64 {
+pub(crate) fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}")))
 }
 

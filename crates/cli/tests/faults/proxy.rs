@@ -10,7 +10,7 @@ use rustix::net::sockopt::set_socket_linger;
 
 /// Behaviour of a connection after it passed on a number of bytes from the client.
 #[derive(Debug, Clone, Copy)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// Closes both sides in the orderly way.
     Cut(usize),
     /// Resets both sides.
@@ -24,14 +24,14 @@ pub enum Fault {
 }
 
 /// A running proxy.
-pub struct Proxy {
+pub(crate) struct Proxy {
     pub url: String,
     faults: Arc<Mutex<VecDeque<Fault>>>,
 }
 
 impl Proxy {
     /// To the server at `target`. Takes at most 1000 connections.
-    pub fn start(target: &str) -> Self {
+    pub(crate) fn start(target: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let faults: Arc<Mutex<VecDeque<Fault>>> = Arc::default();
@@ -51,12 +51,12 @@ impl Proxy {
     }
 
     /// The next requests for parts each suffer one of these.
-    pub fn plan(&self, faults: impl IntoIterator<Item = Fault>) {
+    pub(crate) fn plan(&self, faults: impl IntoIterator<Item = Fault>) {
         self.faults.lock().unwrap().extend(faults);
     }
 
     /// How many faults have not happened yet.
-    pub fn left(&self) -> usize {
+    pub(crate) fn left(&self) -> usize {
         self.faults.lock().unwrap().len()
     }
 }

@@ -11,11 +11,11 @@ use crate::server::{Server, partway, text};
 
 /// Settings as a process's environment has them.
 #[derive(Clone)]
-pub struct Settings(Vec<(String, String)>);
+pub(crate) struct Settings(Vec<(String, String)>);
 
 impl Settings {
     /// A bucket of `garage`, reached by the server at `endpoint` and by clients at node 0.
-    pub fn bucket(garage: &Garage, bucket: &str, endpoint: &str) -> Self {
+    pub(crate) fn bucket(garage: &Garage, bucket: &str, endpoint: &str) -> Self {
         let public_endpoint = garage.endpoint(0);
         Self::of(&[
             ("STORAGE_KIND", "s3"),
@@ -31,35 +31,35 @@ impl Settings {
         ])
     }
 
-    pub fn of(pairs: &[(&str, &str)]) -> Self {
+    pub(crate) fn of(pairs: &[(&str, &str)]) -> Self {
         Self(pairs.iter().map(|(name, value)| (format!("PARTWAY_{name}"), (*value).to_owned())).collect())
     }
 
-    pub fn and(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn and(mut self, name: &str, value: &str) -> Self {
         self.0.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    pub fn start(&self, data_dir: &Path, address: &str) -> Server {
+    pub(crate) fn start(&self, data_dir: &Path, address: &str) -> Server {
         let environment: Vec<_> = self.0.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         Server::start_with(data_dir, &["--listen", address], &environment)
     }
 
-    pub fn command(&self, data_dir: &Path, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, data_dir: &Path, arguments: &[&str]) -> Command {
         let mut command = partway();
         command.envs(self.0.iter().map(|(name, value)| (name, value))).args(arguments).arg("--data-dir").arg(data_dir);
         command
     }
 
     /// Runs a deep check: the exit code, and the findings.
-    pub fn fsck(&self, data_dir: &Path, more: &[&str]) -> (i32, Value) {
+    pub(crate) fn fsck(&self, data_dir: &Path, more: &[&str]) -> (i32, Value) {
         let output = self.command(data_dir, &[&["fsck", "--deep", "--json"], more].concat()).output().unwrap();
         let report = serde_json::from_slice(&output.stdout);
         (output.status.code().unwrap(), report.unwrap_or_else(|error| panic!("{error}: {}", text(&output.stderr))))
     }
 
     /// Waits until nothing without an owner is left: no garbage, no unknown object, no dead upload.
-    pub fn assert_nothing_left(&self, data_dir: &Path, garage: &Garage, bucket: &str, open_uploads: usize) {
+    pub(crate) fn assert_nothing_left(&self, data_dir: &Path, garage: &Garage, bucket: &str, open_uploads: usize) {
         let began = Instant::now();
         loop {
             let (_, report) = self.fsck(data_dir, &[]);

@@ -8,7 +8,7 @@ use partway_testing::proxied::{self, Request};
 
 /// Handling of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StoreFault {
+pub(crate) enum StoreFault {
     /// 500, and the store hears nothing of it.
     RefuseBefore,
     /// The connection closes, and the store hears nothing of it.
@@ -25,7 +25,7 @@ pub enum StoreFault {
 
 /// Which calls fail: those whose request line has all of these.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub(crate) struct Plan {
     pub calls: &'static [&'static str],
     pub not: &'static str,
     pub fault: StoreFault,
@@ -33,7 +33,7 @@ pub struct Plan {
 }
 
 /// A running proxy.
-pub struct StoreProxy {
+pub(crate) struct StoreProxy {
     pub url: String,
     plan: Arc<Mutex<Option<Plan>>>,
     failed: Arc<Mutex<usize>>,
@@ -41,7 +41,7 @@ pub struct StoreProxy {
 
 impl StoreProxy {
     /// To the store at `target` (host and port).
-    pub fn start(target: &str) -> Self {
+    pub(crate) fn start(target: &str) -> Self {
         let (plan, failed): (Arc<Mutex<Option<Plan>>>, Arc<Mutex<usize>>) = Default::default();
         let (target, planned, counted) = (target.to_owned(), Arc::clone(&plan), Arc::clone(&failed));
         let url = proxied::serve(move |client| pass_on(client, &target, &planned, &counted));
@@ -49,18 +49,18 @@ impl StoreProxy {
     }
 
     /// From now on these calls fail.
-    pub fn plan(&self, plan: Plan) {
+    pub(crate) fn plan(&self, plan: Plan) {
         *self.failed.lock().unwrap() = 0;
         *self.plan.lock().unwrap() = Some(plan);
     }
 
     /// How many calls failed since the plan was made.
-    pub fn failed(&self) -> usize {
+    pub(crate) fn failed(&self) -> usize {
         *self.failed.lock().unwrap()
     }
 
     /// Nothing fails any more. How many calls did.
-    pub fn heal(&self) -> usize {
+    pub(crate) fn heal(&self) -> usize {
         *self.plan.lock().unwrap() = None;
         *self.failed.lock().unwrap()
     }

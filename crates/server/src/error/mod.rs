@@ -26,14 +26,14 @@ const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// An error as it leaves the server.
 #[derive(Debug, Clone)]
-pub struct ApiError {
+pub(crate) struct ApiError {
     report: ErrorReport,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// The content of an error's body, and its cause for the log.
 #[derive(Debug, Clone)]
-pub struct ErrorReport {
+pub(crate) struct ErrorReport {
     code: ErrorCode,
     message: String,
     /// Whether the body of a 5xx has the message instead of the fixed text of its code.
@@ -46,17 +46,17 @@ pub struct ErrorReport {
 
 impl ErrorReport {
     /// The cause of a failure of the server itself.
-    pub fn cause(&self) -> Option<&str> {
+    pub(crate) fn cause(&self) -> Option<&str> {
         self.cause.as_deref()
     }
 
     /// The code.
-    pub fn code(&self) -> ErrorCode {
+    pub(crate) fn code(&self) -> ErrorCode {
         self.code
     }
 
     /// The body. The text of a 5xx is that of its code, unless the message helps the client.
-    pub fn into_body(self, request_id: String) -> ErrorBody {
+    pub(crate) fn into_body(self, request_id: String) -> ErrorBody {
         let is_fixed = self.code.status() >= 500 && !self.shows_message;
         let message = if is_fixed { self.code.meaning().to_owned() } else { self.message };
         ErrorBody {
@@ -73,7 +73,7 @@ impl ErrorReport {
 
 impl ApiError {
     /// An error that the client can fix.
-    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+    pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         let message = message.into();
         let report = ErrorReport {
             code,
@@ -94,7 +94,7 @@ impl ApiError {
     }
 
     /// Too many requests; the next one is accepted after `wait`.
-    pub fn rate_limited(whose: &str, wait: Duration) -> Self {
+    pub(crate) fn rate_limited(whose: &str, wait: Duration) -> Self {
         let seconds = wait.as_secs() + 1;
         let message = format!("{whose} exceeds its rate limit; retry in {seconds} s");
         let mut error = Self::new(ErrorCode::RateLimited, message).with_header(RETRY_AFTER, seconds.into());
@@ -103,7 +103,7 @@ impl ApiError {
     }
 
     /// A failure of the server, with its cause for the log.
-    pub fn failed(code: ErrorCode, cause: &(dyn std::error::Error + 'static)) -> Self {
+    pub(crate) fn failed(code: ErrorCode, cause: &(dyn std::error::Error + 'static)) -> Self {
         let mut error = Self::new(code, "");
         error.report.cause = Some(error_chain(cause));
         error
@@ -111,13 +111,13 @@ impl ApiError {
 
     /// Adds a header to the answer.
     #[must_use]
-    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
 
     /// 416 for a file of this size.
-    pub fn range_not_satisfiable(range: &str, size_bytes: u64) -> Self {
+    pub(crate) fn range_not_satisfiable(range: &str, size_bytes: u64) -> Self {
         let message = format!("`Range` is {range:?}; allowed: ranges within the {size_bytes} bytes of the file");
         let error = Self::new(ErrorCode::RangeNotSatisfiable, message);
         match HeaderValue::from_str(&format!("bytes */{size_bytes}")) {

@@ -12,7 +12,7 @@ use crate::service::key::Identity;
 
 /// The holder of the request's key, from `Authorization: Bearer` or `x-api-key`.
 #[derive(Debug, Clone)]
-pub struct Caller(pub Identity);
+pub(crate) struct Caller(pub Identity);
 
 impl FromRequestParts<App> for Caller {
     type Rejection = ApiError;
@@ -31,7 +31,7 @@ impl FromRequestParts<App> for Caller {
 
 /// The holder of a private key.
 #[derive(Debug, Clone)]
-pub struct PrivateCaller(pub Identity);
+pub(crate) struct PrivateCaller(pub Identity);
 
 impl FromRequestParts<App> for PrivateCaller {
     type Rejection = ApiError;

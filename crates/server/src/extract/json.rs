@@ -15,7 +15,7 @@ use crate::input::{JsonBody, quote_for_message};
 
 /// The JSON object of a request.
 #[derive(Debug)]
-pub struct ApiJson(pub JsonBody);
+pub(crate) struct ApiJson(pub JsonBody);
 
 impl FromRequest<App> for ApiJson {
     type Rejection = ApiError;

@@ -5,7 +5,7 @@ mod json;
 mod path_id;
 mod query;
 
-pub use caller::{Caller, PrivateCaller};
-pub use json::ApiJson;
-pub use path_id::PathId;
-pub use query::Parameters;
+pub(crate) use caller::{Caller, PrivateCaller};
+pub(crate) use json::ApiJson;
+pub(crate) use path_id::PathId;
+pub(crate) use query::Parameters;

@@ -8,7 +8,7 @@ use http::request::Parts;
 /// The id in the path of a route that has one parameter. Invalid UTF-8 becomes U+FFFD, which no id has, so that the service
 /// answers 404 as for any unknown id.
 #[derive(Debug)]
-pub struct PathId(pub String);
+pub(crate) struct PathId(pub String);
 
 impl<S: Send + Sync> FromRequestParts<S> for PathId {
     type Rejection = Infallible;

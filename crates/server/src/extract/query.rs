@@ -16,7 +16,7 @@ const MAX_PAGE: u32 = 10_000_000;
 
 /// The parameters of a request's query.
 #[derive(Debug, Clone)]
-pub struct Parameters(HashMap<String, String>);
+pub(crate) struct Parameters(HashMap<String, String>);
 
 impl<S: Sync> FromRequestParts<S> for Parameters {
     type Rejection = Infallible;
@@ -29,7 +29,7 @@ impl<S: Sync> FromRequestParts<S> for Parameters {
 
 impl Parameters {
     /// The parameter, unless it is missing or empty.
-    pub fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
@@ -37,7 +37,7 @@ impl Parameters {
     ///
     /// # Errors
     /// INVALID_PARAMETER.
-    pub fn page(&self) -> Result<(u32, u32), InvalidInput> {
+    pub(crate) fn page(&self) -> Result<(u32, u32), InvalidInput> {
         self.page_of(MAX_PAGE_ROWS)
     }
 
@@ -45,7 +45,7 @@ impl Parameters {
     ///
     /// # Errors
     /// INVALID_PARAMETER.
-    pub fn page_of(&self, max_rows: u32) -> Result<(u32, u32), InvalidInput> {
+    pub(crate) fn page_of(&self, max_rows: u32) -> Result<(u32, u32), InvalidInput> {
         Ok((self.number("page", 1, MAX_PAGE)?, self.number("limit", DEFAULT_PAGE_ROWS, max_rows)?))
     }
 
@@ -53,7 +53,7 @@ impl Parameters {
     ///
     /// # Errors
     /// INVALID_PARAMETER.
-    pub fn text(&self, name: &str) -> Result<Option<String>, InvalidInput> {
+    pub(crate) fn text(&self, name: &str) -> Result<Option<String>, InvalidInput> {
         match self.get(name) {
             Some(text) if text.contains('\0') => {
                 Err(InvalidInput::new(ErrorCode::InvalidParameter, name, quote_for_message(text), "text without NUL"))
@@ -66,7 +66,7 @@ impl Parameters {
     ///
     /// # Errors
     /// INVALID_PARAMETER.
-    pub fn search(&self, name: &str) -> Result<Option<String>, InvalidInput> {
+    pub(crate) fn search(&self, name: &str) -> Result<Option<String>, InvalidInput> {
         let text = self.text(name)?;
         match text.as_deref().filter(|text| text.chars().count() > MAX_NAME_BYTES) {
             Some(long) => {
@@ -81,7 +81,7 @@ impl Parameters {
     ///
     /// # Errors
     /// INVALID_PARAMETER.
-    pub fn boolean(&self, name: &str) -> Result<bool, InvalidInput> {
+    pub(crate) fn boolean(&self, name: &str) -> Result<bool, InvalidInput> {
         // `?dry_run` without a value means true.
         match self.0.get(name).map(String::as_str) {
             None | Some("false") => Ok(false),

@@ -46,7 +46,7 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Peer address of the connection.
 #[derive(Debug, Clone, Copy)]
-pub struct PeerAddress(pub IpAddr);
+pub(crate) struct PeerAddress(pub IpAddr);
 
 /// Length of the queue of connections to be accepted: the system's own maximum (`net.core.somaxconn`). The client of a connection
 /// that the queue drops tries again after a second, so a burst of thousands must not fill it.
@@ -69,7 +69,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Serves until `stop`, then waits for running requests for the time that the settings allow. `overloaded` answers connections
 /// over the bound.
-pub async fn serve<S, O>(
+pub(crate) async fn serve<S, O>(
     listener: TcpListener,
     service: S,
     overloaded: O,

@@ -32,7 +32,7 @@ const ROWS_PER_TRANSACTION: u32 = 1000;
 const PURGE_STEPS_PER_TURN: u32 = 50;
 
 /// The cleaner of one server.
-pub struct Cleaner {
+pub(crate) struct Cleaner {
     /// Lets one node clean at a time. Another node may take over during a long round, so every step may run twice.
     pub lease: Lease,
     /// The database.
@@ -61,7 +61,7 @@ enum CleanerError {
 
 impl Cleaner {
     /// Runs until `stop`. A failure is logged, and its work is retried in the next round.
-    pub async fn run(mut self, stop: CancellationToken) {
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
         let bell = self.uploads.garbage_bell();
         let mut swept = None;
         loop {

@@ -18,7 +18,7 @@ const BOUNDS_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 const ROWS_PER_TRANSACTION: u32 = 1000;
 
 /// Enforces the bounds of the outbox.
-pub struct EventBounds {
+pub(crate) struct EventBounds {
     waiting_events: u64,
     dead_events: u64,
     forget_dead_seconds: u64,
@@ -29,7 +29,7 @@ pub struct EventBounds {
 
 impl EventBounds {
     /// The bounds of these settings.
-    pub fn new(settings: &WebhookSettings) -> Self {
+    pub(crate) fn new(settings: &WebhookSettings) -> Self {
         Self {
             waiting_events: u64::from(settings.waiting_events),
             dead_events: u64::from(settings.dead_events),

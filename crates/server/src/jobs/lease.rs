@@ -11,7 +11,7 @@ use crate::db::{Db, DbError, Durability, leases};
 const LEASE_SECONDS: u64 = 30;
 
 /// A lease in the database. It is always held where no other node can share the database.
-pub struct Lease {
+pub(crate) struct Lease {
     name: &'static str,
     node: Uuid,
     db: Db,
@@ -22,7 +22,7 @@ pub struct Lease {
 
 impl Lease {
     /// The lease of the work `name` for `node`, not held yet.
-    pub fn new(name: &'static str, node: Uuid, db: Db) -> Self {
+    pub(crate) fn new(name: &'static str, node: Uuid, db: Db) -> Self {
         Self { name, node, db, asking: Arc::default() }
     }
 
@@ -30,7 +30,7 @@ impl Lease {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn take(&self) -> Result<bool, DbError> {
+    pub(crate) async fn take(&self) -> Result<bool, DbError> {
         if !self.db.is_shared() {
             return Ok(true);
         }
@@ -45,7 +45,7 @@ impl Lease {
     }
 
     /// Releases the lease. If that fails, it expires.
-    pub async fn give_up(&self) {
+    pub(crate) async fn give_up(&self) {
         if self.db.is_shared() {
             let _asking = self.asking.lock().await;
             let (name, node) = (self.name, self.node);

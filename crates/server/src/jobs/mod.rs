@@ -11,11 +11,11 @@ mod secrets;
 mod verifier;
 mod webhooks;
 
-pub use cleaner::Cleaner;
-pub use event_bounds::EventBounds;
-pub use lease::Lease;
-pub use revoked::Revoker;
-pub use secrets::SecretsFollower;
+pub(crate) use cleaner::Cleaner;
+pub(crate) use event_bounds::EventBounds;
+pub(crate) use lease::Lease;
+pub(crate) use revoked::Revoker;
+pub(crate) use secrets::SecretsFollower;
 pub(crate) use secrets::follow_part_urls;
-pub use verifier::verify_untrusted;
-pub use webhooks::WebhookDispatcher;
+pub(crate) use verifier::verify_untrusted;
+pub(crate) use webhooks::WebhookDispatcher;

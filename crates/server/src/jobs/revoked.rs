@@ -17,7 +17,7 @@ const REVOKED_KEYS_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const FAILURE_PAUSE: Duration = Duration::from_secs(15);
 
 /// Ends the sessions of revoked keys.
-pub struct Revoker {
+pub(crate) struct Revoker {
     /// Lets one node end sessions at a time. Ending one twice does no harm.
     pub lease: Lease,
     /// The database.
@@ -28,7 +28,7 @@ pub struct Revoker {
 
 impl Revoker {
     /// Runs until `stop`. Failures are logged and retried.
-    pub async fn run(self, stop: CancellationToken) {
+    pub(crate) async fn run(self, stop: CancellationToken) {
         loop {
             let pause = tokio::select! {
                 () = stop.cancelled() => break,

@@ -19,7 +19,7 @@ use crate::turn::turn;
 const SECRETS_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Keeps the signers up to date.
-pub struct SecretsFollower {
+pub(crate) struct SecretsFollower {
     /// The database.
     pub db: Db,
     /// Signs part URLs.
@@ -38,7 +38,7 @@ struct Known {
 
 impl SecretsFollower {
     /// Runs until `stop`.
-    pub async fn run(self, stop: CancellationToken) {
+    pub(crate) async fn run(self, stop: CancellationToken) {
         let mut known = Known::default();
         loop {
             match turn("job.secrets", self.look(&mut known)).await {

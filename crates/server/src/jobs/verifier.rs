@@ -13,7 +13,7 @@ use crate::turn::turn;
 const FAILURE_PAUSE: Duration = Duration::from_secs(5);
 
 /// Runs until all sessions are verified, or `stop`.
-pub async fn verify_untrusted(uploads: Uploads, stop: CancellationToken) {
+pub(crate) async fn verify_untrusted(uploads: Uploads, stop: CancellationToken) {
     loop {
         match turn("job.verifier", uploads.verify_untrusted(&stop)).await {
             Some(Ok(())) => return,

@@ -6,7 +6,7 @@ use crate::input::MediaType;
 
 /// Bytes at the start of a file that are examined: enough for all signatures, including those at large offsets, such as of tar
 /// archives (262) and of some documents in ZIP archives (a few KiB).
-pub const HEAD_BYTES: usize = 8192;
+pub(crate) const HEAD_BYTES: usize = 8192;
 
 /// The type of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,12 +4,12 @@
 //! number of steps. A file that they cannot read has no dimensions; nothing fails.
 
 mod bounded;
-mod file_type;
+pub(crate) mod file_type;
 mod mp4;
 mod svg;
 mod webm;
 
-pub use file_type::{FileType, HEAD_BYTES};
+pub(crate) use file_type::{FileType, HEAD_BYTES};
 
 use std::io::{BufReader, Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,18 +17,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// Largest plausible side in pixels: the maximum of the formats (16 bits in most).
 const MAX_SIDE: u32 = 1 << 20;
 /// Maximum reads in one file. Headers need tens; a malicious file could keep a reader busy for hours without this bound.
-pub const MAX_READS: u32 = 4096;
+pub(crate) const MAX_READS: u32 = 4096;
 /// Headers are read in pieces of this many bytes.
 const BUFFER_BYTES: usize = 4096;
 
 /// Whether files of this type have dimensions that can be read.
-pub fn has_dimensions(mime_type: &str) -> bool {
+pub(crate) fn has_dimensions(mime_type: &str) -> bool {
     reader_of(mime_type).is_some()
 }
 
 /// Width and height in pixels from the header, before any rotation; `None` for other types, for files without them, and for
 /// files that are not of their type. `open` is called only for types with dimensions. Blocks.
-pub fn dimensions<'f, F: Read + Seek + 'f>(mime_type: &str, open: impl FnOnce() -> Option<F>) -> Option<(u32, u32)> {
+pub(crate) fn dimensions<'f, F: Read + Seek + 'f>(
+    mime_type: &str,
+    open: impl FnOnce() -> Option<F>,
+) -> Option<(u32, u32)> {
     let read = reader_of(mime_type)?;
     let reader: Reader<'f> = BufReader::with_capacity(BUFFER_BYTES, Box::new(open()?));
     // A reader that panics must not prevent the file from being completed. No state outlives the panic.

@@ -27,7 +27,7 @@ use crate::error::ApiError;
 /// 4. answer browsers' preflights,
 /// 5. turn a panic into a 500,
 /// 6. refuse an address that exceeds its rate limit.
-pub fn wrap(
+pub(crate) fn wrap(
     routes: Router,
     app: &App,
 ) -> impl Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send> + Clone + Send + 'static
@@ -43,7 +43,7 @@ pub fn wrap(
 }
 
 /// Wraps the routes of connections over the bound: their answers have an id, a line in the log, and are never cached.
-pub fn wrap_refused(
+pub(crate) fn wrap_refused(
     routes: Router,
 ) -> impl Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send> + Clone + Send + 'static
 {

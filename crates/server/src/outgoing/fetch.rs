@@ -67,6 +67,8 @@ pub struct Fetched {
     pub body: Pin<Box<dyn Stream<Item = Result<Bytes, FetchError>> + Send>>,
 }
 
+crate::opaque_debug::opaque_debug!(Fetched);
+
 impl Outgoing {
     /// Requests the file of a URL that was checked, and follows redirects. Every URL and every address on the way is checked.
     ///

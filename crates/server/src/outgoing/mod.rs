@@ -37,6 +37,8 @@ pub struct Outgoing {
     total_timeout: Duration,
 }
 
+crate::opaque_debug::opaque_debug!(Outgoing);
+
 /// Why a URL is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ForbiddenUrl {

@@ -62,7 +62,7 @@ error_responses!(DeliveryErrors: [FileNotFound, RangeNotSatisfiable, Internal, S
         DeliveryErrors,
     )
 ))]
-pub async fn get_file_content(
+pub(crate) async fn get_file_content(
     State(app): State<App>,
     path: Result<Path<(String, String)>, PathRejection>,
     method: Method,

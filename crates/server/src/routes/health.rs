@@ -13,7 +13,7 @@ use crate::service::readiness::DiskState;
 /// The answer of a healthy server.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Health {
+pub(crate) struct Health {
     /// `ok`
     status: &'static str,
     /// Present while the disk is full: files are served and can be deleted, and no upload is accepted.
@@ -25,7 +25,7 @@ pub struct Health {
 /// How full a full disk is.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct FullDisk {
+pub(crate) struct FullDisk {
     /// Bytes that are free.
     free_bytes: u64,
     /// Bytes that uploads leave free (`storage.min_free_bytes`).
@@ -42,7 +42,7 @@ const OK: Json<Health> = Json(Health { status: "ok", full_disk: None });
 
 /// Whether the process answers
 #[cfg_attr(feature = "openapi", utoipa::path(get, path = "/healthz", operation_id = "get_health", tag = "service", responses((status = 200, description = "It does", body = Health))))]
-pub async fn get_health() -> Json<Health> {
+pub(crate) async fn get_health() -> Json<Health> {
     OK
 }
 
@@ -61,7 +61,7 @@ error_responses!(ReadinessErrors: [ServiceUnavailable, Internal]);
         ReadinessErrors,
     )
 ))]
-pub async fn get_readiness(State(app): State<App>) -> Result<Json<Health>, ApiError> {
+pub(crate) async fn get_readiness(State(app): State<App>) -> Result<Json<Health>, ApiError> {
     match app.readiness.check().await {
         Ok(full_disk) => Ok(Json(Health { status: "ok", full_disk: full_disk.map(FullDisk::from) })),
         Err(not_ready) => Err(ApiError::failed(ErrorCode::ServiceUnavailable, &not_ready)),

@@ -1,9 +1,9 @@
 //! One file per endpoint, mirroring the URLs. A handler extracts, calls a service, and answers.
 
-pub mod delivery;
-pub mod files;
-pub mod folders;
-pub mod health;
-pub mod multipart;
-pub mod openapi_document;
-pub mod uploads;
+pub(crate) mod delivery;
+pub(crate) mod files;
+pub(crate) mod folders;
+pub(crate) mod health;
+pub(crate) mod multipart;
+pub(crate) mod openapi_document;
+pub(crate) mod uploads;

@@ -6,6 +6,6 @@ use http::header::CONTENT_TYPE;
 use crate::openapi;
 
 /// Answers docs/openapi.json.
-pub async fn get_openapi() -> ([(HeaderName, &'static str); 1], &'static str) {
+pub(crate) async fn get_openapi() -> ([(HeaderName, &'static str); 1], &'static str) {
     ([(CONTENT_TYPE, "application/json")], openapi::TEXT)
 }

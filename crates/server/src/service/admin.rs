@@ -17,7 +17,7 @@ use crate::db::{DatabaseLocation, Db, DbError};
 use crate::process::data_dir::{DataDir, DataDirError};
 
 /// The services that administer a database.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Admin {
     /// API keys.
     pub keys: Keys,

@@ -20,6 +20,8 @@ pub struct ServerSecrets {
     pub public_keys: [u8; 32],
 }
 
+crate::opaque_debug::opaque_debug!(ServerSecrets);
+
 /// The result of a first start. Only this value ever has the keys.
 #[derive(Debug, Clone)]
 pub struct FirstRun {

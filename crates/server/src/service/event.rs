@@ -76,7 +76,7 @@ fn kind_of(replaced: Option<&File>) -> EventKind {
 }
 
 /// Writes events to the outbox. Clones share the bell.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Events {
     urls: Arc<Urls>,
     /// Rings when there may be a new event.

@@ -23,7 +23,7 @@ use crate::input::{FileName, FolderPath, MediaType, Metadata, Tags};
 const PURGE_BATCH: u32 = 100;
 
 /// The files of all workspaces.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Files {
     db: Db,
     events: Events,

@@ -110,7 +110,7 @@ pub struct ListFolders {
 }
 
 /// The folders of all workspaces.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Folders {
     db: Db,
     /// Rings when there is garbage.

@@ -64,7 +64,7 @@ pub struct NewKey {
 }
 
 /// The keys of one database.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Keys {
     db: Db,
 }

@@ -54,6 +54,8 @@ pub struct Readiness {
     begun: AtomicU64,
 }
 
+crate::opaque_debug::opaque_debug!(Readiness);
+
 impl Readiness {
     /// Without a result yet.
     pub fn new(db: Db, stores: Stores) -> Self {

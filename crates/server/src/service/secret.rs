@@ -79,7 +79,7 @@ impl Rotatable {
 }
 
 /// The secrets of one database.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Secrets {
     db: Db,
 }

@@ -72,7 +72,7 @@ pub enum ServeError {
 }
 
 /// The representations of all files.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Representations {
     db: Db,
     stores: Stores,

@@ -27,6 +27,7 @@ const MOVE_BATCH: u32 = 200;
 const MAX_CONCURRENT_MOVES: usize = 8;
 
 /// A move of all files of a database.
+#[derive(Debug)]
 pub struct MoveFiles {
     /// The database.
     pub db: Db,

@@ -9,7 +9,7 @@ use crate::model::{StorageKind, WorkspaceLimits};
 use crate::storage::{DiskState, LocalStore};
 
 /// The usage of all workspaces of one database.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Usage {
     db: Db,
     /// Limits of workspaces that have none of their own.

@@ -14,7 +14,7 @@ use crate::db::{Db, DbError, Durability, Timestamp, Tx};
 use crate::input::WebhookUrl;
 
 /// The webhooks of one database.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Webhooks {
     db: Db,
 }

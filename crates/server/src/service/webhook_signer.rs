@@ -24,6 +24,8 @@ const SIGNATURE_VERSION: &str = "v1";
 #[derive(Clone)]
 pub struct WebhookSigner(Arc<RwLock<Secret>>);
 
+crate::opaque_debug::opaque_debug!(WebhookSigner);
+
 /// The secret of a receiver before the last rotation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PreviousSecret {

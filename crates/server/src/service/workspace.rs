@@ -11,7 +11,7 @@ use crate::db::{Db, DbError, Durability, Timestamp, Tx, usage};
 use crate::model::WorkspaceLimits;
 
 /// The workspaces of one database.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Workspaces {
     db: Db,
 }

@@ -15,7 +15,7 @@ use crate::storage::{Blob, StorageError};
 
 /// A piece of a body.
 #[derive(Debug)]
-pub enum Piece {
+pub(super) enum Piece {
     /// These bytes.
     Text(Bytes),
     /// These bytes of the file.
@@ -24,7 +24,7 @@ pub enum Piece {
 
 impl Piece {
     /// Its length in bytes.
-    pub fn length(&self) -> u64 {
+    pub(super) fn length(&self) -> u64 {
         match self {
             Self::Text(text) => text.len() as u64,
             Self::Range(range) => range.length(),
@@ -34,7 +34,7 @@ impl Piece {
 
 /// A body of pieces. It keeps the bytes of its file, even when the file is replaced or deleted.
 #[derive(Debug)]
-pub struct FileBody {
+pub(super) struct FileBody {
     blob: Arc<Blob>,
     /// In reverse.
     pieces: Vec<Piece>,
@@ -52,7 +52,7 @@ enum Reading {
 
 impl FileBody {
     /// The pieces, one after the other. Their ranges must be within the blob.
-    pub fn new(blob: Arc<Blob>, mut pieces: Vec<Piece>, room: SendRoom) -> Self {
+    pub(super) fn new(blob: Arc<Blob>, mut pieces: Vec<Piece>, room: SendRoom) -> Self {
         let left_bytes = pieces.iter().map(Piece::length).sum();
         pieces.reverse();
         Self { blob, pieces, left_bytes, frames: Frames::default(), room, reading: None }

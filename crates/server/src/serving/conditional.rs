@@ -42,7 +42,7 @@ pub fn evaluate(headers: &HeaderMap, entity_tag: &str, modified: SystemTime) -> 
 /// Whether the second of a modification is over, so that its date names one version only. Until then the date is neither sent
 /// nor accepted, because another version may get the same one. A date that was sent is thus at least a second older than its
 /// answer, which makes it a strong validator (RFC 9110, section 8.8.2.2).
-pub fn is_strong_date(modified: SystemTime, now: SystemTime) -> bool {
+pub(crate) fn is_strong_date(modified: SystemTime, now: SystemTime) -> bool {
     whole_seconds(now) > whole_seconds(modified)
 }
 

@@ -14,4 +14,4 @@ use body::{FileBody, Piece};
 use conditional::{Precondition, evaluate, range_applies};
 use object::ObjectBody;
 use range_header::{ByteRange, RangeRequest, parse_range};
-pub use response::respond;
+pub(crate) use response::respond;

@@ -15,7 +15,7 @@ use crate::http::SendRoom;
 use crate::storage::{BlobStore, StorageError};
 
 /// A body of pieces of text and ranges of an object. A range is requested when the one before it has been read.
-pub struct ObjectBody {
+pub(super) struct ObjectBody {
     stream: Pin<Box<dyn Stream<Item = Result<Bytes, StorageError>> + Send>>,
     left_bytes: u64,
     frames: Frames,
@@ -27,7 +27,7 @@ impl ObjectBody {
     ///
     /// # Errors
     /// When the store fails before the first byte. Nothing has been answered then.
-    pub async fn open(
+    pub(super) async fn open(
         store: Arc<dyn BlobStore>,
         blob_id: Uuid,
         pieces: Vec<Piece>,

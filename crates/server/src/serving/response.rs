@@ -17,7 +17,7 @@ use crate::service::serve::{Place, Representation};
 ///
 /// # Errors
 /// `RANGE_NOT_SATISFIABLE`, and failures of the storage before the first byte.
-pub async fn respond(
+pub(crate) async fn respond(
     method: &Method,
     headers: &HeaderMap,
     representation: Representation,

@@ -6,7 +6,7 @@ use super::{BlobStore, LocalStore, S3Store, StorageError};
 use crate::model::StorageKind;
 
 /// The storages of a server. Clones share them.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Stores {
     /// The storage of new files.
     pub primary: StorageKind,

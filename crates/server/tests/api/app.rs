@@ -18,10 +18,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::services::{Database, Services};
 
-pub const MIB: u64 = 1024 * 1024;
+pub(crate) const MIB: u64 = 1024 * 1024;
 
 /// A running server. Dropping it checks that every byte on the disk is accounted for.
-pub struct TestApp {
+pub(crate) struct TestApp {
     /// Away while it restarts.
     app: Option<App>,
     config: Config,
@@ -38,25 +38,25 @@ pub struct TestApp {
 }
 
 impl TestApp {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(|_| {}).await
     }
 
     /// A server on local storage, which receives the parts itself, independent of the storage under test.
-    pub async fn start_local() -> Self {
+    pub(crate) async fn start_local() -> Self {
         Self::start_local_with(|_| {}).await
     }
 
-    pub async fn start_with(configure: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn start_with(configure: impl FnOnce(&mut Config)) -> Self {
         Self::start_on(Services::of_this_run(), configure).await
     }
 
-    pub async fn start_local_with(configure: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn start_local_with(configure: impl FnOnce(&mut Config)) -> Self {
         Self::start_on(Services { s3: false, ..Services::of_this_run() }, configure).await
     }
 
     /// On these services.
-    pub async fn start_on(services: Services, configure: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn start_on(services: Services, configure: impl FnOnce(&mut Config)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut config = Config::with_data_dir(directory.path());
         config.storage.reserve = false;
@@ -80,29 +80,29 @@ impl TestApp {
     }
 
     /// The server's state, for access without the API.
-    pub fn app(&self) -> &App {
+    pub(crate) fn app(&self) -> &App {
         self.app.as_ref().unwrap()
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, self.url(path)).bearer_auth(&self.private_key)
     }
 
     /// A request with any key.
-    pub fn request_with(&self, key: &str, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request_with(&self, key: &str, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, self.url(path)).bearer_auth(key)
     }
 
-    pub async fn post(&self, path: &str, body: &Value) -> Response {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Response {
         self.request(Method::POST, path).json(body).send().await.unwrap()
     }
 
     /// Starts an upload of `size` bytes, with the members of `more`.
-    pub async fn upload(&self, size: u64, more: Value) -> Session {
+    pub(crate) async fn upload(&self, size: u64, more: Value) -> Session {
         let mut body = json!({"file_name": "file.bin", "size": size, "format": "application/octet-stream"});
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let response = self.post("/api/v1/multipart/start", &body).await;
@@ -111,7 +111,7 @@ impl TestApp {
     }
 
     /// Uploads `bytes` whole and returns the record.
-    pub async fn upload_whole(&self, bytes: &[u8], more: Value) -> Value {
+    pub(crate) async fn upload_whole(&self, bytes: &[u8], more: Value) -> Value {
         let session = self.upload(bytes.len() as u64, more).await;
         session.put_all(self, bytes).await;
         let response = session.complete(self).await;
@@ -119,16 +119,16 @@ impl TestApp {
         response.json().await.unwrap()
     }
 
-    pub async fn put(&self, url: &str, bytes: &[u8]) -> Response {
+    pub(crate) async fn put(&self, url: &str, bytes: &[u8]) -> Response {
         self.http.put(url).body(bytes.to_vec()).send().await.unwrap()
     }
 
-    pub async fn get(&self, url: &str) -> Response {
+    pub(crate) async fn get(&self, url: &str) -> Response {
         self.http.get(url).send().await.unwrap()
     }
 
     /// Sends bytes as they are and returns what comes back until the server closes, or nothing comes for a second.
-    pub async fn raw(&self, bytes: impl Into<Vec<u8>>) -> String {
+    pub(crate) async fn raw(&self, bytes: impl Into<Vec<u8>>) -> String {
         let (address, bytes) = (self.address, bytes.into());
         tokio::task::spawn_blocking(move || {
             let mut stream = TcpStream::connect(address).unwrap();
@@ -140,22 +140,22 @@ impl TestApp {
     }
 
     /// A look at the database from outside.
-    pub fn count(&self, table_and_condition: &str) -> i64 {
+    pub(crate) fn count(&self, table_and_condition: &str) -> i64 {
         self.database.number(&format!("SELECT count(*) FROM {table_and_condition}"))
     }
 
     /// Whether the server itself receives the parts.
-    pub fn is_local(&self) -> bool {
+    pub(crate) fn is_local(&self) -> bool {
         self.app().stores.primary == StorageKind::Local
     }
 
     /// Where a record says that the file is.
-    pub fn url_of(&self, record: &Value) -> String {
+    pub(crate) fn url_of(&self, record: &Value) -> String {
         record["url"].as_str().unwrap().to_owned()
     }
 
     /// The record's file has exactly these bytes, and its hash says so where the bytes passed the server.
-    pub async fn assert_bytes(&self, record: &Value, bytes: &[u8]) {
+    pub(crate) async fn assert_bytes(&self, record: &Value, bytes: &[u8]) {
         let hash = if self.is_local() { json!(format!("blake3:{}", blake3::hash(bytes))) } else { Value::Null };
         assert_eq!(record["hash"], hash, "{record}");
         assert_eq!(record["size"], bytes.len());
@@ -165,7 +165,7 @@ impl TestApp {
     }
 
     /// No bytes of a refused request are left.
-    pub fn assert_nothing_left(&self) {
+    pub(crate) fn assert_nothing_left(&self) {
         for table in ["sessions", "parts", "files", "folders WHERE path <> ''", "garbage", "deliveries"] {
             assert_eq!(self.count(table), 0, "rows of {table}");
         }
@@ -173,7 +173,7 @@ impl TestApp {
     }
 
     /// Whether the blobs on the disk are this many.
-    pub fn has_blobs(&self, number: usize) -> bool {
+    pub(crate) fn has_blobs(&self, number: usize) -> bool {
         self.blobs().len() == number
     }
 
@@ -187,23 +187,23 @@ impl TestApp {
     }
 
     /// Text from the database.
-    pub fn text(&self, query: &str) -> String {
+    pub(crate) fn text(&self, query: &str) -> String {
         self.database.text(query)
     }
 
     /// Starts again with other settings.
-    pub async fn configure(&mut self, change: impl FnOnce(&mut Config)) {
+    pub(crate) async fn configure(&mut self, change: impl FnOnce(&mut Config)) {
         change(&mut self.config);
         self.restart().await;
     }
 
     /// Changes the database without the server.
-    pub fn sql(&self, statement: &str) {
+    pub(crate) fn sql(&self, statement: &str) {
         self.database.execute(statement);
     }
 
     /// Waits until `ready` is true; fails after a minute, which a loaded machine may need.
-    pub async fn until(&self, what: &str, ready: impl Fn(&Self) -> bool) {
+    pub(crate) async fn until(&self, what: &str, ready: impl Fn(&Self) -> bool) {
         let began = Instant::now();
         while !ready(self) {
             assert!(began.elapsed() < Duration::from_secs(60), "{what} did not happen in a minute");
@@ -212,12 +212,12 @@ impl TestApp {
     }
 
     /// Stops the server in the orderly way, and starts another on the same directory.
-    pub async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         self.restart_after(|_| {}).await;
     }
 
     /// The same, doing something to the directory while no server runs.
-    pub async fn restart_after(&mut self, meanwhile: impl FnOnce(&Self)) {
+    pub(crate) async fn restart_after(&mut self, meanwhile: impl FnOnce(&Self)) {
         self.stop.cancel();
         self.running.take().unwrap().await.unwrap();
         self.app = None;
@@ -230,7 +230,7 @@ impl TestApp {
 }
 
 /// Another server on the same database and bucket.
-pub struct Node {
+pub(crate) struct Node {
     app: App,
     address: SocketAddr,
     stop: CancellationToken,
@@ -238,28 +238,28 @@ pub struct Node {
 }
 
 impl TestApp {
-    pub async fn another_node(&self) -> Node {
+    pub(crate) async fn another_node(&self) -> Node {
         let (app, address, stop, running, first_run) = launch(self.config.clone()).await;
         assert!(first_run.is_none());
         Node { app, address, stop, running }
     }
 
     /// Starts an upload at another node; the path of its session.
-    pub async fn upload_on(&self, node: &Node, size: u64) -> String {
+    pub(crate) async fn upload_on(&self, node: &Node, size: u64) -> String {
         let body = json!({"file_name": "elsewhere", "size": size, "format": "bin"});
         let (status, started) = node.call(self, Method::POST, "/api/v1/multipart/start", Some(&body)).await;
         assert_eq!(status, 201, "{started}");
         format!("/api/v1/multipart/{}", started["session_id"].as_str().unwrap())
     }
 
-    pub fn config(&self) -> &Config {
+    pub(crate) fn config(&self) -> &Config {
         &self.config
     }
 }
 
 impl Node {
     /// A request of the API: status and answer.
-    pub async fn call(&self, app: &TestApp, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
+    pub(crate) async fn call(&self, app: &TestApp, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
         let mut request =
             app.http.request(method, format!("http://{}{path}", self.address)).bearer_auth(&app.private_key);
         if let Some(body) = body {
@@ -271,15 +271,15 @@ impl Node {
     }
 
     /// The node's state, for access without the API.
-    pub fn app(&self) -> &App {
+    pub(crate) fn app(&self) -> &App {
         &self.app
     }
 
-    pub fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         self.app.node.to_string()
     }
 
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.running.await.unwrap();
     }
@@ -319,7 +319,7 @@ fn client() -> reqwest::Client {
 }
 
 /// Bytes that come until the other side closes, or is silent for a second after it began. It has a minute to begin.
-pub fn read_available(stream: &mut TcpStream) -> String {
+pub(crate) fn read_available(stream: &mut TcpStream) -> String {
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let mut answer = Vec::new();
     let mut buffer = [0; 4096];
@@ -377,87 +377,87 @@ impl TestApp {
 }
 
 /// A session as start answered it.
-pub struct Session {
+pub(crate) struct Session {
     pub start: Value,
 }
 
 impl Session {
     /// Waits until the life that the start gave it is over.
-    pub async fn until_expired(&self) {
+    pub(crate) async fn until_expired(&self) {
         let expires = Duration::from_secs(self.start["expire_at"].as_u64().unwrap());
         // Its second has to be over as well.
         let ends = SystemTime::UNIX_EPOCH + expires + Duration::from_millis(1100);
         tokio::time::sleep(ends.duration_since(SystemTime::now()).unwrap_or_default()).await;
     }
 
-    pub fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         self.start["session_id"].as_str().unwrap()
     }
 
-    pub fn part_url(&self, index: usize) -> &str {
+    pub(crate) fn part_url(&self, index: usize) -> &str {
         self.start["parts"][index].as_str().unwrap()
     }
 
     /// Path and query of a part's URL.
-    pub fn part_path(&self, index: usize) -> &str {
+    pub(crate) fn part_path(&self, index: usize) -> &str {
         let url = self.part_url(index);
         &url[url.find("/api").unwrap()..]
     }
 
-    pub fn parts(&self) -> usize {
+    pub(crate) fn parts(&self) -> usize {
         self.start["parts"].as_array().unwrap().len()
     }
 
-    pub fn part<'b>(&self, bytes: &'b [u8], index: usize) -> &'b [u8] {
+    pub(crate) fn part<'b>(&self, bytes: &'b [u8], index: usize) -> &'b [u8] {
         let size = usize::try_from(self.start["part_size"].as_u64().unwrap()).unwrap();
         bytes.chunks(size).nth(index).unwrap()
     }
 
-    pub async fn put_part(&self, app: &TestApp, bytes: &[u8], index: usize) {
+    pub(crate) async fn put_part(&self, app: &TestApp, bytes: &[u8], index: usize) {
         let response = app.put(self.part_url(index), self.part(bytes, index)).await;
         assert_eq!(response.status(), 200, "{:?}", response.text().await);
     }
 
     /// Sends all parts, the last one first.
-    pub async fn put_all(&self, app: &TestApp, bytes: &[u8]) {
+    pub(crate) async fn put_all(&self, app: &TestApp, bytes: &[u8]) {
         for index in (0..self.parts()).rev() {
             self.put_part(app, bytes, index).await;
         }
     }
 
     /// Path of the session itself.
-    pub fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         format!("/api/v1/multipart/{}", self.id())
     }
 
-    pub async fn status(&self, app: &TestApp) -> Value {
+    pub(crate) async fn status(&self, app: &TestApp) -> Value {
         let response = app.request(Method::GET, &self.path()).send().await.unwrap();
         assert_eq!(response.status(), 200, "{:?}", response.text().await);
         response.json().await.unwrap()
     }
 
-    pub async fn resign(&self, app: &TestApp, body: &Value) -> Response {
+    pub(crate) async fn resign(&self, app: &TestApp, body: &Value) -> Response {
         app.post(&format!("{}/parts", self.path()), body).await
     }
 
-    pub async fn abort(&self, app: &TestApp) -> Response {
+    pub(crate) async fn abort(&self, app: &TestApp) -> Response {
         app.request(Method::DELETE, &self.path()).send().await.unwrap()
     }
 
-    pub async fn complete(&self, app: &TestApp) -> Response {
+    pub(crate) async fn complete(&self, app: &TestApp) -> Response {
         app.post("/api/v1/multipart/complete", &json!({"session_id": self.id()})).await
     }
 }
 
 /// Bytes that differ everywhere and from seed to seed.
-pub fn bytes(seed: u64, length: u64) -> Vec<u8> {
+pub(crate) fn bytes(seed: u64, length: u64) -> Vec<u8> {
     let mut bytes = vec![0; usize::try_from(length).unwrap()];
     blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
     bytes
 }
 
 /// The error has this status and code, and its message names all of these.
-pub async fn assert_error(response: Response, status: u16, code: &str, named: &[&str]) -> Value {
+pub(crate) async fn assert_error(response: Response, status: u16, code: &str, named: &[&str]) -> Value {
     assert_eq!(response.status(), status, "expected {code}");
     let request_id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
     assert_eq!(response.headers()["cache-control"], "no-store");

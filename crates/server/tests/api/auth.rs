@@ -11,7 +11,7 @@ use crate::app::{TestApp, assert_error};
 const START: &str = "/api/v1/multipart/start";
 const COMPLETE: &str = "/api/v1/multipart/complete";
 
-pub async fn new_key(app: &TestApp, kind: KeyKind, in_new_workspace: bool) -> String {
+pub(crate) async fn new_key(app: &TestApp, kind: KeyKind, in_new_workspace: bool) -> String {
     let made = app.app().db.write(Durability::PowerLoss, move |tx| {
         let all = partway_server::db::workspaces::list(tx)?;
         let workspace = if in_new_workspace { create_workspace(tx, "other")? } else { all[0].clone() };

@@ -8,7 +8,7 @@ use crate::app::{MIB, TestApp, assert_error, bytes};
 
 impl TestApp {
     /// A direct upload of `data` with these fields, which come before the file.
-    pub async fn send_whole(&self, data: Vec<u8>, fields: &[(&str, &str)]) -> Response {
+    pub(crate) async fn send_whole(&self, data: Vec<u8>, fields: &[(&str, &str)]) -> Response {
         let mut form = Form::new();
         for (name, value) in fields {
             form = form.text((*name).to_owned(), (*value).to_owned());
@@ -18,7 +18,7 @@ impl TestApp {
     }
 
     /// The same, which must succeed.
-    pub async fn whole(&self, data: &[u8], fields: &[(&str, &str)]) -> Value {
+    pub(crate) async fn whole(&self, data: &[u8], fields: &[(&str, &str)]) -> Value {
         let response = self.send_whole(data.to_vec(), fields).await;
         assert_eq!(response.status(), 201, "{:?}", response.text().await);
         response.json().await.unwrap()
@@ -40,11 +40,11 @@ impl TestApp {
 }
 
 /// One field of a form.
-pub fn field(name: &str, value: &str) -> String {
+pub(crate) fn field(name: &str, value: &str) -> String {
     format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
 }
 
-pub fn file_field(data: &str) -> String {
+pub(crate) fn file_field(data: &str) -> String {
     format!(
         "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"x\"\r\nContent-Type: text/plain\r\n\r\n{data}\r\n"
     )

@@ -6,7 +6,7 @@ use partway_testing::Postgres;
 use crate::services::Database;
 
 /// Has a server encrypt its connections from now on, with a self-signed certificate.
-pub fn encrypt(database: &Database) {
+pub(crate) fn encrypt(database: &Database) {
     database.execute(
         "COPY (SELECT 1) TO PROGRAM 'openssl req -new -x509 -days 2 -nodes -subj /CN=localhost -out server.crt \
          -keyout server.key 2>/dev/null && chmod 600 server.key'",

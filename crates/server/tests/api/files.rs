@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use crate::app::{TestApp, assert_error};
 
 impl TestApp {
-    pub async fn call(&self, method: Method, path: &str, body: Value) -> Response {
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Value) -> Response {
         let request = self.request(method, path);
         let request = if body.is_null() { request } else { request.json(&body) };
         request.send().await.unwrap()
     }
 
     /// The answer to a GET that succeeds.
-    pub async fn look(&self, path: &str) -> Value {
+    pub(crate) async fn look(&self, path: &str) -> Value {
         let response = self.call(Method::GET, path, Value::Null).await;
         assert_eq!(response.status(), 200, "{path}: {:?}", response.text().await);
         response.json().await.unwrap()

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::app::{MIB, TestApp, bytes};
 
-pub async fn check(app: &TestApp, deep: bool, repair: bool, alone: bool) -> Report {
+pub(crate) async fn check(app: &TestApp, deep: bool, repair: bool, alone: bool) -> Report {
     let fsck = Fsck { db: app.app().db.clone(), stores: app.app().stores.clone(), deep, repair, alone };
     fsck.run(&|_| {}).await.unwrap()
 }

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, UdpSocket};
 
 /// A request that came.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub(crate) struct Asked {
     pub path: String,
     pub headers: http::HeaderMap,
     pub body: Vec<u8>,
@@ -24,14 +24,14 @@ type Answer = dyn Fn(&Asked) -> Response + Send + Sync;
 
 /// An HTTP server that answers as configured and records its requests.
 #[derive(Clone)]
-pub struct Peer {
+pub(crate) struct Peer {
     pub address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
     answer: Arc<Mutex<Arc<Answer>>>,
 }
 
 impl Peer {
-    pub async fn start(answer: impl Fn(&Asked) -> Response + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(answer: impl Fn(&Asked) -> Response + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = Self {
             address: listener.local_addr().unwrap(),
@@ -44,19 +44,19 @@ impl Peer {
     }
 
     /// Answers 200 to everything.
-    pub async fn obliging() -> Self {
+    pub(crate) async fn obliging() -> Self {
         Self::start(|_| StatusCode::OK.into_response()).await
     }
 
-    pub fn answers(&self, answer: impl Fn(&Asked) -> Response + Send + Sync + 'static) {
+    pub(crate) fn answers(&self, answer: impl Fn(&Asked) -> Response + Send + Sync + 'static) {
         *self.answer.lock().unwrap() = Arc::new(answer);
     }
 
-    pub fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 }
@@ -72,7 +72,7 @@ async fn handle(State(peer): State<Peer>, request: Request) -> Response {
 }
 
 /// An answer with these bytes and headers.
-pub fn file(bytes: impl Into<Body>, headers: &[(&str, &str)]) -> Response {
+pub(crate) fn file(bytes: impl Into<Body>, headers: &[(&str, &str)]) -> Response {
     let mut response = Response::new(bytes.into());
     for (name, value) in headers {
         let name: http::HeaderName = name.parse().unwrap();
@@ -81,16 +81,16 @@ pub fn file(bytes: impl Into<Body>, headers: &[(&str, &str)]) -> Response {
     response
 }
 
-pub fn redirect(to: &str) -> Response {
+pub(crate) fn redirect(to: &str) -> Response {
     (StatusCode::FOUND, [("location", to.to_owned())]).into_response()
 }
 
 /// Opens loopback to outgoing requests.
-pub fn allow_loopback(config: &mut Config) {
+pub(crate) fn allow_loopback(config: &mut Config) {
     allow(config, "127.0.0.0/8, ::1");
 }
 
-pub fn allow(config: &mut Config, hosts: &str) {
+pub(crate) fn allow(config: &mut Config, hosts: &str) {
     let source = partway_server::config::SettingsReader::default().with_flag(
         "",
         "outgoing.allowed_hosts",
@@ -102,7 +102,7 @@ pub fn allow(config: &mut Config, hosts: &str) {
 /// A name server. A name's addresses are given out in turns: the first look-up gets the first, the next the second, and so
 /// on; the last one stays. Nothing may be kept: the time to live is 0.
 #[derive(Clone)]
-pub struct NameServer {
+pub(crate) struct NameServer {
     pub address: SocketAddr,
     names: Arc<Mutex<HashMap<String, Turns>>>,
 }
@@ -111,7 +111,7 @@ pub struct NameServer {
 type Turns = (usize, Vec<Vec<IpAddr>>);
 
 impl NameServer {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let server = Self { address: socket.local_addr().unwrap(), names: Arc::default() };
         let serving = server.clone();
@@ -127,13 +127,13 @@ impl NameServer {
     }
 
     /// Addresses of the name at each look-up of it.
-    pub fn set(&self, name: &str, turns: &[&[&str]]) {
+    pub(crate) fn set(&self, name: &str, turns: &[&[&str]]) {
         let turns = turns.iter().map(|turn| turn.iter().map(|address| address.parse().unwrap()).collect()).collect();
         self.names.lock().unwrap().insert(name.to_owned(), (0, turns));
     }
 
     /// How often the name was looked up.
-    pub fn look_ups(&self, name: &str) -> usize {
+    pub(crate) fn look_ups(&self, name: &str) -> usize {
         self.names.lock().unwrap().get(name).map_or(0, |(turn, _)| *turn)
     }
 

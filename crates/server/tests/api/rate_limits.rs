@@ -15,7 +15,7 @@ async fn list(app: &TestApp) -> Response {
 }
 
 impl TestApp {
-    async fn limit(&self, limits: WorkspaceLimits) {
+    pub(crate) async fn limit(&self, limits: WorkspaceLimits) {
         let id = self.app().db.read(usage::list).await.unwrap()[0].workspace_id;
         self.app().db.write(Durability::Process, move |tx| usage::set_limits(tx, id, limits)).await.unwrap();
     }

@@ -12,7 +12,7 @@ use crate::app::{MIB, TestApp, assert_error, bytes};
 use crate::peers::{NameServer, Peer, allow, allow_loopback, file, redirect};
 
 impl TestApp {
-    pub async fn fetch(&self, url: &str, more: Value) -> Response {
+    pub(crate) async fn fetch(&self, url: &str, more: Value) -> Response {
         let mut body = json!({"remote_url": url});
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         self.post("/api/v1/uploads/remote", &body).await

@@ -14,7 +14,7 @@ use crate::services::{Database, Services};
 
 impl TestApp {
     /// A further key of the workspace: its id and itself.
-    pub async fn new_key(&self, kind: KeyKind) -> (String, String) {
+    pub(crate) async fn new_key(&self, kind: KeyKind) -> (String, String) {
         let made = self.app().db.write(Durability::Process, move |tx| {
             let workspace = workspaces::list(tx)?.remove(0);
             create_key(tx, &workspace, kind)
@@ -24,7 +24,7 @@ impl TestApp {
     }
 
     /// Starts an upload with this key.
-    pub async fn upload_with(&self, key: &str, size: u64) -> Session {
+    pub(crate) async fn upload_with(&self, key: &str, size: u64) -> Session {
         let body = json!({"file_name": "file.bin", "size": size, "format": "application/octet-stream"});
         let request = self.http.post(self.url("/api/v1/multipart/start")).bearer_auth(key).json(&body);
         let response = request.send().await.unwrap();
@@ -33,7 +33,7 @@ impl TestApp {
     }
 
     /// Revokes a key as the command does while the server runs: in the database alone.
-    pub async fn revoke(&self, id: &str, keeps_sessions: bool) {
+    pub(crate) async fn revoke(&self, id: &str, keeps_sessions: bool) {
         let id = id.to_owned();
         let revoked = self.app().db.write(Durability::PowerLoss, move |tx| revoke_key(tx, &id, keeps_sessions));
         revoked.await.unwrap().unwrap();

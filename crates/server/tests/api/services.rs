@@ -20,13 +20,13 @@ static BUCKET: OnceLock<(Garage, String)> = OnceLock::new();
 
 /// Database and storage of a test.
 #[derive(Debug, Clone, Copy)]
-pub struct Services {
+pub(crate) struct Services {
     pub postgres: bool,
     pub s3: bool,
 }
 
 impl Services {
-    pub fn of_this_run() -> Self {
+    pub(crate) fn of_this_run() -> Self {
         let is = |variable: &str, other: &str, this: &str| match std::env::var(variable) {
             Ok(value) if value == this => true,
             Ok(value) if value == other || value.is_empty() => false,
@@ -40,7 +40,7 @@ impl Services {
     }
 
     /// Sets what a server on these services needs.
-    pub fn configure(self, config: &mut Config, data_dir: &Path) -> Database {
+    pub(crate) fn configure(self, config: &mut Config, data_dir: &Path) -> Database {
         if self.s3 {
             let (garage, bucket) = garage();
             config.storage.kind = StorageKind::S3;
@@ -65,17 +65,17 @@ impl Services {
     }
 }
 
-pub fn endpoint(text: &str) -> url::Url {
+pub(crate) fn endpoint(text: &str) -> url::Url {
     text.parse().unwrap()
 }
 
 /// The PostgreSQL server of this run.
-pub fn postgres() -> &'static Postgres {
+pub(crate) fn postgres() -> &'static Postgres {
     POSTGRES.get_or_init(Postgres::start)
 }
 
 /// The store of this run, and a bucket in it.
-pub fn garage() -> (&'static Garage, &'static str) {
+pub(crate) fn garage() -> (&'static Garage, &'static str) {
     let (garage, bucket) = BUCKET.get_or_init(|| {
         let garage = Garage::start(1);
         let bucket = garage.create_bucket();
@@ -85,7 +85,7 @@ pub fn garage() -> (&'static Garage, &'static str) {
 }
 
 /// Ids of all objects and unfinished uploads under the prefix.
-pub fn blobs_in(bucket: &S3Settings) -> BTreeSet<String> {
+pub(crate) fn blobs_in(bucket: &S3Settings) -> BTreeSet<String> {
     let bucket = bucket.clone();
     elsewhere(move || {
         let store = S3Store::new(&bucket).unwrap();
@@ -103,7 +103,7 @@ pub fn blobs_in(bucket: &S3Settings) -> BTreeSet<String> {
 }
 
 /// A database, as another process than the server sees it.
-pub enum Database {
+pub(crate) enum Database {
     Sqlite(PathBuf),
     Postgres(String),
 }
@@ -116,7 +116,7 @@ impl Database {
     }
 
     /// The first column of all rows, as text.
-    pub fn texts(&self, query: &str) -> BTreeSet<String> {
+    pub(crate) fn texts(&self, query: &str) -> BTreeSet<String> {
         match self {
             Self::Sqlite(path) => {
                 let database = Self::sqlite(path);
@@ -131,7 +131,7 @@ impl Database {
     }
 
     /// All stored rows.
-    pub fn everything(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn everything(&self) -> Vec<Vec<u8>> {
         match self {
             Self::Sqlite(path) => {
                 [path.clone(), path.with_extension("db-wal")].map(|file| std::fs::read(file).unwrap()).into()
@@ -150,14 +150,14 @@ impl Database {
     }
 
     /// Text that there is one of.
-    pub fn text(&self, query: &str) -> String {
+    pub(crate) fn text(&self, query: &str) -> String {
         let mut found = self.texts(query);
         assert_eq!(found.len(), 1, "{query}: {found:?}");
         found.pop_first().unwrap()
     }
 
     /// A number.
-    pub fn number(&self, query: &str) -> i64 {
+    pub(crate) fn number(&self, query: &str) -> i64 {
         match self {
             Self::Sqlite(path) => Self::sqlite(path).query_row(query, [], |row| row.get(0)).unwrap(),
             Self::Postgres(url) => {
@@ -168,14 +168,14 @@ impl Database {
     }
 
     /// Statements one after the other.
-    pub fn execute_all(&self, statements: &str) {
+    pub(crate) fn execute_all(&self, statements: &str) {
         match self {
             Self::Sqlite(path) => Self::sqlite(path).execute_batch(statements).unwrap(),
             Self::Postgres(_) => self.execute(statements),
         }
     }
 
-    pub fn execute(&self, statement: &str) {
+    pub(crate) fn execute(&self, statement: &str) {
         match self {
             Self::Sqlite(path) => drop(Self::sqlite(path).execute(statement, []).unwrap()),
             Self::Postgres(url) => {

@@ -57,7 +57,7 @@ async fn a_request_that_does_not_end_is_cut_off_in_time() {
 }
 
 /// Whether a blob begins with these bytes.
-pub fn blob_has(app: &TestApp, beginning: &[u8]) -> bool {
+pub(crate) fn blob_has(app: &TestApp, beginning: &[u8]) -> bool {
     let shards = std::fs::read_dir(app.directory.path().join("blobs")).unwrap();
     let mut files = shards.flat_map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap());
     files.any(|file| std::fs::read(file.unwrap().path()).unwrap().starts_with(beginning))

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::app::{MIB, bytes};
 
 /// Bytes in memory.
-pub struct Memory(pub Bytes);
+pub(crate) struct Memory(pub Bytes);
 
 impl ByteSource for Memory {
     fn read(&self, range: Range<u64>) -> BoxFuture<'_, Result<ByteStream, StorageError>> {
@@ -32,12 +32,12 @@ async fn read(store: &dyn BlobStore, id: Uuid, range: Range<u64>) -> Vec<u8> {
         .unwrap()
 }
 
-pub fn headers() -> BlobHeaders {
+pub(crate) fn headers() -> BlobHeaders {
     BlobHeaders { content_type: "video/mp4".to_owned(), content_disposition: "inline".to_owned() }
 }
 
 /// Goes through everything once. The storage must be empty, and is left so.
-pub async fn conforms(store: &dyn BlobStore) {
+pub(crate) async fn conforms(store: &dyn BlobStore) {
     store.check().await.unwrap();
     assert_eq!(store.list_blobs().await.unwrap(), []);
     for (seed, size) in [(1, 1), (2, 5 * MIB + 17), (3, 70 * MIB)] {

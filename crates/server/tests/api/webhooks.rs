@@ -27,7 +27,7 @@ fn impatient(config: &mut Config) {
 }
 
 impl TestApp {
-    pub async fn subscribe(&self, url: String, events: &'static [EventKind]) -> Uuid {
+    pub(crate) async fn subscribe(&self, url: String, events: &'static [EventKind]) -> Uuid {
         let workspace_id: Uuid = self.text("SELECT id FROM workspaces").parse().unwrap();
         let added = self.app().db.write(Durability::Process, move |tx| webhook::add(tx, workspace_id, url, events));
         added.await.unwrap().id

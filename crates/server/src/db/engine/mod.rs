@@ -38,6 +38,8 @@ pub struct Db {
     reserve: Option<Arc<DatabaseReserve>>,
 }
 
+crate::opaque_debug::opaque_debug!(Db);
+
 #[derive(Clone)]
 enum Engine {
     Sqlite(Sqlite),

@@ -25,13 +25,13 @@ const REFILL_BYTES: u64 = 2 * RESERVE_BYTES;
 
 /// The reserve of a data directory. All methods block.
 #[derive(Debug)]
-pub struct DatabaseReserve {
+pub(crate) struct DatabaseReserve {
     path: PathBuf,
 }
 
 impl DatabaseReserve {
     /// The reserve in `data_dir`. Creates nothing.
-    pub fn new(data_dir: &Path) -> Self {
+    pub(crate) fn new(data_dir: &Path) -> Self {
         Self { path: data_dir.join("reserve") }
     }
 
@@ -40,7 +40,7 @@ impl DatabaseReserve {
     /// # Errors
     /// When there is no space; then it counts as given up. Also when no database is next to it: the directory may be the mount point
     /// of a filesystem that was unmounted.
-    pub fn fill(&self) -> io::Result<()> {
+    pub(crate) fn fill(&self) -> io::Result<()> {
         std::fs::metadata(self.path.with_file_name(DATABASE_FILE))?;
         if self.is_given_up() && !self.is_refillable()? {
             let problem = format!("fewer than {REFILL_BYTES} bytes are free");
@@ -67,13 +67,13 @@ impl DatabaseReserve {
     ///
     /// # Errors
     /// The system's error.
-    pub fn is_refillable(&self) -> io::Result<bool> {
+    pub(crate) fn is_refillable(&self) -> io::Result<bool> {
         let disk = rustix::fs::statvfs(self.path.parent().unwrap_or(Path::new(".")))?;
         Ok(disk.f_blocks == 0 || disk.f_bavail.saturating_mul(disk.f_frsize) >= REFILL_BYTES)
     }
 
     /// Whether it was given up, by any process.
-    pub fn is_given_up(&self) -> bool {
+    pub(crate) fn is_given_up(&self) -> bool {
         std::fs::metadata(&self.path).is_ok_and(|file| file.len() < RESERVE_BYTES)
     }
 
@@ -81,7 +81,7 @@ impl DatabaseReserve {
     ///
     /// # Errors
     /// The system's error.
-    pub fn give_up(&self) -> io::Result<bool> {
+    pub(crate) fn give_up(&self) -> io::Result<bool> {
         let file = match OpenOptions::new().write(true).open(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             opened => opened?,

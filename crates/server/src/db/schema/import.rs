@@ -13,6 +13,7 @@ use crate::db::sql::{DbError, Parameter, Row, Tx, Value};
 const PAGE_ROWS: u32 = 1000;
 
 /// A table, and the statements that its columns give.
+#[derive(Debug)]
 pub struct Table {
     /// Its name.
     pub name: &'static str,

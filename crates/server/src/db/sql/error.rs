@@ -3,7 +3,7 @@
 use postgres::error::SqlState;
 
 /// The error of the engine.
-pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// A failed read or write. Its transaction is rolled back. [`Unavailable`](Self::Unavailable) is the exception: it may come from a
 /// commit whose answer was lost, which may have succeeded.

@@ -8,7 +8,7 @@ use super::value::{Column, Value};
 
 /// One row of a result.
 #[derive(Clone, Copy)]
-pub struct Row<'r>(RowInner<'r>);
+pub(crate) struct Row<'r>(RowInner<'r>);
 
 #[derive(Clone, Copy)]
 enum RowInner<'r> {

@@ -11,6 +11,8 @@ use crate::model::Timestamp;
 /// The statements of one transaction, or of one read.
 pub struct Tx<'c>(Connection<'c>);
 
+crate::opaque_debug::opaque_debug!(Tx<'_>);
+
 enum Connection<'c> {
     Sqlite(&'c rusqlite::Connection),
     Postgres(RefCell<&'c mut dyn PostgresSession>),

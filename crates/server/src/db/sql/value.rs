@@ -105,7 +105,7 @@ impl<T: Parameter> Parameter for Option<T> {
 }
 
 /// A type that can be read from a column.
-pub trait Column: Sized {
+pub(crate) trait Column: Sized {
     /// Converts a value; `None` if it has another type.
     fn from_value(value: Value<'_>) -> Option<Self>;
 }

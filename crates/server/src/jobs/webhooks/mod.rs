@@ -37,7 +37,7 @@ const BLOCKED_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 const FAILURE_PAUSE: Duration = Duration::from_secs(2);
 
 /// Sends the events of all workspaces to their webhooks.
-pub struct WebhookDispatcher {
+pub(crate) struct WebhookDispatcher {
     /// Lets one node dispatch at a time: the order of events needs that.
     pub lease: Lease,
     /// Has the outbox.
@@ -99,7 +99,7 @@ impl Sending {
 
 impl WebhookDispatcher {
     /// Runs until `stop`. Events in flight are sent again by the next node.
-    pub async fn run(self, stop: CancellationToken) {
+    pub(crate) async fn run(self, stop: CancellationToken) {
         let dispatcher = Arc::new(self);
         let mut sending = Sending::default();
         loop {

@@ -33,7 +33,7 @@ error_responses!(DeleteErrors: ANY, PRIVATE_KEY, [InvalidParameter, FileNotFound
         DeleteErrors,
     )
 ))]
-pub async fn delete_file(
+pub(crate) async fn delete_file(
     State(app): State<App>,
     PrivateCaller(identity): PrivateCaller,
     PathId(file_no): PathId,

@@ -25,7 +25,7 @@ error_responses!(GetErrors: ANY, PRIVATE_KEY, [FileNotFound]);
         GetErrors,
     )
 ))]
-pub async fn get_file(
+pub(crate) async fn get_file(
     State(app): State<App>,
     PrivateCaller(identity): PrivateCaller,
     PathId(file_no): PathId,

@@ -52,7 +52,7 @@ error_responses!(ListErrors: ANY, PRIVATE_KEY, [InvalidTags, InvalidParameter, F
         ListErrors,
     )
 ))]
-pub async fn list_files(
+pub(crate) async fn list_files(
     State(app): State<App>,
     PrivateCaller(identity): PrivateCaller,
     parameters: Parameters,

@@ -1,10 +1,10 @@
 //! `/api/v1/files/…`
 
-pub mod delete;
-pub mod get;
-pub mod list;
-pub mod rename;
-pub mod update;
+pub(crate) mod delete;
+pub(crate) mod get;
+pub(crate) mod list;
+pub(crate) mod rename;
+pub(crate) mod update;
 
 use partway_api::FileResponse;
 

@@ -27,7 +27,7 @@ error_responses!(RenameErrors: ANY, PRIVATE_KEY, JSON, [FileNameRequired, Invali
         RenameErrors,
     )
 ))]
-pub async fn rename_file(
+pub(crate) async fn rename_file(
     State(app): State<App>,
     PrivateCaller(identity): PrivateCaller,
     PathId(file_no): PathId,

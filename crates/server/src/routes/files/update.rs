@@ -29,7 +29,7 @@ error_responses!(UpdateErrors: ANY, PRIVATE_KEY, JSON, [InvalidTags, InvalidMeta
         UpdateErrors,
     )
 ))]
-pub async fn update_file(
+pub(crate) async fn update_file(
     State(app): State<App>,
     PrivateCaller(identity): PrivateCaller,
     PathId(file_no): PathId,

@@ -26,7 +26,7 @@ error_responses!(CreateErrors: ANY, PRIVATE_KEY, JSON, [InvalidFolder, FolderNot
         CreateErrors,
     )
 ))]
-pub async fn create_folder(
+pub(crate) async fn create_folder(
     State(app): State<App>,
     PrivateCaller(identity): PrivateCaller,
     ApiJson(body): ApiJson,

@@ -34,7 +34,7 @@ error_responses!(DeleteErrors: ANY, PRIVATE_KEY, [InvalidParameter, FolderNotFou
         DeleteErrors,
     )
 ))]
-pub async fn delete_folder(
+pub(crate) async fn delete_folder(
     State(app): State<App>,
     PrivateCaller(identity): PrivateCaller,
     PathId(folder_no): PathId,

@@ -38,7 +38,7 @@ error_responses!(ListErrors: ANY, PRIVATE_KEY, [InvalidParameter, FolderNotFound
         ListErrors,
     )
 ))]
-pub async fn list_folders(
+pub(crate) async fn list_folders(
     State(app): State<App>,
     PrivateCaller(identity): PrivateCaller,
     parameters: Parameters,

@@ -1,6 +1,6 @@
 //! `/api/v1/folders/…`
 
-pub mod create;
-pub mod delete;
-pub mod list;
-pub mod rename;
+pub(crate) mod create;
+pub(crate) mod delete;
+pub(crate) mod list;
+pub(crate) mod rename;

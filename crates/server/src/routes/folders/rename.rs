@@ -29,7 +29,7 @@ error_responses!(RenameErrors: ANY, PRIVATE_KEY, JSON, [InvalidFolder, FolderNot
         RenameErrors,
     )
 ))]
-pub async fn rename_folder(
+pub(crate) async fn rename_folder(
     State(app): State<App>,
     PrivateCaller(identity): PrivateCaller,
     PathId(folder_no): PathId,

@@ -26,7 +26,7 @@ error_responses!(AbortErrors: ANY, KEY, [Forbidden, SessionNotFound, SessionExpi
         AbortErrors,
     )
 ))]
-pub async fn abort_multipart(
+pub(crate) async fn abort_multipart(
     State(app): State<App>,
     Caller(identity): Caller,
     PathId(session_id): PathId,

@@ -31,7 +31,7 @@ error_responses!(CompleteErrors: ANY, KEY, JSON, [InvalidParameter, UuidMismatch
         CompleteErrors,
     )
 ))]
-pub async fn complete_multipart(
+pub(crate) async fn complete_multipart(
     State(app): State<App>,
     Caller(identity): Caller,
     ApiJson(body): ApiJson,

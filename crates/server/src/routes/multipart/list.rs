@@ -31,7 +31,7 @@ error_responses!(ListErrors: ANY, PRIVATE_KEY, [InvalidParameter]);
         ListErrors,
     )
 ))]
-pub async fn list_multipart(
+pub(crate) async fn list_multipart(
     State(app): State<App>,
     PrivateCaller(identity): PrivateCaller,
     parameters: Parameters,

@@ -1,12 +1,12 @@
 //! `/api/v1/multipart/…`
 
-pub mod abort;
-pub mod complete;
-pub mod list;
-pub mod part;
-pub mod resign;
-pub mod start;
-pub mod status;
+pub(crate) mod abort;
+pub(crate) mod complete;
+pub(crate) mod list;
+pub(crate) mod part;
+pub(crate) mod resign;
+pub(crate) mod start;
+pub(crate) mod status;
 
 use std::sync::Arc;
 

@@ -22,7 +22,7 @@ use crate::service::upload::BodyError;
 
 /// The query of a presigned URL.
 #[derive(Debug, Deserialize)]
-pub struct Presigned {
+pub(crate) struct Presigned {
     length: u64,
     expires: i64,
     signature: String,
@@ -66,7 +66,7 @@ error_responses!(PartErrors: ANY, [
         PartErrors,
     )
 ))]
-pub async fn put_part(
+pub(crate) async fn put_part(
     State(app): State<App>,
     path: Result<Path<(Uuid, u32)>, PathRejection>,
     query: Result<Query<Presigned>, QueryRejection>,

@@ -29,7 +29,7 @@ error_responses!(ResignErrors: ANY, KEY, JSON, [InvalidParameter, InvalidTtl, Fo
         ResignErrors,
     )
 ))]
-pub async fn resign_multipart(
+pub(crate) async fn resign_multipart(
     State(app): State<App>,
     Caller(identity): Caller,
     PathId(session_id): PathId,

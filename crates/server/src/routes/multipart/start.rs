@@ -44,7 +44,7 @@ error_responses!(StartErrors: ANY, KEY, JSON, [FileNameRequired, InvalidFileName
         StartErrors,
     )
 ))]
-pub async fn start_multipart(
+pub(crate) async fn start_multipart(
     State(app): State<App>,
     Caller(identity): Caller,
     headers: HeaderMap,

@@ -28,7 +28,7 @@ error_responses!(StatusErrors: ANY, KEY, [Forbidden, SessionNotFound, SessionExp
         StatusErrors,
     )
 ))]
-pub async fn get_multipart(
+pub(crate) async fn get_multipart(
     State(app): State<App>,
     Caller(identity): Caller,
     PathId(session_id): PathId,

@@ -17,7 +17,7 @@ use crate::service::file_dto::file_record;
 #[cfg(feature = "openapi")]
 #[derive(utoipa::ToSchema)]
 #[expect(dead_code, reason = "for the document")]
-pub struct UploadForm {
+pub(crate) struct UploadForm {
     /// The file itself. The other fields may come before or after it.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
@@ -76,7 +76,7 @@ error_responses!(UploadErrors: ANY, KEY, [FileRequired, FileNameRequired, Invali
         UploadErrors,
     )
 ))]
-pub async fn create_upload(
+pub(crate) async fn create_upload(
     State(app): State<App>,
     Caller(identity): Caller,
     request: Request,

@@ -1,5 +1,5 @@
 //! `/api/v1/uploads/…`
 
-pub mod direct;
+pub(crate) mod direct;
 pub(crate) mod form;
-pub mod remote;
+pub(crate) mod remote;

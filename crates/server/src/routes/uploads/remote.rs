@@ -29,7 +29,7 @@ error_responses!(RemoteErrors: ANY, PRIVATE_KEY, JSON, [InvalidRemoteUrl, Remote
         RemoteErrors,
     )
 ))]
-pub async fn create_remote_upload(
+pub(crate) async fn create_remote_upload(
     State(app): State<App>,
     PrivateCaller(identity): PrivateCaller,
     ApiJson(body): ApiJson,

@@ -25,6 +25,7 @@ use crate::model::{BlobRef, StorageKind};
 use crate::storage::{LocalStore, S3Store, StorageError, Stores};
 
 /// A check of one database and its storages.
+#[derive(Debug)]
 pub struct Fsck {
     /// The database.
     pub db: Db,

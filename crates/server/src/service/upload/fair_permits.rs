@@ -35,7 +35,7 @@ pub(super) struct FairPermits {
 }
 
 /// Permission for one upload to pass, until it is dropped.
-pub struct FairPermit {
+pub(super) struct FairPermit {
     // Declared first, so released first.
     _permits: Vec<OwnedSemaphorePermit>,
     _group: KeyedLock<Group, Semaphore>,

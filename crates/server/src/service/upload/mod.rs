@@ -98,7 +98,10 @@ pub struct Uploads {
     garbage_bell: Arc<Notify>,
 }
 
+crate::opaque_debug::opaque_debug!(Uploads);
+
 /// The parts of the process that uploads to local storage need.
+#[derive(Debug)]
 pub struct LocalParts {
     /// Decides where writes run.
     pub gate: Arc<WriteGate>,

@@ -52,6 +52,14 @@ pub struct S3Settings {
     pub secret_access_key: String,
 }
 
+impl std::fmt::Debug for S3Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (endpoint, bucket, prefix) = (self.endpoint.as_str(), &self.bucket, &self.prefix);
+        let mut shown = f.debug_struct("S3Settings");
+        shown.field("endpoint", &endpoint).field("bucket", bucket).field("prefix", prefix).finish_non_exhaustive()
+    }
+}
+
 /// A bucket.
 pub struct S3Store {
     http: reqwest::Client,

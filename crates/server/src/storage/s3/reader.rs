@@ -18,6 +18,7 @@ const PIECE_BYTES: u64 = 64 * 1024;
 const MAX_PIECES: u32 = 16;
 
 /// An object and a position in it. Only for blocking threads.
+#[derive(Debug)]
 pub struct ObjectReader {
     store: Arc<S3Store>,
     blob_id: Uuid,

@@ -26,7 +26,7 @@ pub(super) const REFUSED_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 const LOST_STATES: [&str; 4] = ["08", "57P", "26", "42P05"];
 
 /// A connection, and the statements that were prepared on it.
-pub struct PostgresConnection {
+pub(super) struct PostgresConnection {
     pub(super) client: Client,
     pub(super) statements: HashMap<&'static str, Statement>,
     pub(super) breaks: u64,

@@ -32,7 +32,7 @@ struct LoggedStates {
 
 impl Health {
     /// Why the last connection could not be made, if it could not.
-    pub fn failure(&self) -> MutexGuard<'_, Option<ConnectFailure>> {
+    pub(super) fn failure(&self) -> MutexGuard<'_, Option<ConnectFailure>> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -40,7 +40,7 @@ impl Health {
         self.logged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn log_failure(&self, error: &DbError) {
+    pub(super) fn log_failure(&self, error: &DbError) {
         let error = crate::error_chain(error);
         let mut logged = self.logged();
         if logged.failure.as_ref() != Some(&error) {
@@ -49,13 +49,13 @@ impl Health {
         }
     }
 
-    pub fn log_connected(&self) {
+    pub(super) fn log_connected(&self) {
         if self.logged().failure.take().is_some() {
             tracing::info!("connected to the database again");
         }
     }
 
-    pub fn log_refusal(&self, error: String) {
+    pub(super) fn log_refusal(&self, error: String) {
         let mut logged = self.logged();
         logged.refusals.retain(|_, logged_at| logged_at.elapsed() < REFUSAL_LOG_INTERVAL);
         if !logged.refusals.contains_key(&error) && logged.refusals.len() < MAX_LOGGED_REFUSALS {

@@ -77,7 +77,7 @@ fn scan_share(connections: usize) -> usize {
 }
 
 impl Queue {
-    pub fn new(max_connections: usize) -> Self {
+    pub(super) fn new(max_connections: usize) -> Self {
         let state = State {
             jobs: VecDeque::new(),
             scans: Turns::new(scan_share(max_connections)),
@@ -93,7 +93,7 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn push(&self, job: Job) {
+    pub(super) fn push(&self, job: Job) {
         self.lock().jobs.push_back(job);
         self.wake();
     }
@@ -102,14 +102,14 @@ impl Queue {
     ///
     /// # Errors
     /// [`DbError::Busy`] when the workspace has too many.
-    pub fn push_scan(&self, scan: PostgresScan) -> Result<(), DbError> {
+    pub(super) fn push_scan(&self, scan: PostgresScan) -> Result<(), DbError> {
         self.lock().scans.push(scan)?;
         self.wake();
         Ok(())
     }
 
     /// Puts a task back whose connection was lost before it could begin.
-    pub fn put_back(&self, task: Task) {
+    pub(super) fn put_back(&self, task: Task) {
         match task {
             Task::Job(job) => self.lock().jobs.push_front(job),
             Task::Scan(scan) => self.lock().scans.put_back(scan),
@@ -118,7 +118,7 @@ impl Queue {
     }
 
     /// A scan that a thread took has ended: another may begin that its workspace's share, or that of all scans, held back.
-    pub fn scan_ended(&self, scan_of: uuid::Uuid) {
+    pub(super) fn scan_ended(&self, scan_of: uuid::Uuid) {
         let mut state = self.lock();
         state.scans.ended(scan_of);
         if state.scans.ready() > 0 {
@@ -133,14 +133,14 @@ impl Queue {
     }
 
     /// Ends the threads once no task is left.
-    pub fn close(&self) {
+    pub(super) fn close(&self) {
         self.lock().closed = true;
         self.asked.notify_all();
         self.wanted.notify_all();
     }
 
     /// The next task for a thread that has a connection; `None` when there will be no more.
-    pub fn next(&self) -> Option<Task> {
+    pub(super) fn next(&self) -> Option<Task> {
         let mut state = self.lock();
         state.idle += 1;
         let task = loop {
@@ -155,7 +155,7 @@ impl Queue {
     }
 
     /// Waits until a thread without a connection should make one. False when there will be no more tasks.
-    pub fn wait_until_wanted(&self) -> bool {
+    pub(super) fn wait_until_wanted(&self) -> bool {
         let mut state = self.lock();
         while !state.wants_connection() {
             if state.closed {
@@ -167,7 +167,7 @@ impl Queue {
     }
 
     /// A thread has made a connection.
-    pub fn connected(&self) {
+    pub(super) fn connected(&self) {
         let mut state = self.lock();
         state.connected += 1;
         if state.exhausted_at.is_none_or(|at| at.elapsed() > EXHAUSTED_DURATION) {
@@ -177,12 +177,12 @@ impl Queue {
     }
 
     /// A thread has lost its connection.
-    pub fn disconnected(&self) {
+    pub(super) fn disconnected(&self) {
         self.lock().connected -= 1;
     }
 
     /// The server, or a pool in front of it, had no connection left.
-    pub fn had_none_left(&self) {
+    pub(super) fn had_none_left(&self) {
         let mut state = self.lock();
         state.exhausted_at = Some(Instant::now());
         let share = scan_share(state.connected);
@@ -191,7 +191,7 @@ impl Queue {
 
     /// Answers waiting tasks that there is no connection: all of them if no thread has one or the server is unreachable,
     /// otherwise those that waited for too long. Threads that have a connection run the rest.
-    pub fn answer_unavailable(&self, error: &DbError, is_unreachable: bool) {
+    pub(super) fn answer_unavailable(&self, error: &DbError, is_unreachable: bool) {
         let mut state = self.lock();
         let all = is_unreachable || state.connected == 0;
         let is_answered = |job: &Job| all || job.asked_at.elapsed() > MAX_WAIT;

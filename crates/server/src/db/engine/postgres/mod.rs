@@ -48,7 +48,7 @@ const COMMAND_CONNECTIONS: u32 = 2;
 
 /// A server of PostgreSQL. Clones share its connections; they close when the last one is dropped.
 #[derive(Clone)]
-pub struct Postgres {
+pub(super) struct Postgres {
     handle: Arc<Handle>,
     /// A query that says whether the server takes writes.
     writable_query: &'static str,

@@ -39,7 +39,7 @@ pub(super) struct ScanLimit {
 }
 
 impl ScanLimit {
-    pub fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.abandoned.is_set() || Instant::now() >= self.until
     }
 }
@@ -50,7 +50,7 @@ impl ScanWatch {
     }
 
     /// Watches a scan; returns the number for [`end`](Self::end).
-    pub fn begin(&self, limit: ScanLimit, token: CancelToken) -> u64 {
+    pub(super) fn begin(&self, limit: ScanLimit, token: CancelToken) -> u64 {
         let mut state = self.lock();
         state.begun += 1;
         let number = state.begun;
@@ -61,7 +61,7 @@ impl ScanWatch {
     }
 
     /// False when the scan was cancelled.
-    pub fn end(&self, number: u64) -> bool {
+    pub(super) fn end(&self, number: u64) -> bool {
         let mut state = self.lock();
         let running = state.running.len();
         state.running.retain(|running| running.number != number);
@@ -69,20 +69,20 @@ impl ScanWatch {
     }
 
     /// Wakes the watch: a request is gone, or there is a new scan.
-    pub fn look(&self) {
+    pub(super) fn look(&self) {
         // With the lock held the watch is either waiting, and is woken, or has yet to look.
         let _state = self.lock();
         self.changed.notify_one();
     }
 
-    pub fn close(&self) {
+    pub(super) fn close(&self) {
         self.lock().closed = true;
         self.look();
     }
 
     /// Cancels scans at their limits until it is closed. Each cancel request has a connection of its own, encrypted like that of the
     /// scan, and a thread of its own: a server that does not answer does not delay the cancellation of other scans.
-    pub fn serve(&self, encryption: &MakeRustlsConnect) {
+    pub(super) fn serve(&self, encryption: &MakeRustlsConnect) {
         let mut state = self.lock();
         while !state.closed {
             let due: Vec<_> = state.running.extract_if(.., |running| running.limit.is_over()).collect();

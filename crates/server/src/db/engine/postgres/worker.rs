@@ -55,7 +55,7 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Runs tasks until there will be no more.
-    pub fn run(mut self) {
+    pub(super) fn run(mut self) {
         loop {
             if self.connection.is_some() {
                 let Some(task) = self.queue.next() else { return };

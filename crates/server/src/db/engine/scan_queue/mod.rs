@@ -9,15 +9,15 @@ mod turns;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub use self::scan::{Abandoned, RequestGuard, Scan};
-pub use self::turns::Turns;
+pub(super) use self::scan::{Abandoned, RequestGuard, Scan};
+pub(super) use self::turns::Turns;
 use crate::db::sql::DbError;
 
 /// Longest scan. One through a million names takes about a second. After ten most clients have gone, and other scans wait.
-pub const SCAN_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const SCAN_LIMIT: Duration = Duration::from_secs(10);
 
 /// Waiting scans, for readers that run scans only.
-pub struct ScanQueue<R> {
+pub(super) struct ScanQueue<R> {
     state: Mutex<State<R>>,
     asked: Condvar,
 }
@@ -29,7 +29,7 @@ struct State<R> {
 
 impl<R> ScanQueue<R> {
     /// An empty queue for this number of readers.
-    pub fn new(readers: usize) -> Self {
+    pub(super) fn new(readers: usize) -> Self {
         Self { state: Mutex::new(State { turns: Turns::new(readers), closed: false }), asked: Condvar::new() }
     }
 
@@ -41,14 +41,14 @@ impl<R> ScanQueue<R> {
     ///
     /// # Errors
     /// [`DbError::Busy`] when the workspace has too many.
-    pub fn push(&self, scan: Scan<R>) -> Result<(), DbError> {
+    pub(super) fn push(&self, scan: Scan<R>) -> Result<(), DbError> {
         self.lock().turns.push(scan)?;
         self.asked.notify_one();
         Ok(())
     }
 
     /// Runs scans one after the other until the queue is closed. `run` must not panic.
-    pub fn serve(&self, mut run: impl FnMut(Scan<R>)) {
+    pub(super) fn serve(&self, mut run: impl FnMut(Scan<R>)) {
         while let Some(scan) = self.next() {
             let workspace_id = scan.workspace_id;
             run(scan);
@@ -68,7 +68,7 @@ impl<R> ScanQueue<R> {
     }
 
     /// Ends the readers.
-    pub fn close(&self) {
+    pub(super) fn close(&self) {
         self.lock().closed = true;
         self.asked.notify_all();
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use uuid::Uuid;
 
 /// A scan of a workspace. `R` is how the engine runs it.
-pub struct Scan<R> {
+pub(crate) struct Scan<R> {
     pub workspace_id: Uuid,
     pub abandoned: Arc<Abandoned>,
     pub run: R,
@@ -14,17 +14,17 @@ pub struct Scan<R> {
 
 /// Set when the request of a scan is gone.
 #[derive(Default)]
-pub struct Abandoned(AtomicBool);
+pub(crate) struct Abandoned(AtomicBool);
 
 impl Abandoned {
-    pub fn is_set(&self) -> bool {
+    pub(crate) fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 /// Held by the request. Dropping it abandons the scan.
 #[derive(Default)]
-pub struct RequestGuard(pub Arc<Abandoned>);
+pub(crate) struct RequestGuard(pub Arc<Abandoned>);
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {

@@ -14,7 +14,7 @@ const MAX_WAITING_OF_ONE: usize = 64;
 const MAX_WAITING: usize = 1024;
 
 /// Waiting scans, and the numbers of running ones.
-pub struct Turns<R> {
+pub(crate) struct Turns<R> {
     /// Most running scans.
     readers: usize,
     /// Waiting scans of each workspace that has any, first in first out.
@@ -30,7 +30,7 @@ pub struct Turns<R> {
 
 impl<R> Turns<R> {
     /// An empty queue for this number of readers.
-    pub fn new(readers: usize) -> Self {
+    pub(crate) fn new(readers: usize) -> Self {
         Self {
             readers,
             waiting: HashMap::new(),
@@ -42,7 +42,7 @@ impl<R> Turns<R> {
     }
 
     /// Changes the number of readers. Running scans in excess of it go on.
-    pub fn set_readers(&mut self, readers: usize) {
+    pub(crate) fn set_readers(&mut self, readers: usize) {
         self.readers = readers;
     }
 
@@ -50,7 +50,7 @@ impl<R> Turns<R> {
     ///
     /// # Errors
     /// [`DbError::Busy`] when the workspace has too many.
-    pub fn push(&mut self, scan: Scan<R>) -> Result<(), DbError> {
+    pub(crate) fn push(&mut self, scan: Scan<R>) -> Result<(), DbError> {
         if self.is_full_for(scan.workspace_id) {
             self.drop_abandoned();
             if self.is_full_for(scan.workspace_id) {
@@ -93,7 +93,7 @@ impl<R> Turns<R> {
     }
 
     /// Number of waiting scans that could begin now.
-    pub fn ready(&self) -> usize {
+    pub(crate) fn ready(&self) -> usize {
         let free = self.readers.saturating_sub(self.running_in_all);
         let mut ready = 0;
         for workspace_id in &self.turns {
@@ -107,7 +107,7 @@ impl<R> Turns<R> {
 
     /// Takes the next scan of a workspace that may have one more running. The caller reports its end with
     /// [`ended`](Self::ended).
-    pub fn take(&mut self) -> Option<Scan<R>> {
+    pub(crate) fn take(&mut self) -> Option<Scan<R>> {
         while self.running_in_all < self.readers {
             let turn = self.turns.iter().position(|workspace_id| self.free_for(workspace_id) > 0)?;
             let workspace_id = self.turns.remove(turn)?;
@@ -122,7 +122,7 @@ impl<R> Turns<R> {
     }
 
     /// Puts a scan that was taken, and could not begin, back in its place.
-    pub fn put_back(&mut self, scan: Scan<R>) {
+    pub(crate) fn put_back(&mut self, scan: Scan<R>) {
         let workspace_id = scan.workspace_id;
         self.ended(workspace_id);
         self.turns.retain(|turn| *turn != workspace_id);
@@ -132,7 +132,7 @@ impl<R> Turns<R> {
     }
 
     /// Removes and returns all waiting scans.
-    pub fn drain(&mut self) -> Vec<Scan<R>> {
+    pub(crate) fn drain(&mut self) -> Vec<Scan<R>> {
         self.turns.clear();
         self.waiting_in_all = 0;
         self.waiting.drain().flat_map(|(_, scans)| scans).collect()
@@ -152,7 +152,7 @@ impl<R> Turns<R> {
     }
 
     /// Records the end of a scan that was taken.
-    pub fn ended(&mut self, workspace_id: Uuid) {
+    pub(crate) fn ended(&mut self, workspace_id: Uuid) {
         self.running_in_all = self.running_in_all.saturating_sub(1);
         if let Some(running) = self.running.get_mut(&workspace_id) {
             *running -= 1;

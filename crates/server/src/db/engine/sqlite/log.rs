@@ -19,7 +19,7 @@ pub(super) struct Log {
 
 impl Log {
     /// The log of this database file.
-    pub fn of(database: &Path) -> Self {
+    pub(super) fn of(database: &Path) -> Self {
         let mut path = database.as_os_str().to_owned();
         path.push("-wal");
         Self { path: path.into(), checked_at: Instant::now(), is_check_due: false, warned_at: None }
@@ -30,7 +30,7 @@ impl Log {
     }
 
     /// Warns of a log that a reader keeps from being truncated.
-    pub fn warn(&mut self) {
+    pub(super) fn warn(&mut self) {
         let bytes = self.bytes();
         if bytes <= LARGE_LOG_BYTES || self.warned_at.is_some_and(|at| at.elapsed() < WARNING_INTERVAL) {
             return;
@@ -44,19 +44,19 @@ impl Log {
     }
 
     /// Notes that the log is small again after a warning.
-    pub fn note_small(&mut self) {
+    pub(super) fn note_small(&mut self) {
         if self.warned_at.take().is_some() {
             tracing::info!(bytes = self.bytes(), "the write-ahead log of the database is small again");
         }
     }
 
     /// Whether the log is so large that it must be truncated.
-    pub fn is_large(&self) -> bool {
+    pub(super) fn is_large(&self) -> bool {
         self.bytes() > LARGE_LOG_BYTES
     }
 
     /// The same after a write, at most once per `interval`: commits that wait for the disk leave nothing to flush.
-    pub fn is_large_after_write(&mut self, interval: Duration) -> bool {
+    pub(super) fn is_large_after_write(&mut self, interval: Duration) -> bool {
         self.is_check_due = true;
         if self.checked_at.elapsed() < interval {
             return false;

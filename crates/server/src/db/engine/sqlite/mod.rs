@@ -48,7 +48,7 @@ const KEPT_LOG_BYTES: i64 = 4 << 20;
 
 /// A database file. Clones share it; it stops when the last one is dropped.
 #[derive(Clone)]
-pub struct Sqlite {
+pub(super) struct Sqlite {
     writer: mpsc::Sender<Write>,
     readers: mpsc::Sender<Read>,
     scans: Arc<Scans>,

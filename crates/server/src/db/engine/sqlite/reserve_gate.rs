@@ -15,12 +15,12 @@ pub(super) struct ReserveGate {
 }
 
 impl ReserveGate {
-    pub fn new(file: Arc<DatabaseReserve>) -> Self {
+    pub(super) fn new(file: Arc<DatabaseReserve>) -> Self {
         Self { file, refill_failed_at: None }
     }
 
     /// Whether only writes that free something may go on. Refills the reserve if the disk has room again.
-    pub fn is_given_up(&mut self) -> bool {
+    pub(super) fn is_given_up(&mut self) -> bool {
         if !self.file.is_given_up() {
             return false;
         }

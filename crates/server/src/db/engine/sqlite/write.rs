@@ -16,7 +16,7 @@ pub(super) struct Write {
 
 impl Write {
     /// A write, and the receiver of its outcome. A query that panicked drops its sender.
-    pub fn new<T, F>(
+    pub(super) fn new<T, F>(
         purpose: Purpose,
         durability: Durability,
         query: F,

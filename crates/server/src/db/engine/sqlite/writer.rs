@@ -29,12 +29,12 @@ pub(super) struct Writer {
 
 impl Writer {
     /// `connection` must sync at each commit (`synchronous = FULL`).
-    pub fn new(connection: Connection, log: Log, reserve: ReserveGate) -> Self {
+    pub(super) fn new(connection: Connection, log: Log, reserve: ReserveGate) -> Self {
         Self { connection, synchronous: Durability::PowerLoss, unflushed_since: None, log, reserve }
     }
 
     /// Commits writes until nobody can send any.
-    pub fn run(mut self, jobs: &mpsc::Receiver<Write>) {
+    pub(super) fn run(mut self, jobs: &mpsc::Receiver<Write>) {
         loop {
             let first = match self.unflushed_since {
                 None if self.log.is_check_due => jobs.recv_timeout(FLUSH_INTERVAL),

@@ -18,7 +18,7 @@ pub(super) struct Conditions<'f> {
 
 impl Conditions<'_> {
     /// Adds the `FROM` of an index scan with rows `f`, and the conditions that the scan does not fulfil by itself.
-    pub fn push(&self, sql: &mut Sql, scan: &IndexScan<'_>) {
+    pub(super) fn push(&self, sql: &mut Sql, scan: &IndexScan<'_>) {
         let workspace = self.workspace_id.to_string();
         match scan {
             IndexScan::Workspace => sql.push(" FROM files f WHERE f.workspace_id = ?", &[&workspace]),

@@ -23,7 +23,7 @@ pub(super) struct ListPlan<'f> {
 
 impl<'f> ListPlan<'f> {
     /// Chooses the smallest scans.
-    pub fn choose(tx: &Tx<'_>, workspace_id: Uuid, filter: &'f FileFilter) -> Result<Self, DbError> {
+    pub(super) fn choose(tx: &Tx<'_>, workspace_id: Uuid, filter: &'f FileFilter) -> Result<Self, DbError> {
         let hides_deleted = folders::any_deleted(tx, Some(workspace_id))?;
         let conditions = Conditions { workspace_id, filter, hides_deleted };
         if let Some(path) = &filter.path {
@@ -56,12 +56,12 @@ impl<'f> ListPlan<'f> {
     }
 
     /// Whether no file passes the filter for certain.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.scans.is_empty()
     }
 
     /// Adds a query for the files `f` that pass the filter; `columns` adds its `SELECT`.
-    pub fn select(&self, sql: &mut Sql, columns: impl Fn(&mut Sql)) {
+    pub(super) fn select(&self, sql: &mut Sql, columns: impl Fn(&mut Sql)) {
         for (index, scan) in self.scans.iter().enumerate() {
             sql.push(if index == 0 { "" } else { " UNION ALL " }, &[]);
             columns(sql);
@@ -70,7 +70,7 @@ impl<'f> ListPlan<'f> {
     }
 
     /// Number of files that pass the filter.
-    pub fn total(&self, tx: &Tx<'_>) -> Result<u64, DbError> {
+    pub(super) fn total(&self, tx: &Tx<'_>) -> Result<u64, DbError> {
         if let Some(count) = self.count.filter(|count| *count == 0 || self.passes_all()) {
             return Ok(count);
         }

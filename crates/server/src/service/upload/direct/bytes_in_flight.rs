@@ -38,7 +38,7 @@ impl BytesByKind {
 pub(in crate::service::upload) struct BytesInFlight(Arc<Mutex<HashMap<Uuid, BytesByKind>>>);
 
 /// The bytes in flight of one file, counted until it is dropped.
-pub struct FileInFlight {
+pub(crate) struct FileInFlight {
     all: BytesInFlight,
     workspace_id: Uuid,
     kind: KeyKind,

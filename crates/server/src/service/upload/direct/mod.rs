@@ -73,6 +73,8 @@ pub struct DirectFile {
     pub body: FileBody<'static>,
 }
 
+crate::opaque_debug::opaque_debug!(DirectFile);
+
 /// Where a direct upload comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UploadOrigin {

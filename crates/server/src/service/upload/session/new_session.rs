@@ -51,7 +51,7 @@ enum Inserted {
 }
 
 /// A session that is to be.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct NewSession {
     pub(in crate::service::upload) session: Session,
     pub(in crate::service::upload) plan: PartPlan,

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use partway_server::Config;
-use partway_server::db::deliveries::WebhookState;
+use partway_server::db::webhook_deliveries::WebhookState;
 use partway_server::db::webhooks::Webhook;
 use partway_server::input::WebhookUrl;
 use partway_server::outgoing::{Outgoing, Reachability, origin_of};

@@ -24,8 +24,8 @@ pub use engine::{DatabaseLocation, Db, Durability, ServerState, TrialError, try_
 pub use schema::import;
 pub use sql::{DbError, Parameter, Timestamp, Tx, folded};
 pub use tables::{
-    api_keys, blobs, deliveries, file_list, files, folders, garbage, idempotency, installation, leases, parts, secrets,
-    sessions, usage, webhooks, workspaces,
+    api_keys, blobs, file_list, files, folders, garbage, idempotency, installation, leases, parts, secrets, sessions,
+    usage, webhook_deliveries, webhooks, workspaces,
 };
 
 use self::schema::SCHEMA;

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use crate::config::WebhookSettings;
-use crate::db::deliveries::{self, ReceiverId};
+use crate::db::webhook_deliveries::{self, ReceiverId};
 use crate::db::{Db, DbError, Durability, Timestamp, Tx, workspaces};
 
 /// Between two looks, each of which counts all queued events: some 150 ms with a million of them.
@@ -55,7 +55,7 @@ impl EventBounds {
 
     async fn give_up_oldest(&mut self, db: &Db) -> Result<(), DbError> {
         let most = self.waiting_events;
-        let crowded = db.read(move |tx| deliveries::list_crowded(tx, most / 2)).await?;
+        let crowded = db.read(move |tx| webhook_deliveries::list_crowded(tx, most / 2)).await?;
         self.crowded.retain(|receiver| crowded.iter().any(|(crowded, _)| crowded == receiver));
         for (receiver, waiting) in crowded.into_iter().filter(|(_, waiting)| *waiting > most) {
             if self.crowded.insert(receiver) {
@@ -68,8 +68,9 @@ impl EventBounds {
                 );
             }
             let reason = format!("{most} newer events were queued (webhooks.waiting_events)");
-            let give_up =
-                move |tx: &Tx<'_>| deliveries::give_up_excess(tx, receiver, most, ROWS_PER_TRANSACTION, &reason);
+            let give_up = move |tx: &Tx<'_>| {
+                webhook_deliveries::give_up_excess(tx, receiver, most, ROWS_PER_TRANSACTION, &reason)
+            };
             while db.write_to_free(Durability::Process, give_up.clone()).await? == ROWS_PER_TRANSACTION as usize {}
         }
         Ok(())
@@ -77,8 +78,8 @@ impl EventBounds {
 
     async fn forget_aged(&self, db: &Db) -> Result<(), DbError> {
         let until = Timestamp::now().minus_seconds(self.forget_dead_seconds);
-        while db.read(move |tx| deliveries::any_dead_before(tx, until)).await? {
-            let forget = move |tx: &Tx<'_>| deliveries::forget_dead_before(tx, until, ROWS_PER_TRANSACTION);
+        while db.read(move |tx| webhook_deliveries::any_dead_before(tx, until)).await? {
+            let forget = move |tx: &Tx<'_>| webhook_deliveries::forget_dead_before(tx, until, ROWS_PER_TRANSACTION);
             db.write_to_free(Durability::Process, forget).await?;
         }
         Ok(())
@@ -86,10 +87,10 @@ impl EventBounds {
 
     async fn forget_oldest(&self, db: &Db) -> Result<(), DbError> {
         let most = self.dead_events;
-        for workspace_id in db.read(move |tx| deliveries::list_with_many_dead(tx, most)).await? {
+        for workspace_id in db.read(move |tx| webhook_deliveries::list_with_many_dead(tx, most)).await? {
             let forget = move |tx: &Tx<'_>| {
                 workspaces::lock(tx, workspace_id)?;
-                deliveries::forget_dead_excess(tx, workspace_id, most, ROWS_PER_TRANSACTION)
+                webhook_deliveries::forget_dead_excess(tx, workspace_id, most, ROWS_PER_TRANSACTION)
             };
             let mut forgotten = 0;
             loop {

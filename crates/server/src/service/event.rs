@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 use super::file_dto::file_row;
 use super::urls::Urls;
-use crate::db::deliveries::{self, Delivery};
 use crate::db::files::File;
 use crate::db::sessions::Session;
+use crate::db::webhook_deliveries::{self, Delivery};
 use crate::db::webhooks;
 use crate::db::{DbError, Timestamp, Tx, workspaces};
 
@@ -185,12 +185,12 @@ impl Events {
             return Ok(());
         }
         let (event_id, created_at) = (Uuid::now_v7(), Timestamp::now());
-        let sequence = deliveries::next_sequence(tx, workspace_id)?;
+        let sequence = webhook_deliveries::next_sequence(tx, workspace_id)?;
         // The members that Standard Webhooks recommends: type, timestamp, data.
         let data = data(&workspaces::number_of(tx, workspace_id)?);
         let payload = json!({"type": kind.as_str(), "timestamp": created_at.to_iso8601(), "data": data}).to_string();
         for (webhook_id, api_key_id, url) in receivers {
-            let next_attempt_at = deliveries::not_before(tx, subject_id, &url)?;
+            let next_attempt_at = webhook_deliveries::not_before(tx, subject_id, &url)?;
             let delivery = Delivery {
                 id: Uuid::now_v7(),
                 event_id,
@@ -208,7 +208,7 @@ impl Events {
                 dead_at: None,
                 last_error: None,
             };
-            deliveries::insert(tx, &delivery)?;
+            webhook_deliveries::insert(tx, &delivery)?;
         }
         Ok(())
     }

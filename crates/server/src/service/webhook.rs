@@ -8,7 +8,7 @@ use super::admin_error::AdminError;
 use super::event::EventKind;
 use super::webhook_signer::{PreviousSecret, WebhookSigner};
 use super::workspace::choose;
-use crate::db::deliveries::{self, Delivery, WebhookState};
+use crate::db::webhook_deliveries::{self, Delivery, WebhookState};
 use crate::db::webhooks::{self, Webhook};
 use crate::db::{Db, DbError, Durability, Timestamp, Tx};
 use crate::input::WebhookUrl;
@@ -116,7 +116,11 @@ impl Webhooks {
     /// When the database fails.
     pub async fn list(&self) -> Result<WebhookList, DbError> {
         let listed = self.db.read(|tx| {
-            Ok((webhooks::list_all(tx)?, deliveries::states_by_webhook(tx)?, deliveries::forgotten_of_uploads(tx)?))
+            Ok((
+                webhooks::list_all(tx)?,
+                webhook_deliveries::states_by_webhook(tx)?,
+                webhook_deliveries::forgotten_of_uploads(tx)?,
+            ))
         });
         let (webhooks, states, forgotten_of_uploads) = listed.await?;
         let state_of =
@@ -164,7 +168,7 @@ impl Webhooks {
     /// # Errors
     /// When the database fails.
     pub async fn list_dead(&self) -> Result<Vec<Delivery>, DbError> {
-        self.db.read(deliveries::list_dead).await
+        self.db.read(webhook_deliveries::list_dead).await
     }
 
     /// Queues events again that were given up: those of the webhook, event or delivery with this id, or all. Answers how many.
@@ -172,7 +176,7 @@ impl Webhooks {
     /// # Errors
     /// When the database fails.
     pub async fn replay(&self, id: Option<Uuid>) -> Result<usize, DbError> {
-        self.db.write(Durability::PowerLoss, move |tx| deliveries::replay(tx, id)).await
+        self.db.write(Durability::PowerLoss, move |tx| webhook_deliveries::replay(tx, id)).await
     }
 }
 

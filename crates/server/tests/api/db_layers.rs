@@ -86,7 +86,7 @@ fn an_import_from_above_is_found() {
     }
     for (path, text) in [
         ("schema/migrate.rs", "use crate::db::sql::Tx; // crate::db::Db"),
-        ("tables/files/row.rs", "use super::super::folders;\nuse crate::db::sql::Row;"),
+        ("tables/files/row.rs", "use crate::db::tables::folders;\nuse crate::db::sql::Row;"),
         ("engine/mod.rs", "pub(in crate::db) fn f() {}\n#[cfg(test)]\nmod tests { use crate::db::schema::SCHEMA; }"),
     ] {
         assert_eq!(forbidden_imports(path, text), BTreeSet::new(), "{path}: {text}");

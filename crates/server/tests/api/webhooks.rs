@@ -7,7 +7,7 @@ use axum::response::IntoResponse;
 use http::StatusCode;
 use partway_server::Config;
 use partway_server::db::api_keys::KeyKind;
-use partway_server::db::{Durability, deliveries, webhooks};
+use partway_server::db::{Durability, webhook_deliveries, webhooks};
 use partway_server::service::event::EventKind;
 use partway_server::service::key::create_key;
 use partway_server::service::webhook;
@@ -258,14 +258,14 @@ async fn an_event_that_is_never_taken_is_kept_and_can_be_replayed() {
     let file = app.whole(b"1", &[("file_name", "f")]).await;
     app.delete_file(&file).await;
     app.until("both are given up", |app| app.count("deliveries WHERE dead_at IS NOT NULL") == 2).await;
-    let dead = app.app().db.read(deliveries::list_dead).await.unwrap();
+    let dead = app.app().db.read(webhook_deliveries::list_dead).await.unwrap();
     assert!(
         dead.iter().all(|delivery| delivery.last_error.as_deref() == Some("the receiver answered 410 Gone")
             && delivery.attempts >= 2)
     );
     peer.answers(|_| StatusCode::OK.into_response());
     let before = peer.asked().len();
-    let replay = app.app().db.write(Durability::Process, move |tx| deliveries::replay(tx, Some(id)));
+    let replay = app.app().db.write(Durability::Process, move |tx| webhook_deliveries::replay(tx, Some(id)));
     assert_eq!(replay.await.unwrap(), 2);
     app.until("both are delivered", |app| app.count("deliveries") == 0).await;
     assert_eq!(events(&peer)[before..], ["file.created", "file.deleted"]);
@@ -543,7 +543,7 @@ async fn the_oldest_of_too_many_events_that_wait_are_given_up_and_can_be_replaye
     };
     send_now(&app);
     app.until("the waiting ones are delivered", |app| app.count("deliveries WHERE dead_at IS NULL") == 0).await;
-    app.app().db.write(Durability::Process, |tx| deliveries::replay(tx, None)).await.unwrap();
+    app.app().db.write(Durability::Process, |tx| webhook_deliveries::replay(tx, None)).await.unwrap();
     send_now(&app);
     app.until("the rest is delivered", |app| app.count("deliveries") == 0).await;
     let sent = peer.asked().split_off(seen);
@@ -582,7 +582,7 @@ async fn a_workspace_keeps_a_bounded_number_of_dead_events_and_counts_the_others
     let (webhook, of_uploads) = app
         .app()
         .db
-        .read(move |tx| Ok((webhooks::find(tx, id)?.unwrap(), deliveries::forgotten_of_uploads(tx)?)))
+        .read(move |tx| Ok((webhooks::find(tx, id)?.unwrap(), webhook_deliveries::forgotten_of_uploads(tx)?)))
         .await
         .unwrap();
     assert_eq!((webhook.events_forgotten, of_uploads), (2, 1));
@@ -596,8 +596,8 @@ async fn an_event_that_is_given_up_while_it_is_being_sent_stays_given_up() {
     let id: Uuid = app.text("SELECT id FROM deliveries").parse().unwrap();
     app.sql("UPDATE deliveries SET dead_at = created_at, attempts = 0");
     let noted = app.app().db.write(Durability::Process, move |tx| {
-        let delivery = deliveries::list_dead(tx)?.into_iter().find(|delivery| delivery.id == id).unwrap();
-        deliveries::put_off(tx, &delivery, "late", Some(5))
+        let delivery = webhook_deliveries::list_dead(tx)?.into_iter().find(|delivery| delivery.id == id).unwrap();
+        webhook_deliveries::put_off(tx, &delivery, "late", Some(5))
     });
     noted.await.unwrap();
     assert_eq!(app.count("deliveries WHERE dead_at IS NOT NULL AND attempts = 0"), 1);

@@ -189,8 +189,8 @@ fn add(hasher: &mut blake3::Hasher, value: &Value<'_>) {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use super::super::migrate;
     use super::{Connection, TABLES, Table, Tx};
+    use crate::db::schema::migrate;
 
     fn newest() -> Connection {
         let connection = Connection::open_in_memory().unwrap();

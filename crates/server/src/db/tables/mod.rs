@@ -3,7 +3,6 @@
 
 pub mod api_keys;
 pub mod blobs;
-pub mod deliveries;
 pub mod file_list;
 pub mod files;
 pub mod folders;
@@ -15,5 +14,6 @@ pub mod parts;
 pub mod secrets;
 pub mod sessions;
 pub mod usage;
+pub mod webhook_deliveries;
 pub mod webhooks;
 pub mod workspaces;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::backoff::{MAX_PAUSE_SECONDS, pause_seconds};
 use super::{HoldFor, WebhookDispatcher};
-use crate::db::deliveries::{self, Delivery};
+use crate::db::webhook_deliveries::{self, Delivery};
 use crate::db::{DbError, Durability, Timestamp, Tx};
 use crate::error_chain::error_chain;
 use crate::failpoint;
@@ -31,7 +31,7 @@ impl WebhookDispatcher {
         let recorded = match self.send(&delivery).await {
             Ok(()) => {
                 failpoint::hit("webhook.after_send");
-                self.db.write_to_free(Durability::Process, move |tx| deliveries::delete(tx, id)).await
+                self.db.write_to_free(Durability::Process, move |tx| webhook_deliveries::delete(tx, id)).await
             }
             Err(problem) => return self.put_off(delivery, &problem).await,
         };
@@ -45,7 +45,7 @@ impl WebhookDispatcher {
         let (receiver, event) = (origin_of(&delivery.url), &delivery.event);
         tracing::warn!(delivery_id = %id, receiver, event, problem, retry_in_seconds = pause, "an event could not be sent to a webhook");
         let problem: String = problem.chars().take(MAX_ERROR_CHARS).collect();
-        let put_off = move |tx: &Tx<'_>| deliveries::put_off(tx, &delivery, &problem, pause);
+        let put_off = move |tx: &Tx<'_>| webhook_deliveries::put_off(tx, &delivery, &problem, pause);
         hold_if_unrecorded(id, self.db.write_to_free(Durability::Process, put_off).await, pause)
     }
 

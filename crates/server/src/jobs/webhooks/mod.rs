@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use super::Lease;
 use crate::config::WebhookSettings;
-use crate::db::deliveries::{self, Delivery};
+use crate::db::webhook_deliveries::{self, Delivery};
 use crate::db::{Db, DbError, Timestamp};
 use crate::error_chain::error_chain;
 use crate::outgoing::Outgoing;
@@ -126,7 +126,7 @@ impl WebhookDispatcher {
 
     /// Starts sending events that are due. Answers the time to wait for the next ones.
     async fn send_due(self: &Arc<Self>, sending: &mut Sending) -> Result<Duration, DbError> {
-        let Some(next) = self.db.read(deliveries::next_due).await? else { return Ok(OUTBOX_CHECK_INTERVAL) };
+        let Some(next) = self.db.read(webhook_deliveries::next_due).await? else { return Ok(OUTBOX_CHECK_INTERVAL) };
         if !self.lease.take().await? {
             return Ok(OUTBOX_CHECK_INTERVAL);
         }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::InFlightEvent;
 use super::receiver::Receiver;
-use crate::db::deliveries::{self, Delivery, DueUrls};
+use crate::db::webhook_deliveries::{self, Delivery, DueUrls};
 use crate::db::{DbError, Tx};
 use crate::outgoing::Outgoing;
 
@@ -84,7 +84,7 @@ impl Plan {
         mut cursor: Cursor,
         skipped: &HashSet<Uuid>,
     ) -> Result<(Vec<Delivery>, Cursor), DbError> {
-        let mut workspaces = deliveries::list_due_workspaces(tx)?;
+        let mut workspaces = webhook_deliveries::list_due_workspaces(tx)?;
         workspaces.sort_unstable();
         cursor.is_cut_short = false;
         cursor.urls.retain(|workspace_id, _| workspaces.binary_search(workspace_id).is_ok());
@@ -143,7 +143,7 @@ impl Plan {
     ) -> Result<(), DbError> {
         // Skipped events do not hide the others.
         let limit = u32::try_from(MAX_SENDS_PER_PORT + skipped.len()).unwrap_or(u32::MAX);
-        for delivery in deliveries::list_due(tx, workspace_id, url, limit)? {
+        for delivery in webhook_deliveries::list_due(tx, workspace_id, url, limit)? {
             let may_start = self.has_share(workspace_id) && !self.is_busy(workspace_id, receiver);
             if may_start && !skipped.contains(&delivery.id) {
                 self.count(workspace_id, receiver.clone());

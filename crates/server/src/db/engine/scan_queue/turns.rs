@@ -167,8 +167,8 @@ impl<R> Turns<R> {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::scan::RequestGuard;
     use super::*;
+    use crate::db::engine::scan_queue::scan::RequestGuard;
 
     const READERS: usize = 3;
 

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::super::folders;
 use crate::db::sql::{DbError, Row, Timestamp, columns};
+use crate::db::tables::folders;
 use crate::model::{BlobRef, StorageKind};
 
 pub(super) const TABLE: &str = "files";

@@ -46,7 +46,7 @@ pub struct Session {
     /// When it expires.
     pub expires_at: Timestamp,
     /// Storage epoch (`process/storage_epoch.rs`) in which its recorded parts were received or last verified. Empty if they must
-    /// be verified.
+    /// be verified. The column is `trusted_boot_id`: migrations are frozen, and in the first of them the boot id alone named an epoch.
     pub verified_in_epoch: String,
     /// `blake3:` and the hash of the whole file in hexadecimal, if the client declared it.
     pub declared_hash: Option<String>,

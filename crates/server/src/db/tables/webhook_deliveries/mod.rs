@@ -1,4 +1,5 @@
-//! The outbox: events that are still to be delivered.
+//! The outbox: events that are still to be delivered to webhooks. Its table is `deliveries`; serving a file is a delivery, too, and is in
+//! `files/delivery.rs`.
 //!
 //! Invariant: a row is inserted in the transaction of its event. It is deleted when its receiver has confirmed it; or, after it was
 //! given up, when enough younger ones or enough time have followed. Rows of one subject for one receiver become due one after the

@@ -1,5 +1,6 @@
 //! `etags_sha256`: the parts that a client completes a session with.
 
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use partway_api::ErrorCode;
 use sha2::{Digest, Sha256};
 
@@ -10,7 +11,7 @@ const ROW_PREFIX: &str = "etags:";
 
 /// The SHA-256 of the ETags of all parts in order, each without its quotes and followed by a line feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EtagsHash(String);
+pub struct EtagsHash([u8; 32]);
 
 impl EtagsHash {
     /// 64 hexadecimal digits.
@@ -18,8 +19,8 @@ impl EtagsHash {
     /// # Errors
     /// INVALID_PARAMETER.
     pub fn parse(text: &str) -> Result<Self, InvalidInput> {
-        let is_digest = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        is_digest.then(|| Self(text.to_ascii_lowercase())).ok_or_else(|| {
+        let digest = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+        digest.map(Self).ok_or_else(|| {
             let allowed = "the 64 hexadecimal digits of the SHA-256 of the parts' ETags, in order, each without its \
                            quotes and followed by a line feed";
             InvalidInput::new(ErrorCode::InvalidParameter, "etags_sha256", quote_for_message(text), allowed)
@@ -33,12 +34,12 @@ impl EtagsHash {
             hasher.update(etag.trim_matches('"'));
             hasher.update(b"\n");
         }
-        Self(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Self(hasher.finalize().into())
     }
 
     /// The form in a session's row, where the hash of a file would be.
     pub fn note(&self) -> String {
-        format!("{ROW_PREFIX}{}", self.0)
+        format!("{ROW_PREFIX}{}", HEXLOWER.encode(&self.0))
     }
 
     /// Whether text from a session's row is such a digest, and not the hash of a file.

@@ -16,6 +16,7 @@ pub(super) fn code(error: &StorageError) -> ErrorCode {
         | StorageError::Unavailable { .. }
         | StorageError::Answer { .. }
         | StorageError::Store { .. }
+        | StorageError::OtherSize { .. }
         | StorageError::NotConfigured(_)
         | StorageError::Panicked => ErrorCode::Internal,
     }

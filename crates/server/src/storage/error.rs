@@ -66,6 +66,18 @@ pub enum StorageError {
         /// The problem, as a clause.
         problem: String,
     },
+    /// The storage delivered another number of bytes than the blob has.
+    #[error("could not read blob {blob_id} in {storage} storage: {came_bytes} bytes came, and it has {size_bytes}")]
+    OtherSize {
+        /// The storage.
+        storage: StorageKind,
+        /// The blob.
+        blob_id: Uuid,
+        /// Bytes that came.
+        came_bytes: u64,
+        /// Bytes that the blob has.
+        size_bytes: u64,
+    },
     /// Bytes are in a storage that the settings do not have.
     #[error("there are files in {0} storage, which the settings do not have")]
     NotConfigured(StorageKind),

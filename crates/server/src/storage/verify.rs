@@ -56,11 +56,69 @@ pub async fn stream_hash(store: &dyn BlobStore, blob_id: Uuid, size_bytes: u64) 
         // A piece is small enough to be hashed between two reads: at 1 GiB/s and more, some tens of microseconds.
         hasher.update(&bytes?);
     }
-    match hasher.count() == size_bytes {
-        true => Ok(hasher.finalize()),
-        false => Err(StorageError::store(
-            "read an object of",
-            format!("{} bytes of blob {blob_id} came, which has {size_bytes}", hasher.count()),
-        )),
+    match hasher.count() {
+        count if count == size_bytes => Ok(hasher.finalize()),
+        came_bytes => Err(StorageError::OtherSize { storage: store.kind(), blob_id, came_bytes, size_bytes }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures_util::future::BoxFuture;
+    use futures_util::{FutureExt, stream};
+
+    use super::*;
+    use crate::model::StorageKind;
+    use crate::storage::{BlobHeaders, ByteSource, ByteStream, Scanned, StoredBlob};
+
+    /// A storage whose blobs have three bytes, whatever is asked for.
+    struct Short(StorageKind);
+
+    impl BlobStore for Short {
+        fn kind(&self) -> StorageKind {
+            self.0
+        }
+
+        fn read_blob(&self, _: Uuid, _: Range<u64>) -> BoxFuture<'_, Result<ByteStream, StorageError>> {
+            async { Ok(stream::iter([Ok(Bytes::from_static(b"abc"))]).boxed()) }.boxed()
+        }
+
+        fn put_blob<'s>(
+            &'s self,
+            _: Uuid,
+            _: u64,
+            _: &'s BlobHeaders,
+            _: &'s dyn ByteSource,
+        ) -> BoxFuture<'s, Result<(), StorageError>> {
+            unimplemented!()
+        }
+
+        fn find_blob(&self, _: Uuid) -> BoxFuture<'_, Result<Option<StoredBlob>, StorageError>> {
+            unimplemented!()
+        }
+
+        fn delete_blob(&self, _: Uuid) -> BoxFuture<'_, Result<(), StorageError>> {
+            unimplemented!()
+        }
+
+        fn list_blobs(&self) -> BoxFuture<'_, Result<Vec<Scanned>, StorageError>> {
+            unimplemented!()
+        }
+
+        fn check(&self) -> BoxFuture<'_, Result<(), StorageError>> {
+            unimplemented!()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_blob_of_another_size_is_named_with_its_storage() {
+        for (kind, storage) in [(StorageKind::Local, "local"), (StorageKind::S3, "s3")] {
+            assert_eq!(stream_hash(&Short(kind), Uuid::nil(), 3).await.unwrap(), blake3::hash(b"abc"));
+            let error = stream_hash(&Short(kind), Uuid::nil(), 4).await.unwrap_err();
+            let nil = Uuid::nil();
+            let expected = format!("could not read blob {nil} in {storage} storage: 3 bytes came, and it has 4");
+            assert_eq!(error.to_string(), expected);
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::IntoResponse;
 use http::StatusCode;
-use reqwest::Response;
+use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
 use crate::app::{MIB, TestApp, assert_error, bytes};
@@ -76,6 +76,32 @@ async fn the_name_comes_from_the_request_the_header_or_the_url() {
         ("/%2e%2e", json!({}), "download"),
     ] {
         assert_eq!(app.fetched(&peer.url(path), more).await["name"], name, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_random_prefix_of_the_request_or_of_the_key_is_put_before_every_name() {
+    let app = TestApp::start_with(allow_loopback).await;
+    let peer = Peer::start(|_| file("x", &[])).await;
+    let refused = app.request_with(&app.public_key, Method::POST, "/api/v1/uploads/remote");
+    let refused = refused.json(&json!({"remote_url": peer.url("/v.mp4"), "random_prefix": true})).send().await.unwrap();
+    assert_error(refused, 403, "FORBIDDEN", &[]).await;
+    for (of_request, of_key) in [(Some("true"), false), (None, true), (Some("false"), true)] {
+        // The command line gives private keys no permission, which they do not need. A key that has one keeps to it.
+        app.sql(&format!("UPDATE api_keys SET random_prefix = {of_key}"));
+        let body = of_request.map_or_else(|| json!({}), |text| json!({"random_prefix": text}));
+        let mut named = body.clone();
+        named["file_name"] = "v.mp4".into();
+        let form: Vec<_> = of_request.map(|text| ("random_prefix", text)).into_iter().collect();
+        for record in [
+            app.fetched(&peer.url("/v.mp4"), body).await,
+            app.fetched(&peer.url("/"), named.clone()).await,
+            app.upload_whole(b"x", named).await,
+            app.whole(b"x", &[&form[..], &[("file_name", "v.mp4")]].concat()).await,
+        ] {
+            let name = record["name"].as_str().unwrap();
+            assert!(name.len() == 14 && name.ends_with("-v.mp4"), "{name} with {of_request:?}, {of_key}");
+        }
     }
 }
 

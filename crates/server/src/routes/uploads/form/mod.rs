@@ -168,7 +168,7 @@ impl DirectSource for Form {
             fields: self.fields()?,
             // Without a folder so far, a field after the file may still name one.
             path_is_final: self.fields.contains_key("folder"),
-            stored_name: None,
+            default_name: None,
             own_name: file.own_name().and_then(FileName::nearest),
             content_type: file.content_type(),
             at_least_bytes: self.length.map(|length| length.saturating_sub(MAX_AROUND_BYTES)),

@@ -59,8 +59,8 @@ pub struct DirectFile {
     pub fields: UploadFields,
     /// Whether the path of these fields is final: no later field can change it.
     pub path_is_final: bool,
-    /// The name under which it is stored, where no later field can change it.
-    pub stored_name: Option<FileName>,
+    /// The name that it gets if the fields name none, where they are final; `None` where they must name it, or may do so later.
+    pub default_name: Option<FileName>,
     /// The name that the sender's own system gives it.
     pub own_name: Option<FileName>,
     /// The media type that the sender declares.
@@ -131,7 +131,8 @@ impl Uploads {
         if let (Some(name), true, false) = (&known.file_name, file.path_is_final, known.random_prefix) {
             self.check_path(identity, &known.folder, name).await?;
         }
-        let likely_name = file.stored_name.as_ref().or(known.file_name.as_ref()).or(file.own_name.as_ref());
+        let stored_name = file.default_name.map(|name| known.stored_name(Some(name))).transpose()?;
+        let likely_name = stored_name.as_ref().or(known.file_name.as_ref()).or(file.own_name.as_ref());
         let likely_name = likely_name.map_or(NAME_OF_NAMELESS, FileName::as_str);
         let declared = MediaType::guess(file.content_type.as_deref(), likely_name);
         let announced = Announcement {
@@ -144,7 +145,7 @@ impl Uploads {
         let described = async {
             let fields = source.finish_fields().await?.with_prefix(identity.permissions.random_prefix);
             self.check_fields(identity, &fields, known.webhook_url.as_ref()).await?;
-            let name = match file.stored_name {
+            let name = match stored_name {
                 Some(name) => name,
                 None => fields.stored_name(None)?,
             };

@@ -60,11 +60,10 @@ impl DirectSource for Remote {
     async fn next_file(&mut self) -> Result<DirectFile, UploadError> {
         let fetched = self.outgoing.fetch(self.url.clone()).await?;
         let named = fetched.file_name.as_deref().and_then(FileName::nearest);
-        let name = self.fields.stored_name(named.or_else(|| FileName::parse(NAMELESS).ok()))?;
         Ok(DirectFile {
             fields: self.fields.clone(),
             path_is_final: false,
-            stored_name: Some(name),
+            default_name: named.or_else(|| FileName::parse(NAMELESS).ok()),
             own_name: None,
             content_type: fetched.content_type,
             at_least_bytes: fetched.size_bytes,

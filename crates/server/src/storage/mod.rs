@@ -32,7 +32,9 @@ pub use disk_room::{DiskState, Promise};
 pub use error::StorageError;
 pub use local::LocalStore;
 pub use part_writer::{PartWriter, WrittenPart};
-pub use s3::{MAX_STREAM_BYTES, ObjectReader, PartInStore, S3Settings, S3Store, StoreClock, StoreUpload};
+pub use s3::{
+    COMPLETE_TIMEOUT, MAX_STREAM_BYTES, ObjectReader, PartInStore, S3Settings, S3Store, StoreClock, StoreUpload,
+};
 pub use stores::Stores;
 pub use unclaimed::UnclaimedBytes;
 pub use verify::{blob_hash, part_is_intact, stream_hash};

@@ -1,11 +1,14 @@
 //! Stores that behave otherwise than Garage: no file is lost by what they list, and completing that was cut off between the
 //! store and the record ends well.
 
+use std::time::Duration;
+
 use partway_server::input::EtagsHash;
 use partway_server::storage::{BlobStore, S3Store};
 use partway_testing::{Manners, OddStore};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::app::{MIB, Session, TestApp, assert_error, bytes};
@@ -133,6 +136,60 @@ async fn completing_that_was_cut_off_after_the_store_answered_goes_on_on_every_k
         let record: Value = session.complete(&app).await.json().await.unwrap();
         app.assert_bytes(&record, &data).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_stalls_after_its_headers_is_waited_for_until_one_deadline_and_a_slow_one_completes() {
+    let (app, odd) = start_on(Manners::default()).await;
+    let session = app.upload(3, json!({})).await;
+    session.put_all(&app, b"abc").await;
+    let blob_id: Uuid = column(&app, &session, "blob_id").parse().unwrap();
+    let upload_id = column(&app, &session, "store_upload_id");
+    let parts = store(&app).list_parts(blob_id, &upload_id).await.unwrap().unwrap();
+    odd.hold_completions();
+    let deadline = Instant::now() + Duration::from_secs(2);
+    let stalled = store(&app).complete_upload_by(blob_id, &upload_id, &parts, deadline);
+    let stalled = tokio::time::timeout(Duration::from_secs(100), stalled).await.expect("the deadline does not hold");
+    let error = stalled.unwrap_err();
+    assert!(error.is_transient() && Instant::now() >= deadline, "{error}");
+    let refused = store(&app).find_refused_part(blob_id, &upload_id, &parts, Instant::now()).await;
+    assert!(refused.unwrap_err().is_transient());
+    assert_eq!(store(&app).find_blob(blob_id).await.unwrap(), None);
+    let before = odd.completions();
+    let let_go = async {
+        app.until("it is being completed", |_| odd.completions() > before).await;
+        odd.let_completions_go();
+    };
+    let (completed, ()) = tokio::join!(session.complete(&app), let_go);
+    app.assert_bytes(&completed.json().await.unwrap(), b"abc").await;
+    assert_eq!(odd.completions(), before + 1, "a slow answer was not waited for");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_whose_opening_could_not_be_read_is_aborted_by_the_cleaner_or_the_sweep() {
+    let (app, odd) = start_on(Manners::default()).await;
+    odd.garble_openings(true);
+    let body = json!({"file_name": "f", "size": 3, "format": "bin"});
+    assert_error(app.post("/api/v1/multipart/start", &body).await, 500, "INTERNAL", &[]).await;
+    assert_eq!(app.count("sessions WHERE status = 'uploading'"), 0);
+    app.until("what was taken back is cleaned up", |app| app.count("garbage") == 0).await;
+    assert_eq!(store(&app).list_uploads(None).await.unwrap(), []);
+    odd.garble_openings(false);
+    // A session that goes on under the same blob.
+    let session = app.upload(3, json!({})).await;
+    let blob_id: Uuid = column(&app, &session, "blob_id").parse().unwrap();
+    store(&app).abort_upload(blob_id, &column(&app, &session, "store_upload_id")).await.unwrap();
+    odd.garble_openings(true);
+    assert_error(session.resign(&app, &json!({})).await, 500, "INTERNAL", &[]).await;
+    odd.garble_openings(false);
+    let resigned: Value = session.resign(&app, &json!({})).await.json().await.unwrap();
+    let uploads = async || store(&app).list_uploads(Some(blob_id)).await.unwrap();
+    assert_eq!(uploads().await.len(), 2);
+    sweep(&app).await;
+    let left: Vec<_> = uploads().await.into_iter().map(|upload| upload.upload_id).collect();
+    assert_eq!(left, [column(&app, &session, "store_upload_id")]);
+    assert_eq!(app.put(resigned["parts"][0]["url"].as_str().unwrap(), b"abc").await.status(), 200);
+    app.assert_bytes(&session.complete(&app).await.json().await.unwrap(), b"abc").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,10 +1,15 @@
 //! A store that behaves as stores other than Garage do: a proxy that changes some answers of a real store.
 
+mod call;
+mod gate;
+
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::net::TcpStream;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 
+use self::call::Call;
+use self::gate::Gate;
 use crate::proxied::{self, Request};
 
 /// Behaviour of a store that Garage does not have.
@@ -40,25 +45,6 @@ pub struct OddStore {
     gate: Arc<Gate>,
 }
 
-/// Parts with a number above the limit wait here, before they reach the store.
-#[derive(Debug, Default)]
-struct Gate {
-    limit: Mutex<Option<u32>>,
-    raised: Condvar,
-}
-
-impl Gate {
-    fn set(&self, limit: Option<u32>) {
-        *self.limit.lock().unwrap() = limit;
-        self.raised.notify_all();
-    }
-
-    fn pass(&self, part: u32) {
-        let limit = self.limit.lock().unwrap();
-        drop(self.raised.wait_while(limit, |limit| limit.is_some_and(|limit| part > limit)).unwrap());
-    }
-}
-
 /// Requests that it was sent: uploads by their key and id, as they stand in URLs.
 #[derive(Debug, Default)]
 struct Seen {
@@ -71,41 +57,10 @@ struct Seen {
     listings: usize,
     /// Connections that were closed without an answer, while it is away.
     away: Option<usize>,
-}
-
-/// One request.
-struct Call {
-    method: String,
-    /// The path, still encoded, without the bucket.
-    key: String,
-    query: Vec<(String, String)>,
-}
-
-impl Call {
-    fn new(line: &str) -> Option<Self> {
-        let mut words = line.split(' ');
-        let (method, target) = (words.next()?.to_owned(), words.next()?);
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let key = path.trim_start_matches('/').split_once('/').map_or("", |(_, key)| key).to_owned();
-        let query = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        Some(Self { method, key, query: query.map(|(name, value)| (name.to_owned(), value.to_owned())).collect() })
-    }
-
-    fn value(&self, wanted: &str) -> Option<&str> {
-        self.query.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
-    }
-
-    fn upload(&self) -> Option<(String, String)> {
-        Some((self.key.clone(), self.value("uploadId")?.to_owned()))
-    }
-
-    fn part_number(&self) -> Option<u32> {
-        self.value("partNumber")?.parse().ok().filter(|_| self.method == "PUT")
-    }
-
-    fn lists_uploads(&self) -> bool {
-        self.method == "GET" && self.value("uploads").is_some()
-    }
+    /// How often it was asked to complete an upload.
+    completions: usize,
+    /// Whether the answers to openings of uploads are not those of a store.
+    garbles_openings: bool,
 }
 
 impl OddStore {
@@ -120,12 +75,32 @@ impl OddStore {
 
     /// Holds parts with a number above this one (the first is 1) until [`Self::let_parts_go`].
     pub fn hold_parts_above(&self, number: u32) {
-        self.gate.set(Some(number));
+        self.gate.change(|held| held.parts_above = Some(number));
     }
 
     /// Passes on the parts that were held, but for those whose sender has gone.
     pub fn let_parts_go(&self) {
-        self.gate.set(None);
+        self.gate.change(|held| held.parts_above = None);
+    }
+
+    /// Begins the answers to completions with 200 and a blank, and holds them then until [`Self::let_completions_go`].
+    pub fn hold_completions(&self) {
+        self.gate.change(|held| held.completions = true);
+    }
+
+    /// Passes on the completions that were held, but for those whose sender has gone.
+    pub fn let_completions_go(&self) {
+        self.gate.change(|held| held.completions = false);
+    }
+
+    /// How often it was asked to complete an upload.
+    pub fn completions(&self) -> usize {
+        self.seen.lock().unwrap().completions
+    }
+
+    /// Whether it answers openings of uploads, which the store opens, with a page that is not a store's.
+    pub fn garble_openings(&self, garbles: bool) {
+        self.seen.lock().unwrap().garbles_openings = garbles;
     }
 
     /// Ids of the uploads that it was asked to abort.
@@ -168,9 +143,15 @@ fn pass_on(
     let Some(request) = Request::read(&mut client)? else { return Ok(()) };
     let Some(call) = Call::new(request.line()) else { return Ok(()) };
     if let Some(number) = call.part_number() {
-        gate.pass(number);
+        gate.pass(|held| held.parts_above.is_some_and(|limit| number > limit));
         if has_gone(&client) {
             return Ok(());
+        }
+    }
+    if call.completes_upload() {
+        seen.lock().unwrap().completions += 1;
+        if gate.holds_completions() {
+            return complete_late(client, &request, target, gate);
         }
     }
     if let Some(answer) = own_answer(&call, manners, &mut seen.lock().unwrap()) {
@@ -179,6 +160,18 @@ fn pass_on(
     let answer = request.send_without_chunks(target)?;
     let answer = changed(&call, answer, manners, &mut seen.lock().unwrap());
     client.write_all(&answer)
+}
+
+/// Begins the answer, and ends it with that of the store when the gate is open.
+fn complete_late(mut client: TcpStream, request: &Request, target: &str, gate: &Gate) -> std::io::Result<()> {
+    client.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/xml\r\nconnection: close\r\n\r\n ")?;
+    gate.pass(|held| held.completions);
+    if has_gone(&client) {
+        return Ok(());
+    }
+    let answer = request.send_without_chunks(target)?;
+    let body = answer.windows(4).position(|end| end == b"\r\n\r\n").map_or(0, |at| at + 4);
+    client.write_all(&answer[body..])
 }
 
 /// Whether the sender of a whole request has closed its connection.
@@ -199,6 +192,9 @@ fn changed(call: &Call, answer: Vec<u8>, manners: Manners, seen: &mut Seen) -> V
             "GET" => drop(seen.parts.insert(upload, answer.clone())),
             _ => {}
         }
+    }
+    if seen.garbles_openings && call.opens_upload() {
+        return xml(200, "<html>It works!</html>");
     }
     let text = String::from_utf8_lossy(&answer);
     if manners.lists_completed && is_ok && call.lists_uploads() {

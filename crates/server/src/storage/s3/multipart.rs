@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::Method;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::S3Store;
@@ -13,8 +14,11 @@ use super::stream::Gathered;
 use super::xml::{self, PartsPage, UploadMade, UploadsPage};
 use crate::storage::{BlobHeaders, StorageError};
 
-/// How long the store may take to complete an upload; some stores send blanks meanwhile.
-const COMPLETE_TIMEOUT: Duration = Duration::from_secs(600);
+/// How long the store may take to complete an upload, all attempts together: as long as one attempt that takes its
+/// [`COMPLETE_STEP_TIMEOUT`] twice. Completing 10,000 parts takes some stores minutes.
+pub const COMPLETE_TIMEOUT: Duration = Duration::from_secs(1200);
+/// How long the store may take until its answer to one attempt begins, and until it ends; some stores send blanks meanwhile.
+const COMPLETE_STEP_TIMEOUT: Duration = Duration::from_secs(600);
 /// Upper bound of pages, for a store whose listing never ends: more than 10,000 parts need.
 const MAX_PAGES: usize = 10_000;
 
@@ -36,6 +40,16 @@ pub struct StoreUpload {
     pub blob_id: Uuid,
     /// Its id.
     pub upload_id: String,
+}
+
+/// Ends a call at its deadline.
+async fn by<T>(
+    deadline: Instant,
+    doing: &'static str,
+    call: impl Future<Output = Result<T, StorageError>>,
+) -> Result<T, StorageError> {
+    let outcome = tokio::time::timeout_at(deadline, call).await;
+    outcome.unwrap_or_else(|late| Err(StorageError::unavailable(doing, late)))
 }
 
 impl S3Store {
@@ -110,23 +124,37 @@ impl S3Store {
     /// completed it and lost its answer: then the object exists.
     ///
     /// # Errors
-    /// The store's error, also one under a 200.
+    /// The store's error, also one under a 200, after at most [`COMPLETE_TIMEOUT`].
     pub async fn complete_upload(
         &self,
         blob_id: Uuid,
         upload_id: &str,
         parts: &[PartInStore],
     ) -> Result<bool, StorageError> {
+        self.complete_upload_by(blob_id, upload_id, parts, Instant::now() + COMPLETE_TIMEOUT).await
+    }
+
+    /// The same with a deadline, after which the store may still complete the upload.
+    ///
+    /// # Errors
+    /// The store's error, also one under a 200; `Unavailable` at the deadline.
+    pub async fn complete_upload_by(
+        &self,
+        blob_id: Uuid,
+        upload_id: &str,
+        parts: &[PartInStore],
+        deadline: Instant,
+    ) -> Result<bool, StorageError> {
         let key = self.key(blob_id);
         let query = [("uploadId", upload_id)];
         let body = xml::complete_body(parts.iter().map(|part| (part.index + 1, part.entity_tag.as_str())), None);
         let mut call = Call::new("complete an upload in", Method::POST, Some(&key));
-        (call.query, call.body, call.timeout) = (&query, Bytes::from(body), COMPLETE_TIMEOUT);
+        (call.query, call.body, call.timeout) = (&query, Bytes::from(body), COMPLETE_STEP_TIMEOUT);
         let attempt = async || {
             let text = self.send_for_text(&call).await?;
             xml::read_late_error(call.doing, &text)
         };
-        match retry(CALL, attempt).await {
+        match by(deadline, call.doing, retry(CALL, attempt)).await {
             Ok(()) => Ok(true),
             Err(error) if error.is_no_upload() => Ok(false),
             Err(error) => Err(error),
@@ -141,18 +169,20 @@ impl S3Store {
     /// there is nothing left to find.
     ///
     /// # Errors
-    /// The store's error.
+    /// The store's error; `Unavailable` at the deadline.
     pub async fn find_refused_part(
         &self,
         blob_id: Uuid,
         upload_id: &str,
         parts: &[PartInStore],
+        deadline: Instant,
     ) -> Result<Option<u32>, StorageError> {
         let (mut good, mut refused) = (0, parts.len());
         while good < refused {
             // Is one of the parts up to this one, inclusive, refused?
             let middle = good + (refused - good) / 2;
-            match self.try_to_complete(blob_id, upload_id, parts, middle).await {
+            let tried = self.try_to_complete(blob_id, upload_id, parts, middle);
+            match by(deadline, "look for a refused part in", tried).await {
                 Err(error) if error.is_code("InvalidPart") => refused = middle,
                 Err(error) if error.is_code("InvalidDigest") || error.is_code("BadDigest") => good = middle + 1,
                 Err(error) => return Err(error),
@@ -173,7 +203,7 @@ impl S3Store {
         let query = [("uploadId", upload_id)];
         let mut call = Call::new("look for a refused part in", Method::POST, Some(&key));
         let body = xml::complete_body(parts.iter().map(|part| (part.index + 1, part.entity_tag.as_str())), Some(wrong));
-        (call.query, call.body, call.timeout) = (&query, Bytes::from(body), COMPLETE_TIMEOUT);
+        (call.query, call.body, call.timeout) = (&query, Bytes::from(body), COMPLETE_STEP_TIMEOUT);
         let text = self.text(&call).await?;
         xml::read_late_error(call.doing, &text)
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::claim::Claimed;
@@ -19,7 +20,7 @@ use crate::media;
 use crate::service::upload::session::{
     ExpectedHashes, Occasion, Published, check_hash, check_noted_etags, completed_file, draft, file_type,
 };
-use crate::storage::{BlobStore, ObjectReader, StorageError, StoredBlob};
+use crate::storage::{BlobStore, COMPLETE_TIMEOUT, ObjectReader, StorageError, StoredBlob};
 
 /// Attempts to list the parts and complete the upload: a part that is sent again in that moment changes them.
 const MAX_ATTEMPTS: u32 = 3;
@@ -144,6 +145,8 @@ impl S3Uploads {
     ) -> Result<StoredBlob, UploadError> {
         let mut is_noted = false;
         let plan = plan_of(session)?;
+        // One for all attempts: a store that stalls in each of them delays the client by no more than one.
+        let deadline = Instant::now() + COMPLETE_TIMEOUT;
         for attempt in 1..=MAX_ATTEMPTS {
             let there = self.look(session).await?;
             let (_, missing) = there.parts(&plan);
@@ -171,7 +174,7 @@ impl S3Uploads {
             } else if session.complete_hash.as_deref().is_some_and(EtagsHash::is_note) {
                 self.note_complete(session.id, claimant, String::new()).await?;
             }
-            match self.store.complete_upload(session.blob_id, &upload_id, &parts).await {
+            match self.store.complete_upload_by(session.blob_id, &upload_id, &parts, deadline).await {
                 Ok(_) => {
                     // Made by this call or by an earlier one: only the object shows.
                     if let Some(object) = self.find_object(session).await? {
@@ -180,7 +183,7 @@ impl S3Uploads {
                 }
                 Err(error) if error.is_code("InvalidPart") && attempt < MAX_ATTEMPTS => {}
                 Err(error) if error.is_code("InvalidPart") => {
-                    let refused = self.store.find_refused_part(session.blob_id, &upload_id, &parts).await?;
+                    let refused = self.store.find_refused_part(session.blob_id, &upload_id, &parts, deadline).await?;
                     let missing = refused.into_iter().collect::<Vec<_>>();
                     if !missing.is_empty() {
                         return Err(UploadError::PartsMissing { missing, total: plan.parts() });

@@ -44,6 +44,10 @@ impl S3Uploads {
     }
 
     /// Opens an upload in place of the one that the session names, which does not exist any more.
+    ///
+    /// If the store's answer is lost or cannot be read, it may have opened an upload whose id nobody knows. The cleaner aborts it when
+    /// the blob is garbage: soon after a start that failed, and otherwise when the session ends without a file. While the session is
+    /// open, and after it is completed, the sweep aborts it, because the session uses another upload.
     pub(super) async fn replace_upload(&self, session: Session) -> Result<Session, UploadError> {
         let (id, blob_id, before) = (session.id, session.blob_id, session.store_upload_id.clone());
         let headers = BlobHeaders::of_file(&session.file_name, &session.mime_type);

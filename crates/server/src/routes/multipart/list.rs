@@ -2,16 +2,15 @@
 
 use axum::Json;
 use axum::extract::State;
-use partway_api::{ErrorCode, PageMeta, PartPlan, SessionList, SessionSummary};
+use partway_api::{ErrorCode, PageMeta, SessionList, SessionSummary};
 
 use crate::app::App;
-use crate::db::sessions::ListedSession;
 use crate::error::ApiError;
 use crate::extract::{Parameters, PrivateCaller};
 use crate::input::{InvalidInput, quote_for_message};
-use crate::model::{SessionStatus as Status, StorageKind};
+use crate::model::SessionStatus as Status;
 use crate::openapi::error_responses;
-use crate::service::upload::Uploads;
+use crate::service::upload::SessionInList;
 
 error_responses!(ListErrors: ANY, PRIVATE_KEY, [InvalidParameter]);
 
@@ -39,7 +38,7 @@ pub(crate) async fn list_multipart(
     let status = parameters.get("status").map(status).transpose()?;
     let (page, limit) = parameters.page()?;
     let listed = app.uploads.list(&identity, status, page, limit).await?;
-    let sessions = listed.sessions.into_iter().map(|session| summary(session, &app.uploads)).collect();
+    let sessions = listed.sessions.into_iter().map(summary).collect();
     Ok(Json(SessionList { sessions, meta: PageMeta::new(page, limit, listed.total) }))
 }
 
@@ -50,29 +49,10 @@ fn status(text: &str) -> Result<Status, InvalidInput> {
     })
 }
 
-fn summary(listed: ListedSession, uploads: &Uploads) -> SessionSummary {
-    let ListedSession { session, recorded_parts, last_recorded_part } = listed;
-    let plan = PartPlan::from_stored(session.size_bytes, session.part_size_bytes);
-    let parts_total = plan.map_or(0, |plan| plan.parts());
-    let (parts_uploaded, bytes_uploaded) = match session.status {
-        Status::Completed => (Some(parts_total), Some(session.size_bytes)),
-        // Their parts are deleted, or about to be.
-        Status::Aborted | Status::Expired => (Some(0), Some(0)),
-        // Only the store knows, and a list does not ask it once per row.
-        Status::Uploading if session.storage == StorageKind::S3 => (None, None),
-        Status::Uploading => {
-            let has_last = last_recorded_part.is_some_and(|index| index + 1 == parts_total);
-            // All parts but the last are equal.
-            let not_there = if has_last {
-                u64::from(parts_total - recorded_parts) * session.part_size_bytes
-            } else {
-                session.size_bytes.saturating_sub(u64::from(recorded_parts) * session.part_size_bytes)
-            };
-            (Some(recorded_parts), Some(session.size_bytes - not_there))
-        }
-    };
+fn summary(listed: SessionInList) -> SessionSummary {
+    let SessionInList { session, parts_total, uploaded, is_verifying } = listed;
     SessionSummary {
-        verifying: uploads.needs_verification(&session),
+        verifying: is_verifying,
         session_id: session.id.to_string(),
         uuid: session.file_id.to_string(),
         status: session.status.as_str().to_owned(),
@@ -80,8 +60,8 @@ fn summary(listed: ListedSession, uploads: &Uploads) -> SessionSummary {
         size: session.size_bytes,
         part_size: session.part_size_bytes,
         parts_total,
-        parts_uploaded,
-        bytes_uploaded,
+        parts_uploaded: uploaded.map(|uploaded| uploaded.parts),
+        bytes_uploaded: uploaded.map(|uploaded| uploaded.bytes),
         created_at: session.created_at.to_iso8601(),
         expire_at: session.expires_at.unix_seconds(),
     }

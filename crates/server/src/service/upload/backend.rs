@@ -81,7 +81,7 @@ pub trait PartsBackend: Send + Sync + 'static {
     /// Durable when it returns. Atomic for callers: on an error the session takes no part, and the `Idempotency-Key` is free
     /// again. Idempotent by the `Idempotency-Key`: repeating it answers the first session with `is_repeated`, whose place may be missing
     /// until [`ensure_blob`](Self::ensure_blob). After a crash between row and bytes the session is open, and its place is prepared by
-    /// `ensure_blob` or `open`.
+    /// `ensure_blob`.
     ///
     /// # Errors
     /// A limit or [`UploadError::Invalid`] from the rules; `Full` of [`UploadError::Storage`] when there is no space.
@@ -101,14 +101,12 @@ pub trait PartsBackend: Send + Sync + 'static {
         None
     }
 
-    /// Makes a session that was uploading ready for the methods below, and answers it as far as the backend knows it: its status may have
-    /// changed meanwhile, and `None` says that its row is gone. Idempotent. Dropped, it goes on in the background if it takes long.
+    /// How far the session is, which was open when it was looked up. A part is reported as there only if completing would use exactly
+    /// its bytes. Changes nothing.
     ///
     /// # Errors
-    /// [`UploadError::Opening`] while its parts are being verified, which takes as long as reading them.
-    fn open(&self, session: Session) -> Answer<'_, Option<Session>>;
-
-    /// How far the session is. A part is reported as there only if completing would use exactly its bytes. Changes nothing.
+    /// [`UploadError::Opening`] while its parts are being verified, which takes as long as reading them and goes on when this is dropped;
+    /// [`resign`](Self::resign) and [`complete`](Self::complete) fail likewise. [`UploadError::SessionNotFound`] when its row is gone.
     fn state(&self, session: Session) -> Answer<'_, SessionState>;
 
     /// Extends the session's life to at least `ttl_seconds` from now and answers which parts URLs may be signed for: `wanted`, or
@@ -173,6 +171,11 @@ pub trait PartsBackend: Send + Sync + 'static {
     /// Bytes that open sessions of public keys take on that disk.
     fn bytes_of_public_keys(&self) -> Answer<'_, u64> {
         Box::pin(ready(Ok(0)))
+    }
+
+    /// Whether the table `parts` says which parts of an open session are there, so that a list of sessions can, too.
+    fn records_parts(&self) -> bool {
+        false
     }
 
     /// Whether the parts of an open session must be verified before they are trusted.

@@ -26,7 +26,7 @@ impl Uploads {
     /// # Errors
     /// [`UploadError::SessionCompleted`] when its file is there.
     pub async fn abort(&self, identity: &Identity, session_id: &str) -> Result<(), UploadError> {
-        let session = self.records.find_authorized(identity, session_id, self.remembered).await?;
+        let session = self.find(identity, session_id).await?;
         let uploads = self.clone();
         to_its_end(async move { uploads.abort_session(session).await }).await
     }

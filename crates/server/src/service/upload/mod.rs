@@ -49,7 +49,7 @@ pub use backend::BodyError;
 use backend::{Arrival, PartReceiver, PartsBackend};
 pub use error::UploadError;
 pub(super) use session::plan_of;
-pub use session::{ExpectedHashes, Idempotency, Resigned, SessionPage, SessionState};
+pub use session::{ExpectedHashes, Idempotency, Resigned, SessionInList, SessionPage, SessionState, Uploaded};
 pub use start::Started;
 
 use crate::config::Config;

@@ -6,7 +6,7 @@ use futures_util::future::ready;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{LocalUploads, UploadError, blocking};
+use super::{LocalSession, LocalUploads, UploadError, blocking};
 use crate::db::Timestamp;
 use crate::db::sessions::Session;
 use crate::service::upload::backend::{Answer, Arrival, FileBody, IncomingFile, PartBody, PartReceiver, PartsBackend};
@@ -32,12 +32,8 @@ impl PartsBackend for LocalUploads {
         self.registry.find_open(id).map(|live| live.session.clone())
     }
 
-    fn open(&self, session: Session) -> Answer<'_, Option<Session>> {
-        Box::pin(async move { Ok(self.registry.find(session.id).await?.map(|found| found.session())) })
-    }
-
     fn state(&self, session: Session) -> Answer<'_, SessionState> {
-        Box::pin(self.session_state(session.id))
+        Box::pin(self.session_state(session))
     }
 
     fn resign(&self, session: Session, wanted: Option<Vec<u32>>, ttl_seconds: u64) -> Answer<'_, Resigned> {
@@ -79,6 +75,10 @@ impl PartsBackend for LocalUploads {
         Box::pin(self.bytes_of_strangers())
     }
 
+    fn records_parts(&self) -> bool {
+        true
+    }
+
     fn needs_verification(&self, session: &Session) -> bool {
         session.verified_in_epoch != *self.storage_epoch
     }
@@ -107,12 +107,12 @@ impl PartReceiver for LocalUploads {
 
 impl LocalUploads {
     /// How far the session is.
-    async fn session_state(&self, id: Uuid) -> Result<SessionState, UploadError> {
-        let live = match self.find(id).await? {
-            super::LocalSession::Live(live) => live,
-            super::LocalSession::Ended(session) => return SessionState::of_ended(*session),
-        };
-        let session = live.session.clone();
-        Ok(SessionState::of_open(session, live.plan, live.expires_at(), live.parts(), None))
+    async fn session_state(&self, session: Session) -> Result<SessionState, UploadError> {
+        match self.find(session.id).await? {
+            LocalSession::Live(live) => {
+                Ok(SessionState::of_open(session, live.plan, live.expires_at(), live.parts(), None))
+            }
+            LocalSession::Ended(ended) => SessionState::of_ended(*ended),
+        }
     }
 }

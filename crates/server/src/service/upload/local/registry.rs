@@ -200,16 +200,6 @@ pub(super) enum LocalSession {
     Ended(Box<Session>),
 }
 
-impl LocalSession {
-    /// The session's row: as it was opened, or as it ended.
-    pub(super) fn session(self) -> Session {
-        match self {
-            Self::Live(live) => live.session.clone(),
-            Self::Ended(session) => *session,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

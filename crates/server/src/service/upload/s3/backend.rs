@@ -23,11 +23,6 @@ impl PartsBackend for S3Uploads {
         Box::pin(async move { self.sign_parts(&session, parts, expires_at).await.map(Some) })
     }
 
-    /// The store is asked by each method; there is nothing to open.
-    fn open(&self, session: Session) -> Answer<'_, Option<Session>> {
-        Box::pin(std::future::ready(Ok(Some(session))))
-    }
-
     fn state(&self, session: Session) -> Answer<'_, SessionState> {
         Box::pin(self.session_state(session))
     }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::UploadError;
-use super::records::Records;
 use crate::db::api_keys::KeyKind;
 use crate::db::sessions::Session;
 use crate::service::key::Identity;
@@ -40,24 +39,5 @@ pub(in crate::service::upload) fn check_uuid(session: &Session, uuid: Option<&st
             Err(UploadError::UuidMismatch { given: given.to_owned(), expected: session.file_id })
         }
         _ => Ok(()),
-    }
-}
-
-impl Records {
-    /// The stored session with this id, if the caller may see it.
-    ///
-    /// # Errors
-    /// Those of [`authorize`], and when there is no such session or the database fails.
-    pub(in crate::service::upload) async fn find_authorized(
-        &self,
-        identity: &Identity,
-        session_id: &str,
-        remembered: Duration,
-    ) -> Result<Session, UploadError> {
-        let not_found = || UploadError::unknown(session_id, remembered);
-        let id = Uuid::try_parse(session_id).map_err(|_| not_found())?;
-        let session = self.find(id).await?.ok_or_else(not_found)?;
-        authorize(&session, identity, remembered)?;
-        Ok(session)
     }
 }

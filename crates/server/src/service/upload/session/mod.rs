@@ -32,7 +32,7 @@ pub(in crate::service::upload) use quota::{counted_at_start, quota_headroom};
 pub(in crate::service::upload) use records::{PartRecords, Records};
 pub use resign::Resigned;
 pub(in crate::service::upload) use resign::choose;
-pub use state::{SessionPage, SessionState};
+pub use state::{SessionInList, SessionPage, SessionState, Uploaded};
 
 use super::error::UploadError;
 use crate::db::DbError;

@@ -57,11 +57,61 @@ impl SessionState {
     }
 }
 
+/// A session in a list.
+#[derive(Debug, Clone)]
+pub struct SessionInList {
+    /// The session.
+    pub session: Session,
+    /// Number of its parts.
+    pub parts_total: u32,
+    /// How much of it is there; `None` where only the store knows, which a list does not ask once per row.
+    pub uploaded: Option<Uploaded>,
+    /// Whether its parts have to be verified before they are trusted.
+    pub is_verifying: bool,
+}
+
+/// How much of a session is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Uploaded {
+    /// Number of parts.
+    pub parts: u32,
+    /// Bytes of these parts.
+    pub bytes: u64,
+}
+
+impl Uploaded {
+    /// What is there of a session by its status and the records of its parts; `None` for an open session unless the records say which
+    /// parts are there (`records_parts`).
+    pub(in crate::service::upload) fn of(
+        listed: &ListedSession,
+        parts_total: u32,
+        records_parts: bool,
+    ) -> Option<Self> {
+        let ListedSession { session, recorded_parts, last_recorded_part } = listed;
+        match session.status {
+            Status::Completed => Some(Self { parts: parts_total, bytes: session.size_bytes }),
+            // Their parts are deleted, or about to be.
+            Status::Aborted | Status::Expired => Some(Self { parts: 0, bytes: 0 }),
+            Status::Uploading if !records_parts => None,
+            Status::Uploading => {
+                let has_last = last_recorded_part.is_some_and(|index| index + 1 == parts_total);
+                // All parts but the last are equal.
+                let missing_bytes = if has_last {
+                    u64::from(parts_total - recorded_parts) * session.part_size_bytes
+                } else {
+                    session.size_bytes.saturating_sub(u64::from(*recorded_parts) * session.part_size_bytes)
+                };
+                Some(Self { parts: *recorded_parts, bytes: session.size_bytes - missing_bytes })
+            }
+        }
+    }
+}
+
 /// A page of sessions.
 #[derive(Debug, Clone)]
 pub struct SessionPage {
     /// The sessions, newest first.
-    pub sessions: Vec<ListedSession>,
+    pub sessions: Vec<SessionInList>,
     /// Number of sessions on all pages.
     pub total: u64,
 }

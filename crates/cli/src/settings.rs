@@ -11,8 +11,7 @@ use crate::Failure;
 /// Arguments of `partway serve`.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// Address and port to listen on [default: 127.0.0.1:8080].
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", help = with_default("Address and port to listen on", "listen"))]
     listen: Option<String>,
     /// URL by which clients reach this server, if it differs from the address: with a proxy in front.
     #[arg(long, value_name = "URL")]
@@ -27,12 +26,19 @@ pub(crate) struct ServeArgs {
 /// Arguments of all commands that read or change the data.
 #[derive(Debug, Args)]
 pub(crate) struct StoreArgs {
-    /// Directory of the database and of the files [default: ./partway-data].
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help = with_default("Directory of the database and of the files", "data_dir"))]
     data_dir: Option<String>,
     /// TOML file with settings; docs/CONFIG.md lists them.
     #[arg(long, value_name = "FILE", env = "PARTWAY_CONFIG")]
     config: Option<PathBuf>,
+}
+
+/// The help of an option that is a setting, too: the default is the setting's. It is no default of the option, which would override
+/// the environment and the file.
+fn with_default(help: &str, key: &str) -> String {
+    let mut settings = Config::documentation().into_iter().flat_map(|(_, settings)| settings);
+    let default = settings.find(|setting| setting.key == key).map_or("", |setting| setting.default);
+    format!("{help} [default: {default}]")
 }
 
 /// Arguments of a command that administers the database.

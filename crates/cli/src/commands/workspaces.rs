@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
+use partway_server::config::{Bytes, Setting};
 use partway_server::db::workspaces::Workspace;
 use partway_server::model::WorkspaceLimits;
 use serde_json::json;
@@ -27,7 +28,7 @@ pub(crate) enum WorkspacesCommand {
 pub(crate) struct LimitArgs {
     /// Number of the workspace.
     workspace: String,
-    /// Quota of its files and open sessions together, such as 500GiB. `default` removes this limit, so that the one of the
+    /// Quota of its files and open sessions together, such as 500GiB or 1TB. `default` removes this limit, so that the one of the
     /// settings holds; that goes for every limit here. Sessions of public keys count only for public keys.
     #[arg(value_name = "SIZE", value_parser = parse_size)]
     limit: Option<Limit>,
@@ -61,23 +62,26 @@ impl LimitArgs {
     }
 }
 
+/// A size as in the settings, or `default`.
 fn parse_size(text: &str) -> Result<Limit, String> {
     if text == "default" {
         return Ok(Limit(None));
     }
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let factor = match text[digits.len()..].trim() {
-        "" => Some(1_u64),
-        "KiB" => Some(1 << 10),
-        "MiB" => Some(1 << 20),
-        "GiB" => Some(1 << 30),
-        "TiB" => Some(1 << 40),
-        _ => None,
-    };
-    // 2^53 - 1, as for every size.
-    let bytes = digits.parse().ok().zip(factor).and_then(|(number, factor): (u64, u64)| number.checked_mul(factor));
-    let bytes = bytes.filter(|bytes| *bytes <= 9_007_199_254_740_991);
-    bytes.map(|bytes| Limit(Some(bytes))).ok_or_else(|| "must be bytes, such as 500GiB, or `default`".to_owned())
+    let size = Bytes::parse(text).map(|bytes| Limit(Some(bytes)));
+    size.ok_or_else(|| match Bytes::problem(text) {
+        Some(problem) => format!("it {problem}"),
+        None if is_zero(text) => {
+            "a limit is at least 1 byte; to end the uploads of a workspace, revoke its keys (`partway keys revoke`)"
+                .to_owned()
+        }
+        None => format!("it must be {}, or `default`", Bytes::ALLOWED),
+    })
+}
+
+/// Whether the text is a size of no bytes, in any unit.
+fn is_zero(text: &str) -> bool {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
+    !digits.is_empty() && digits.bytes().all(|digit| digit == b'0')
 }
 
 fn parse_count(text: &str) -> Result<Limit, String> {
@@ -165,13 +169,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_are_read_with_and_without_units() {
+    fn limits_are_read_as_the_sizes_of_settings() {
+        for (text, bytes) in
+            [("10", 10), ("500GiB", 500 << 30), ("1 TiB", 1 << 40), ("1GB", 1_000_000_000), ("5mb", 5_000_000)]
+        {
+            assert_eq!(parse_size(text), Ok(Limit(Some(bytes))), "{text}");
+        }
         assert_eq!(parse_size("default"), Ok(Limit(None)));
-        assert_eq!(parse_size("10"), Ok(Limit(Some(10))));
-        assert_eq!(parse_size("500GiB"), Ok(Limit(Some(500 << 30))));
-        assert_eq!(parse_size("1 TiB"), Ok(Limit(Some(1 << 40))));
-        for bad in ["", "GiB", "-1", "1.5GiB", "1GB", "1GiBs", "99999999999999999999", "9000000TiB"] {
-            assert!(parse_size(bad).is_err(), "{bad}");
+        for (bad, named) in [
+            ("", "`default`"),
+            ("GiB", "`10MiB`"),
+            ("-1", "`10MiB`"),
+            ("5G", "`10MiB`"),
+            ("1GiBs", "`10MiB`"),
+            ("9000000TiB", "just under 8PiB"),
+            ("1.5GiB", "`1536MiB` for 1.5 GiB"),
+            ("0", "at least 1 byte"),
+            ("0 GiB", "partway keys revoke"),
+        ] {
+            let problem = parse_size(bad).unwrap_err();
+            assert!(problem.contains(named), "{bad}: {problem}");
         }
     }
 }

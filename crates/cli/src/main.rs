@@ -16,6 +16,7 @@ mod remote;
 mod resume;
 mod settings;
 mod table;
+mod transfer_args;
 
 use std::process::ExitCode;
 

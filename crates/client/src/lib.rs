@@ -40,6 +40,7 @@ mod part_hashes;
 mod part_urls;
 mod retry;
 mod source;
+mod transfer_options;
 mod upload;
 mod workspace;
 
@@ -53,5 +54,6 @@ pub use partway_api::{
     RenameFileRequest, RenameFolderRequest, UpdateFileRequest,
 };
 pub use retry::RetryPolicy;
+pub use transfer_options::TransferOptions;
 pub use upload::{Event, PartHash, SentPart, Upload};
 pub use workspace::Workspace;

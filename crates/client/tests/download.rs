@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use partway_client::{Client, Download, DownloadEvent, Downloaded, Error, RetryPolicy};
+use partway_client::{Client, Download, DownloadEvent, Downloaded, Error, RetryPolicy, TransferOptions};
 
 const MIB: usize = 1024 * 1024;
 
@@ -236,6 +236,14 @@ fn names(directory: &Path) -> Vec<String> {
 }
 
 fn download(server: &TestServer) -> Download {
+    download_with(server, |_| {})
+}
+
+fn download_one_by_one(server: &TestServer) -> Download {
+    download_with(server, |options| options.concurrency = 1)
+}
+
+fn download_with(server: &TestServer, change: impl FnOnce(&mut TransferOptions)) -> Download {
     let retry = RetryPolicy {
         tries: 5,
         wait: Duration::from_secs(5),
@@ -243,7 +251,10 @@ fn download(server: &TestServer) -> Download {
         longest_pause: Duration::from_millis(50),
     };
     let hash = hash(&server.set().data);
-    Download::of(&server.url).hash(hash).retry(retry).stall_timeout(Duration::from_millis(500))
+    let stall_timeout = Duration::from_millis(500);
+    let mut options = TransferOptions { retry, stall_timeout, ..TransferOptions::default() };
+    change(&mut options);
+    Download::of(&server.url).hash(hash).options(options)
 }
 
 #[tokio::test]
@@ -267,7 +278,7 @@ async fn no_download_fails_when_all_has_come() {
     // More than is remembered at once.
     let data = bytes(16, 65 * MIB);
     let server = TestServer::start(data.clone());
-    let download = download(&server).stall_timeout(Duration::from_secs(30));
+    let download = download_with(&server, |options| options.stall_timeout = Duration::from_secs(30));
     for number in 0..downloads {
         let place = Place::new();
         let late = Fault::Late(Duration::from_millis(50 + number * 37 % 250));
@@ -294,7 +305,7 @@ async fn an_answer_that_breaks_off_goes_on_from_there() {
 async fn the_same_call_goes_on_where_a_failed_one_stopped() {
     let data = bytes(3, 60 * MIB);
     let (server, place) = (TestServer::start(data.clone()), Place::new());
-    let download = download(&server).concurrency(1);
+    let download = download_one_by_one(&server);
     // Two pieces and a bit of the third, then the file is refused.
     server.fail([None, None, Some(Fault::Cut(5 * MIB)), Some(Fault::Status(401))]);
     let error = place.get(&download).await.unwrap_err();
@@ -312,7 +323,7 @@ async fn the_same_call_goes_on_where_a_failed_one_stopped() {
 async fn bytes_that_were_spoilt_in_between_are_found() {
     let data = bytes(4, 40 * MIB);
     let (server, place) = (TestServer::start(data.clone()), Place::new());
-    let download = download(&server).concurrency(1);
+    let download = download_one_by_one(&server);
     server.fail([None, Some(Fault::Status(401))]);
     place.get(&download).await.unwrap_err();
     let part = std::fs::OpenOptions::new().write(true).open(place.directory.path().join("f ä.partway-part")).unwrap();
@@ -330,7 +341,7 @@ async fn a_file_that_was_replaced_in_between_starts_over() {
     let (old, new) = (bytes(5, 40 * MIB), bytes(6, 40 * MIB));
     let (server, place) = (TestServer::start(old), Place::new());
     server.fail([None, Some(Fault::Status(401))]);
-    place.get(&download(&server).concurrency(1)).await.unwrap_err();
+    place.get(&download_one_by_one(&server)).await.unwrap_err();
     server.replace(new.clone());
     server.answered();
     place.get(&download(&server)).await.unwrap();
@@ -429,7 +440,8 @@ async fn a_server_that_is_away_is_waited_for() {
     let place = Place::new();
     let url = format!("http://{address}/w/f");
     let retry = RetryPolicy { first_pause: Duration::from_millis(50), ..RetryPolicy::default() };
-    let download = Download::of(&url).hash(hash(&data)).retry(retry);
+    let download =
+        Download::of(&url).hash(hash(&data)).options(TransferOptions { retry, ..TransferOptions::default() });
     let (outcome, ()) = tokio::join!(place.get(&download), async {
         while !place.events.lock().unwrap().iter().any(|event| event.contains("Unreachable")) {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use partway_client::{Client, Event, RetryPolicy, Upload};
+use partway_client::{Client, Event, RetryPolicy, TransferOptions, Upload};
 use serde_json::{Value, json};
 
 use crate::api::{Api, fsck};
@@ -81,10 +81,12 @@ async fn a_connection_that_stalls_is_given_up_by_both_sides() {
     setup.proxy.plan([Fault::Stall(1_000_000), Fault::Stall(3_000_000)]);
     let client = Client::new(&setup.proxy.url, &setup.key).unwrap();
     let retries = std::sync::Mutex::new(Vec::new());
-    let upload = Upload::of(setup.file())
-        .stall_timeout(Duration::from_secs(3))
-        .slowest_rate(u64::MAX)
-        .retry(RetryPolicy { longest_pause: Duration::from_millis(500), ..RetryPolicy::default() });
+    let options = TransferOptions {
+        stall_timeout: Duration::from_secs(3),
+        retry: RetryPolicy { longest_pause: Duration::from_millis(500), ..RetryPolicy::default() },
+        ..TransferOptions::default()
+    };
+    let upload = Upload::of(setup.file()).slowest_rate(u64::MAX).options(options);
     let on_event = |event: Event<'_>| {
         if let Event::Retrying { error, .. } = event {
             retries.lock().unwrap().push(error.to_string());
@@ -393,7 +395,8 @@ async fn bytes_in_the_buffers_of_a_slow_line_are_waited_for() {
             retries.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }
     };
-    let record = Upload::of(setup.file()).stall_timeout(Duration::from_secs(1)).send(&client, &on_event).await.unwrap();
+    let options = TransferOptions { stall_timeout: Duration::from_secs(1), ..TransferOptions::default() };
+    let record = Upload::of(setup.file()).options(options).send(&client, &on_event).await.unwrap();
     assert_eq!((setup.proxy.left(), retries.into_inner()), (0, 0));
     setup.assert_uploaded(&serde_json::to_value(record).unwrap());
 }

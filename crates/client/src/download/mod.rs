@@ -2,10 +2,11 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), partway_client::Error> {
-//! use partway_client::{Client, Download};
+//! use partway_client::{Client, Download, TransferOptions};
 //!
 //! let client = Client::new("http://127.0.0.1:8080", "sk_…")?;
-//! let download = Download::of("http://127.0.0.1:8080/w/video.mp4").concurrency(8);
+//! let options = TransferOptions { concurrency: 8, ..TransferOptions::default() };
+//! let download = Download::of("http://127.0.0.1:8080/w/video.mp4").options(options);
 //! let downloaded = download.to_file(&client, "video.mp4".as_ref(), &|_| {}).await?;
 //! println!("{} bytes", downloaded.size_bytes);
 //! # Ok(()) }
@@ -16,18 +17,19 @@
 
 mod events;
 mod intake;
+mod names;
 mod origin;
 mod part_file;
 mod ranges;
 mod run;
 mod state;
+mod target;
 mod transfer;
 mod version;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use partway_api::FileRow;
 
@@ -37,12 +39,7 @@ use self::origin::Received;
 use self::part_file::PartFile;
 use self::version::Served;
 use crate::blocking::blocking;
-use crate::{Client, Error, RetryPolicy};
-
-/// Ranges fetched at the same time by default: as many as parts are sent.
-const DEFAULT_CONCURRENCY: usize = 4;
-/// A connection that brings no byte for this long is dead.
-const DEFAULT_STALL_TIMEOUT: Duration = Duration::from_secs(60);
+use crate::{Client, Error, TransferOptions};
 
 /// The result of a download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,23 +57,13 @@ pub struct Download {
     size_bytes: Option<u64>,
     hash: Option<String>,
     overwrite: bool,
-    concurrency: usize,
-    retry: RetryPolicy,
-    stall_timeout: Duration,
+    options: TransferOptions,
 }
 
 impl Download {
     /// A download of the file served at `url`.
     pub fn of(url: impl Into<String>) -> Self {
-        Self {
-            url: url.into(),
-            size_bytes: None,
-            hash: None,
-            overwrite: false,
-            concurrency: DEFAULT_CONCURRENCY,
-            retry: RetryPolicy::default(),
-            stall_timeout: DEFAULT_STALL_TIMEOUT,
-        }
+        Self { url: url.into(), size_bytes: None, hash: None, overwrite: false, options: TransferOptions::default() }
     }
 
     /// A download of this file, whose size and hash are known.
@@ -86,7 +73,7 @@ impl Download {
 
     /// The path of the bytes until the file is whole.
     pub fn part_path(target: &Path) -> PathBuf {
-        part_file::with_suffix(target, part_file::PART_SUFFIX)
+        names::with_suffix(target, names::PART_SUFFIX)
     }
 
     /// Whether an unfinished download to `target` can be resumed.
@@ -108,24 +95,10 @@ impl Download {
         self
     }
 
-    /// Sets how many ranges are fetched at the same time; at least one.
+    /// Sets how the bytes are transferred.
     #[must_use]
-    pub fn concurrency(mut self, ranges: usize) -> Self {
-        self.concurrency = ranges.max(1);
-        self
-    }
-
-    /// Sets how failed requests are retried.
-    #[must_use]
-    pub fn retry(mut self, retry: RetryPolicy) -> Self {
-        self.retry = retry;
-        self
-    }
-
-    /// Sets how long a connection may bring no byte before it counts as dead.
-    #[must_use]
-    pub fn stall_timeout(mut self, stall_timeout: Duration) -> Self {
-        self.stall_timeout = stall_timeout;
+    pub fn options(mut self, options: TransferOptions) -> Self {
+        self.options = options;
         self
     }
 
@@ -144,7 +117,7 @@ impl Download {
         target: &Path,
         on_event: &(dyn Fn(DownloadEvent<'_>) + Send + Sync),
     ) -> Result<Downloaded, Error> {
-        PartFile::check_target(target, self.overwrite)?;
+        target::check(target, self.overwrite)?;
         let origin = self.origin(client, on_event)?;
         let served = self.look(&origin).await?;
         let path = target.to_owned();

@@ -11,32 +11,23 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::names::{NEW_STATE_SUFFIX, PART_SUFFIX, STATE_SUFFIX, with_suffix};
 use super::ranges::Ranges;
 use super::state::State;
+use super::target;
 use super::version::Version;
 use crate::{Error, local_files};
 
-/// Suffix that is appended to the target's name.
-pub(crate) const PART_SUFFIX: &str = ".partway-part";
-const STATE_SUFFIX: &str = ".partway-state";
-const NEW_STATE_SUFFIX: &str = ".partway-state.new";
 /// Bytes per read.
 const READ_BYTES: usize = 256 * 1024;
-/// Upper bound of a file name in bytes, on the filesystems in use.
-const MAX_NAME_BYTES: usize = 255;
-/// The problem of a target that may not be overwritten.
-const IS_THERE: &str = "is there already";
+/// Mode of the future target, before the user's umask.
+const MODE: u32 = 0o666;
 
 /// Whether an earlier run left bytes and their state.
 pub(crate) fn has_begun(target: &Path) -> bool {
     let part = fs::symlink_metadata(with_suffix(target, PART_SUFFIX));
     part.is_ok_and(|part| part.is_file() && part.len() > 0) && State::read(&with_suffix(target, STATE_SUFFIX)).is_some()
 }
-
-/// Mode of the future target, before the user's umask.
-const MODE: u32 = 0o666;
-/// Length in bytes to which a longer name is cut, so that the longest suffix fits.
-const CUT_NAME_BYTES: usize = 200;
 
 /// The part file of a target, locked. All calls block.
 #[derive(Debug)]
@@ -60,22 +51,6 @@ enum Memory {
 }
 
 impl PartFile {
-    /// Refuses a target that cannot be written, before the first request.
-    pub(crate) fn check_target(target: &Path, overwrite: bool) -> Result<(), Error> {
-        let unfit = |problem| Err(Error::Target { path: target.to_owned(), problem });
-        if target.file_name().is_none() {
-            return unfit("is not a file name");
-        }
-        match fs::metadata(target) {
-            Ok(there) if !there.is_file() => unfit("is there already and is not a file"),
-            Ok(_) if !overwrite => unfit(IS_THERE),
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(Error::File { path: target.to_owned(), source })
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Opens or creates the part file of `target`.
     pub(crate) fn open(target: &Path) -> Result<Self, Error> {
         let path = with_suffix(target, PART_SUFFIX);
@@ -173,26 +148,14 @@ impl PartFile {
     pub(crate) fn publish(&self, overwrite: bool) -> Result<(), Error> {
         let failed = |source| Error::File { path: self.target.clone(), source };
         self.file.sync_all().map_err(|source| self.failed(source))?;
-        Self::check_target(&self.target, overwrite)?;
+        target::check(&self.target, overwrite)?;
         let mut memory = self.memory();
-        if overwrite {
-            fs::rename(&self.path, &self.target).map_err(failed)?;
-        } else {
-            self.take_free_name()?;
-        }
+        target::take_name(&self.path, &self.target, overwrite)?;
         *memory = Memory::Over;
         let directory = self.target.parent().filter(|parent| !parent.as_os_str().is_empty());
         File::open(directory.unwrap_or(Path::new("."))).and_then(|directory| directory.sync_all()).map_err(failed)?;
         let _ = fs::remove_file(&self.state_path);
         Ok(())
-    }
-
-    /// Renames without overwriting a file that appeared at the target in the meantime.
-    fn take_free_name(&self) -> Result<(), Error> {
-        local_files::rename_to_free_name(&self.path, &self.target).map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => Error::Target { path: self.target.clone(), problem: IS_THERE },
-            _ => Error::File { path: self.target.clone(), source },
-        })
     }
 
     /// Removes the file and its state. The next download starts from the beginning.
@@ -210,20 +173,6 @@ impl PartFile {
     fn failed(&self, source: io::Error) -> Error {
         Error::File { path: self.path.clone(), source }
     }
-}
-
-/// The target's path with a suffix, in the same directory.
-pub(crate) fn with_suffix(target: &Path, suffix: &str) -> PathBuf {
-    let mut name = target.file_name().unwrap_or_default().to_owned();
-    if name.len() + NEW_STATE_SUFFIX.len() > MAX_NAME_BYTES {
-        let text = name.to_string_lossy();
-        // The hash distinguishes long names with the same beginning.
-        let hash = blake3::hash(name.as_encoded_bytes()).to_hex();
-        let cut = (0..=CUT_NAME_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
-        name = format!("{}-{}", &text[..cut], &hash[..8]).into();
-    }
-    name.push(suffix);
-    target.with_file_name(name)
 }
 
 #[cfg(test)]
@@ -272,29 +221,6 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_overwritten_unless_asked_and_nothing_but_a_file_is() {
-        let directory = tempfile::tempdir().unwrap();
-        let target = directory.path().join("f");
-        PartFile::check_target(&target, false).unwrap();
-        let part = PartFile::open(&target).unwrap();
-        part.write(b"new", 0).unwrap();
-        // It appeared in the meantime.
-        fs::write(&target, "old").unwrap();
-        assert!(part.publish(false).unwrap_err().to_string().ends_with("f is there already"));
-        assert_eq!(fs::read(&target).unwrap(), b"old");
-        part.publish(true).unwrap();
-        assert_eq!(fs::read(&target).unwrap(), b"new");
-        for (target, problem) in [
-            (directory.path(), "is not a file"),
-            (Path::new("/"), "not a file name"),
-            (Path::new(".."), "not a file name"),
-        ] {
-            let error = PartFile::check_target(target, true).unwrap_err().to_string();
-            assert!(error.contains(problem), "{error}");
-        }
-    }
-
-    #[test]
     fn saves_run_one_after_another_and_none_runs_after_publishing() {
         let directory = tempfile::tempdir().unwrap();
         let target = directory.path().join("f");
@@ -315,15 +241,16 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_came_between_the_look_and_the_rename_stays() {
+    fn a_target_that_appeared_in_the_meantime_is_replaced_only_when_asked() {
         let directory = tempfile::tempdir().unwrap();
         let target = directory.path().join("f");
         let part = PartFile::open(&target).unwrap();
         part.write(b"new", 0).unwrap();
         fs::write(&target, "old").unwrap();
-        assert!(part.take_free_name().unwrap_err().to_string().ends_with("f is there already"));
+        assert!(part.publish(false).unwrap_err().to_string().ends_with("f is there already"));
         assert_eq!(fs::read(&target).unwrap(), b"old");
-        assert_eq!(names(directory.path()), ["f", "f.partway-part"]);
+        part.publish(true).unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"new");
     }
 
     #[test]

@@ -20,7 +20,7 @@ impl Download {
     pub(super) fn origin<'o>(&self, client: &'o Client, on_event: OnEvent<'o>) -> Result<Origin<'o>, Error> {
         let url = Url::parse(&self.url)
             .map_err(|error| Error::Address { url: self.url.clone(), problem: error.to_string() })?;
-        Ok(Origin { client, url, retry: self.retry, stall_timeout: self.stall_timeout, on_event })
+        Ok(Origin { client, url, retry: self.options.retry, stall_timeout: self.options.stall_timeout, on_event })
     }
 
     /// Asks the server how it serves the file.
@@ -57,7 +57,7 @@ impl Download {
         }
         (origin.on_event)(DownloadEvent::Started { size_bytes: Some(size_bytes), bytes_there: received.total() });
         let with_hash = self.hash.is_some();
-        let transfer = Transfer::new(origin, Arc::clone(part), version, received, with_hash, self.concurrency);
+        let transfer = Transfer::new(origin, Arc::clone(part), version, received, with_hash, self.options.at_once());
         let outcome = transfer.run().await.and_then(|()| {
             (origin.on_event)(DownloadEvent::Completing);
             self.check_hash(origin, transfer.hash())

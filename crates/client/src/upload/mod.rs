@@ -2,10 +2,11 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), partway_client::Error> {
-//! use partway_client::{Client, Event, Upload};
+//! use partway_client::{Client, Event, TransferOptions, Upload};
 //!
 //! let client = Client::new("http://127.0.0.1:8080", "sk_…")?;
-//! let upload = Upload::of("video.mp4").folder("uploads").concurrency(8);
+//! let options = TransferOptions { concurrency: 8, ..TransferOptions::default() };
+//! let upload = Upload::of("video.mp4").folder("uploads").options(options);
 //! let record = upload
 //!     .send(&client, &|event| {
 //!         if let Event::Retrying { error, pause, .. } = event {
@@ -39,14 +40,10 @@ pub use self::events::{Event, PartHash, SentPart};
 use self::transfer::Transfer;
 use crate::blocking::blocking;
 use crate::source::Source;
-use crate::{Client, Error, RetryPolicy};
+use crate::{Client, Error, TransferOptions};
 
-/// Parts sent at the same time by default: enough to fill a line with some delay, few enough for a phone.
-const DEFAULT_CONCURRENCY: usize = 4;
 /// Lifetime requested for a session and its URLs; both are renewed while parts are sent.
 const SESSION_TTL: Duration = Duration::from_secs(24 * 60 * 60);
-/// A connection that takes no byte and brings no answer for this long is dead, even if a proxy keeps it open.
-const DEFAULT_STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// The slowest line that an upload expects, in bytes per second and connection.
 const DEFAULT_SLOWEST_RATE: u64 = 4 * 1024;
 /// Parts of an earlier run that are read at the same time, to hash them.
@@ -62,10 +59,8 @@ pub struct Upload {
     metadata: Option<Map<String, Value>>,
     custom_id: Option<String>,
     random_prefix: bool,
-    concurrency: usize,
-    retry: RetryPolicy,
+    options: TransferOptions,
     digests: bool,
-    stall_timeout: Duration,
     slowest_rate: u64,
     session_id: Option<String>,
     sent_parts: HashMap<u32, SentPart>,
@@ -83,10 +78,8 @@ impl Upload {
             metadata: None,
             custom_id: None,
             random_prefix: false,
-            concurrency: DEFAULT_CONCURRENCY,
-            retry: RetryPolicy::default(),
+            options: TransferOptions::default(),
             digests: true,
-            stall_timeout: DEFAULT_STALL_TIMEOUT,
             slowest_rate: DEFAULT_SLOWEST_RATE,
             session_id: None,
             sent_parts: HashMap::new(),
@@ -136,20 +129,6 @@ impl Upload {
         self
     }
 
-    /// Sets how many parts are sent at the same time; at least one.
-    #[must_use]
-    pub fn concurrency(mut self, parts: usize) -> Self {
-        self.concurrency = parts.max(1);
-        self
-    }
-
-    /// Sets how failed requests are retried.
-    #[must_use]
-    pub fn retry(mut self, retry: RetryPolicy) -> Self {
-        self.retry = retry;
-        self
-    }
-
     /// Sets whether each part is sent with its SHA-256, which the server compares; on by default.
     #[must_use]
     pub fn digests(mut self, digests: bool) -> Self {
@@ -157,11 +136,10 @@ impl Upload {
         self
     }
 
-    /// Sets how long a connection may be silent before it counts as dead. Bytes in local buffers get additional time, at the slowest
-    /// rate. (The kernel notices a peer that is gone sooner.)
+    /// Sets how the bytes are transferred. Bytes in local buffers get additional time beyond `stall_timeout`, at the slowest rate.
     #[must_use]
-    pub fn stall_timeout(mut self, stall_timeout: Duration) -> Self {
-        self.stall_timeout = stall_timeout;
+    pub fn options(mut self, options: TransferOptions) -> Self {
+        self.options = options;
         self
     }
 
@@ -242,7 +220,7 @@ impl Upload {
         let upload = async || client.upload_empty(&request).await;
         // With a random prefix, a retry would create a second file.
         let is_retryable = |error: &Error| error.is_transient() && (!self.random_prefix || error.had_no_effect());
-        let record = self.retry.run(upload, is_retryable, retrying(on_event)).await?;
+        let record = self.options.retry.run(upload, is_retryable, retrying(on_event)).await?;
         match source.check_unchanged() {
             Err(Error::Unfit { .. }) => {
                 Err(source.unfit("was uploaded as it was, empty, and has changed since; upload it again"))

@@ -107,7 +107,7 @@ impl Upload {
         let request = self.start_request(source)?;
         let idempotency_key = self.idempotency_key.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
         let start = async || client.start(&request, &idempotency_key).await;
-        let started = self.retry.run(start, Error::is_transient_for_start, retrying(on_event)).await?;
+        let started = self.options.retry.run(start, Error::is_transient_for_start, retrying(on_event)).await?;
         let session =
             Session::new(started.session_id, started.part_size, source.size_bytes(), &started.hash_algorithm)?;
         on_event(Event::Session { session_id: &session.id });
@@ -128,7 +128,7 @@ impl Upload {
         on_event: OnEvent<'_>,
     ) -> Result<Session, Error> {
         let status = async || client.status(session_id).await;
-        let state = self.retry.run(status, Error::is_transient, retrying(on_event)).await?;
+        let state = self.options.retry.run(status, Error::is_transient, retrying(on_event)).await?;
         if state.size != source.size_bytes() {
             return Err(source.unfit("has another size than the file that the session was started for"));
         }
@@ -151,7 +151,7 @@ impl Upload {
         }
         let request = ResignRequest { parts: None, ttl_seconds: Some(SESSION_TTL.as_secs()) };
         let resign = async || client.resign(session_id, &request).await;
-        let signed = self.retry.run(resign, Error::is_transient, retrying(on_event)).await?;
+        let signed = self.options.retry.run(resign, Error::is_transient, retrying(on_event)).await?;
         let mut missing: Vec<u32> = signed.parts.iter().map(|part| part.index).chain(others).collect();
         missing.sort_unstable();
         missing.dedup();

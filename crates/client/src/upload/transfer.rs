@@ -75,7 +75,7 @@ impl<'t> Transfer<'t> {
     /// The parts that another client replaced; `None` when the session is completed.
     async fn parts_of_others(&self) -> Result<Option<Vec<u32>>, Error> {
         let status = async || self.client.status(&self.session.id).await;
-        let state = self.upload.retry.run(status, Error::is_transient, retrying(self.on_event)).await?;
+        let state = self.upload.options.retry.run(status, Error::is_transient, retrying(self.on_event)).await?;
         let EtagsInStore::Listed(there) = EtagsInStore::of(&state) else { return Ok(None) };
         let own = self.etags();
         let is_own = |index: &u32| there.get(index).is_some_and(|etag| own.get(index).is_some_and(|own| own == etag));
@@ -98,11 +98,11 @@ impl<'t> Transfer<'t> {
             let request =
                 CompleteRequest { session_id: self.session.id.clone(), uuid: None, hash: hash.clone(), etags_sha256 };
             let complete = async || self.client.complete(&request).await;
-            let completed = self.upload.retry.run(complete, Error::is_transient, retrying(self.on_event)).await;
+            let completed = self.upload.options.retry.run(complete, Error::is_transient, retrying(self.on_event)).await;
             attempts += 1;
             let again = match &completed {
                 Ok(record) => return check_hash(hash, record).map(|()| record.clone()),
-                Err(_) if attempts >= self.upload.retry.tries || self.session.is_completed => None,
+                Err(_) if attempts >= self.upload.options.retry.tries || self.session.is_completed => None,
                 // The server lost parts: its disk or its machine failed.
                 Err(error) if error.missing_parts().is_some() => error.missing_parts().map(<[u32]>::to_vec),
                 // The parts of the earlier run were of another file.
@@ -129,7 +129,7 @@ impl<'t> Transfer<'t> {
 
     async fn send_parts(&self, indices: &[u32]) -> Result<(), Error> {
         let sends = indices.iter().map(|index| self.send_part(*index));
-        stream::iter(sends).buffer_unordered(self.upload.concurrency).try_collect().await
+        stream::iter(sends).buffer_unordered(self.upload.options.at_once()).try_collect().await
     }
 
     async fn send_part(&self, index: u32) -> Result<(), Error> {
@@ -170,7 +170,7 @@ impl<'t> Transfer<'t> {
             error.is_transient_for_part()
                 || (error.is_refused_url() && refusals.load(Ordering::Relaxed) < MAX_URL_REFUSALS)
         };
-        let (etag, hash) = self.upload.retry.run(put, is_retryable, on_retry).await?;
+        let (etag, hash) = self.upload.options.retry.run(put, is_retryable, on_retry).await?;
         if let Some(hash) = hash {
             let hash = hash.lock().unwrap_or_else(PoisonError::into_inner).finalize();
             self.etags().insert(index, etag.clone());
@@ -190,7 +190,7 @@ impl<'t> Transfer<'t> {
     }
 
     async fn watch<T>(&self, request: impl Future<Output = Result<T, Error>>, sent: &AtomicU64) -> Result<T, Error> {
-        let limits = StallLimits { timeout: self.upload.stall_timeout, slowest_rate: self.upload.slowest_rate };
+        let limits = StallLimits { timeout: self.upload.options.stall_timeout, slowest_rate: self.upload.slowest_rate };
         watch(request, sent, limits, self.on_event).await
     }
 

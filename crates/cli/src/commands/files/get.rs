@@ -2,15 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
-use partway_client::{Client, Download, Downloaded, Error, FileRow, RetryPolicy, Workspace};
+use partway_client::{Client, Download, Downloaded, Error, FileRow, Workspace};
 use unicode_normalization::UnicodeNormalization;
 
 use super::NAMING;
 use crate::progress::Progress;
 use crate::remote::{INTERRUPTED, ServerArgs, interruption};
+use crate::transfer_args::TransferArgs;
 use crate::{Failure, human, output};
 
 /// Upper bound of restarts for a file that changes during its download.
@@ -22,18 +22,14 @@ const MAX_RESTARTS: u32 = 5;
 pub(crate) struct GetArgs {
     /// The file.
     file: String,
-    /// Target: a file, a directory, or `-` for standard output. Default: the name of the file, in the current directory.
+    /// Target: a file, a directory, or `-` for standard output, which gets one part after the other. Default: the name of the file, in the current directory.
     #[arg(long, short, value_name = "PATH")]
     output: Option<PathBuf>,
-    /// Ranges fetched at the same time. For standard output, one after the other.
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
-    concurrency: u8,
+    #[command(flatten)]
+    transfer: TransferArgs,
     /// Overwrite an existing file.
     #[arg(long)]
     force: bool,
-    /// How long to wait for an unavailable server, such as 90s, 10m or 2h.
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
-    wait: Duration,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -63,20 +59,19 @@ pub(crate) async fn get(args: &GetArgs) -> Result<ExitCode, Failure> {
 impl GetArgs {
     /// Downloads, and sets `target` once it is known.
     async fn get(&self, target: &mut Option<PathBuf>) -> Result<(), Failure> {
-        let retry = RetryPolicy { wait: self.wait, ..RetryPolicy::default() };
         let client = self.server.client()?;
-        let workspace = self.server.workspace_with(retry)?;
+        let workspace = self.server.workspace_with(self.transfer.options().retry)?;
         let file = workspace.find_file(&self.file).await?;
         if self.output.as_deref() == Some(Path::new("-")) {
             let progress = Progress::new(&file.name, false);
-            let download = self.download(&file, retry);
+            let download = self.download(&file);
             let outcome = download.to_writer(&client, std::io::stdout(), &|event| progress.show_download(&event)).await;
             progress.end();
             say_if_unverified(&file, outcome?);
             return Ok(());
         }
         let path = target.insert(target_path(self.output.as_deref(), &file.name, &self.file)?);
-        self.get_to(&client, &workspace, file, retry, path).await?;
+        self.get_to(&client, &workspace, file, path).await?;
         output::line(path.display())?;
         Ok(())
     }
@@ -87,13 +82,12 @@ impl GetArgs {
         client: &Client,
         workspace: &Workspace,
         mut file: FileRow,
-        retry: RetryPolicy,
         path: &Path,
     ) -> Result<(), Failure> {
         let mut restarts = 0;
         loop {
             let progress = Progress::new(&file.name, false);
-            let download = self.download(&file, retry);
+            let download = self.download(&file);
             let outcome = download.to_file(client, path, &|event| progress.show_download(&event)).await;
             progress.end();
             let error = match outcome {
@@ -117,8 +111,8 @@ impl GetArgs {
         }
     }
 
-    fn download(&self, file: &FileRow, retry: RetryPolicy) -> Download {
-        Download::of_file(file).concurrency(usize::from(self.concurrency)).overwrite(self.force).retry(retry)
+    fn download(&self, file: &FileRow) -> Download {
+        Download::of_file(file).overwrite(self.force).options(self.transfer.options())
     }
 }
 

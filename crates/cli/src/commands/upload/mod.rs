@@ -6,15 +6,15 @@ mod transfer;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
-use partway_client::{FileRecord, RetryPolicy, Upload};
+use partway_client::{FileRecord, Upload};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::remote::{self, INTERRUPTED, ServerArgs, interruption, parse_meta};
 use crate::resume::Remembered;
+use crate::transfer_args::TransferArgs;
 use crate::{Failure, output};
 
 use transfer::{Outcome, upload_file};
@@ -45,9 +45,8 @@ pub(crate) struct UploadArgs {
     /// Put eight random characters in front of the name.
     #[arg(long)]
     random_prefix: bool,
-    /// Parts sent at the same time.
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
-    concurrency: u8,
+    #[command(flatten)]
+    transfer: TransferArgs,
     /// Resume this session, which anyone may have started: only missing parts are sent. To resume an upload of your own, repeat
     /// its command instead.
     #[arg(long, value_name = "SESSION", value_parser = parse_session, conflicts_with_all = ["folder", "name", "tags", "metadata", "custom_id", "random_prefix"])]
@@ -55,9 +54,6 @@ pub(crate) struct UploadArgs {
     /// Neither resume an earlier upload of the same file nor remember this one.
     #[arg(long)]
     no_resume: bool,
-    /// How long to wait for an unavailable server, such as 90s, 10m or 2h.
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
-    wait: Duration,
     /// Send parts without their SHA-256. The hash of the whole file is still compared.
     #[arg(long)]
     no_digests: bool,
@@ -134,9 +130,8 @@ impl UploadArgs {
             .tags(self.tags.clone())
             .metadata(self.metadata())
             .random_prefix(self.random_prefix)
-            .concurrency(usize::from(self.concurrency))
-            .digests(!self.no_digests)
-            .retry(RetryPolicy { wait: self.wait, ..RetryPolicy::default() });
+            .options(self.transfer.options())
+            .digests(!self.no_digests);
         if let Some(name) = &self.name {
             upload = upload.name(name);
         }

@@ -80,8 +80,8 @@ pub struct Uploaded {
 }
 
 impl Uploaded {
-    /// What is there of a session by its status and the records of its parts; `None` for an open session unless the records say which
-    /// parts are there (`records_parts`).
+    /// Reads it from the session's status and the records of its parts; `None` for an open session unless the records say which parts
+    /// are there (`records_parts`).
     pub(in crate::service::upload) fn of(
         listed: &ListedSession,
         parts_total: u32,

@@ -1,12 +1,13 @@
-//! Servers with untrusted certificates, and addresses without a server.
+//! Servers with untrusted certificates, on either side, and addresses without a server.
 
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::proxies::Proxy;
-use crate::server::{Server, free_address, fresh, partway, run, text};
+use crate::server::{Server, curl, free_address, fresh, partway, post, run, text};
 use crate::workspace::names;
 
 /// nginx with the certificate `cert.pem` before a server.
@@ -94,6 +95,81 @@ fn a_certificate_that_is_not_trusted_ends_the_command_at_once_and_says_how_to_tr
     let said = text(&command(&["files", "ls", "--url", &format!("https://{upstream}"), "--cacert", ca], &[]).stderr);
     assert!(said.contains("does not speak TLS") && said.contains("http://"), "{said}");
     assert!(names(directory.path()).contains(&"copy".to_owned()));
+}
+
+/// nginx with the certificate `cert.pem`, a file to fetch and a receiver of webhooks.
+const ELSEWHERE: &str = "
+    access_log access.log;
+    server {
+        listen ADDRESS ssl;
+        ssl_certificate cert.pem;
+        ssl_certificate_key key.pem;
+        location = /file.bin { return 200 \"over TLS\"; }
+        location = /hook { return 200; }
+    }
+";
+
+#[test]
+fn the_server_fetches_and_notifies_over_tls_from_hosts_whose_certificates_it_trusts_and_from_no_others() {
+    let address = free_address();
+    let port = address.rsplit_once(':').unwrap().1;
+    let directory = tempfile::tempdir().unwrap();
+    make_certificates(&directory);
+    let ca = directory.path().join("ca.pem");
+    let elsewhere = Proxy::start_nginx(directory, &address, &ELSEWHERE.replace("ADDRESS", &address));
+    let hook = format!("https://localhost:{port}/hook");
+    let fetch = |server: &Server, host: &str| -> (u16, Value) {
+        let (url, key) =
+            (format!("{}/api/v1/uploads/remote", server.url), format!("x-api-key: {}", server.private_key()));
+        let body = json!({"remote_url": format!("https://{host}:{port}/file.bin"), "webhook_url": hook}).to_string();
+        let (status, answer) =
+            curl(&[&url, "--header", &key, "--header", "Content-Type: application/json", "--data", &body]);
+        (status, serde_json::from_str(&answer).unwrap())
+    };
+    let allowed = ("PARTWAY_OUTGOING_ALLOWED_HOSTS", "localhost, 127.0.0.0/8");
+
+    let (_directory, data_dir) = fresh();
+    let server = Server::start_with(&data_dir, &[], &[allowed, ("SSL_CERT_FILE", ca.to_str().unwrap())]);
+    let (status, record) = fetch(&server, "localhost");
+    assert_eq!((status, &record["name"], &record["size"]), (201, &json!("file.bin"), &json!(8)), "{record}");
+    assert_eq!(curl(&[record["url"].as_str().unwrap()]), (200, "over TLS".to_owned()));
+    let until = |what: &str, ready: &dyn Fn() -> bool| {
+        let began = Instant::now();
+        while !ready() {
+            assert!(began.elapsed() < Duration::from_secs(60), "{what}: {}{}", elsewhere.log(), server.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    until("the webhook is called", &|| elsewhere.log().contains("\"POST /hook HTTP/1.1\" 200"));
+    // A name that is not in the certificate.
+    let (status, refused) = fetch(&server, "127.0.0.2");
+    assert_eq!((status, &refused["errorCode"]), (400, &json!("REMOTE_FETCH_FAILED")), "{refused}");
+    drop(server);
+
+    let (_directory, data_dir) = fresh();
+    let server = Server::start_with(&data_dir, &[], &[allowed, ("PARTWAY_LOG_FILTER", "warn")]);
+    let (status, refused) = fetch(&server, "localhost");
+    assert_eq!((status, &refused["errorCode"]), (400, &json!("REMOTE_FETCH_FAILED")), "{refused}");
+    assert!(refused["message"].as_str().unwrap().contains("its certificate is not trusted"), "{refused}");
+    let calls = || elsewhere.log().matches("POST /hook").count();
+    let before = calls();
+    let session = start_with(&server, &json!({"file_name": "f", "size": 1, "format": "bin", "webhook_url": hook}));
+    assert_eq!(curl(&["--request", "PUT", "--data", "x", session["parts"][0].as_str().unwrap()]).0, 200);
+    let body = json!({"session_id": session["session_id"]}).to_string();
+    assert_eq!(post(&server, &server.private_key(), "complete", &body).0, 201);
+    let began = Instant::now();
+    while !server.log().contains("UnknownIssuer") {
+        assert!(began.elapsed() < Duration::from_secs(60), "{}", server.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(server.log().contains("an event could not be sent to a webhook"), "{}", server.log());
+    assert_eq!(calls(), before, "an event went to a host that is not trusted");
+}
+
+fn start_with(server: &Server, body: &Value) -> Value {
+    let (status, answer) = post(server, &server.private_key(), "start", &body.to_string());
+    assert_eq!(status, 201, "{answer}");
+    serde_json::from_str(&answer).unwrap()
 }
 
 #[test]

@@ -12,7 +12,7 @@ use reqwest::{Method, Response};
 use url::Url;
 
 use super::disposition::file_name;
-use super::{ForbiddenUrl, Outgoing, is_blocked};
+use super::{ForbiddenUrl, Outgoing, is_blocked, is_untrusted};
 
 /// Upper bound of redirects that are followed.
 const MAX_REDIRECTS: u32 = 5;
@@ -44,6 +44,9 @@ pub enum FetchError {
     /// No connection can be made.
     #[error("its host does not answer")]
     Unreachable,
+    /// Its certificate is issued by nobody whom this machine trusts, is for another name, or is not valid now.
+    #[error("its certificate is not trusted")]
+    Untrusted,
     /// No byte came in time.
     #[error("it sent nothing for {} seconds", .0.as_secs())]
     Stalled(Duration),
@@ -102,6 +105,7 @@ impl Outgoing {
             Ok(Err(error)) if is_blocked(&error) && is_first => Err(FetchError::Forbidden(ForbiddenUrl::Host)),
             Ok(Err(error)) if is_blocked(&error) => Err(FetchError::ForbiddenRedirect(ForbiddenUrl::Host)),
             Ok(Err(error)) if error.is_timeout() && !error.is_connect() => Err(FetchError::Stalled(self.idle_timeout)),
+            Ok(Err(error)) if is_untrusted(&error) => Err(FetchError::Untrusted),
             Ok(Err(error)) => {
                 tracing::debug!(error = %crate::error_chain::error_chain(&error.without_url()), "a remote file cannot be requested");
                 Err(FetchError::Unreachable)

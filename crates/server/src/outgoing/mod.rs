@@ -208,3 +208,12 @@ pub fn is_blocked(error: &reqwest::Error) -> bool {
     }
     false
 }
+
+/// Whether a request failed because the certificate of its host was refused.
+fn is_untrusted(error: &(dyn std::error::Error + 'static)) -> bool {
+    // An `io::Error` does not name its inner error as its source.
+    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_)))
+        || inner.is_some_and(|inner| is_untrusted(inner))
+        || error.source().is_some_and(is_untrusted)
+}

@@ -13,6 +13,8 @@ use std::time::Duration;
 use crate::watchdog::{Watchdog, free_port, until_started, wait_until};
 
 const REGION: &str = "garage";
+/// Requests to a host below it are for the bucket of that name. Nothing resolves it.
+const HOST: &str = "store.test";
 const KEY_ID: &str = "GK000000000000000000000000";
 const SECRET_KEY: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -66,6 +68,11 @@ impl Garage {
     /// `http://127.0.0.1:PORT`: where the node answers S3 requests.
     pub fn endpoint(&self, node: usize) -> String {
         format!("http://{}", self.nodes[node].s3)
+    }
+
+    /// The host below which each bucket has a host of its own, at the port of the node. A test has to resolve both.
+    pub fn host(&self) -> &str {
+        HOST
     }
 
     /// The region that requests are signed for.
@@ -173,6 +180,7 @@ impl Node {
             [s3_api]
             api_bind_addr = "{s3}"
             s3_region = "{REGION}"
+            root_domain = ".{HOST}"
             [admin]
             api_bind_addr = "{admin}"
             admin_token = "{secret}"

@@ -43,9 +43,19 @@ impl UnfinishedBlob {
         workspace_id: Option<Uuid>,
         bell: Arc<Notify>,
     ) -> Result<Self, DbError> {
+        Self::begin_renewing(db, blob, workspace_id, bell, RENEWAL_INTERVAL).await
+    }
+
+    async fn begin_renewing(
+        db: &Db,
+        blob: BlobRef,
+        workspace_id: Option<Uuid>,
+        bell: Arc<Notify>,
+        interval: Duration,
+    ) -> Result<Self, DbError> {
         db.write(Durability::PowerLoss, move |tx| Self::list(tx, blob, workspace_id)).await?;
         let (stop, lost) = (CancellationToken::new(), CancellationToken::new());
-        tokio::spawn(renew(db.clone(), blob.id, stop.clone(), lost.clone()));
+        tokio::spawn(renew(db.clone(), blob.id, interval, stop.clone(), lost.clone()));
         Ok(Self { db: db.clone(), blob, bell, lost, _renewing: stop.drop_guard(), is_claimed: false })
     }
 
@@ -115,16 +125,87 @@ impl Drop for UnfinishedBlob {
     }
 }
 
-async fn renew(db: Db, blob_id: Uuid, stop: CancellationToken, lost: CancellationToken) {
+async fn renew(db: Db, blob_id: Uuid, interval: Duration, stop: CancellationToken, lost: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(RENEWAL_INTERVAL) => {}
+            () = tokio::time::sleep(interval) => {}
         }
         match db.write_to_free(Durability::Process, move |tx| garbage::keep(tx, blob_id, RENEWED_SECONDS)).await {
             Ok(true) => {}
             Ok(false) => return lost.cancel(),
             Err(error) => tracing::warn!(%blob_id, %error, "an unfinished blob could not be renewed"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::DatabaseLocation;
+    use crate::model::StorageKind;
+
+    /// Short enough for a test; the deadline stays as it is.
+    const INTERVAL: Duration = Duration::from_millis(20);
+
+    struct Writer {
+        db: Db,
+        writing: UnfinishedBlob,
+        _directory: tempfile::TempDir,
+    }
+
+    impl Writer {
+        async fn begin() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let db = Db::open(&DatabaseLocation::Sqlite(directory.path().join("partway.db"))).unwrap();
+            let blob = BlobRef { storage: StorageKind::Local, id: Uuid::now_v7() };
+            let begun = UnfinishedBlob::begin_renewing(&db, blob, None, Arc::default(), INTERVAL);
+            let writing = begun.await.unwrap();
+            Self { db, writing, _directory: directory }
+        }
+
+        /// Has the deadline pass, as after a long time without a renewal.
+        async fn let_deadline_pass(&self) {
+            let id = self.writing.blob().id;
+            assert!(self.db.write(Durability::Process, move |tx| garbage::keep(tx, id, 0)).await.unwrap());
+        }
+
+        /// Whether the cleaner may give the blob up.
+        async fn is_due(&self) -> bool {
+            self.db.read(|tx| garbage::any_unclaimed(tx)).await.unwrap()
+        }
+
+        async fn until_renewed(&self) {
+            let began = std::time::Instant::now();
+            while self.is_due().await {
+                assert!(began.elapsed() < Duration::from_secs(60), "the deadline was not moved");
+                tokio::time::sleep(INTERVAL).await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_blob_is_kept_over_many_deadlines_while_it_is_written_and_its_writer_learns_when_it_is_not() {
+        let writer = Writer::begin().await;
+        for _ in 0..5 {
+            writer.let_deadline_pass().await;
+            writer.until_renewed().await;
+            writer.db.write(Durability::Process, garbage::give_up_unfinished).await.unwrap();
+        }
+        assert!(!writer.writing.lost.is_cancelled());
+        let blob = writer.writing.blob();
+        assert!(writer.db.write(Durability::Process, move |tx| UnfinishedBlob::claim(tx, blob)).await.unwrap());
+        // Another blob, which the cleaner took before a renewal.
+        let writer = Writer::begin().await;
+        let id = writer.writing.blob().id;
+        let taken = writer.db.write(Durability::Process, move |tx| {
+            garbage::keep(tx, id, 0)?;
+            garbage::give_up_unfinished(tx)
+        });
+        taken.await.unwrap();
+        let notified = tokio::time::timeout(Duration::from_secs(60), writer.writing.lost()).await;
+        assert!(notified.is_ok(), "the writer goes on with a blob that the cleaner deletes");
+        let blob = writer.writing.blob();
+        assert!(!writer.db.write(Durability::Process, move |tx| UnfinishedBlob::claim(tx, blob)).await.unwrap());
     }
 }

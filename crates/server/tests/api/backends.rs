@@ -97,6 +97,13 @@ impl Harness {
         self.backend.state(session.clone()).await.unwrap()
     }
 
+    /// The session as the database has it.
+    async fn row(&self, session: &Session) -> Session {
+        let id = session.id;
+        let found = self.app.app().db.read(move |tx| partway_server::db::sessions::find(tx, id));
+        found.await.unwrap().unwrap()
+    }
+
     async fn complete(&self, session: &Session) -> Result<File, UploadError> {
         self.backend.complete(session.clone(), ExpectedHashes::default()).await
     }
@@ -185,11 +192,10 @@ async fn resigning_extends_a_life_and_never_shortens_it(on: Harness) {
     let missing = on.backend.resign(session.clone(), None, 60).await.unwrap();
     assert_eq!(missing.parts, [0, 2]);
     assert_eq!(on.state(&session).await.expires_at, session.expires_at, "a life was shortened");
+    assert_eq!(on.row(&session).await.expires_at, session.expires_at, "a life was shortened");
     let chosen = on.backend.resign(session.clone(), Some(vec![2, 1, 2]), 7 * 86_400).await.unwrap();
     assert_eq!((chosen.session_id, chosen.parts.as_slice()), (session.id, &[1, 2][..]));
-    let stored = partway_server::db::sessions::find;
-    let id = session.id;
-    let row = on.app.app().db.read(move |tx| stored(tx, id)).await.unwrap().unwrap();
+    let row = on.row(&session).await;
     assert_eq!(row.expires_at, chosen.expires_at);
     assert!(row.expires_at > session.expires_at, "the life is not longer");
     assert_eq!(on.state(&row).await.expires_at, chosen.expires_at);
@@ -239,8 +245,7 @@ async fn a_file_of_another_hash_is_not_completed(on: Harness) {
     let refused = on.backend.complete(session.clone(), expected).await;
     assert!(matches!(refused, Err(UploadError::HashMismatch { .. })), "{refused:?}");
     assert_eq!((on.status(&session).await.as_str(), on.app.count("files")), ("uploading", 0));
-    let id = session.id;
-    let now = on.app.app().db.read(move |tx| partway_server::db::sessions::find(tx, id)).await.unwrap().unwrap();
+    let now = on.row(&session).await;
     // A store has consumed the parts: they have to be sent again.
     let missing = on.state(&now).await.missing;
     assert_eq!(missing, if is_store { vec![0, 1, 2] } else { vec![] });
@@ -296,6 +301,32 @@ async fn an_ended_session_takes_nothing_more(on: Harness) {
         if ending == Ending::Revoke || on.app.is_local() {
             on.send(&session, 0, &bytes[part(0)]).await.unwrap_err();
         }
+    }
+    on.app.until("the bytes of ended sessions are deleted", |app| app.has_blobs(0)).await;
+}
+
+async fn a_part_that_is_on_its_way_ends_with_its_session(on: Harness) {
+    if !on.app.is_local() {
+        return;
+    }
+    for ending in [Ending::Abort, Ending::Revoke] {
+        let session = on.start().await;
+        let (first, rest) = (Bytes::from_static(b"its first bytes"), CancellationToken::new());
+        let asked = rest.clone();
+        // Once the rest is asked for, the first bytes are written; the rest never comes.
+        let never = stream::once(async move {
+            asked.cancel();
+            std::future::pending().await
+        });
+        let body = stream::iter([Ok::<_, BodyError>(first)]).chain(never).boxed();
+        let receiver = on.app.app().uploads.receiver().unwrap();
+        let sending = receiver.receive_part(session.id, 0, Arrival::now(), PartDigests::default(), body);
+        let end = async {
+            rest.cancelled().await;
+            on.backend.end(session.id, ending).await.unwrap();
+        };
+        let (sent, ()) = tokio::join!(sending, end);
+        assert!(matches!(sent, Err(UploadError::SessionAborted(_))), "{sent:?}");
     }
     on.app.until("the bytes of ended sessions are deleted", |app| app.has_blobs(0)).await;
 }
@@ -441,6 +472,7 @@ on_every_backend!(
     parts_with_other_etags_are_not_completed,
     complete_and_end_at_once_have_one_outcome,
     an_ended_session_takes_nothing_more,
+    a_part_that_is_on_its_way_ends_with_its_session,
     a_completed_session_stays_completed,
     only_overdue_sessions_expire,
     an_unknown_session_is_not_found,

@@ -316,6 +316,39 @@ async fn replaced_objects_stay_as_long_as_urls_to_them() {
     app.until("the old bytes are deleted", |app| app.count("garbage") == 0 && app.has_blobs(1)).await;
 }
 
+/// The value of a parameter of a URL.
+fn parameter(url: &str, wanted: &str) -> String {
+    let url = reqwest::Url::parse(url).unwrap();
+    url.query_pairs().find(|(name, _)| name == wanted).unwrap().1.into_owned()
+}
+
+#[tokio::test]
+async fn urls_of_files_live_as_long_as_the_settings_say_and_urls_of_parts_as_long_as_their_session() {
+    const SECONDS: u64 = 4;
+    let app = TestApp::start_on(Services { s3: true, ..Services::of_this_run() }, |config| {
+        config.storage.delivery = S3Delivery::Redirect;
+        config.storage.url_seconds = Duration::from_secs(SECONDS);
+    })
+    .await;
+    let record = app.upload_whole(b"abc", json!({})).await;
+    let session = app.upload(5, json!({"ttl_seconds": 3600, "file_name": "other"})).await;
+    let client = reqwest::Client::builder().tls_certs_only([]).redirect(Policy::none()).build().unwrap();
+    let answer = client.get(app.url_of(&record)).send().await.unwrap();
+    let of_file = answer.headers()["location"].to_str().unwrap().to_owned();
+    assert_eq!(parameter(&of_file, "X-Amz-Expires"), SECONDS.to_string());
+    let of_part: u64 = parameter(session.part_url(0), "X-Amz-Expires").parse().unwrap();
+    assert!((3000..=3600).contains(&of_part), "{of_part}");
+    // The store keeps to it.
+    let began = Instant::now();
+    while app.get(&of_file).await.status().is_success() {
+        assert!(began.elapsed() < Duration::from_secs(60), "the URL works for longer");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(app.get(&app.url_of(&record)).await.text().await.unwrap(), "abc", "each request gets a new URL");
+    session.put_all(&app, b"parts").await;
+    assert_eq!(session.complete(&app).await.status(), 201);
+}
+
 #[tokio::test]
 async fn browsers_may_send_parts_once_the_buckets_rules_are_set() {
     let app = start().await;

@@ -166,6 +166,40 @@ async fn of_delivery_only_contents_may_be_kept() {
     }
 }
 
+#[tokio::test]
+async fn contents_are_served_with_the_rule_that_the_settings_have() {
+    const RULE: &str = "public, max-age=31536000, immutable";
+    for (s3, delivery) in [(false, S3Delivery::Stream), (true, S3Delivery::Stream), (true, S3Delivery::Redirect)] {
+        let app = TestApp::start_on(Services { s3, ..Services::of_this_run() }, |config| {
+            config.delivery.cache_control = RULE.parse().unwrap();
+            config.storage.delivery = delivery;
+            config.storage.url_seconds = std::time::Duration::from_secs(60);
+        })
+        .await;
+        let record = app.whole(b"0123456789", &[("file_name", "f")]).await;
+        let url = app.url_of(&record);
+        // The client follows a redirect: the store says it then.
+        for (method, header, status) in [
+            (Method::GET, ("x-nothing", ""), 200),
+            (Method::HEAD, ("x-nothing", ""), 200),
+            (Method::GET, ("range", "bytes=0-1"), 206),
+        ] {
+            let request = app.http.request(method.clone(), &url).header(header.0, header.1);
+            let response = request.send().await.unwrap();
+            assert_eq!(response.status(), status, "{method} {header:?}");
+            let said = cache_control(response.headers());
+            // Garage answers ranges with the headers that the object was created with, which have no such rule.
+            let is_of_store = delivery == S3Delivery::Redirect && header.0 == "range";
+            assert!(
+                said == [RULE] || is_of_store && said.is_empty(),
+                "{method} {header:?}, {s3} {delivery:?}: {said:?}"
+            );
+        }
+        let missing = app.get(&format!("{url}x")).await;
+        assert_eq!((missing.status().as_u16(), cache_control(missing.headers())), (404, vec!["no-store"]));
+    }
+}
+
 /// Heads that the HTTP library refuses by itself: a name of a header that is none, too many headers, a head that is too long, a
 /// URL that is too long.
 #[tokio::test]

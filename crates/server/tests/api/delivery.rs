@@ -85,6 +85,44 @@ async fn one_range_comes_alone_and_several_come_as_parts() {
 }
 
 #[tokio::test]
+async fn sixty_four_ranges_come_as_parts_and_of_one_more_the_whole_file_comes() {
+    let app = TestApp::start().await;
+    let data = bytes(3, 1000);
+    let record = app.upload_whole(&data, json!({"format": "video/mp4"})).await;
+    let url = record["url"].as_str().unwrap();
+    // From the end to the beginning: the parts come in the order of the request.
+    let ranges = |number: usize| {
+        let ranges: Vec<_> = (0..number).rev().map(|index| format!("{}-{}", index * 10, index * 10 + 1)).collect();
+        format!("bytes={}", ranges.join(","))
+    };
+    let response = get(&app, url, &[("range", &ranges(64))]).await;
+    assert_eq!(response.status(), 206);
+    let content_type = response.headers()["content-type"].to_str().unwrap().to_owned();
+    let boundary = content_type.strip_prefix("multipart/byteranges; boundary=").unwrap();
+    let length: usize = response.headers()["content-length"].to_str().unwrap().parse().unwrap();
+    let body = response.bytes().await.unwrap();
+    let mut expected = Vec::new();
+    for first in (0..64).rev().map(|index| index * 10) {
+        let head =
+            format!("\r\n--{boundary}\r\nContent-Type: video/mp4\r\nContent-Range: bytes {first}-{}/1000", first + 1);
+        expected.extend_from_slice(format!("{head}\r\n\r\n").as_bytes());
+        expected.extend_from_slice(&data[first..first + 2]);
+    }
+    expected.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+    assert!(body == expected && length == expected.len());
+    let whole = get(&app, url, &[("range", &ranges(65))]).await;
+    assert_eq!((whole.status().as_u16(), whole.headers().get("content-range")), (200, None));
+    assert!(whole.bytes().await.unwrap() == data);
+    // Ranges that touch are one: what counts is how many are sent.
+    let touching: Vec<_> = (0..100).map(|index| format!("{index}-{index}")).collect();
+    let merged = get(&app, url, &[("range", &format!("bytes={}", touching.join(",")))]).await;
+    assert_eq!(
+        (merged.status().as_u16(), &merged.headers()["content-range"]),
+        (206, &"bytes 0-99/1000".parse().unwrap())
+    );
+}
+
+#[tokio::test]
 async fn bad_ranges_are_ignored_and_impossible_ones_refused() {
     let app = TestApp::start().await;
     let record = app.upload_whole(b"0123456789", json!({})).await;

@@ -12,7 +12,15 @@ fn follow(session: &mut Session, old_address: &str, app: &TestApp) {
 
 #[tokio::test]
 async fn an_upload_goes_on_after_a_restart() {
-    let mut app = TestApp::start_local().await;
+    goes_on(TestApp::start_local().await).await;
+}
+
+#[tokio::test]
+async fn an_upload_whose_bytes_are_left_to_the_sync_goes_on_after_a_restart() {
+    goes_on(TestApp::start_local_with(|config| config.storage.early_writeback = false).await).await;
+}
+
+async fn goes_on(mut app: TestApp) {
     let data = bytes(1, 25 * MIB);
     let mut session = app.upload(data.len() as u64, json!({})).await;
     session.put_part(&app, &data, 1).await;

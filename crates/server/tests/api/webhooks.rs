@@ -7,7 +7,7 @@ use axum::response::IntoResponse;
 use http::StatusCode;
 use partway_server::Config;
 use partway_server::db::api_keys::KeyKind;
-use partway_server::db::{Durability, webhook_deliveries, webhooks};
+use partway_server::db::{Durability, Timestamp, webhook_deliveries, webhooks};
 use partway_server::service::event::EventKind;
 use partway_server::service::key::create_key;
 use partway_server::service::webhook;
@@ -601,4 +601,29 @@ async fn an_event_that_is_given_up_while_it_is_being_sent_stays_given_up() {
     });
     noted.await.unwrap();
     assert_eq!(app.count("deliveries WHERE dead_at IS NOT NULL AND attempts = 0"), 1);
+}
+
+#[tokio::test]
+async fn dead_events_are_forgotten_by_their_age_and_younger_and_waiting_ones_stay() {
+    let (mut app, _peer, _) = bounded(100, 100).await;
+    for name in ["aged", "younger", "waits"] {
+        app.whole(b"x", &[("file_name", name)]).await;
+    }
+    app.until("each was tried", |app| app.count("deliveries WHERE attempts = 1") == 3).await;
+    let hours_ago = |hours: u64| Timestamp::now().minus_seconds(hours * 3600).unix_milliseconds();
+    let (aged, younger) = (hours_ago(90 * 24 + 1), hours_ago(90 * 24 - 1));
+    app.restart_after(|app| {
+        let of = |name: &str| format!("payload LIKE '%\"name\":\"{name}\"%'");
+        app.sql(&format!("UPDATE deliveries SET created_at = {aged}"));
+        app.sql(&format!("UPDATE deliveries SET dead_at = {aged} WHERE {}", of("aged")));
+        app.sql(&format!("UPDATE deliveries SET dead_at = {younger} WHERE {}", of("younger")));
+    })
+    .await;
+    app.until_bounded("the aged one is forgotten", |app| app.count("deliveries") == 2).await;
+    assert_eq!(queued_names(&app, "dead_at IS NOT NULL"), ["younger"]);
+    assert_eq!(queued_names(&app, "dead_at IS NULL"), ["waits"]);
+    // The setting says how old.
+    app.configure(|config| config.webhooks.forget_dead_seconds = Duration::from_secs(89 * 24 * 3600)).await;
+    app.until_bounded("so is the younger one", |app| app.count("deliveries") == 1).await;
+    assert_eq!(queued_names(&app, "dead_at IS NULL"), ["waits"]);
 }

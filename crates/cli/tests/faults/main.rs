@@ -3,11 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 #[path = "../cli/server.rs"]
-#[expect(dead_code, reason = "shared with the other tests of the binary")]
 mod server;
 
 mod api;
 mod cluster;
+mod descriptors;
 mod disk_errors;
 mod full_disk;
 mod fuse;
@@ -16,6 +16,7 @@ mod kills;
 mod memory;
 mod network;
 mod odd_filesystems;
+mod panics;
 mod power_cut;
 mod proxy;
 mod settings;

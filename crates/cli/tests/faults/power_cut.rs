@@ -68,6 +68,8 @@ fn after_a_power_cut_what_was_promised_is_there_and_exactly_the_damaged_parts_ar
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let api = Api::new(&base, &key);
     let (mut intact, mut damaged, mut completed, mut reverted) = (0, 0, 0, 0);
+    // Whether the disk was asked to write a part early, with the setting off and on.
+    let mut asked_early = [false; 2];
     let mut open: Vec<Upload> = Vec::new();
     let mut all: Vec<Upload> = Vec::new();
     for cut in 0..cuts {
@@ -75,7 +77,10 @@ fn after_a_power_cut_what_was_promised_is_there_and_exactly_the_damaged_parts_ar
         std::fs::write(&boot_id, format!("boot {cut}\n")).unwrap();
         let journal = directory.path().join("journal");
         let _ = std::fs::remove_file(&journal);
+        // No promise depends on it.
+        let early = cut % 2;
         let environment = [
+            ("PARTWAY_STORAGE_EARLY_WRITEBACK", ["false", "true"][early as usize]),
             ("LD_PRELOAD", library.to_str().unwrap()),
             ("UNSYNCED_ROOT", data_dir.to_str().unwrap()),
             ("UNSYNCED_JOURNAL", journal.to_str().unwrap()),
@@ -125,7 +130,9 @@ fn after_a_power_cut_what_was_promised_is_there_and_exactly_the_damaged_parts_ar
             open = std::mem::take(&mut work.0);
         });
         // Requests of a client that was dropped in the middle may have been answered to nobody; that promises nothing.
-        reverted += cut_power(&journal, &mut rng);
+        let records = read_journal(&journal);
+        asked_early[early as usize] |= records.iter().any(|record| record.kind == b'r');
+        reverted += cut_power(&records, &mut rng);
         let _ = std::fs::remove_file(data_dir.join("partway.db-shm"));
     }
     // The last one: everything is finished.
@@ -149,6 +156,7 @@ fn after_a_power_cut_what_was_promised_is_there_and_exactly_the_damaged_parts_ar
     )
     .unwrap();
     assert_eq!(report["findings"], json!([]), "seed {seed}");
+    assert_eq!(asked_early, [false, true], "storage.early_writeback has no effect; seed {seed}");
     assert!(intact > 0 && damaged > 0 && completed > 0 && reverted > 0, "the cuts hit nothing; seed {seed}");
 }
 
@@ -289,12 +297,12 @@ fn read_journal(path: &Path) -> Vec<Record> {
 }
 
 /// Undoes unsynced blocks, each by chance. Returns their number.
-fn cut_power(journal: &Path, rng: &mut StdRng) -> usize {
-    let records = read_journal(journal);
+fn cut_power(records: &[Record], rng: &mut StdRng) -> usize {
     let mut unsynced: BTreeMap<&Path, Vec<&Record>> = BTreeMap::new();
     let mut unsafe_names: BTreeSet<&Path> = BTreeSet::new();
-    for record in &records {
+    for record in records {
         match record.kind {
+            b'r' => {}
             b's' => {
                 unsynced.remove(record.path.as_path());
             }

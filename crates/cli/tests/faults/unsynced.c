@@ -2,12 +2,12 @@
  *
  * Before each write it appends the bytes that are overwritten to the journal $UNSYNCED_JOURNAL, and at each fsync or
  * fdatasync a mark; what has no mark of its file behind it may be lost, and power_cut.rs takes some of it back. A file
- * that is made is noted as well: its name is safe once its directory was synced. sync_file_range promises nothing, so
- * it is not looked at. $UNSYNCED_BOOT_ID names a file that is read instead of the kernel's boot id.
+ * that is made is noted as well: its name is safe once its directory was synced. sync_file_range promises nothing:
+ * that it was called is noted, and nothing more. $UNSYNCED_BOOT_ID names a file that is read instead of the kernel's boot id.
  *
  * A record: kind (1 byte), length of the path, offset, size of the file before, bytes written, length of the old bytes
  * (8 bytes each, little endian), path, old bytes. Kinds: 'w' write, 's' sync of a file, 'd' sync of a directory, 'c' file made,
- * 't' truncated to offset (the old bytes are those cut off). */
+ * 't' truncated to offset (the old bytes are those cut off), 'r' sync_file_range. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -143,6 +143,17 @@ static int synced(int fd) {
 
 int fsync(int fd) { return synced(fd); }
 int fdatasync(int fd) { return synced(fd); }
+
+int sync_file_range(int fd, off64_t offset, off64_t length, unsigned flags) {
+  char path[4096];
+  (void)flags;
+  if (tracked(fd, path, sizeof path)) {
+    pthread_mutex_lock(&lock);
+    record('r', path, (uint64_t)offset, 0, (uint64_t)length, "", 0);
+    pthread_mutex_unlock(&lock);
+  }
+  return 0;
+}
 
 static int opened(int directory, const char *path, int flags, mode_t mode) {
   if (boot_id && strcmp(path, "/proc/sys/kernel/random/boot_id") == 0) path = boot_id;

@@ -81,3 +81,15 @@ impl ServeArgs {
         Ok(Config::read(source)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_of_an_option_has_the_default_of_its_setting() {
+        let defaults = Config::with_data_dir("./partway-data");
+        assert_eq!(with_default("It", "listen"), format!("It [default: {}]", defaults.http.listen));
+        assert_eq!(with_default("It", "data_dir"), "It [default: ./partway-data]");
+    }
+}

@@ -155,7 +155,7 @@ impl Proxy {
     }
 
     /// Everything that it said.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         let read = |name: &str| std::fs::read_to_string(self.directory.path().join(name)).unwrap_or_default();
         ["output", "error.log", "access.log"].map(read).concat()
     }

@@ -172,7 +172,7 @@ mod tests {
 
         /// Whether the cleaner may give the blob up.
         async fn is_due(&self) -> bool {
-            self.db.read(|tx| garbage::any_unclaimed(tx)).await.unwrap()
+            self.db.read(garbage::any_unclaimed).await.unwrap()
         }
 
         async fn until_renewed(&self) {

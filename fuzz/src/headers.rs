@@ -10,7 +10,7 @@ use partway_server::input::content_digests;
 use super::number;
 
 /// Ranges are within the file, apart from each other, and ask for the same when they are written again.
-pub(super) fn range(data: &[u8]) {
+pub fn range(data: &[u8]) {
     let (size, header) = number(data);
     let Ok(header) = std::str::from_utf8(header) else { return };
     let RangeRequest::Ranges(ranges) = fuzzing::parse_range(header, size) else { return };
@@ -31,7 +31,7 @@ pub(super) fn range(data: &[u8]) {
 }
 
 /// Conditions agree with a plain reading of RFC 9110: the tag alone decides where one is named.
-pub(super) fn conditional(data: &[u8]) {
+pub fn conditional(data: &[u8]) {
     let (seconds, rest) = number(data);
     let modified = UNIX_EPOCH + Duration::from_secs(seconds % (1 << 33));
     let tag = "\"abc\"";
@@ -64,7 +64,7 @@ pub(super) fn conditional(data: &[u8]) {
 }
 
 /// Two headers, a line for each piece of the input, never give more digests than there are algorithms.
-pub(super) fn content_digest(data: &[u8]) {
+pub fn content_digest(data: &[u8]) {
     let mut headers = HeaderMap::new();
     for (index, line) in data.split(|byte| *byte == b'\n').take(8).enumerate() {
         if let Ok(value) = HeaderValue::from_bytes(line) {
@@ -82,7 +82,7 @@ pub(super) fn content_digest(data: &[u8]) {
 }
 
 /// A file name is no longer than the header, and one that was quoted is read as it was.
-pub(super) fn disposition(data: &[u8]) {
+pub fn disposition(data: &[u8]) {
     if let Some(name) = fuzzing::disposition_file_name(data) {
         // A byte that is not UTF-8 becomes a replacement character of three bytes, each of which may be read as ISO 8859-1, in two.
         assert!(!name.is_empty() && name.len() <= 6 * data.len());

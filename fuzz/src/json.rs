@@ -12,7 +12,7 @@ fn object(text: &[u8]) -> Option<Map<String, Value>> {
 }
 
 /// A merge sets and removes exactly the members of the change, stays within its limit, and changes nothing the second time.
-pub(super) fn metadata(data: &[u8]) {
+pub fn metadata(data: &[u8]) {
     let (before, changes) = data.split_at(data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len()));
     let (Some(before), Some(changes)) = (object(before), object(changes)) else { return };
     let Ok(merged) = Metadata::merge(before.clone(), changes.clone()) else { return };
@@ -31,7 +31,7 @@ pub(super) fn metadata(data: &[u8]) {
 }
 
 /// Accepted bodies are within the rules; the messages of refusals have a bounded length.
-pub(super) fn start_upload(data: &[u8]) {
+pub fn start_upload(data: &[u8]) {
     let body = match JsonBody::parse(data) {
         Ok(body) => body,
         Err(error) => return assert!(error.message.len() < 1000, "{} bytes", error.message.len()),

@@ -12,10 +12,10 @@ mod stored;
 mod upload;
 
 /// Panics when a property does not hold for the input.
-pub(super) type Property = fn(&[u8]);
+pub type Property = fn(&[u8]);
 
 /// Every fuzz target. `fuzz_targets/NAME.rs` calls its function, `seeds/NAME/` has inputs to begin with.
-pub(super) const TARGETS: [(&str, Property); 16] = [
+pub const TARGETS: [(&str, Property); 16] = [
     ("conditional", headers::conditional),
     ("content_digest", headers::content_digest),
     ("disposition", headers::disposition),
@@ -35,7 +35,7 @@ pub(super) const TARGETS: [(&str, Property); 16] = [
 ];
 
 /// Runs the target of this name.
-pub(super) fn run(name: &str, data: &[u8]) {
+pub fn run(name: &str, data: &[u8]) {
     let (_, target) = TARGETS.iter().find(|(known, _)| *known == name).expect("every target is in the list");
     target(data);
 }

@@ -11,21 +11,21 @@ fn read(mime_types: &[&str], data: &[u8]) {
 }
 
 /// MP4 and QuickTime.
-pub(super) fn mp4(data: &[u8]) {
+pub fn mp4(data: &[u8]) {
     read(&["video/mp4"], data);
 }
 
 /// WebM and Matroska.
-pub(super) fn webm(data: &[u8]) {
+pub fn webm(data: &[u8]) {
     read(&["video/webm"], data);
 }
 
 /// SVG.
-pub(super) fn svg(data: &[u8]) {
+pub fn svg(data: &[u8]) {
     read(&["image/svg+xml"], data);
 }
 
 /// Every raster format: the reader finds out which it is.
-pub(super) fn image(data: &[u8]) {
+pub fn image(data: &[u8]) {
     read(&["image/png"], data);
 }

@@ -12,7 +12,7 @@ fn assert_segment(name: &str) {
 }
 
 /// Names and paths are within their bounds, and are read as themselves when they come again.
-pub(super) fn folder_path(data: &[u8]) {
+pub fn folder_path(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(path) = FolderPath::parse(text) {
         path.as_str().split_terminator('/').for_each(assert_segment);
@@ -37,7 +37,7 @@ pub(super) fn folder_path(data: &[u8]) {
 }
 
 /// A type is a header that reads as itself, and its extension could stand in a file's name.
-pub(super) fn media_type(data: &[u8]) {
+pub fn media_type(data: &[u8]) {
     let (declared, head) = data.split_at(data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len()));
     let Ok(text) = std::str::from_utf8(declared) else { return };
     for media_type in [MediaType::parse(text).ok(), Some(MediaType::guess(Some(text), text))].into_iter().flatten() {

@@ -23,7 +23,7 @@ fn read_form(data: &[u8], piece_bytes: usize) -> Option<(UploadFields, Option<Ve
 }
 
 /// A form is read the same however its body is cut, and a file has no byte that the body had not.
-pub(super) fn form(data: &[u8]) {
+pub fn form(data: &[u8]) {
     let Some((piece, body)) = data.split_first() else { return };
     let whole = read_form(body, body.len().max(1));
     if let Some((_, Some(file))) = &whole {
@@ -33,7 +33,7 @@ pub(super) fn form(data: &[u8]) {
 }
 
 /// A URL that was changed anywhere permits nothing but what it was signed for.
-pub(super) fn part_url(data: &[u8]) {
+pub fn part_url(data: &[u8]) {
     let (numbers, data) = number(data);
     let (position, change) = number(data);
     let signer = PartUrlSigner::new(&[7; 32]);

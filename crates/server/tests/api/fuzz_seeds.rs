@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+#[allow(unreachable_pub, reason = "the targets in fuzz/ call it from another crate")]
 #[path = "../../../../fuzz/src/lib.rs"]
 mod properties;
 

@@ -103,7 +103,11 @@ REASONS = {
     # The folder that it is in may be deep already.
     "create_folder": {"INVALID_FOLDER": lambda case: long_folder(case) or given("parent_folder_no")(case)},
     "rename_folder": {"INVALID_FOLDER": long_folder},
-    "get_file_content": {"RANGE_NOT_SATISFIABLE": lambda case: "Range" in case.headers},
+    "get_file_content": {
+        "RANGE_NOT_SATISFIABLE": lambda case: "Range" in case.headers,
+        # RFC 9110, section 13.
+        "PRECONDITION_FAILED": lambda case: bool(case.headers.keys() & {"If-Match", "If-Unmodified-Since"}),
+    },
 }
 
 
@@ -141,9 +145,6 @@ def filter_failure(context, failure, case, response):
         return not bare and not retyped and case.meta.phase.data.description != "Positive test case"
     if not isinstance(failure, RejectedPositiveData):
         return True
-    # A condition that does not hold (RFC 9110, section 13).
-    if response.status_code == 412:
-        return not case.headers.keys() & {"If-Match", "If-Unmodified-Since"}
     try:
         code = response.json()["errorCode"]
     except (ValueError, KeyError, TypeError):

@@ -4,13 +4,14 @@ use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use futures_util::StreamExt;
 use http::HeaderMap;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use mime::Mime;
 use partway_api::ErrorCode;
 use partway_api::limits::MAX_JSON_BODY_BYTES;
 
 use crate::app::App;
 use crate::error::ApiError;
+use crate::http::content_length;
 use crate::input::{JsonBody, quote_for_message};
 
 /// The JSON object of a request.
@@ -51,8 +52,11 @@ fn too_large() -> ApiError {
 }
 
 fn check_length(headers: &HeaderMap) -> Result<(), ApiError> {
-    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > MAX_JSON_BODY_BYTES as u64) { Err(too_large()) } else { Ok(()) }
+    if content_length(headers).is_some_and(|length| length > MAX_JSON_BODY_BYTES as u64) {
+        Err(too_large())
+    } else {
+        Ok(())
+    }
 }
 
 async fn read_limited(body: Body) -> Result<Vec<u8>, ApiError> {

@@ -1,6 +1,7 @@
 //! HTTP below the routes: connections are accepted, bounded, paced and closed here.
 
 mod connections;
+mod content_length;
 mod lingering;
 mod own_answers;
 mod paced_stream;
@@ -9,6 +10,7 @@ mod server;
 mod sockets;
 mod unread_body;
 
+pub(crate) use content_length::content_length;
 pub(crate) use paced_stream::MAX_UNSENT_BYTES;
 pub(crate) use send_room::SendRoom;
 pub use server::listen;

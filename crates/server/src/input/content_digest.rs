@@ -24,7 +24,7 @@ pub fn content_digests(headers: &HeaderMap) -> Result<PartDigests, InvalidInput>
             digest.ok_or_else(|| refused("Content-MD5", value.as_bytes(), "the base64 of 16 bytes"))?,
         );
     }
-    let allowed = "such as sha-256=:BASE64:, sha-512=:BASE64: (RFC 9530)";
+    let allowed = "digests such as sha-256=:BASE64:, sha-512=:BASE64: (RFC 9530)";
     // Several lines of a field are one list (RFC 9110, section 5.3).
     let lines: Vec<&[u8]> = headers.get_all("content-digest").iter().map(http::HeaderValue::as_bytes).collect();
     let field = lines.join(&b", "[..]);

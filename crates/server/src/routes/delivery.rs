@@ -12,7 +12,7 @@ use crate::http::SendRoom;
 use crate::openapi::error_responses;
 use crate::serving;
 
-error_responses!(DeliveryErrors: [FileNotFound, RangeNotSatisfiable, Internal, ServiceUnavailable]);
+error_responses!(DeliveryErrors: [FileNotFound, PreconditionFailed, RangeNotSatisfiable, Internal, ServiceUnavailable]);
 
 /// Fetch a file
 ///
@@ -58,7 +58,6 @@ error_responses!(DeliveryErrors: [FileNotFound, RangeNotSatisfiable, Internal, S
             headers(("ETag" = String, description = "From the hash of the file")),
         ),
         (status = 304, description = "The client has this version", headers(("ETag" = String, description = "From the hash of the file"))),
-        (status = 412, description = "The file does not meet the condition of the request"),
         DeliveryErrors,
     )
 ))]
@@ -70,7 +69,9 @@ pub(crate) async fn get_file_content(
     room: Option<Extension<SendRoom>>,
 ) -> Result<Response, ApiError> {
     let not_found = |path: &str| ApiError::new(ErrorCode::FileNotFound, format!("there is no file at {path:?}"));
-    let Path((workspace_no, path)) = path.map_err(|_| not_found("a path that is not UTF-8"))?;
+    let Path((workspace_no, path)) = path.map_err(|_| {
+        ApiError::new(ErrorCode::FileNotFound, "the path of the URL is not UTF-8; allowed: percent-encoded UTF-8")
+    })?;
     let found = app.representations.find(&workspace_no, &path).await?;
     let room = room.map_or_else(SendRoom::endless, |Extension(room)| room);
     serving::respond(&method, &headers, found.ok_or_else(|| not_found(&path))?, room).await

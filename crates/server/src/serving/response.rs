@@ -1,22 +1,25 @@
 //! The HTTP answer to a request for a representation.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use axum::body::Body;
-use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, LOCATION, RANGE};
+use axum::response::Response;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, IF_MATCH, IF_UNMODIFIED_SINCE, LOCATION, RANGE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use partway_api::ErrorCode;
 
 use super::headers::{insert_text, set_content_guards, set_validators};
 use super::{FileBody, ObjectBody, Piece, Precondition, evaluate, partial_content, range_applies};
 use crate::error::ApiError;
 use crate::http::SendRoom;
+use crate::input::quote_for_message;
 use crate::service::serve::{Place, Representation};
 
 /// Answers a GET or HEAD with these headers. `room` bounds the body to what the connection takes.
 ///
 /// # Errors
-/// `RANGE_NOT_SATISFIABLE`, and failures of the storage before the first byte.
+/// `RANGE_NOT_SATISFIABLE`, `PRECONDITION_FAILED`, and failures of the storage before the first byte.
 pub(crate) async fn respond(
     method: &Method,
     headers: &HeaderMap,
@@ -39,7 +42,7 @@ pub(crate) async fn respond(
             answer.headers_mut().insert(CONTENT_LENGTH, representation.size_bytes.into());
             return Ok(answer);
         }
-        Precondition::Failed => return Ok(StatusCode::PRECONDITION_FAILED.into_response()),
+        Precondition::Failed => return Err(precondition_failed(headers, entity_tag, modified_at)),
     }
     set_content_guards(answer.headers_mut(), &representation);
     let range = headers.get(RANGE).and_then(|value| value.to_str().ok());
@@ -52,6 +55,20 @@ pub(crate) async fn respond(
         *answer.body_mut() = body(representation.place, pieces, room).await?;
     }
     Ok(answer)
+}
+
+/// 412. `If-Unmodified-Since` is evaluated only without `If-Match` (RFC 9110, section 13.2.2).
+fn precondition_failed(headers: &HeaderMap, entity_tag: &str, modified_at: SystemTime) -> ApiError {
+    let (header, name, allowed) = match headers.contains_key(IF_MATCH) {
+        true => (IF_MATCH, "If-Match", format!("{entity_tag}, the entity tag of the file, or *")),
+        false => {
+            let modified_at = httpdate::fmt_http_date(modified_at);
+            (IF_UNMODIFIED_SINCE, "If-Unmodified-Since", format!("{modified_at}, when the file was changed, or later"))
+        }
+    };
+    let given: Vec<_> = headers.get_all(header).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+    let message = format!("`{name}` is {}; allowed: {allowed}", quote_for_message(given.join(", ")));
+    ApiError::new(ErrorCode::PreconditionFailed, message)
 }
 
 async fn body(place: Place, pieces: Vec<Piece>, room: SendRoom) -> Result<Body, ApiError> {

@@ -171,6 +171,25 @@ async fn conditions_are_kept() {
     }
 }
 
+#[tokio::test]
+async fn a_condition_that_is_not_met_is_answered_with_an_error_body_and_head_without() {
+    let app = TestApp::start().await;
+    let record = app.upload_whole(b"0123456789", json!({})).await;
+    let url = record["url"].as_str().unwrap();
+    let tag = app.get(url).await.headers()["etag"].to_str().unwrap().to_owned();
+    for (name, value, named) in [
+        ("if-match", "\"other\"", vec!["`If-Match`", "other", tag.as_str()]),
+        ("if-unmodified-since", "Thu, 01 Jan 1970 00:00:00 GMT", vec!["`If-Unmodified-Since`", "1970"]),
+    ] {
+        let response = get(&app, url, &[(name, value)]).await;
+        assert_error(response, 412, "PRECONDITION_FAILED", &named).await;
+        let response = app.http.head(url).header(name, value).send().await.unwrap();
+        assert_eq!(response.status(), 412);
+        assert!(response.headers().contains_key("x-request-id"));
+        assert!(response.bytes().await.unwrap().is_empty());
+    }
+}
+
 /// A date names one version alone once its second is over.
 fn an_hour_ago(app: &TestApp) {
     app.sql("UPDATE files SET created_at = created_at - 3600000");

@@ -6,7 +6,7 @@
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use futures_util::TryStreamExt;
-use http::header::{CONTENT_LENGTH, ETAG};
+use http::header::ETAG;
 use http::{HeaderMap, HeaderName, StatusCode};
 use partway_api::ErrorCode;
 use serde::Deserialize;
@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::error::ApiError;
+use crate::http::content_length;
 use crate::input::content_digests;
 use crate::model::Timestamp;
 use crate::openapi::error_responses;
@@ -99,10 +100,13 @@ fn check(
         Refusal::Signature => not_ours(),
         Refusal::Expired => ApiError::new(
             ErrorCode::UrlExpired,
-            format!("`expires` is {expires}, which was {} seconds ago", now - expires),
+            format!(
+                "`expires` is {expires}, which was {} seconds ago; request new URLs for the session",
+                now - expires
+            ),
         ),
     })?;
-    match headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok()) {
+    match content_length(headers) {
         Some(given) if given != length => Err(ApiError::new(
             ErrorCode::PartSizeMismatch,
             format!("`Content-Length` is {given}; allowed: {length}, the exact length of part {part_index}"),

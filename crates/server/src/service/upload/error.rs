@@ -33,7 +33,7 @@ pub enum UploadError {
         after: Duration,
     },
     /// The session is complete and takes no part.
-    #[error("session {0} is completed; it takes no more parts")]
+    #[error("session {0} is completed; it takes no more parts and cannot be aborted")]
     SessionCompleted(Uuid),
     /// The session was aborted.
     #[error("session {0} was aborted; start a new one")]
@@ -99,7 +99,7 @@ pub enum UploadError {
     #[error("the workspace has as many open sessions as it may; try again when some have ended")]
     WorkspaceBusy,
     /// A file that arrives in one piece is too large.
-    #[error("the file is larger than {} bytes, the upper bound {}", .0.bytes, .0.whose)]
+    #[error("the file is too large; allowed: at most {} bytes {}", .0.bytes, .0.whose)]
     FileTooLarge(SizeLimit),
     /// A file could not be fetched.
     #[error("{}", fetch_problem(.0))]

@@ -25,8 +25,8 @@ impl Uploads {
     /// Upper bound of one file that the caller sends in one request.
     pub(super) fn max_direct(&self, identity: &Identity) -> SizeLimit {
         let max_file = self.max_file(identity);
-        match max_file.bytes > self.max_direct_bytes || !identity.is_public() {
-            true => SizeLimit { bytes: max_file.bytes.min(self.max_direct_bytes), whose: LIMIT_OF_ONE_REQUEST },
+        match max_file.bytes > self.max_direct_bytes {
+            true => SizeLimit { bytes: self.max_direct_bytes, whose: LIMIT_OF_ONE_REQUEST },
             false => max_file,
         }
     }

@@ -10,12 +10,13 @@ mod pieces;
 use axum::extract::Request;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use multer::Multipart;
 use partway_api::ErrorCode;
 use partway_api::limits::{MAX_FORM_FIELD_BYTES, MAX_FORM_FIELDS, MAX_TAG_CHARS};
 use serde_json::{Map, Value};
 
+use crate::http::content_length;
 use crate::input::{FileName, InvalidInput, JsonBody, Tags, TtlLimit, UploadFields, quote_for_message};
 use crate::pace::PaceLimits;
 use crate::service::upload::UploadError;
@@ -34,14 +35,9 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Upper bound of the bytes of a form around its file.
 const MAX_AROUND_BYTES: u64 = (MAX_FORM_FIELDS * 2 * MAX_FORM_FIELD_BYTES) as u64;
 
-/// The length of the request's body, if it names one.
-fn content_length(request: &Request) -> Option<u64> {
-    request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok())
-}
-
 /// Lower bound of the file in a form, judged by the length of the request's body.
 pub(super) fn at_least_bytes(request: &Request) -> Option<u64> {
-    content_length(request).map(|length| length.saturating_sub(MAX_AROUND_BYTES))
+    content_length(request.headers()).map(|length| length.saturating_sub(MAX_AROUND_BYTES))
 }
 
 /// A form that is arriving.
@@ -78,7 +74,7 @@ impl Form {
         let boundary = boundary.filter(|boundary| (1..=70).contains(&boundary.len())).ok_or_else(|| {
             refuse(ErrorCode::InvalidParameter, "multipart/form-data with a `boundary` of 1 to 70 characters")
         })?;
-        let (allowance, length) = (Allowance::new(MAX_HEAD_BYTES), content_length(&request));
+        let (allowance, length) = (Allowance::new(MAX_HEAD_BYTES), content_length(request.headers()));
         let body = Pieces::new(request.into_body().into_data_stream(), allowance.clone(), pace, longest);
         let parts = Multipart::new(body, boundary);
         Ok(Self { parts, allowance, fields: Map::new(), count: 0, has_file: false, length })
@@ -94,13 +90,13 @@ impl Form {
             let Some(field) = self.parts.next_field().await.map_err(broken)? else { return Ok(None) };
             self.count += 1;
             if self.count > MAX_FORM_FIELDS {
-                let was = format!("one of more than {MAX_FORM_FIELDS} fields");
-                return Err(refused(ErrorCode::InvalidParameter, "form", was, format!("{MAX_FORM_FIELDS} fields")));
+                let was = format!("of more than {MAX_FORM_FIELDS} fields");
+                return Err(refused(ErrorCode::InvalidParameter, "form", was, format!("at most {MAX_FORM_FIELDS}")));
             }
             let name = field.name().unwrap_or_default().to_owned();
             if name == FILE {
                 if self.has_file {
-                    return Err(refused(ErrorCode::InvalidParameter, FILE, "there twice".into(), "one file".into()));
+                    return Err(refused(ErrorCode::InvalidParameter, FILE, "given twice".into(), "one file".into()));
                 }
                 self.has_file = true;
                 self.allowance.lift();

@@ -30,8 +30,8 @@ use crate::storage::BlobHeaders;
 use publish::Described;
 use receive::Announcement;
 
-/// Where a limit of one request is shown.
-pub(super) const LIMIT_OF_ONE_REQUEST: &str = "here; larger ones go by multipart upload";
+/// Scope of the limit of one request.
+pub(super) const LIMIT_OF_ONE_REQUEST: &str = "in one request; send larger files in parts";
 /// Name that a file without a name is taken to have, where only its type is judged by it.
 const NAME_OF_NAMELESS: &str = "file";
 

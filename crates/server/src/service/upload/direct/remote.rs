@@ -4,9 +4,9 @@ use futures_util::StreamExt;
 use partway_api::ErrorCode;
 use partway_api::limits::MAX_URL_BYTES;
 
-use super::{DirectFile, DirectSource, LIMIT_OF_ONE_REQUEST, UploadOrigin};
+use super::{DirectFile, DirectSource, UploadOrigin};
 use crate::db::files::File;
-use crate::input::{FileName, InvalidInput, SizeLimit, UploadFields, quote_for_message};
+use crate::input::{FileName, InvalidInput, UploadFields, quote_for_message};
 use crate::outgoing::{FetchError, Outgoing};
 use crate::service::key::Identity;
 use crate::service::upload::tasks::to_its_end;
@@ -38,7 +38,7 @@ impl Uploads {
         let (uploads, identity) = (self.clone(), identity.clone());
         to_its_end(async move {
             let _permit = permit;
-            let max_file = SizeLimit { whose: LIMIT_OF_ONE_REQUEST, ..uploads.max_file(&identity) };
+            let max_file = uploads.max_file(&identity);
             let checked = fields.webhook_url.clone();
             let source = Remote { outgoing: uploads.outgoing.clone(), url, fields };
             uploads.receive_from(&identity, max_file, checked.as_ref(), source).await

@@ -10,6 +10,7 @@ mod fake;
 mod files;
 mod folders;
 mod get;
+mod help;
 mod hostile;
 mod keys;
 mod manual;

@@ -6,7 +6,7 @@ use crate::server::{partway, run, text};
 use crate::workspace::names;
 
 /// Every command that help names, as the words after `partway`.
-fn commands() -> Vec<Vec<String>> {
+pub(crate) fn commands() -> Vec<Vec<String>> {
     let mut found: Vec<Vec<String>> = vec![Vec::new()];
     let mut next = 0;
     while next < found.len() {

@@ -44,6 +44,7 @@ mod rooms;
 mod scans;
 mod secrets;
 mod services;
+mod snapshots;
 mod sql_texts;
 mod stalls;
 mod start;

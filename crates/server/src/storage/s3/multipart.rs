@@ -15,7 +15,7 @@ use super::xml::{self, PartsPage, UploadMade, UploadsPage};
 use crate::storage::{BlobHeaders, StorageError};
 
 /// How long the store may take to complete an upload, all attempts together: as long as one attempt that takes its
-/// [`COMPLETE_STEP_TIMEOUT`] twice. Completing 10,000 parts takes some stores minutes.
+/// `COMPLETE_STEP_TIMEOUT` twice. Completing 10,000 parts takes some stores minutes.
 pub const COMPLETE_TIMEOUT: Duration = Duration::from_secs(1200);
 /// How long the store may take until its answer to one attempt begins, and until it ends; some stores send blanks meanwhile.
 const COMPLETE_STEP_TIMEOUT: Duration = Duration::from_secs(600);

@@ -302,6 +302,7 @@ async fn an_ended_session_takes_nothing_more(on: Harness) {
             on.send(&session, 0, &bytes[part(0)]).await.unwrap_err();
         }
     }
+    on.app.app().uploads.garbage_bell().notify_one();
     on.app.until("the bytes of ended sessions are deleted", |app| app.has_blobs(0)).await;
 }
 
@@ -328,6 +329,7 @@ async fn a_part_that_is_on_its_way_ends_with_its_session(on: Harness) {
         let (sent, ()) = tokio::join!(sending, end);
         assert!(matches!(sent, Err(UploadError::SessionAborted(_))), "{sent:?}");
     }
+    on.app.app().uploads.garbage_bell().notify_one();
     on.app.until("the bytes of ended sessions are deleted", |app| app.has_blobs(0)).await;
 }
 

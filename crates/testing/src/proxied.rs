@@ -55,6 +55,15 @@ impl Request {
         self.head.lines().next().unwrap_or_default()
     }
 
+    /// The same request without the header of this name.
+    #[must_use]
+    pub fn without_header(mut self, name: &str) -> Self {
+        let is_it = |line: &str| line.split(':').next().is_some_and(|found| found.eq_ignore_ascii_case(name));
+        let kept: Vec<_> = self.head.split("\r\n").filter(|line| !is_it(line)).map(str::to_owned).collect();
+        self.head = kept.join("\r\n");
+        self
+    }
+
     /// The whole answer of the server at `target` (host and port).
     pub fn send(&self, target: &str) -> io::Result<Vec<u8>> {
         self.send_as(target, "HTTP/1.1")

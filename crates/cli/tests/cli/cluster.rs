@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use partway_testing::{Garage, Manners, OddStore, Postgres};
+use partway_testing::{Garage, Lacks, Manners, OddStore, Postgres};
 use serde_json::{Value, json};
 
 use crate::server::{Server, bytes, curl, fresh, partway, post, start, text};
@@ -40,7 +40,7 @@ pub(crate) fn serve(data_dir: &Path, settings: &Settings) -> Server {
     Server::start_with(data_dir, &[], &environment)
 }
 
-fn command(data_dir: &Path, settings: &Settings, arguments: &[&str]) -> Output {
+pub(crate) fn command(data_dir: &Path, settings: &Settings, arguments: &[&str]) -> Output {
     let mut command = partway();
     command.envs(settings.iter().map(|(name, value)| (name, value))).args(arguments);
     command.arg("--data-dir").arg(data_dir).output().unwrap()
@@ -51,7 +51,7 @@ pub(crate) fn succeeded(output: Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
 }
 
-fn upload(server: &Server, key: &str, file: &Path) -> Value {
+pub(crate) fn upload(server: &Server, key: &str, file: &Path) -> Value {
     let output = partway()
         .args(["upload", "--json"])
         .arg(file)
@@ -321,6 +321,20 @@ fn the_doctor_finds_each_odd_manner_of_a_store_and_nothing_else() {
             Manners { takes_late_parts: true, ..none },
             Some(("late part", "problem", "accepts parts of an upload that was completed")),
         ),
+        (Manners { says_wrong_checksums: true, ..none }, Some(("checksum", "problem", "is not the one of its bytes"))),
+        (
+            Manners { fails_empty_lists: true, ..none },
+            Some(("empty upload", "warning", "fails to list an upload before its first part")),
+        ),
+        (
+            Manners { refuses_parts_once: true, ..none },
+            Some(("parallel parts", "warning", "answered 503 to one of two parts")),
+        ),
+        (
+            Manners { lacks: Some(Lacks::ListUploads), ..none },
+            Some(("list of uploads", "warning", "does not implement ListMultipartUploads")),
+        ),
+        (Manners { ignores_ranges: true, ..none }, Some(("ranges", "problem", "answered 200 with 10485774 bytes"))),
         // No fault, but worth knowing.
         (Manners { keeps_no_checksums: true, ..none }, Some(("checksum", "ok", "keeps no checksum of whole objects"))),
     ];
@@ -346,6 +360,42 @@ fn the_doctor_finds_each_odd_manner_of_a_store_and_nothing_else() {
             shown.lines().filter(|line| line.starts_with(&format!("{state:8} {check:16} ")) && line.contains(words));
         assert_eq!(line.count(), 1, "{shown}");
     }
+}
+
+#[test]
+fn the_doctor_says_which_call_a_store_does_not_implement_and_never_that_a_permission_is_missing() {
+    let (_directory, data_dir) = fresh();
+    let settings = bucket("s3");
+    for (lacks, arguments, check, words) in [
+        (Lacks::SetCors, &["doctor", "--json", "--fix-cors"][..], "fix CORS", "405 MethodNotAllowed"),
+        (Lacks::ListParts, &["doctor", "--json"][..], "empty upload", "501 NotImplemented"),
+        (Lacks::ListParts, &["doctor", "--json"][..], "trial upload", "501 NotImplemented"),
+    ] {
+        let odd = OddStore::start(&settings[1].1, Manners { lacks: Some(lacks), ..Manners::default() });
+        let output = command(&data_dir, &with(&settings, "PARTWAY_STORAGE_ENDPOINT", &odd.url), arguments);
+        let checks: Vec<Value> = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let found = checks.iter().find(|found| found["check"] == check).unwrap_or_else(|| panic!("{checks:?}"));
+        let (detail, change) = (found["detail"].as_str().unwrap(), found["change"].as_str().unwrap());
+        assert!(detail.contains("the store does not implement this call") && detail.contains(words), "{found}");
+        assert!(!change.contains("permission"), "{found}");
+    }
+    // Nothing of the trials is left, though the store lists neither parts nor uploads.
+    drop(serve(&data_dir, &settings));
+    let report = succeeded(command(&data_dir, &settings, &["fsck", "--json"]));
+    assert_eq!((&report["blobs"], &report["findings"]), (&json!(0), &json!([])));
+}
+
+#[test]
+fn an_upload_goes_on_where_the_store_refuses_parts_that_are_sent_at_the_same_time() {
+    let (directory, data_dir) = fresh();
+    let settings = bucket("s3");
+    let odd = OddStore::start(&settings[1].1, Manners { refuses_parts_once: true, ..Manners::default() });
+    let server = serve(&data_dir, &with(&settings, "PARTWAY_STORAGE_ENDPOINT", &odd.url));
+    let file = directory.path().join("big.bin");
+    let data = bytes(1, 33_000_000);
+    std::fs::write(&file, &data).unwrap();
+    let record = upload(&server, &server.private_key(), &file);
+    assert!(fetch(&server, &record) == data);
 }
 
 #[test]

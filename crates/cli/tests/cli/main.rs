@@ -26,6 +26,7 @@ mod secrets;
 mod serve;
 mod server;
 mod slow_readers;
+mod stores;
 mod tls;
 mod unheard;
 mod upload;

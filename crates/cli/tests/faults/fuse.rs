@@ -112,7 +112,7 @@ async fn uploads_through_fuse_survive_a_kill_in_the_middle_and_come_out_whole() 
     let doctor = partway().args(["doctor", "--data-dir"]).arg(&data_dir).output().unwrap();
     let said = text(&doctor.stdout);
     assert!(doctor.status.success(), "{said}");
-    for words in ["is on FUSE", "warning  reservation", "ok       database files"] {
+    for words in ["is on FUSE", "warning  reservation", "ok       database files", "ok       locks"] {
         assert!(said.contains(words), "{words:?} is not in {said}");
     }
     crate::full_disk::until_cleaned(&data_dir).await;

@@ -113,16 +113,32 @@ impl StorageError {
         matches!(self, Self::Answer { code, .. } if code == wanted)
     }
 
+    /// Whether a call of the store failed that does this, as [`Self::Answer`] names it.
+    pub fn is_doing(&self, wanted: &str) -> bool {
+        matches!(self, Self::Answer { doing, .. } if *doing == wanted)
+    }
+
     /// Whether the store answered that the multipart upload does not exist. Ceph RGW answers that the key does not. An
     /// answer without a code may come from a proxy and proves nothing.
     pub fn is_no_upload(&self) -> bool {
         self.is_code("NoSuchUpload") || self.is_code("NoSuchKey")
     }
 
+    /// Whether the store answered that it failed, and not that it is busy.
+    pub fn is_failure_of_store(&self) -> bool {
+        matches!(self, Self::Answer { status: 500, .. })
+    }
+
+    /// Whether the store has no such call (RFC 9110, sections 15.5.6 and 15.6.2). No permission changes that, and no retry.
+    pub fn is_not_implemented(&self) -> bool {
+        matches!(self, Self::Answer { status: 405 | 501, .. }) || self.is_code("NotImplemented")
+    }
+
     /// Whether a retry may succeed: the store was unreachable or busy, or failed by itself.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unavailable { .. } => true,
+            Self::Answer { .. } if self.is_not_implemented() => false,
             Self::Answer { status, code, .. } => {
                 matches!(status, 408 | 429 | 500..) || matches!(code.as_str(), "RequestTimeout" | "OperationAborted")
             }

@@ -6,16 +6,16 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{FallocateFlags, Mode, OFlags};
+use rustix::fs::{FallocateFlags, FlockOperation};
 use rustix::io::Errno;
 
 use crate::file_modes::private_file;
 use uuid::Uuid;
 
 /// Filesystems that lack something, by their number in `statfs` (statfs(2) and linux/magic.h).
-const LIMITED_FILESYSTEMS: [(u64, &str, &str); 9] = [
+const LIMITED_FILESYSTEMS: [(u64, &str, &str); 12] = [
     (0x6969, "NFS", "locks and syncs depend on the server, and SQLite's write-ahead log works on one machine only"),
     (
         0x6573_5546,
@@ -35,6 +35,13 @@ const LIMITED_FILESYSTEMS: [(u64, &str, &str); 9] = [
     ),
     (0x2011_bab0, "exFAT", "it has no journal: a power cut may damage it, and space cannot be reserved"),
     (0x4d44, "FAT", "it has no journal, and no file of 4 GiB or more"),
+    (0x00c3_6400, "CephFS", "locks depend on its servers, and SQLite's write-ahead log works on one machine only"),
+    (
+        0x0bd0_0bd0,
+        "Lustre",
+        "it locks only when mounted with flock, and SQLite's write-ahead log works on one machine only",
+    ),
+    (0x786f_4256, "vboxsf", "it has no locks and no shared memory, which SQLite's write-ahead log needs"),
     (0x0102_1994, "tmpfs", "it is in memory: everything in it is lost when the machine stops"),
     (0x8584_58f6, "ramfs", "it is in memory: everything in it is lost when the machine stops"),
 ];
@@ -51,12 +58,12 @@ pub fn doubt(path: &Path) -> io::Result<Option<String>> {
 }
 
 /// Whether space can be reserved for files in `directory`. ZFS, NFS before 4.2, exFAT, 9p and many FUSE programs have only
-/// sparse files.
+/// sparse files. The trial has a name, as blobs have: some filesystems lack files without one.
 ///
 /// # Errors
 /// When no file can be created in it.
 pub fn can_reserve(directory: &Path) -> io::Result<bool> {
-    match nameless(directory).and_then(|file| reserve(&file, 0..1)) {
+    match TrialFile::create(directory).and_then(|trial| reserve(&trial.open()?, 0..1)) {
         Err(error) if is_unsupported(&error) => Ok(false),
         // A disk that is full now does reserve later.
         Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(true),
@@ -64,18 +71,40 @@ pub fn can_reserve(directory: &Path) -> io::Result<bool> {
     }
 }
 
-/// A file that ends with its descriptor. On filesystems without `O_TMPFILE` it has a name for a moment.
-fn nameless(directory: &Path) -> io::Result<File> {
-    match rustix::fs::open(directory, OFlags::TMPFILE | OFlags::RDWR, Mode::RUSR | Mode::WUSR) {
-        Ok(file) => Ok(file.into()),
-        // EISDIR and ENOENT come from kernels that do not know the flag.
-        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => {
-            let path = directory.join(format!("trial-{}", Uuid::new_v4()));
-            let file = private_file().read(true).write(true).create_new(true).open(&path)?;
-            std::fs::remove_file(&path)?;
-            Ok(file)
-        }
+/// Whether a lock of a file in `directory` is seen by a second descriptor of the file. Without that, two servers could use one
+/// directory.
+///
+/// # Errors
+/// When the file cannot be created or locked.
+pub fn has_locks(directory: &Path) -> io::Result<bool> {
+    let trial = TrialFile::create(directory)?;
+    let (first, second) = (trial.open()?, trial.open()?);
+    rustix::fs::flock(&first, FlockOperation::NonBlockingLockExclusive)?;
+    match rustix::fs::flock(&second, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(false),
+        Err(Errno::WOULDBLOCK) => Ok(true),
         Err(errno) => Err(errno.into()),
+    }
+}
+
+/// A file of a trial, until it is dropped.
+struct TrialFile(PathBuf);
+
+impl TrialFile {
+    fn create(directory: &Path) -> io::Result<Self> {
+        let path = directory.join(format!("trial-{}", Uuid::new_v4()));
+        private_file().write(true).create_new(true).open(&path)?;
+        Ok(Self(path))
+    }
+
+    fn open(&self) -> io::Result<File> {
+        private_file().read(true).write(true).open(&self.0)
+    }
+}
+
+impl Drop for TrialFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
     }
 }
 
@@ -97,6 +126,7 @@ mod tests {
     fn a_trial_leaves_nothing() {
         let directory = tempfile::tempdir().unwrap();
         can_reserve(directory.path()).unwrap();
+        assert!(has_locks(directory.path()).unwrap());
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 

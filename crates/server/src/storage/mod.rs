@@ -33,7 +33,8 @@ pub use error::StorageError;
 pub use local::LocalStore;
 pub use part_writer::{PartWriter, WrittenPart};
 pub use s3::{
-    COMPLETE_TIMEOUT, MAX_STREAM_BYTES, ObjectReader, PartInStore, S3Settings, S3Store, StoreClock, StoreUpload,
+    COMPLETE_TIMEOUT, MAX_STREAM_BYTES, ObjectReader, PROBE_BYTES, PartInStore, S3Settings, S3Store, StoreClock,
+    StoreUpload,
 };
 pub use stores::Stores;
 pub use unclaimed::UnclaimedBytes;

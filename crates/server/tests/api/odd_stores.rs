@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use partway_server::input::EtagsHash;
 use partway_server::storage::{BlobStore, S3Store};
-use partway_testing::{Manners, OddStore};
+use partway_testing::{Lacks, Manners, OddStore};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -204,6 +204,56 @@ async fn an_upload_that_has_gone_starts_over_where_the_store_says_that_there_is_
     assert_eq!(app.put(resigned["parts"][0]["url"].as_str().unwrap(), b"abc").await.status(), 200);
     let record: Value = session.complete(&app).await.json().await.unwrap();
     app.assert_bytes(&record, b"abc").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_before_its_first_part_goes_on_where_the_store_fails_to_list_it() {
+    let (app, _odd) = start_on(Manners { fails_empty_lists: true, ..Manners::default() }).await;
+    let data = bytes(4, 12 * MIB);
+    let session = app.upload(data.len() as u64, json!({})).await;
+    assert_eq!(session.status(&app).await["missing_parts"], json!([0, 1]));
+    let answer = session.complete(&app).await;
+    assert_error(answer, 400, "PARTS_MISSING", &[]).await;
+    let resigned: Value = session.resign(&app, &json!({})).await.json().await.unwrap();
+    let urls: Vec<_> = resigned["parts"].as_array().unwrap().iter().map(|part| part["url"].as_str().unwrap()).collect();
+    assert_eq!(urls.len(), 2);
+    let part = data.len().min(resigned["part_size"].as_u64().unwrap() as usize);
+    assert_eq!(app.put(urls[0], &data[..part]).await.status(), 200);
+    assert_eq!(session.status(&app).await["missing_parts"], json!([1]));
+    assert_eq!(app.put(urls[1], &data[part..]).await.status(), 200);
+    // The sweep takes the part of one byte, which is beyond the last, for none that is too large.
+    sweep(&app).await;
+    let record: Value = session.complete(&app).await.json().await.unwrap();
+    app.assert_bytes(&record, &data).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_deleted_and_uploads_end_where_the_store_does_not_list_uploads() {
+    let (app, odd) = start_on(Manners { lacks: Some(Lacks::ListUploads), ..Manners::default() }).await;
+    let record = app.whole(b"abc", &[("file_name", "f")]).await;
+    let session = app.upload(3, json!({"file_name": "open"})).await;
+    let blob_id: Uuid = column(&app, &session, "blob_id").parse().unwrap();
+    let upload_id = column(&app, &session, "store_upload_id");
+    app.app().uploads.sweep().await.unwrap();
+    let path = format!("/api/v1/files/{}", record["file_no"].as_str().unwrap());
+    assert_eq!(app.call(Method::DELETE, &path, Value::Null).await.status(), 204);
+    assert_eq!(
+        app.call(Method::DELETE, &format!("/api/v1/multipart/{}", session.id()), Value::Null).await.status(),
+        204
+    );
+    app.until("the bytes are freed", |app| app.count("garbage") == 0).await;
+    // As the store's own rule would.
+    odd.lack_nothing();
+    store(&app).abort_upload(blob_id, &upload_id).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_direct_upload_goes_on_where_the_store_refuses_parts_that_are_sent_at_the_same_time() {
+    let (app, _odd) = start_on(Manners { refuses_parts_once: true, ..Manners::default() }).await;
+    let data = bytes(5, 20 * MIB);
+    let record = app.whole(&data, &[("file_name", "f")]).await;
+    let served = app.get(record["url"].as_str().unwrap()).await.bytes().await.unwrap();
+    assert!(served == data);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -38,6 +38,14 @@ impl Call {
         self.method == "POST" && self.value("uploadId").is_some()
     }
 
+    pub(super) fn lists_parts(&self) -> bool {
+        self.method == "GET" && self.value("uploadId").is_some()
+    }
+
+    pub(super) fn sets_cors(&self) -> bool {
+        self.method == "PUT" && self.value("cors").is_some()
+    }
+
     pub(super) fn lists_uploads(&self) -> bool {
         self.method == "GET" && self.value("uploads").is_some()
     }

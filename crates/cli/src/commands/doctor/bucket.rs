@@ -5,7 +5,8 @@ use std::time::Duration;
 use partway_server::storage::{BlobStore, S3Store, StorageError};
 use uuid::Uuid;
 
-use super::{Doctor, Health, ill, trial};
+use super::trial::Trial;
+use super::{Doctor, Health, ill};
 
 /// Difference of the clocks that is worth a warning.
 const CLOCK_SKEW_WARNING: Duration = Duration::from_secs(60);
@@ -35,16 +36,52 @@ pub(super) async fn examine(doctor: &mut Doctor, store: &S3Store, fix_cors: bool
     if fix_cors {
         match store.set_cors().await {
             Ok(()) => doctor.report("fix CORS", Health::Well("the bucket's rules are set".to_owned())),
-            Err(error) => doctor.report("fix CORS", ill(&error, "the key's permission to change the bucket (owner)")),
+            Err(error) => {
+                doctor.report("fix CORS", of_call(&error, "the key's permission to change the bucket (owner)"))
+            }
         }
     }
     let blob_id = Uuid::now_v7();
-    let tried = trial::try_upload(doctor, store, blob_id).await;
+    let mut trial = Trial::new(doctor, store, blob_id);
+    let tried = trial.run().await;
+    let open_upload = trial.open_upload();
     if let Err(error) = tried {
-        doctor.report("trial upload", ill(&error, "the key's permission to read, write and list the bucket"));
+        doctor.report("trial upload", of_call(&error, "the key's permission to read, write and list the bucket"));
     }
-    if let Err(error) = store.delete_blob(blob_id).await {
-        doctor.report("trial deletion", ill(&error, "the key's permission to delete objects and abort uploads"));
+    if let Err(error) = clean_up(store, blob_id, open_upload).await {
+        doctor.report("trial deletion", of_call(&error, "the key's permission to delete objects and abort uploads"));
+    }
+}
+
+/// Deletes everything that the trial may have left.
+async fn clean_up(store: &S3Store, blob_id: Uuid, open_upload: Option<String>) -> Result<(), StorageError> {
+    let aborted = match open_upload {
+        // By its id: the store may list no uploads.
+        Some(upload_id) => store.abort_upload(blob_id, &upload_id).await,
+        None => Ok(()),
+    };
+    store.delete_blob(blob_id).await.and(aborted)
+}
+
+/// A call that the store did not carry out. `permission` is the change where it was refused for lack of one.
+pub(super) fn of_call(error: &StorageError, permission: &'static str) -> Health {
+    const OTHER_STORE: &str = "the store: another one, or a newer version of it";
+    match error {
+        error if error.is_not_implemented() => Health::Ill {
+            problem: format!("the store does not implement this call: {}", partway_server::error_chain(error)),
+            change: match error.is_doing("set the CORS rules of") {
+                true => {
+                    "nothing if no browser uploads; otherwise CORS in the store's own settings, or by a proxy in front of it"
+                }
+                false => OTHER_STORE,
+            },
+        },
+        StorageError::Unavailable { .. } => ill(error, "the store, or the network between: it stopped answering"),
+        StorageError::Answer { status: 401 | 403, .. } => ill(error, permission),
+        StorageError::Answer { status: 500.., .. } => {
+            ill(error, "the store: it failed by itself, and its log says why")
+        }
+        error => ill(error, OTHER_STORE),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The data directory: its filesystem, its free space, and its permissions.
 
+use std::path::Path;
+
 use partway_server::Config;
 use partway_server::config::print_bytes;
 use partway_server::db::{TrialError, try_database};
@@ -77,6 +79,7 @@ pub(super) fn examine_filesystem(doctor: &mut Doctor, config: &Config) {
             Err(error) => ill(&error, "data_dir"),
         },
     );
+    doctor.report("locks", examine_locks(data_dir));
     doctor.report(
         "reservation",
         match filesystem::can_reserve(data_dir) {
@@ -89,4 +92,18 @@ pub(super) fn examine_filesystem(doctor: &mut Doctor, config: &Config) {
             Err(error) => ill(&error, "who may write into data_dir"),
         },
     );
+}
+
+fn examine_locks(data_dir: &Path) -> Health {
+    match filesystem::has_locks(data_dir) {
+        Ok(true) => Health::Well("a lock of a file is seen by a second descriptor".to_owned()),
+        Ok(false) => Health::Ill {
+            problem: "a locked file may be locked again: two servers could use the directory and damage it".to_owned(),
+            change: "data_dir: a directory of a local filesystem (ext4, XFS, Btrfs, ZFS)",
+        },
+        Err(error) => ill(
+            &error,
+            "data_dir: a directory whose filesystem has locks (flock), and where this user may create files",
+        ),
+    }
 }

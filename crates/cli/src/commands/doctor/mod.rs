@@ -19,7 +19,7 @@ use crate::settings::StoreArgs;
 /// Arguments of `partway doctor`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit code: 0 when no problem was found, 1 when something must be changed. With a bucket, one object of 5 MiB is written and \
+    after_help = "Exit code: 0 when no problem was found, 1 when something must be changed. With a bucket, one object of 10 MiB is written and \
                   deleted."
 )]
 pub(crate) struct DoctorArgs {

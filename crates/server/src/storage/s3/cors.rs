@@ -52,4 +52,16 @@ impl S3Store {
         let answer = request.send().await.map_err(|error| StorageError::http("send a part to", error))?;
         Ok((answer.status().as_u16(), answer.headers().clone()))
     }
+
+    /// Fetches a presigned URL as a page of another origin would, with this `Range`, and returns status, headers and body.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn fetch_as_browser(&self, url: &str, range: &str) -> Result<(u16, HeaderMap, Bytes), StorageError> {
+        const DOING: &str = "read an object of";
+        let request = self.http.get(url).header("origin", "https://example.com").header("range", range);
+        let answer = request.timeout(ANSWER_TIMEOUT).send().await.map_err(|error| StorageError::http(DOING, error))?;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        Ok((status, headers, answer.bytes().await.map_err(|error| StorageError::http(DOING, error))?))
+    }
 }

@@ -22,7 +22,7 @@ use url::Url;
 use uuid::Uuid;
 
 pub use client::StoreClock;
-pub use multipart::{COMPLETE_TIMEOUT, PartInStore, StoreUpload};
+pub use multipart::{COMPLETE_TIMEOUT, PROBE_BYTES, PartInStore, StoreUpload};
 pub use reader::ObjectReader;
 pub use stream::MAX_STREAM_BYTES;
 

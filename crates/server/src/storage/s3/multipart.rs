@@ -19,6 +19,8 @@ use crate::storage::{BlobHeaders, StorageError};
 pub const COMPLETE_TIMEOUT: Duration = Duration::from_secs(1200);
 /// How long the store may take until its answer to one attempt begins, and until it ends; some stores send blanks meanwhile.
 const COMPLETE_STEP_TIMEOUT: Duration = Duration::from_secs(600);
+/// Length of a part that only shows whether an upload is open. Some stores refuse an empty one (Garage 2.5).
+pub const PROBE_BYTES: usize = 1;
 /// Upper bound of pages, for a store whose listing never ends: more than 10,000 parts need.
 const MAX_PAGES: usize = 10_000;
 
@@ -118,6 +120,25 @@ impl S3Store {
         }
         found.sort_by_key(|part| part.index);
         Ok(Some(found))
+    }
+
+    /// Sends a part of [`PROBE_BYTES`] with this index, and lists the parts then. Some stores fail to list an upload that has none
+    /// (RustFS up to 1.0.0-beta.1, rustfs#2760). One attempt: the caller has waited for the list already.
+    ///
+    /// # Errors
+    /// The store's error.
+    pub async fn list_parts_after_probe(
+        &self,
+        blob_id: Uuid,
+        upload_id: &str,
+        index: u32,
+    ) -> Result<Option<Vec<PartInStore>>, StorageError> {
+        let (key, number) = (self.key(blob_id), (index + 1).to_string());
+        let query = [("partNumber", number.as_str()), ("uploadId", upload_id)];
+        let mut call = Call::new("send a part to", Method::PUT, Some(&key));
+        (call.query, call.body) = (&query, Bytes::from_static(&[b'p'; PROBE_BYTES]));
+        self.send_for_text(&call).await?;
+        self.list_parts(blob_id, upload_id).await
     }
 
     /// Makes the object of these parts, in this order. False when the upload does not exist. An earlier attempt may have

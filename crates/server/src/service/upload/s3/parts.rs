@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use partway_api::PartPlan;
+use partway_api::limits::MAX_PARTS;
 
 use super::{S3Uploads, UploadError, blocking, plan_of};
 use crate::db::Timestamp;
@@ -50,12 +51,24 @@ impl S3Uploads {
     /// seem to be missing, the object is looked for, too.
     pub(super) async fn look(&self, session: &Session) -> Result<InStore, UploadError> {
         let Some(upload_id) = &session.store_upload_id else { return Ok(InStore::Nothing) };
-        let there = match self.store.list_parts(session.blob_id, upload_id).await? {
-            Some(parts) => InStore::Open { upload_id: upload_id.clone(), parts },
+        let plan = plan_of(session)?;
+        let listed = match self.store.list_parts(session.blob_id, upload_id).await {
+            Err(error) if error.is_failure_of_store() && u64::from(plan.parts()) < MAX_PARTS => {
+                // The upload may just have no parts yet.
+                let listed = self.store.list_parts_after_probe(session.blob_id, upload_id, plan.parts()).await;
+                listed.map_err(|_| error)
+            }
+            listed => listed,
+        };
+        let there = match listed? {
+            Some(mut parts) => {
+                parts.retain(|part| part.index < plan.parts());
+                InStore::Open { upload_id: upload_id.clone(), parts }
+            }
             None => InStore::Nothing,
         };
         let may_be_complete = match &there {
-            InStore::Open { .. } => session.complete_hash.is_some() && !there.parts(&plan_of(session)?).1.is_empty(),
+            InStore::Open { .. } => session.complete_hash.is_some() && !there.parts(&plan).1.is_empty(),
             InStore::Complete(_) | InStore::Nothing => true,
         };
         if may_be_complete && let Some(object) = self.find_object(session).await? {

@@ -12,7 +12,7 @@ use super::{S3Uploads, UploadError, plan_of};
 use crate::db::sessions::{self, Session, Status};
 use crate::db::{Tx, blobs};
 use crate::service::upload::session::Ending;
-use crate::storage::StoreUpload;
+use crate::storage::{PROBE_BYTES, StoreUpload};
 
 /// Uploads looked up in the database at a time.
 const SWEEP_BATCH: usize = 500;
@@ -47,7 +47,18 @@ impl S3Uploads {
     /// Aborts dead uploads, and ends sessions whose parts are larger than allowed.
     pub(super) async fn sweep_uploads(&self) -> Result<(), UploadError> {
         let mut suspects = HashSet::new();
-        for uploads in self.store.list_uploads(None).await?.chunks(SWEEP_BATCH) {
+        let listed = match self.store.list_uploads(None).await {
+            Err(error) if error.is_not_implemented() => {
+                tracing::warn!(
+                    error = %crate::error_chain::error_chain(&error),
+                    "the store does not implement ListMultipartUploads: parts of uploads that end without a file stay in the bucket; \
+                     a rule of the bucket that aborts old uploads removes them"
+                );
+                return Ok(());
+            }
+            listed => listed?,
+        };
+        for uploads in listed.chunks(SWEEP_BATCH) {
             let wanted = uploads.to_vec();
             for (upload, session, verdict) in self.records.db.read(move |tx| judge_all(tx, &wanted)).await? {
                 match verdict {
@@ -79,7 +90,8 @@ impl S3Uploads {
         let ended = async {
             let (plan, upload_id) = (plan_of(session)?, session.store_upload_id.as_deref().unwrap_or_default());
             let parts = self.store.list_parts(session.blob_id, upload_id).await?.unwrap_or_default();
-            let Some(part) = parts.iter().find(|part| part.size_bytes > plan.part_len(part.index).unwrap_or(0)) else {
+            let allowed_bytes = |index| plan.part_len(index).unwrap_or(PROBE_BYTES as u64);
+            let Some(part) = parts.iter().find(|part| part.size_bytes > allowed_bytes(part.index)) else {
                 return Ok(());
             };
             tracing::warn!(

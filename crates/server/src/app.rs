@@ -114,6 +114,7 @@ impl App {
     ) -> Result<(Self, Option<FirstRun>), StartError> {
         let Foundation { node, db, stores, local, data_dir } = Foundation::open(&config).await?;
         let db_failed = |source| StartError::db(&config, source);
+        foundation::check_paths(&config, &db).await?;
         let outgoing = Outgoing::new(&config)?;
         let signer = db.write_to_free(Durability::PowerLoss, WebhookSigner::open).await.map_err(db_failed)?;
         // Keys are shown once: nothing after this can fail.

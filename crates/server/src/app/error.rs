@@ -71,4 +71,10 @@ pub enum StartError {
         }
     )]
     FilesElsewhere(StorageKind),
+    /// The path of a public URL is one of the server's own, so that no request says whether a proxy has stripped it.
+    #[error(
+        "the path {0} of public_url, parts_url or delivery_url begins like a path of the server itself; allowed: a path that \
+         begins neither with the number of a workspace nor with /api/v1/multipart, uploads, files or folders"
+    )]
+    AmbiguousPath(String),
 }

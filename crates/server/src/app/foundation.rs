@@ -5,14 +5,15 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::StartError;
-use crate::config::Config;
-use crate::db::{DatabaseLocation, Db, DbError, blobs, try_database};
+use crate::config::{BaseUrl, Config};
+use crate::db::{DatabaseLocation, Db, DbError, blobs, try_database, workspaces};
 use crate::model::StorageKind;
 use crate::process::data_dir::{DataDir, DataDirError};
 use crate::process::runtime;
 use crate::process::single_node::{self, NotAlone};
 use crate::process::storage_epoch::{self, EpochError};
 use crate::service::upload::LocalParts;
+use crate::service::urls::is_own;
 use crate::storage::{LocalStore, S3Store, Stores, WriteGate, filesystem};
 
 /// Everything that is open before the first service.
@@ -59,6 +60,22 @@ pub(super) fn check_settings(config: &Config) -> Result<(), StartError> {
     let is_file = matches!(config.database(), DatabaseLocation::Sqlite(_));
     let is_local = settings.kind == StorageKind::Local;
     if is_local && !is_file && !settings.single_node { Err(StartError::LocalStorageIsNotShared) } else { Ok(()) }
+}
+
+/// Refuses public URLs whose path may be one of a request: `middleware/base_path.rs` could not tell whether to strip it.
+pub(super) async fn check_paths(config: &Config, db: &Db) -> Result<(), StartError> {
+    let urls = [&config.http.public_url, &config.http.parts_url, &config.http.delivery_url];
+    for path in urls.into_iter().flatten().map(BaseUrl::path).filter(|path| is_own(&format!("{path}/"))) {
+        let first = path.split('/').nth(1).unwrap_or_default().to_owned();
+        let is_taken = first == "api" || {
+            let found = db.read(move |tx| workspaces::find_by_no(tx, &first)).await;
+            found.map_err(|source| StartError::db(config, source))?.is_some()
+        };
+        if is_taken {
+            return Err(StartError::AmbiguousPath(path.to_owned()));
+        }
+    }
+    Ok(())
 }
 
 /// Locks the data directory if database or files are in it.

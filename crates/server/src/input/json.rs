@@ -6,7 +6,8 @@ use partway_api::ErrorCode;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::{InvalidInput, quote_for_message};
+use super::exact_numbers::first_inexact;
+use super::{InvalidInput, Metadata, quote_for_message};
 
 /// The JSON object of a request.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,7 +17,8 @@ impl JsonBody {
     /// Reads a request body.
     ///
     /// # Errors
-    /// INVALID_JSON when it is empty, is not JSON, or is not an object.
+    /// INVALID_JSON when it is empty, is not JSON, or is not an object; INVALID_METADATA when a number of `metadata` would lose
+    /// digits.
     pub fn parse(bytes: &[u8]) -> Result<Self, InvalidInput> {
         let refuse = |was: String| InvalidInput {
             code: ErrorCode::InvalidJson,
@@ -25,7 +27,13 @@ impl JsonBody {
         if bytes.is_empty() {
             return Err(refuse("empty".into()));
         }
-        match serde_json::from_slice(bytes) {
+        let parsed = serde_json::from_slice(bytes);
+        // A number that is too large for any type is an error of the parser, which does not know its member.
+        let may_have = parsed.as_ref().map_or(true, |value: &Value| value.get("metadata").is_some());
+        if may_have && let Some(number) = first_inexact(bytes, Some("metadata")) {
+            return Err(Metadata::inexact(number));
+        }
+        match parsed {
             Ok(Value::Object(members)) => Ok(Self(members)),
             Ok(other) => Err(refuse(format!("JSON but not an object: {}", quote_for_message(other)))),
             Err(error) => Err(refuse(format!("not JSON ({error})"))),

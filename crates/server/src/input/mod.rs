@@ -4,6 +4,7 @@
 mod content_digest;
 mod custom_id;
 mod etags_hash;
+mod exact_numbers;
 mod file_hash;
 mod file_name;
 mod folder_path;

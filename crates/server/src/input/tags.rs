@@ -11,7 +11,7 @@ use super::{InvalidInput, quote_for_message};
 pub struct Tags(Vec<String>);
 
 impl Tags {
-    /// Takes the value of `tags`: a list of strings, or one comma-separated string.
+    /// Takes the value of `tags`: a list of strings, or a text as [`Tags::split`] reads it.
     ///
     /// # Errors
     /// INVALID_TAGS.
@@ -25,15 +25,22 @@ impl Tags {
     /// INVALID_TAGS.
     pub fn parse_field(value: &Value, field: &str) -> Result<Self, InvalidInput> {
         let refuse = |was: String, allowed: String| InvalidInput::new(ErrorCode::InvalidTags, field, was, allowed);
-        let given: Option<Vec<&str>> = match value {
-            Value::String(list) => Some(list.split(',').collect()),
-            Value::Array(items) => items.iter().map(Value::as_str).collect(),
+        let given: Option<Vec<String>> = match value {
+            Value::String(list) => Some(Self::split(list)),
+            Value::Array(items) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
             _ => None,
         };
         let given = given.ok_or_else(|| {
             refuse(quote_for_message(value), "a list of strings, or one comma-separated string".into())
         })?;
         Self::of(given, field)
+    }
+
+    /// The tags of a text: a JSON list of strings, or separated by commas. Not checked.
+    pub fn split(text: &str) -> Vec<String> {
+        let is_list = text.trim_start().starts_with('[');
+        let listed = is_list.then(|| serde_json::from_str(text).ok()).flatten();
+        listed.unwrap_or_else(|| text.split(',').map(str::to_owned).collect())
     }
 
     /// Takes a list that was given as `field`.
@@ -79,12 +86,18 @@ mod tests {
     #[test]
     fn lists_and_comma_separated_text_mean_the_same() {
         let expected = vec!["campaign".to_owned(), "raw".to_owned()];
-        for given in
-            [json!(["campaign", "raw"]), json!(" campaign, raw ,,raw"), json!(["campaign ", "", "raw", "campaign"])]
-        {
+        for given in [
+            json!(["campaign", "raw"]),
+            json!(" campaign, raw ,,raw"),
+            json!(["campaign ", "", "raw", "campaign"]),
+            json!(r#" ["campaign","raw"]"#),
+        ] {
             assert_eq!(Tags::parse(&given).unwrap().into_inner(), expected);
         }
         assert!(Tags::parse(&json!("")).unwrap().into_inner().is_empty());
+        // A text that is no list of strings is taken as it is.
+        assert_eq!(Tags::parse(&json!("[draft],1")).unwrap().into_inner(), ["[draft]", "1"]);
+        assert_eq!(Tags::parse(&json!("[1]")).unwrap().into_inner(), ["[1]"]);
     }
 
     #[test]

@@ -96,9 +96,8 @@ impl UploadFields {
 
 /// An object, or its text.
 fn metadata(value: &Value) -> Result<Metadata, InvalidInput> {
-    let Value::String(text) = value else { return Metadata::parse(value) };
-    let parsed = serde_json::from_str(text).map_err(|_| {
-        InvalidInput::new(ErrorCode::InvalidMetadata, "metadata", quote_for_message(text), "a JSON object, or its text")
-    })?;
-    Metadata::parse(&parsed)
+    match value {
+        Value::String(text) => Metadata::parse_text(text),
+        other => Metadata::parse(other),
+    }
 }

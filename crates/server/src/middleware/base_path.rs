@@ -1,5 +1,8 @@
 //! Strips the path of the public URL from a request's path. Some proxies strip it themselves and some keep it: both work
 //! without a setting.
+//!
+//! The path of the public URL may look like one of the server's own (`/api`, `/api/v1`). It is stripped if the rest of the path is the
+//! server's, and kept if only the whole is. Paths of which both could be true are refused at the start (`app/error.rs`).
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,6 +11,8 @@ use axum::extract::Request;
 use http::Uri;
 use http::uri::PathAndQuery;
 use tower::{Layer, Service};
+
+use crate::service::urls::is_own;
 
 /// Wraps services in [`Strip`].
 #[derive(Debug, Clone)]
@@ -55,10 +60,18 @@ impl<S: Service<Request>> Service<Request> for Strip<S> {
 }
 
 fn stripped(uri: &Uri, prefixes: &[String]) -> Option<Uri> {
-    let rest = prefixes.iter().find_map(|prefix| {
-        let rest = uri.path_and_query()?.as_str().strip_prefix(prefix.as_str())?;
+    let whole = uri.path_and_query()?.as_str();
+    let mut rests = prefixes.iter().filter_map(|prefix| {
+        let rest = whole.strip_prefix(prefix.as_str())?;
         rest.starts_with('/').then_some(rest)
-    })?;
+    });
+    let longest = rests.clone().next()?;
+    let rest = match rests.find(|rest| is_own(rest)) {
+        Some(own) => own,
+        None if is_own(whole) => return None,
+        // Nothing is there, with or without it.
+        None => longest,
+    };
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(PathAndQuery::try_from(rest).ok()?);
     Uri::from_parts(parts).ok()
@@ -76,6 +89,20 @@ mod tests {
         assert_eq!(path("/media/up/api").as_deref(), Some("/api"));
         for kept in ["/mediastore/x", "/api/media/x", "/media", "/media?x", "/"] {
             assert_eq!(path(kept), None, "{kept}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_looks_like_one_of_the_servers_own_is_stripped_only_where_a_proxy_kept_it() {
+        for prefix in ["/api", "/api/v1", "/api/v1/x", "/healthz", "/0123456789", "/files"] {
+            let prefixes = [prefix.to_owned()];
+            for own in
+                ["/api/v1/files?page=1", "/api/v1/multipart/x/parts/0?length=1", "/0123456789/a/b.txt", "/healthz"]
+            {
+                let path = |uri: &str| stripped(&uri.parse().unwrap(), &prefixes).map(|uri| uri.to_string());
+                assert_eq!(path(&format!("{prefix}{own}")).as_deref(), Some(own), "kept: {prefix}{own}");
+                assert_eq!(path(own), None, "stripped by a proxy: {own} of {prefix}");
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::HeaderValue;
+use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
 use crate::config::Config;
@@ -89,7 +90,8 @@ impl Representations {
         Self { db, stores, s3_delivery: storage.delivery, url_seconds: storage.url_seconds.as_secs(), cache_control }
     }
 
-    /// The file at this path of the workspace with this number; `None` where there is none.
+    /// The file at this path of the workspace with this number; `None` where there is none. Names are stored in NFC, and macOS asks
+    /// for NFD: both forms find the file.
     ///
     /// # Errors
     /// [`ServeError`] when the database or the storage fails.
@@ -98,10 +100,11 @@ impl Representations {
         if workspace_no.contains('\0') || path.contains('\0') {
             return Ok(None);
         }
+        let path: String = path.nfc().collect();
         let mut lookups = 0;
         loop {
             lookups += 1;
-            let (number, wanted) = (workspace_no.to_owned(), path.to_owned());
+            let (number, wanted) = (workspace_no.to_owned(), path.clone());
             let Some(file) = self.db.read(move |tx| files::find_served(tx, &number, &wanted)).await? else {
                 return Ok(None);
             };

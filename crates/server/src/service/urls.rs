@@ -6,6 +6,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::config::{BaseUrl, HttpSettings};
 use crate::service::part_urls::{PartPermission, PartUrlSigner};
+use crate::service::public_id::is_public_id;
 
 /// Characters to escape in a segment of a path (RFC 3986, `pchar`), and `'`, which ends a quoted text in a shell.
 const ESCAPED: &AsciiSet = &CONTROLS
@@ -26,6 +27,11 @@ const ESCAPED: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}')
     .add(b'\'');
+
+/// First segments of the API's paths, after `/api/v1/`.
+const API: [&str; 4] = ["multipart", "uploads", "files", "folders"];
+/// Paths of the server's state and description.
+const STATE: [&str; 4] = ["/healthz", "/readyz", "/metrics", "/openapi.json"];
 
 /// Builds URLs.
 #[derive(Debug, Clone)]
@@ -87,4 +93,14 @@ impl Urls {
         }
         url
     }
+}
+
+/// Whether this is a path of the server: of its API, of its state, or of a workspace's file.
+pub fn is_own(path_and_query: &str) -> bool {
+    let path = path_and_query.split(['?', '#']).next().unwrap_or_default();
+    if let Some(rest) = path.strip_prefix("/api/v1/") {
+        return API.contains(&rest.split('/').next().unwrap_or_default());
+    }
+    let file = path.strip_prefix('/').and_then(|path| path.split_once('/'));
+    STATE.contains(&path) || file.is_some_and(|(workspace_no, _)| is_public_id(workspace_no))
 }

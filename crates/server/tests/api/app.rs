@@ -401,7 +401,7 @@ impl Session {
     /// Path and query of a part's URL.
     pub(crate) fn part_path(&self, index: usize) -> &str {
         let url = self.part_url(index);
-        &url[url.find("/api").unwrap()..]
+        &url[url.find("/api/v1/multipart/").unwrap()..]
     }
 
     pub(crate) fn parts(&self) -> usize {

@@ -370,3 +370,21 @@ fn resident_mib() -> f64 {
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
 }
+
+#[tokio::test]
+async fn a_url_in_another_unicode_form_finds_the_file() {
+    let app = TestApp::start().await;
+    let record = app.whole(b"0123456789", &[("folder", "Sch\u{f6}n"), ("file_name", "cafe\u{301}.txt")]).await;
+    assert_eq!(record["path"], "Sch\u{f6}n/caf\u{e9}.txt");
+    let composed = app.url(&format!("/{}/Sch%C3%B6n/caf%C3%A9.txt", app.workspace_no));
+    let decomposed = app.url(&format!("/{}/Scho%CC%88n/cafe%CC%81.txt", app.workspace_no));
+    for url in [composed, decomposed] {
+        assert_eq!(get(&app, &url, &[]).await.text().await.unwrap(), "0123456789", "{url}");
+        let range = get(&app, &url, &[("range", "bytes=2-4")]).await;
+        assert_eq!((range.status().as_u16(), range.text().await.unwrap().as_str()), (206, "234"), "{url}");
+        // A bucket's redirect is followed to a URL that is signed for GET alone.
+        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
+        let head = client.head(&url).send().await.unwrap().status();
+        assert!(head == 200 || head == 302, "{url}: {head}");
+    }
+}

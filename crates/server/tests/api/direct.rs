@@ -439,3 +439,39 @@ async fn large_files_go_to_a_store_in_parts() {
         assert!(app.get(&app.url_of(&record)).await.bytes().await.unwrap() == data, "{size}");
     }
 }
+
+#[tokio::test]
+async fn repeated_and_list_like_fields_of_tags_are_all_taken() {
+    let app = TestApp::start().await;
+    for (fields, expected) in [
+        (vec![("tags", "a"), ("tags", "b,c")], json!(["a", "b", "c"])),
+        (vec![("tags", r#"["a,b","c"]"#)], json!(["a,b", "c"])),
+        (vec![("tags", "a,b"), ("tags[]", "c,d"), ("tags", "e")], json!(["a", "b", "c,d", "e"])),
+        (vec![("tags[0]", "a"), ("tags[1]", "b"), ("tags[x]", "c")], json!(["a", "b"])),
+    ] {
+        let mut all = vec![("file_name", "f")];
+        all.extend(fields.iter().copied());
+        assert_eq!(app.whole(b"x", &all).await["tags"], expected, "{fields:?}");
+    }
+}
+
+#[tokio::test]
+async fn numbers_in_metadata_keep_their_value_or_are_refused_by_name() {
+    let app = TestApp::start().await;
+    let kept = r#"{"a":184467481.74191034,"b":18446744073709551615,"c":[1e3,-0.5]}"#;
+    let record = app.whole(b"x", &[("file_name", "f"), ("metadata", kept)]).await;
+    assert_eq!(record["metadata"], serde_json::from_str::<Value>(kept).unwrap());
+    for number in ["12345678901234567890123", "3.14159265358979323846", "1e400"] {
+        let metadata = format!(r#"{{"a":[{number}]}}"#);
+        let refused = app.send_whole(b"x".to_vec(), &[("file_name", "f"), ("metadata", &metadata)]).await;
+        assert_error(refused, 400, "INVALID_METADATA", &["`metadata`", number]).await;
+        let body = format!(r#"{{"file_name":"f","size":1,"format":"bin","metadata":{metadata}}}"#);
+        let start = app.request(Method::POST, "/api/v1/multipart/start").header("content-type", "application/json");
+        let refused = start.body(body).send().await.unwrap();
+        assert_error(refused, 400, "INVALID_METADATA", &["`metadata`", number]).await;
+        let file = format!("/api/v1/files/{}", record["file_no"].as_str().unwrap());
+        let patch = app.request(Method::PATCH, &file).header("content-type", "application/json");
+        let refused = patch.body(format!(r#"{{"metadata":{metadata}}}"#)).send().await.unwrap();
+        assert_error(refused, 400, "INVALID_METADATA", &["`metadata`", number]).await;
+    }
+}

@@ -66,3 +66,42 @@ async fn headers_about_the_host_change_no_url() {
     assert!(!answer.contains("evil"), "{answer}");
     assert!(answer.contains(&app.url("/api/v1/multipart/")), "{answer}");
 }
+
+#[tokio::test]
+async fn a_path_like_the_servers_own_works_whether_a_proxy_keeps_it_or_not() {
+    for path in ["/api", "/api/v1", "/files", "/multipart/start"] {
+        let app = app_with(&[("public_url", &format!("https://example.com{path}"))]).await;
+        for prefix in ["", path] {
+            let session = app.upload(3, json!({"file_name": "x.txt"})).await;
+            let url = app.url(&format!("{prefix}{}", session.part_path(0)));
+            assert_eq!(app.put(&url, b"abc").await.status(), 200, "{url}");
+            let listed = app.request(reqwest::Method::GET, &format!("{prefix}/api/v1/files?limit=1")).send().await;
+            assert_eq!(listed.unwrap().status(), 200, "{prefix} of {path}");
+            assert_eq!(session.complete(&app).await.status(), 201);
+            let file = app.url(&format!("{prefix}/{}/x.txt", app.workspace_no));
+            assert_eq!(app.get(&file).await.text().await.unwrap(), "abc", "{file}");
+            assert_eq!(app.get(&app.url(&format!("{prefix}/healthz"))).await.status(), 200);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_may_be_a_files_or_the_apis_is_refused_at_the_start() {
+    let mut app = TestApp::start_local().await;
+    let number = app.workspace_no.clone();
+    app.restart_after(|app| {
+        for path in [format!("/{number}"), "/api/v1/files".to_owned(), "/api/v1/multipart/x".to_owned()] {
+            let mut config = app.config().clone();
+            let url = Some(format!("https://example.com{path}"));
+            config.http = Config::read(SettingsReader::default().with_flag("", "public_url", url)).unwrap().http;
+            let open = || async { partway_server::App::open(config, "127.0.0.1:1".parse().unwrap()).await.err() };
+            let opened = std::thread::scope(|scope| {
+                let runtime = || tokio::runtime::Runtime::new().unwrap().block_on(open());
+                scope.spawn(runtime).join().unwrap()
+            });
+            let error = opened.map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains(&path), "{path}: {error}");
+        }
+    })
+    .await;
+}

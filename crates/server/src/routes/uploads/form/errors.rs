@@ -4,7 +4,7 @@ use partway_api::ErrorCode;
 use partway_api::limits::{MAX_FORM_FIELD_BYTES, MAX_TAG_CHARS};
 
 use super::pieces::TooMuch;
-use super::{MAX_HEAD_BYTES, MAX_TAG_FIELD_BYTES, TAG};
+use super::{MAX_HEAD_BYTES, MAX_TAG_FIELD_BYTES, is_tag};
 use crate::input::{InvalidInput, quote_for_message};
 use crate::service::upload::UploadError;
 
@@ -16,9 +16,9 @@ pub(super) fn refused(code: ErrorCode, field: &str, was: String, allowed: String
 }
 
 pub(super) fn too_large(field: &str) -> UploadError {
-    if field == TAG {
+    if is_tag(field) {
         let was = format!("larger than {MAX_TAG_FIELD_BYTES} bytes");
-        return refused(ErrorCode::InvalidTags, TAG, was, format!("tags of at most {MAX_TAG_CHARS} characters"));
+        return refused(ErrorCode::InvalidTags, field, was, format!("tags of at most {MAX_TAG_CHARS} characters"));
     }
     let was = format!("larger than {MAX_FORM_FIELD_BYTES} bytes");
     let field: String = field.chars().take(MAX_SHOWN_CHARS).collect();

@@ -26,14 +26,20 @@ use pieces::{Allowance, Pieces};
 
 /// Name of the field that has the file.
 const FILE: &str = "file";
-/// Name of the fields that have one tag each.
-const TAG: &str = "tags[]";
+/// Name of the field of tags, which may be repeated.
+const TAGS: &str = "tags";
 /// Upper bound of one of them: the bytes of the longest tag, and as many around it.
 const MAX_TAG_FIELD_BYTES: usize = 2 * 4 * MAX_TAG_CHARS;
 /// Upper bound of the bytes between two fields, and before the first: boundary and headers.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Upper bound of the bytes of a form around its file.
 const MAX_AROUND_BYTES: u64 = (MAX_FORM_FIELDS * 2 * MAX_FORM_FIELD_BYTES) as u64;
+
+/// Whether fields of this name have one tag each: `tags[]`, `tags[0]`, as libraries write lists.
+fn is_tag(name: &str) -> bool {
+    let index = name.strip_prefix(TAGS).and_then(|rest| rest.strip_prefix('[')?.strip_suffix(']'));
+    index.is_some_and(|index| index.len() <= 4 && index.bytes().all(|byte| byte.is_ascii_digit()))
+}
 
 /// Lower bound of the file in a form, judged by the length of the request's body.
 pub(super) fn at_least_bytes(request: &Request) -> Option<u64> {
@@ -109,7 +115,7 @@ impl Form {
 
     async fn read_text(&self, name: &str, mut field: multer::Field<'static>) -> Result<String, UploadError> {
         self.allowance.set(MAX_FORM_FIELD_BYTES + MAX_HEAD_BYTES);
-        let max_bytes = if name == TAG { MAX_TAG_FIELD_BYTES } else { MAX_FORM_FIELD_BYTES };
+        let max_bytes = if is_tag(name) { MAX_TAG_FIELD_BYTES } else { MAX_FORM_FIELD_BYTES };
         let mut text = Vec::new();
         while let Some(bytes) = field.chunk().await.map_err(|error| of_field(name, error))? {
             if text.len() + bytes.len() > max_bytes {
@@ -123,20 +129,17 @@ impl Form {
         })
     }
 
-    /// Keeps the fields that the API knows. An empty field counts as not given. Tags may also arrive as repeated `tags[]`, each of
-    /// which is checked when it arrives.
+    /// Keeps the fields that the API knows. An empty field counts as not given. `tags`, `tags[]` and `tags[0]` may be repeated: all of
+    /// them are taken, and each is checked when it arrives.
     fn keep(&mut self, name: &str, value: String) -> Result<(), InvalidInput> {
         if value.is_empty() {
             return Ok(());
         }
-        if name == TAG {
-            let known = match self.fields.remove("tags") {
-                Some(Value::Array(tags)) => tags,
-                one => one.into_iter().collect(),
-            };
-            let given = known.iter().filter_map(Value::as_str).chain([value.as_str()]);
-            let tags = Tags::of(given, TAG)?.into_inner();
-            self.fields.insert("tags".to_owned(), tags.into());
+        if name == TAGS || is_tag(name) {
+            let more = if name == TAGS { Tags::split(&value) } else { vec![value] };
+            let known = self.fields.get(TAGS).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+            let tags = Tags::of(known.chain(more.iter().map(String::as_str)), name)?.into_inner();
+            self.fields.insert(TAGS.to_owned(), tags.into());
         } else if UploadFields::NAMES.contains(&name) {
             self.fields.insert(name.to_owned(), value.into());
         }

@@ -24,6 +24,8 @@ section! {
         requests_per_key_per_second: Option<Count> = "limits.requests_per_key_per_second", "";
         #[doc = "Most requests per second from one address (of IPv6: one /64), with a key or without; a burst may have twice as many. Sending parts and fetching files never counts. Each node counts its own. Empty: no limit."]
         requests_per_address_per_second: Option<Count> = "limits.requests_per_address_per_second", "";
+        #[doc = "Oldest age to which arriving parts renew an upload session of a private key, if it was not asked to live longer. In the default time, 5 TiB come over a line of 20 Mbit/s. Public keys have `limits.public_session_age_seconds`."]
+        session_age_seconds: Retention = "limits.session_age_seconds", "30d";
         #[doc = "How long an upload session is remembered after it was completed, aborted or has expired. During this time, completing it again gives the same answer. Its tags and metadata go when it ends, the rest after this time; from then on its id is answered with 410."]
         forget_sessions_seconds: Retention = "limits.forget_sessions_seconds", "7d";
         #[doc = "Largest file that may be uploaded with a public key. The default holds some hours of video, and keeps an upload by a stranger under a day."]

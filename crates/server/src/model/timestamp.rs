@@ -26,6 +26,12 @@ impl Timestamp {
         Self(self.0.saturating_sub_unsigned(seconds.saturating_mul(1000)))
     }
 
+    /// The moment `milliseconds` earlier.
+    #[must_use]
+    pub fn minus_milliseconds(self, milliseconds: u64) -> Self {
+        Self(self.0.saturating_sub_unsigned(milliseconds))
+    }
+
     /// Unix time in whole seconds, rounded down.
     pub fn unix_seconds(self) -> i64 {
         self.0.div_euclid(1000)

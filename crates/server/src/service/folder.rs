@@ -12,7 +12,7 @@ use super::public_id::unused_public_id;
 use crate::db::api_keys::ApiKey;
 pub use crate::db::folders::FolderOrder;
 use crate::db::folders::{self, Folder, FolderFilter, FolderPage, FolderRef, NewFolder};
-use crate::db::{Db, DbError, Durability, Timestamp, Tx, files, workspaces};
+use crate::db::{Db, DbError, Durability, Timestamp, Tx, files, sessions, workspaces};
 use crate::input::{FolderName, InvalidInput, quote_for_message};
 
 /// The creator of folders.
@@ -202,7 +202,7 @@ impl Folders {
         made.await?
     }
 
-    /// Renames a folder. The paths of everything below it change, too.
+    /// Renames a folder. The paths of everything below it change, too, and open uploads follow.
     ///
     /// # Errors
     /// [`WorkspaceError::FolderExists`], [`WorkspaceError::FolderNotFound`].
@@ -214,6 +214,10 @@ impl Folders {
     ) -> Result<Folder, WorkspaceError> {
         let workspace_id = identity.workspace_id;
         let renamed = self.db.write(Durability::PowerLoss, move |tx| {
+            // Sessions are locked before their workspace, as everywhere.
+            if let Some((_, path)) = folders::find_place(tx, workspace_id, &folder_no)? {
+                sessions::lock_below(tx, workspace_id, &path)?;
+            }
             workspaces::lock(tx, workspace_id)?;
             let Some(folder) = folders::find(tx, workspace_id, &folder_no)? else {
                 return Ok(Err(WorkspaceError::FolderNotFound(folder_no)));
@@ -231,6 +235,7 @@ impl Folders {
                 return Ok(Err(error));
             }
             folders::rename(tx, &folder, name.as_str(), &path, Timestamp::now())?;
+            sessions::follow_folder(tx, workspace_id, &folder.path, &path)?;
             found_again(tx, workspace_id, &folder_no).map(Ok)
         });
         renamed.await?

@@ -457,3 +457,62 @@ async fn a_workspace_has_a_bounded_number_of_folders_with_every_key() {
     app.until("deleted folders are gone", |app| app.count("folders") == 4).await;
     assert_eq!(app.count("workspaces WHERE folders_count = 3"), 1);
 }
+
+#[tokio::test]
+async fn an_open_upload_follows_its_folder_when_that_is_renamed() {
+    let app = TestApp::start().await;
+    let session = app.upload(3, json!({"folder": "proj/raw", "file_name": "late.bin"})).await;
+    let deeper = app.upload(3, json!({"folder": "proj/raw/new", "file_name": "deep.bin"})).await;
+    let beside = app.upload(3, json!({"folder": "proj-x", "file_name": "near.bin"})).await;
+    app.whole(b"abc", &[("folder", "proj/raw"), ("file_name", "first.bin")]).await;
+    let all = app.folders("").await;
+    assert_eq!(all.len(), 1, "{all:?}");
+    let list = app.look("/api/v1/folders").await;
+    let project = number(&list["folders"][0]).to_owned();
+    assert_eq!(app.rename_folder(&project, "proj-2026").await.status(), 200);
+    for (session, path) in
+        [(&session, "proj-2026/raw/late.bin"), (&deeper, "proj-2026/raw/new/deep.bin"), (&beside, "proj-x/near.bin")]
+    {
+        session.put_all(&app, b"abc").await;
+        let record: Value = session.complete(&app).await.json().await.unwrap();
+        assert_eq!(record["path"], path);
+    }
+    let mut paths: Vec<String> = app.folders("").await.into_iter().map(|(path, _, _)| path).collect();
+    paths.sort();
+    assert_eq!(paths, ["proj-2026", "proj-x"]);
+    // A direct upload goes where its path says when it is complete.
+    let record = app.whole(b"abc", &[("folder", "proj/raw"), ("file_name", "x")]).await;
+    assert_eq!(record["path"], "proj/raw/x");
+}
+
+#[tokio::test]
+async fn an_open_upload_makes_its_folder_again_when_that_was_deleted() {
+    let app = TestApp::start().await;
+    let session = app.upload(3, json!({"folder": "a/b", "file_name": "late.bin"})).await;
+    app.whole(b"abc", &[("folder", "a/b"), ("file_name", "first.bin")]).await;
+    let list = app.look("/api/v1/folders").await;
+    assert_eq!(app.delete_folder(number(&list["folders"][0]), "").await.status(), 204);
+    session.put_all(&app, b"abc").await;
+    let record: Value = session.complete(&app).await.json().await.unwrap();
+    assert_eq!(record["path"], "a/b/late.bin");
+    assert_eq!(app.folders("").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_public_key_replaces_no_file_where_its_folder_was_moved_to() {
+    let app = TestApp::start().await;
+    let start = json!({"folder": "in", "file_name": "f", "size": 3, "format": "bin"});
+    let key = app.public_key.clone();
+    let started = app.request_with(&key, Method::POST, "/api/v1/multipart/start").json(&start).send().await.unwrap();
+    let session = crate::app::Session { start: started.json().await.unwrap() };
+    app.whole(b"abc", &[("folder", "in"), ("file_name", "other")]).await;
+    let list = app.look("/api/v1/folders").await;
+    assert_eq!(app.rename_folder(number(&list["folders"][0]), "out").await.status(), 200);
+    app.whole(b"own", &[("folder", "out"), ("file_name", "f")]).await;
+    session.put_all(&app, b"abc").await;
+    let complete = json!({"session_id": session.id()});
+    let refused = app.request_with(&key, Method::POST, "/api/v1/multipart/complete").json(&complete).send().await;
+    assert_error(refused.unwrap(), 409, "FILE_EXISTS", &["out/f"]).await;
+    // Nothing keeps it from the path that it was started for, where the folder is another one now.
+    assert_eq!(app.get(&app.url(&format!("/{}/in/f", app.workspace_no))).await.status(), 404);
+}

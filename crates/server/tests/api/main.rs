@@ -33,6 +33,7 @@ mod pace;
 mod part;
 mod peers;
 mod permissions;
+mod progress;
 mod public_keys;
 mod rate_limits;
 mod remote;

@@ -73,14 +73,14 @@ pub(crate) async fn put_part(
     query: Result<Query<Presigned>, QueryRejection>,
     request: Request,
 ) -> Result<(StatusCode, [(HeaderName, String); 1]), ApiError> {
-    let permission = check(&app, path, query, request.headers())?;
+    let permission = check(&app, path, query, request.headers()).await?;
     let digests = content_digests(request.headers())?;
     let body = request.into_body().into_data_stream().map_err(|error| BodyError(error.to_string()));
     let entity_tag = app.uploads.receive_part(permission.session_id, permission.part_index, digests, body).await?;
     Ok((StatusCode::OK, [(ETAG, entity_tag)]))
 }
 
-fn check(
+async fn check(
     app: &App,
     path: Result<Path<(Uuid, u32)>, PathRejection>,
     query: Result<Query<Presigned>, QueryRejection>,
@@ -96,16 +96,18 @@ fn check(
     let Query(Presigned { length, expires, signature }) = query.map_err(|_| not_ours())?;
     let permission = PartPermission { session_id, part_index, length_bytes: length, expires_at: expires };
     let now = Timestamp::now().unix_seconds();
-    app.urls.part_url_signer().check(&permission, &signature, now).map_err(|refusal| match refusal {
-        Refusal::Signature => not_ours(),
-        Refusal::Expired => ApiError::new(
-            ErrorCode::UrlExpired,
-            format!(
-                "`expires` is {expires}, which was {} seconds ago; request new URLs for the session",
-                now - expires
-            ),
-        ),
-    })?;
+    match app.urls.part_url_signer().check(&permission, &signature, now) {
+        Ok(()) => {}
+        Err(Refusal::Signature) => return Err(not_ours()),
+        // Parts that arrived may have renewed the session: clients that never ask for new URLs need no other ones.
+        Err(Refusal::Expired) if app.uploads.renews_url(session_id, expires).await? => {}
+        Err(Refusal::Expired) => {
+            let ago = now - expires;
+            let message =
+                format!("`expires` is {expires}, which was {ago} seconds ago; request new URLs for the session");
+            return Err(ApiError::new(ErrorCode::UrlExpired, message));
+        }
+    }
     match content_length(headers) {
         Some(given) if given != length => Err(ApiError::new(
             ErrorCode::PartSizeMismatch,

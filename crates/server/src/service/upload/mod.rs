@@ -53,7 +53,7 @@ pub use session::{ExpectedHashes, Idempotency, Resigned, SessionInList, SessionP
 pub use start::Started;
 
 use crate::config::Config;
-use crate::db::{Db, DbError, Durability, garbage};
+use crate::db::{Db, DbError, Durability, Timestamp, garbage};
 use crate::input::{IdempotencyKey, InvalidInput, WebhookUrl, quote_for_message};
 use crate::model::WorkspaceLimits;
 use crate::outgoing::{Outgoing, Reachability};
@@ -122,7 +122,8 @@ impl Uploads {
         let grace = GracePolicy::new(config.storage.url_seconds.as_secs());
         let public = config.limits.of_public_keys();
         let storage_limit = config.limits.of_workspace().storage_bytes;
-        let records = Records { db, grace, events, storage_limit, public };
+        let session_age_seconds = config.limits.session_age_seconds.as_secs();
+        let records = Records { db, grace, events, storage_limit, public, session_age_seconds };
         let garbage_bell = Arc::<Notify>::default();
         let local = stores.local.clone().zip(local);
         let storage_epoch = local.as_ref().map_or_else(|| "".into(), |(_, parts)| Arc::clone(&parts.storage_epoch));
@@ -210,6 +211,19 @@ impl Uploads {
         let arrival = Arrival::now();
         self.check_key_of(session_id).await?;
         self.backends.receiver()?.receive_part(session_id, part_index, arrival, digests, body.boxed()).await
+    }
+
+    /// Whether a part URL that was to expire at `expires_at` (Unix seconds) is still good, because arriving parts have renewed its
+    /// session.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn renews_url(&self, session_id: Uuid, expires_at: i64) -> Result<bool, UploadError> {
+        let session = match self.backends.all().find_map(|backend| backend.find_cached(session_id)) {
+            Some(cached) => Some(cached),
+            None => self.records.find(session_id).await?,
+        };
+        Ok(session.is_some_and(|session| session.renews_url(expires_at, Timestamp::now())))
     }
 
     /// Releases what idle sessions hold in memory.

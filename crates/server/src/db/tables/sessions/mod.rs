@@ -26,7 +26,8 @@ pub fn insert(tx: &Tx<'_>, session: &Session) -> Result<(), DbError> {
     tx.execute(
         "INSERT INTO sessions (id, workspace_id, api_key_id, status, file_id, blob_id, file_name, folder, size_bytes, \
          part_size_bytes, mime_type, tags, metadata, custom_id, created_at, expires_at, trusted_boot_id, declared_hash, \
-         storage, webhook_url) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
+         storage, webhook_url, ttl_seconds) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
         &[
             &session.id.to_string(),
             &session.workspace_id.to_string(),
@@ -48,6 +49,7 @@ pub fn insert(tx: &Tx<'_>, session: &Session) -> Result<(), DbError> {
             &session.declared_hash,
             &session.storage.as_str(),
             &session.webhook_url,
+            &columns::size_to_sql(session.ttl_seconds),
         ],
     )?;
     count_one(tx, session, 1)
@@ -70,14 +72,51 @@ pub fn set_store_upload(
     Ok(changed == 1)
 }
 
-/// Extends the session to `expires_at`, if that is later than it expires now. False if it is not uploading.
-pub fn extend(tx: &Tx<'_>, id: Uuid, expires_at: Timestamp) -> Result<bool, DbError> {
+/// Extends the session to `expires_at`, if that is later than it expires now, with a life of at least `ttl_seconds` from then on.
+/// False if it is not uploading.
+pub fn extend(tx: &Tx<'_>, id: Uuid, expires_at: Timestamp, ttl_seconds: u64) -> Result<bool, DbError> {
     let changed = tx.execute(
-        "UPDATE sessions SET expires_at = CASE WHEN expires_at < ?2 THEN ?2 ELSE expires_at END \
-         WHERE id = ?1 AND status = 'uploading'",
-        &[&id.to_string(), &expires_at],
+        "UPDATE sessions SET expires_at = CASE WHEN expires_at < ?2 THEN ?2 ELSE expires_at END, \
+         ttl_seconds = CASE WHEN ttl_seconds < ?3 THEN ?3 ELSE ttl_seconds END WHERE id = ?1 AND status = 'uploading'",
+        &[&id.to_string(), &expires_at, &columns::size_to_sql(ttl_seconds)],
     )?;
     Ok(changed == 1)
+}
+
+/// Extends a session that is not overdue to `expires_at`, because a part arrives. The present end stays noted the first time. Answers
+/// that note; `None` if nothing was changed.
+pub fn renew_by_part(tx: &Tx<'_>, id: Uuid, expires_at: Timestamp) -> Result<Option<Timestamp>, DbError> {
+    let changed = tx.execute(
+        "UPDATE sessions SET renewed_from = coalesce(renewed_from, expires_at), expires_at = ?2 \
+         WHERE id = ?1 AND status = 'uploading' AND expires_at > ?3 AND expires_at < ?2",
+        &[&id.to_string(), &expires_at, &Timestamp::now()],
+    )?;
+    if changed == 0 {
+        return Ok(None);
+    }
+    Ok(find(tx, id)?.and_then(|session| session.renewed_from))
+}
+
+/// Locks the open sessions of a workspace whose files go to this folder or below it, before the workspace itself is locked.
+pub fn lock_below(tx: &Tx<'_>, workspace_id: Uuid, folder: &str) -> Result<(), DbError> {
+    tx.lock(
+        "SELECT 1 FROM sessions WHERE workspace_id = ?1 AND status = 'uploading' \
+         AND (folder = ?2 OR (folder > ?3 AND folder < ?4)) ORDER BY id /*FOR UPDATE*/",
+        &[&workspace_id.to_string(), &folder, &format!("{folder}/"), &format!("{folder}0")],
+    )
+}
+
+/// Moves the open sessions whose files go to the folder `before` or below it, to `now`. The workspace must be locked. A session that is
+/// being published in this moment keeps its folder: waiting for it would be a deadlock.
+pub fn follow_folder(tx: &Tx<'_>, workspace_id: Uuid, before: &str, now: &str) -> Result<(), DbError> {
+    let characters = i64::try_from(before.chars().count()).unwrap_or(i64::MAX);
+    tx.execute(
+        "UPDATE sessions SET folder = CAST(?5 AS TEXT) || substr(folder, CAST(CAST(?6 AS BIGINT) AS INTEGER)) \
+         WHERE id IN (SELECT id FROM sessions WHERE workspace_id = ?1 AND status = 'uploading' \
+         AND (folder = ?2 OR (folder > ?3 AND folder < ?4)) /*FOR UPDATE SKIP LOCKED*/)",
+        &[&workspace_id.to_string(), &before, &format!("{before}/"), &format!("{before}0"), &now, &(characters + 1)],
+    )?;
+    Ok(())
 }
 
 /// Records that the parts of the session are intact in this storage epoch.

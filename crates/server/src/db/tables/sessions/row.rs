@@ -60,12 +60,23 @@ pub struct Session {
     pub webhook_url: Option<String>,
     /// Set once its client asked to complete it: the hash of that request, empty without one.
     pub complete_hash: Option<String>,
+    /// Life that was asked for, in seconds: arriving parts renew the session by it.
+    pub ttl_seconds: u64,
+    /// Its end when a part first renewed it: URLs that were to expire then or later are good until its end.
+    pub renewed_from: Option<Timestamp>,
 }
 
 impl Session {
     /// Its bytes.
     pub fn blob(&self) -> BlobRef {
         BlobRef { storage: self.storage, id: self.blob_id }
+    }
+
+    /// Whether a part URL that was to expire at `expires_at` (Unix seconds) is still good at `now`, because parts have renewed the
+    /// session since it was signed.
+    pub fn renews_url(&self, expires_at: i64, now: Timestamp) -> bool {
+        let is_open = self.status == SessionStatus::Uploading && self.expires_at > now;
+        is_open && self.renewed_from.is_some_and(|from| expires_at >= from.unix_seconds())
     }
 }
 
@@ -74,12 +85,12 @@ macro_rules! columns_of_session {
     () => {
         "id, workspace_id, api_key_id, status, file_id, blob_id, file_name, folder, size_bytes, part_size_bytes, \
          mime_type, tags, metadata, custom_id, created_at, expires_at, trusted_boot_id, declared_hash, completed_file, \
-         storage, store_upload_id, webhook_url, complete_hash"
+         storage, store_upload_id, webhook_url, complete_hash, ttl_seconds, renewed_from"
     };
 }
 pub(super) use columns_of_session;
 /// Number of columns that [`from_row`] reads.
-pub(super) const COLUMNS: usize = 23;
+pub(super) const COLUMNS: usize = 25;
 
 fn status(row: &Row<'_>, column: usize) -> Result<SessionStatus, DbError> {
     let text: String = row.get(column)?;
@@ -112,6 +123,8 @@ pub(super) fn from_row(row: &Row<'_>) -> Result<Session, DbError> {
         store_upload_id: row.get(20)?,
         webhook_url: row.get(21)?,
         complete_hash: row.get(22)?,
+        ttl_seconds: columns::size(TABLE, row, 23)?,
+        renewed_from: row.get(24)?,
     })
 }
 

@@ -29,7 +29,7 @@ impl PartsBackend for LocalUploads {
     }
 
     fn find_cached(&self, id: Uuid) -> Option<Session> {
-        self.registry.find_open(id).map(|live| live.session.clone())
+        self.registry.find_open(id).map(|live| live.session_now())
     }
 
     fn state(&self, session: Session) -> Answer<'_, SessionState> {

@@ -6,6 +6,7 @@
 mod backend;
 mod complete;
 mod end;
+mod life;
 mod live;
 mod part_lease;
 mod receive;

@@ -14,7 +14,8 @@ use super::live::{BegunPart, LiveSession};
 use super::part_lease::PartGuard;
 use super::{LocalSession, LocalUploads, UploadError, blocking, to_its_end};
 use crate::db::sessions::Status;
-use crate::db::{Durability, parts, sessions};
+use crate::db::{Durability, Timestamp, parts, sessions};
+use crate::error_chain::error_chain;
 use crate::failpoint;
 use crate::pace::Pace;
 use crate::service::upload::backend::{Arrival, BodyError, PartBody};
@@ -102,11 +103,13 @@ impl LocalUploads {
         let begun = self.begin_part(live, part_index).await?;
         failpoint::hit("part.before_write");
         writer.write(first).await?;
+        self.renew(live).await;
         while let Some(chunk) = next_bytes(body.as_mut(), &mut pace).await? {
             if chunk.len() as u64 > writer.missing_bytes() {
                 return Err(too_long());
             }
             writer.write(chunk).await?;
+            self.renew(live).await;
         }
         let received = expected - writer.missing_bytes();
         let WrittenPart { subtrees, mismatch } = writer.finish().ok_or_else(|| too_short(received))?;
@@ -116,6 +119,23 @@ impl LocalUploads {
         failpoint::hit("part.after_write");
         self.start_writeback(&live.blob, part);
         to_its_end(record_part(self.clone(), Arc::clone(live), part_index, begun, subtrees, guard)).await
+    }
+
+    /// Lets the session live on while bytes of its parts arrive. If that cannot be recorded, the next bytes try again.
+    async fn renew(&self, live: &Arc<LiveSession>) {
+        let latest = self.records.latest_end(&live.session, live.is_of_public_key());
+        let Some(expires_at) = live.claim_renewal(Timestamp::now(), latest) else { return };
+        let (records, live, id) = (self.records.clone(), Arc::clone(live), live.session.id);
+        let renewed = to_its_end(async move {
+            let write = records.db.write(Durability::Process, move |tx| sessions::renew_by_part(tx, id, expires_at));
+            if let Some(renewed_from) = write.await? {
+                live.renewed(expires_at, renewed_from);
+            }
+            Ok(())
+        });
+        if let Err(error) = renewed.await {
+            tracing::warn!(session_id = %id, error = %error_chain(&error), "a session is not renewed; its next bytes try again");
+        }
     }
 
     /// Promises disk space for a part's bytes, where the blob has none reserved.

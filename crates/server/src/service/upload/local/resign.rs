@@ -28,8 +28,8 @@ impl LocalUploads {
             return Err(UploadError::SessionExpired(id));
         }
         let expires_at = now.plus_seconds(ttl_seconds);
-        self.records.extend(id, expires_at).await?;
-        live.extend(expires_at);
+        self.records.extend(id, expires_at, ttl_seconds).await?;
+        live.extend(expires_at, ttl_seconds);
         Ok(Resigned { session_id: id, plan: live.plan, parts, expires_at, store_urls: None })
     }
 }

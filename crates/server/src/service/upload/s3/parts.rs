@@ -115,7 +115,7 @@ impl S3Uploads {
             InStore::Complete(_) => parts.clear(),
         }
         let expires_at = now.plus_seconds(ttl_seconds);
-        self.records.extend(id, expires_at).await?;
+        self.records.extend(id, expires_at, ttl_seconds).await?;
         let urls = self.sign_parts(&session, parts.clone(), expires_at).await?;
         Ok(Resigned { session_id: id, plan, parts, expires_at, store_urls: Some(urls) })
     }

@@ -201,5 +201,7 @@ pub(in crate::service::upload) fn new_session(
         store_upload_id: None,
         webhook_url: upload.webhook_url.map(crate::input::WebhookUrl::into_inner),
         complete_hash: None,
+        ttl_seconds: upload.ttl_seconds,
+        renewed_from: None,
     }
 }

@@ -89,6 +89,7 @@ impl Records {
         let (public, session_id) = (self.public, session.id);
         let made_by = session.store_upload_id.clone();
         let published = self.db.write(Durability::PowerLoss, move |tx| {
+            let mut draft = draft.clone();
             let Some(mut session) = sessions::find_locked(tx, session_id)? else { return Ok(None) };
             if session.status != Status::Uploading {
                 return Ok(Some(Ok(Published::Ended(Box::new(session)))));
@@ -97,6 +98,8 @@ impl Records {
                 return Ok(Some(Ok(Published::Changed)));
             }
             workspaces::lock(tx, session.workspace_id)?;
+            // Its folder may have been renamed since.
+            draft.folder.clone_from(&session.folder);
             let place = match Self::find_place(tx, &session, &public, storage_limit)? {
                 Ok(place) => place,
                 Err(refused) => return Ok(Some(Err(refused))),
@@ -123,7 +126,11 @@ impl Records {
     /// Those of [`Records::find_place`].
     pub(in crate::service::upload) async fn check_place(&self, session: &Session) -> Result<(), UploadError> {
         let (public, storage_limit, session) = (self.public, self.storage_limit, session.clone());
-        let place = self.db.read(move |tx| Self::find_place(tx, &session, &public, storage_limit));
+        let place = self.db.read(move |tx| {
+            // Its folder may have been renamed since it was opened.
+            let session = sessions::find(tx, session.id)?.unwrap_or(session.clone());
+            Self::find_place(tx, &session, &public, storage_limit)
+        });
         place.await?.map(drop)
     }
 }

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::db::sessions::Session;
-use crate::db::{Db, DbError, Tx, parts};
+use crate::db::{Db, DbError, Timestamp, Tx, parts};
 use crate::model::PublicLimits;
 use crate::service::blob_retention::GracePolicy;
 use crate::service::event::Events;
@@ -20,12 +20,20 @@ pub(in crate::service::upload) struct Records {
     pub(in crate::service::upload) events: Events,
     /// Limits of public keys.
     pub(in crate::service::upload) public: PublicLimits,
+    /// Oldest age to which parts renew a session of a private key, in seconds.
+    pub(in crate::service::upload) session_age_seconds: u64,
 }
 
 impl Records {
     /// The session in any state; `None` when there is none.
     pub(in crate::service::upload) async fn find(&self, id: Uuid) -> Result<Option<Session>, DbError> {
         self.db.read(move |tx| crate::db::sessions::find(tx, id)).await
+    }
+
+    /// Latest end to which parts renew the session.
+    pub(in crate::service::upload) fn latest_end(&self, session: &Session, is_public: bool) -> Timestamp {
+        let age_seconds = if is_public { self.public.session_age_seconds } else { self.session_age_seconds };
+        session.created_at.plus_seconds(age_seconds)
     }
 }
 

@@ -42,15 +42,22 @@ pub(in crate::service::upload) fn choose(
 }
 
 impl Records {
-    /// Extends the session's life to `expires_at`, if that is later than its present end. Durable when this returns.
+    /// Extends the session's life to `expires_at`, if that is later than its present end, and lets parts renew it by `ttl_seconds`
+    /// at least. Durable when this returns.
     ///
     /// # Errors
     /// When the session has ended or is gone.
-    pub(in crate::service::upload) async fn extend(&self, id: Uuid, expires_at: Timestamp) -> Result<(), UploadError> {
-        let extended = self.db.write(Durability::PowerLoss, move |tx| match sessions::extend(tx, id, expires_at)? {
-            true => Ok(None),
-            false => Ok(Some(sessions::find(tx, id)?.map(|session| session.status))),
-        });
+    pub(in crate::service::upload) async fn extend(
+        &self,
+        id: Uuid,
+        expires_at: Timestamp,
+        ttl_seconds: u64,
+    ) -> Result<(), UploadError> {
+        let extended =
+            self.db.write(Durability::PowerLoss, move |tx| match sessions::extend(tx, id, expires_at, ttl_seconds)? {
+                true => Ok(None),
+                false => Ok(Some(sessions::find(tx, id)?.map(|session| session.status))),
+            });
         match extended.await? {
             None => Ok(()),
             Some(ended) => Err(UploadError::ended_or_gone(id, ended)),

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::UploadError;
+use super::life::Life;
 use super::part_lease::{PartLease, PartLocks};
 use crate::db::Timestamp;
 use crate::db::sessions::{Session, Status};
@@ -36,7 +37,7 @@ struct Table {
     phase: Phase,
     /// How often a sync has failed. Bytes written before the last failure may be lost.
     failed_syncs: u64,
-    expires_at: Timestamp,
+    life: Life,
     parts: Vec<Part>,
 }
 
@@ -96,8 +97,8 @@ impl LiveSession {
                 *part = Part { subtrees: Some(subtrees.into()), maybe_recorded: true, latest: None };
             }
         }
-        let expires_at = session.expires_at;
-        let table = Mutex::new(Table { phase: Phase::Uploading, failed_syncs: 0, expires_at, parts });
+        let life = Life::of(&session);
+        let table = Mutex::new(Table { phase: Phase::Uploading, failed_syncs: 0, life, parts });
         let (blob, ending, leases) = (Arc::new(blob), tokio::sync::Mutex::default(), PartLocks::default());
         // Bytes that another process wrote may be unsynced, too.
         let unsynced = AtomicBool::new(true);
@@ -245,13 +246,29 @@ impl LiveSession {
 
     /// When the session expires.
     pub(super) fn expires_at(&self) -> Timestamp {
-        self.table().expires_at
+        self.table().life.expires_at
     }
 
     /// Notes a longer life that the database has recorded.
-    pub(super) fn extend(&self, expires_at: Timestamp) {
-        let mut table = self.table();
-        table.expires_at = table.expires_at.max(expires_at);
+    pub(super) fn extend(&self, expires_at: Timestamp, ttl_seconds: u64) {
+        self.table().life.extend(expires_at, ttl_seconds);
+    }
+
+    /// The end to which an arriving part renews the session now, at most `latest`; see [`Life::claim_renewal`].
+    pub(super) fn claim_renewal(&self, now: Timestamp, latest: Timestamp) -> Option<Timestamp> {
+        self.table().life.claim_renewal(now, latest)
+    }
+
+    /// Notes a renewal that the database has recorded. `renewed_from` is the end before the first one.
+    pub(super) fn renewed(&self, expires_at: Timestamp, renewed_from: Timestamp) {
+        self.table().life.renewed(expires_at, renewed_from);
+    }
+
+    /// Its row, with its present life.
+    pub(super) fn session_now(&self) -> Session {
+        let mut session = self.session.clone();
+        self.table().life.write_to(&mut session);
+        session
     }
 
     /// Whether bytes may have been written since the last sync.

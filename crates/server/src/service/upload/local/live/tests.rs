@@ -29,6 +29,8 @@ fn session(directory: &std::path::Path) -> LiveSession {
         store_upload_id: None,
         webhook_url: None,
         complete_hash: None,
+        ttl_seconds: 3600,
+        renewed_from: None,
     };
     let blob = store.create(session.blob_id, plan.size_bytes()).unwrap();
     LiveSession::fresh(session, plan, blob, false)

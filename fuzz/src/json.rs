@@ -38,9 +38,9 @@ pub fn start_upload(data: &[u8]) {
     };
     let max_file = SizeLimit { bytes: 1 << 40, whose: "of this server" };
     let ttl = TtlLimit { seconds: 3600, whose: "" };
-    match StartUpload::read(&body, &StartRules { max_file, ttl, random_prefix: false }) {
+    match StartUpload::read(&body, &StartRules { max_file, ttl, random_prefix: false, min_part_bytes: 1024 * 1024 }) {
         Ok(start) => {
-            assert!((1..=1 << 40).contains(&start.size_bytes) && (1..=3600).contains(&start.ttl_seconds));
+            assert!((1..=1 << 40).contains(&start.plan.size_bytes()) && (1..=3600).contains(&start.ttl_seconds));
             assert!(start.webhook_url.is_none_or(|url| url.as_str().starts_with("http")));
             assert!(start.tags.into_inner().len() <= 50);
         }

@@ -22,8 +22,8 @@ pub use files::{
 };
 pub use folders::{CreateFolderRequest, DeleteFolderPreview, DeletedFolder, Folder, FolderList, RenameFolderRequest};
 pub use multipart::{
-    CompleteRequest, PartUrl, Policy, ResignRequest, ResignResponse, SessionList, SessionResponse, SessionSummary,
-    StartRequest, StartResponse,
+    CompleteRequest, PartLimits, PartUrl, Policy, ResignRequest, ResignResponse, SessionList, SessionResponse,
+    SessionSummary, StartRequest, StartResponse,
 };
 pub use page::PageMeta;
 pub use part_plan::PartPlan;

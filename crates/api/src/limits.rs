@@ -17,6 +17,10 @@ pub const MAX_PARTS: u64 = 10_000;
 /// The answer's `min_part_size` in bytes: the smallest part that S3 accepts, except for the last one.
 pub const MIN_PART_SIZE_BYTES: u64 = 5 * MIB;
 
+/// Smallest part that a client may ask for, in bytes; also the step in which such sizes are taken. A power of two, for the same reason.
+/// A store has its own minimum, [`MIN_PART_SIZE_BYTES`].
+pub const SMALLEST_PART_BYTES: u64 = MIB;
+
 /// Largest file accepted unless the operator sets another limit, in bytes.
 pub const DEFAULT_MAX_FILE_BYTES: u64 = 5 * TIB;
 

@@ -39,6 +39,11 @@ pub struct StartRequest {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::Flag>))]
     pub random_prefix: bool,
+    /// Size of every part but the last in bytes, for proxies that limit the size or the time of a request: within `limits` of the
+    /// answer, taken down to whole MiB. Without it the server chooses the size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false, minimum = 1048576))]
+    pub part_size: Option<u64>,
     /// Lifetime of the session and its URLs in seconds: 1 to 604800, by default 3600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 604800))]
@@ -63,14 +68,14 @@ pub struct StartResponse {
     #[cfg_attr(feature = "openapi", schema(format = "uuid"))]
     pub session_id: String,
     /// Size in bytes of every part but the last.
-    #[cfg_attr(feature = "openapi", schema(minimum = 10485760, multiple_of = 2097152))]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1048576, multiple_of = 1048576))]
     pub part_size: u64,
     /// One presigned URL per part: part i is PUT to `parts[i]`.
     pub parts: Vec<String>,
     /// Id of the future file.
     #[cfg_attr(feature = "openapi", schema(format = "uuid"))]
     pub uuid: String,
-    /// Smallest part size in bytes that this API may answer.
+    /// Smallest part size in bytes that this API answers unless a client asks for less with `part_size`.
     pub min_part_size: u64,
     /// When the session and its URLs expire, in Unix seconds.
     pub expire_at: i64,
@@ -87,6 +92,20 @@ pub struct StartResponse {
     #[serde(default = "blake3")]
     #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::HashAlgorithm))]
     pub hash_algorithm: String,
+    /// The values of `part_size` that this file may be started with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = PartLimits, required = true))]
+    pub limits: Option<PartLimits>,
+}
+
+/// Bounds of `part_size` when a file of this size is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PartLimits {
+    /// Smallest, in bytes: 1 MiB, where the parts go to an S3 store 5 MiB; more only where the file would need over 10,000 parts.
+    pub min_part_bytes: u64,
+    /// Largest, in bytes: the size that the server chooses by itself.
+    pub max_part_bytes: u64,
 }
 
 fn blake3() -> String {
@@ -149,7 +168,7 @@ pub struct SessionResponse {
     /// Size of the file in bytes.
     pub size: u64,
     /// Size in bytes of every part but the last.
-    #[cfg_attr(feature = "openapi", schema(minimum = 10485760, multiple_of = 2097152))]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1048576, multiple_of = 1048576))]
     pub part_size: u64,
     /// Number of parts.
     pub parts_total: u32,
@@ -197,7 +216,7 @@ pub struct ResignRequest {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ResignResponse {
     /// Size in bytes of every part but the last.
-    #[cfg_attr(feature = "openapi", schema(minimum = 10485760, multiple_of = 2097152))]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1048576, multiple_of = 1048576))]
     pub part_size: u64,
     /// The parts, ascending.
     pub parts: Vec<PartUrl>,
@@ -244,7 +263,7 @@ pub struct SessionSummary {
     /// Size of the file in bytes.
     pub size: u64,
     /// Size in bytes of every part but the last.
-    #[cfg_attr(feature = "openapi", schema(minimum = 10485760, multiple_of = 2097152))]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1048576, multiple_of = 1048576))]
     pub part_size: u64,
     /// Number of parts.
     pub parts_total: u32,

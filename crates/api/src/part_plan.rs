@@ -1,11 +1,11 @@
 //! How a file is cut into parts: the one place where part size, part count and part ranges are computed.
 //!
 //! Invariant: the ranges of parts `0..parts()` are disjoint, in order, and cover `0..size` exactly; every
-//! part but the last is `part_size` long, and `part_size` is a multiple of [`PART_SIZE_STEP_BYTES`].
+//! part but the last is `part_size` long, and `part_size` is a multiple of [`SMALLEST_PART_BYTES`].
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
-use crate::limits::{DEFAULT_PART_SIZE_BYTES, MAX_PARTS, PART_SIZE_STEP_BYTES};
+use crate::limits::{DEFAULT_PART_SIZE_BYTES, MAX_PARTS, PART_SIZE_STEP_BYTES, SMALLEST_PART_BYTES};
 
 /// The cut of one file into parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,11 +23,26 @@ impl PartPlan {
         Self { size_bytes, part_size_bytes }
     }
 
+    /// The part sizes that a client may ask for, in bytes, where the storage takes parts from `least` bytes on: as few as keep the file
+    /// within the maximum number of parts, and at most as many as [`for_size`](Self::for_size) plans.
+    pub fn sizes(size_bytes: u64, least: u64) -> RangeInclusive<u64> {
+        let most = Self::for_size(size_bytes).part_size_bytes;
+        let least = size_bytes.div_ceil(MAX_PARTS).max(least).next_multiple_of(SMALLEST_PART_BYTES);
+        least.min(most)..=most
+    }
+
+    /// Plans a file in parts of `part_size_bytes`, which must be one of [`sizes`](Self::sizes); taken down to a whole number of
+    /// [`SMALLEST_PART_BYTES`].
+    pub fn in_parts_of(size_bytes: u64, part_size_bytes: u64) -> Self {
+        let part_size_bytes = part_size_bytes - part_size_bytes % SMALLEST_PART_BYTES;
+        Self::from_stored(size_bytes, part_size_bytes).unwrap_or_else(|| Self::for_size(size_bytes))
+    }
+
     /// The plan of a session as it was stored. `None` when the two cannot belong together.
     pub fn from_stored(size_bytes: u64, part_size_bytes: u64) -> Option<Self> {
         let valid = size_bytes > 0
             && part_size_bytes > 0
-            && part_size_bytes.is_multiple_of(PART_SIZE_STEP_BYTES)
+            && part_size_bytes.is_multiple_of(SMALLEST_PART_BYTES)
             && size_bytes.div_ceil(part_size_bytes) <= MAX_PARTS;
         valid.then_some(Self { size_bytes, part_size_bytes })
     }
@@ -87,7 +102,27 @@ mod tests {
         assert_eq!(PartPlan::for_size(last_small + 1).part_size_bytes(), 12 * MIB);
     }
 
+    #[test]
+    fn smaller_parts_are_planned_within_the_number_of_parts() {
+        assert_eq!(PartPlan::sizes(1, MIB), MIB..=10 * MIB);
+        assert_eq!(PartPlan::sizes(1, 5 * MIB), 5 * MIB..=10 * MIB);
+        assert_eq!(PartPlan::sizes(10_000 * MIB + 1, MIB), 2 * MIB..=10 * MIB);
+        // The largest files have the largest parts alone.
+        assert_eq!(PartPlan::sizes(10_000 * 11 * MIB, MIB), 11 * MIB..=12 * MIB);
+        let plan = PartPlan::in_parts_of(10 * MIB, 2 * MIB + 5);
+        assert_eq!((plan.part_size_bytes(), plan.parts()), (2 * MIB, 5));
+    }
+
     proptest! {
+        #[test]
+        fn parts_of_a_requested_size_cover_the_file(size in 1..=DEFAULT_MAX_FILE_BYTES, wanted in 0.0..=1.0_f64) {
+            let sizes = PartPlan::sizes(size, MIB);
+            let wanted = sizes.start() + ((sizes.end() - sizes.start()) as f64 * wanted) as u64;
+            let plan = PartPlan::in_parts_of(size, wanted);
+            prop_assert!(plan.part_size_bytes() <= wanted && wanted - plan.part_size_bytes() < MIB);
+            prop_assert!(u64::from(plan.parts()) <= MAX_PARTS);
+        }
+
         #[test]
         fn parts_cover_every_byte_once(size in 1..=DEFAULT_MAX_FILE_BYTES) {
             let plan = PartPlan::for_size(size);

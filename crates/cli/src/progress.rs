@@ -67,6 +67,9 @@ impl Progress {
                 self.occasional_line();
             }
             Event::Retrying { error, bytes_lost, pause } => self.retrying(error, *bytes_lost, *pause),
+            Event::SmallerParts { error, part_size } => {
+                self.say(&format!("{error}; starting again in parts of {}", HumanBytes(*part_size)));
+            }
             Event::Completing => {
                 self.bar.set_message("- completing");
                 self.line("all parts sent, completing");

@@ -415,8 +415,37 @@ fn a_limit_is_named_and_the_upload_goes_on_without_it(
 
 #[test]
 fn a_body_limit_of_nginx_is_named_and_the_same_command_goes_on_once_it_is_lifted() {
-    let limit = ("client_max_body_size 0;", "client_max_body_size 1m;");
+    let limit = ("client_max_body_size 0;", "client_max_body_size 512k;");
     a_limit_is_named_and_the_upload_goes_on_without_it(Proxy::nginx, limit, "client_max_body_size");
+}
+
+#[test]
+fn parts_that_nginx_refuses_are_sent_smaller_and_the_user_reads_why() {
+    let proxied = proxied(Proxy::nginx, "", &[("client_max_body_size 0;", "client_max_body_size 1m;")]);
+    let (file, data) = proxied.file("f.bin", 8, FILE_BYTES);
+    let output = proxied.upload(&file);
+    let errors = text(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    for part in ["413", "client_max_body_size", "starting again in parts of 1.00 MiB"] {
+        assert!(errors.contains(part), "{part:?} is not in {errors}");
+    }
+    let record: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(proxied.fetch(&record["url"], &[]).1, data);
+    // Who knows the limit says so, and no request is refused.
+    let (file, data) = proxied.file("g.bin", 9, FILE_BYTES);
+    let output = run(partway().arg("upload").arg(&file).args(["--json", "--part-size", "1MiB"]).args([
+        "--url",
+        &proxied.server.url,
+        "--key",
+        &proxied.key,
+    ]));
+    assert!(!text(&output.stderr).contains("413"), "{}", text(&output.stderr));
+    let record: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(proxied.fetch(&record["url"], &[]).1, data);
+    // Nothing of the larger sessions is left open.
+    let (_, _, open) =
+        get(&proxied, "/api/v1/multipart?status=uploading", Some(&format!("x-api-key: {}", proxied.key)));
+    assert!(open.contains("\"total\":0"), "{open}");
 }
 
 #[test]

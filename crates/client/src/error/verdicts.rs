@@ -48,6 +48,11 @@ impl Error {
         matches!(self.at_its_address(), Self::Unexpected { status: 500.., .. } | Self::Connection(_))
     }
 
+    /// Whether a proxy refused a part for its size.
+    pub(crate) fn is_too_large_for_proxy(&self) -> bool {
+        matches!(self.at_its_address(), Self::TooLargeForProxy { .. })
+    }
+
     /// Whether the request certainly had no effect, and a retry may succeed.
     pub(crate) fn had_no_effect(&self) -> bool {
         self.is_away() || matches!(self.code(), Some(ErrorCode::RateLimited | ErrorCode::ServiceUnavailable))

@@ -60,6 +60,13 @@ pub enum Event<'e> {
         /// Time until the retry.
         pause: Duration,
     },
+    /// A proxy refused a part for its size. The upload starts again with smaller parts.
+    SmallerParts {
+        /// The refusal.
+        error: &'e Error,
+        /// Size of the smaller parts, in bytes.
+        part_size: u64,
+    },
     /// All parts were sent; the server completes the file.
     Completing,
 }

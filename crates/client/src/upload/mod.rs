@@ -65,6 +65,7 @@ pub struct Upload {
     session_id: Option<String>,
     sent_parts: HashMap<u32, SentPart>,
     idempotency_key: Option<String>,
+    part_size: Option<u64>,
 }
 
 impl Upload {
@@ -84,6 +85,7 @@ impl Upload {
             session_id: None,
             sent_parts: HashMap::new(),
             idempotency_key: None,
+            part_size: None,
         }
     }
 
@@ -172,6 +174,14 @@ impl Upload {
         self
     }
 
+    /// Sets the size of the parts in bytes, for proxies that limit requests; by default the server chooses it. A session that is
+    /// resumed keeps its parts. Where a proxy refuses a part for its size, the upload starts again with parts of half the size.
+    #[must_use]
+    pub fn part_size(mut self, bytes: u64) -> Self {
+        self.part_size = Some(bytes);
+        self
+    }
+
     /// Uploads the file.
     ///
     /// # Cancellation
@@ -190,20 +200,27 @@ impl Upload {
         if source.size_bytes() == 0 {
             return self.send_empty(client, &source, on_event).await;
         }
-        let session = match &self.session_id {
+        let mut session = match &self.session_id {
             Some(session_id) => self.join(client, session_id, &source, on_event).await?,
-            None => self.start(client, &source, on_event).await?,
+            None => self.start(client, &source, self.part_size, on_event).await?,
         };
-        let parts_there = session.parts_total - session.missing.len() as u32;
-        let bytes_missing: u64 = session.missing.iter().map(|index| session.part_len(*index)).sum();
-        on_event(Event::Started {
-            session_id: &session.id,
-            parts_total: session.parts_total,
-            parts_there,
-            size_bytes: session.size_bytes,
-            bytes_there: session.size_bytes - bytes_missing,
-        });
-        Transfer::new(self, client, source, session, on_event).run().await
+        loop {
+            let (id, smaller) = (session.id.clone(), session.smaller_part_size());
+            on_event(session.started());
+            let sent = Transfer::new(self, client, source.clone(), session, on_event).run().await;
+            let (Err(error), Some(part_size)) = (&sent, smaller) else { return sent };
+            if !error.is_too_large_for_proxy() {
+                return sent;
+            }
+            on_event(Event::SmallerParts { error, part_size });
+            // If that fails, the session expires.
+            let _ = client.abort(&id).await;
+            session = self.start(client, &source, Some(part_size), on_event).await?;
+            if session.part_size() > part_size {
+                // The server is too old to be asked.
+                return sent;
+            }
+        }
     }
 
     /// Uploads an empty file in one request: a session has at least one byte.
@@ -216,7 +233,7 @@ impl Upload {
         if self.session_id.is_some() {
             return Err(source.unfit("is empty, and is not the file that the session was started for"));
         }
-        let request = self.start_request(source)?;
+        let request = self.start_request(source, None)?;
         let upload = async || client.upload_empty(&request).await;
         // With a random prefix, a retry would create a second file.
         let is_retryable = |error: &Error| error.is_transient() && (!self.random_prefix || error.had_no_effect());
@@ -229,7 +246,7 @@ impl Upload {
         }
     }
 
-    fn start_request(&self, source: &Source) -> Result<StartRequest, Error> {
+    fn start_request(&self, source: &Source, part_size: Option<u64>) -> Result<StartRequest, Error> {
         let file_name = self.file_name().ok_or_else(|| source.unfit("has a name that is not UTF-8"))?;
         Ok(StartRequest {
             format: mime_guess::from_path(&file_name).first_or_octet_stream().to_string(),
@@ -240,6 +257,7 @@ impl Upload {
             metadata: self.metadata.clone(),
             custom_id: self.custom_id.clone(),
             random_prefix: self.random_prefix,
+            part_size,
             ttl_seconds: Some(SESSION_TTL.as_secs()),
             webhook_url: None,
             hash: None,

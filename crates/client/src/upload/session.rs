@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use partway_api::{ResignRequest, SessionResponse};
+use partway_api::limits::{MIN_PART_SIZE_BYTES, SMALLEST_PART_BYTES};
+use partway_api::{PartPlan, ResignRequest, SessionResponse};
 use uuid::Uuid;
 
 use super::events::{Event, OnEvent, retrying};
@@ -58,6 +59,29 @@ impl Session {
         begin..(begin + self.part_size).min(self.size_bytes)
     }
 
+    /// The event that tells how much of it is there.
+    pub(super) fn started(&self) -> Event<'_> {
+        let bytes_missing: u64 = self.missing.iter().map(|index| self.part_len(*index)).sum();
+        Event::Started {
+            session_id: &self.id,
+            parts_total: self.parts_total,
+            parts_there: self.parts_total - self.missing.len() as u32,
+            size_bytes: self.size_bytes,
+            bytes_there: self.size_bytes - bytes_missing,
+        }
+    }
+
+    /// About half of its part size, to start again with where a proxy refuses parts; `None` if there is no smaller one, or parts have
+    /// arrived, which would have to be sent again.
+    pub(super) fn smaller_part_size(&self) -> Option<u64> {
+        let largest = self.part_size.min(self.size_bytes);
+        let least = if self.compares_blake3 { SMALLEST_PART_BYTES } else { MIN_PART_SIZE_BYTES };
+        let half = largest / 2 / SMALLEST_PART_BYTES * SMALLEST_PART_BYTES;
+        let smaller = half.max(*PartPlan::sizes(self.size_bytes, least).start());
+        let is_untouched = self.missing.len() == self.parts_total as usize;
+        (is_untouched && smaller < largest).then_some(smaller)
+    }
+
     pub(super) fn part_len(&self, index: u32) -> u64 {
         let range = self.range(index);
         range.end - range.start
@@ -102,10 +126,13 @@ impl Upload {
         &self,
         client: &Client,
         source: &Source,
+        part_size: Option<u64>,
         on_event: OnEvent<'_>,
     ) -> Result<Session, Error> {
-        let request = self.start_request(source)?;
+        let request = self.start_request(source, part_size)?;
         let idempotency_key = self.idempotency_key.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
+        // Another size makes it another request.
+        let idempotency_key = part_size.map_or(idempotency_key.clone(), |bytes| format!("{idempotency_key}-{bytes}"));
         let start = async || client.start(&request, &idempotency_key).await;
         let started = self.options.retry.run(start, Error::is_transient_for_start, retrying(on_event)).await?;
         let session =

@@ -1,7 +1,7 @@
 //! The body of `POST /api/v1/multipart/start`, validated.
 
-use partway_api::ErrorCode;
 use partway_api::limits::{DEFAULT_TTL_SECONDS, MAX_TTL_SECONDS};
+use partway_api::{ErrorCode, PartPlan};
 
 use super::{
     CustomId, FileHash, FileName, FolderPath, InvalidInput, JsonBody, MediaType, Metadata, Tags, WebhookUrl,
@@ -17,6 +17,8 @@ pub struct StartRules {
     pub ttl: TtlLimit,
     /// Whether every name gets a random prefix.
     pub random_prefix: bool,
+    /// Smallest part that the storage takes, in bytes.
+    pub min_part_bytes: u64,
 }
 
 /// Maximum bytes of one file.
@@ -42,8 +44,8 @@ pub struct TtlLimit {
 pub struct StartUpload {
     /// Name, with its random prefix if one was requested.
     pub file_name: FileName,
-    /// Size in bytes, within the server's limit.
-    pub size_bytes: u64,
+    /// How its file is cut; its size is within the server's limit.
+    pub plan: PartPlan,
     /// MIME type.
     pub media_type: MediaType,
     /// Folder.
@@ -85,7 +87,7 @@ impl StartUpload {
             } else {
                 file_name
             },
-            size_bytes: size(body, rules.max_file)?,
+            plan: plan(body, rules)?,
             media_type: match body.text("format", ErrorCode::InvalidFormat)? {
                 Some(format) => MediaType::parse(format)?,
                 None => {
@@ -128,6 +130,14 @@ fn bounded_ttl_seconds(body: &JsonBody, limit: TtlLimit) -> Result<u64, InvalidI
         }
         given => Ok(given.unwrap_or(DEFAULT_TTL_SECONDS.min(limit.seconds))),
     }
+}
+
+/// The members `size` and `part_size`.
+fn plan(body: &JsonBody, rules: &StartRules) -> Result<PartPlan, InvalidInput> {
+    let size_bytes = size(body, rules.max_file)?;
+    let sizes = PartPlan::sizes(size_bytes, rules.min_part_bytes);
+    let part_size = body.whole_number("part_size", ErrorCode::InvalidParameter, "bytes", sizes)?;
+    Ok(part_size.map_or_else(|| PartPlan::for_size(size_bytes), |bytes| PartPlan::in_parts_of(size_bytes, bytes)))
 }
 
 fn size(body: &JsonBody, max_file: SizeLimit) -> Result<u64, InvalidInput> {

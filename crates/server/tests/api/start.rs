@@ -4,7 +4,7 @@ use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
-use crate::app::{MIB, TestApp, assert_error};
+use crate::app::{MIB, TestApp, assert_error, bytes};
 
 const START: &str = "/api/v1/multipart/start";
 
@@ -226,4 +226,29 @@ fn walk(directory: &std::path::Path) -> Vec<std::fs::Metadata> {
     let shards = std::fs::read_dir(directory.join("blobs")).unwrap();
     let files = shards.flat_map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap());
     files.map(|file| file.unwrap().metadata().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_client_may_ask_for_smaller_parts_within_the_limits_of_the_answer() {
+    let app = TestApp::start().await;
+    let least = if app.is_local() { MIB } else { 5 * MIB };
+    let data = bytes(8, 11 * MIB + 3);
+    let size = data.len() as u64;
+    let session = app.upload(size, json!({"part_size": least + 7})).await;
+    assert_eq!(session.start["part_size"], least);
+    assert_eq!(session.start["limits"], json!({"min_part_bytes": least, "max_part_bytes": 10 * MIB}));
+    assert_eq!(session.parts() as u64, size.div_ceil(least));
+    session.put_all(&app, &data).await;
+    let record: Value = session.complete(&app).await.json().await.unwrap();
+    app.assert_bytes(&record, &data).await;
+    for (size, part_size, allowed) in [
+        (size, json!(least - 1), format!("from {least} to 10485760")),
+        (size, json!(10 * MIB + 1), "to 10485760".to_owned()),
+        (size, json!("5MiB"), "a whole number of bytes".to_owned()),
+        (10_000 * 6 * MIB + 1, json!(6 * MIB), format!("from {} to", 7 * MIB)),
+    ] {
+        let body = json!({"file_name": "f", "size": size, "format": "bin", "part_size": part_size});
+        let refused = app.post("/api/v1/multipart/start", &body).await;
+        assert_error(refused, 400, "INVALID_PARAMETER", &["`part_size`", allowed.as_str()]).await;
+    }
 }

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use partway_client::{FileRecord, Upload};
+use partway_server::config::{Bytes, Setting};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -47,6 +48,10 @@ pub(crate) struct UploadArgs {
     random_prefix: bool,
     #[command(flatten)]
     transfer: TransferArgs,
+    /// Size of the parts, such as 1MiB or 5MiB, for a proxy that limits requests; the server chooses it by default. Where a proxy
+    /// refuses a part for its size, the upload starts again in smaller parts by itself.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    part_size: Option<u64>,
     /// Resume this session, which anyone may have started: only missing parts are sent. To resume an upload of your own, repeat
     /// its command instead.
     #[arg(long, value_name = "SESSION", value_parser = parse_session, conflicts_with_all = ["folder", "name", "tags", "metadata", "custom_id", "random_prefix"])]
@@ -67,6 +72,10 @@ const UNFIT_ARGUMENTS: u8 = 2;
 
 fn parse_session(text: &str) -> Result<String, String> {
     Uuid::try_parse(text).map(|id| id.to_string()).map_err(|_| "must be the id of a session, a UUID".to_owned())
+}
+
+fn parse_size(text: &str) -> Result<u64, String> {
+    Bytes::parse(text).ok_or_else(|| Bytes::problem(text).unwrap_or_else(|| format!("it must be {}", Bytes::ALLOWED)))
 }
 
 /// Uploads the files, one after the other. A failure does not keep the others from being tried.
@@ -143,6 +152,9 @@ impl UploadArgs {
         }
         if let Some(remembered) = remembered {
             upload = upload.idempotency_key(remembered.idempotency_key()).sent_parts(remembered.sent_parts());
+        }
+        if let Some(part_size) = self.part_size {
+            upload = upload.part_size(part_size);
         }
         match self.resume.as_deref().or(remembered.and_then(Remembered::session_id)) {
             Some(session_id) => upload.resume(session_id),

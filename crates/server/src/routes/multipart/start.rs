@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use http::{HeaderMap, StatusCode};
 use partway_api::limits::MIN_PART_SIZE_BYTES;
-use partway_api::{Policy, StartResponse};
+use partway_api::{PartLimits, PartPlan, Policy, StartResponse};
 
 use super::part_urls;
 use crate::app::App;
@@ -72,12 +72,15 @@ async fn response(
         Some(urls) => urls,
         None => part_urls(&app.urls, session.id, plan, (0..plan.parts()).collect(), session.expires_at).await?,
     };
+    let part_sizes = PartPlan::sizes(plan.size_bytes(), app.uploads.min_part_bytes());
+    let limits = PartLimits { min_part_bytes: *part_sizes.start(), max_part_bytes: *part_sizes.end() };
     Ok(StartResponse {
+        limits: Some(limits),
         session_id: session.id.to_string(),
         part_size: plan.part_size_bytes(),
         parts,
         uuid: session.file_id.to_string(),
-        min_part_size: MIN_PART_SIZE_BYTES,
+        min_part_size: MIN_PART_SIZE_BYTES.min(plan.part_size_bytes()),
         expire_at: session.expires_at.unix_seconds(),
         public_key,
         workspace_id: session.workspace_id.to_string(),

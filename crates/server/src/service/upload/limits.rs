@@ -1,11 +1,12 @@
 //! Limits of a caller's uploads, and of the disk space that public keys may take.
 
-use partway_api::limits::{DEFAULT_MAX_FILE_BYTES, MAX_TTL_SECONDS};
+use partway_api::limits::{DEFAULT_MAX_FILE_BYTES, MAX_TTL_SECONDS, MIN_PART_SIZE_BYTES, SMALLEST_PART_BYTES};
 
 use super::direct::LIMIT_OF_ONE_REQUEST;
 use super::{UploadError, Uploads};
 use crate::db::api_keys;
 use crate::input::{SizeLimit, StartRules, TtlLimit};
+use crate::model::StorageKind;
 use crate::service::key::Identity;
 use crate::service::public_keys::StrangersDisk;
 use crate::storage::DiskState;
@@ -31,12 +32,21 @@ impl Uploads {
         }
     }
 
+    /// Smallest part that a client may ask for, in bytes: what the storage of new sessions takes.
+    pub fn min_part_bytes(&self) -> u64 {
+        match self.backends.primary {
+            StorageKind::Local => SMALLEST_PART_BYTES,
+            StorageKind::S3 => MIN_PART_SIZE_BYTES,
+        }
+    }
+
     /// The rules for sessions that the caller starts.
     pub fn rules(&self, identity: &Identity) -> StartRules {
         StartRules {
             max_file: self.max_file(identity),
             ttl: self.longest_time(identity),
             random_prefix: identity.permissions.random_prefix,
+            min_part_bytes: self.min_part_bytes(),
         }
     }
 

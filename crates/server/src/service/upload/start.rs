@@ -56,9 +56,9 @@ impl Uploads {
         upload: StartUpload,
         idempotency: Option<Idempotency>,
     ) -> Result<NewSession, UploadError> {
-        let disk = self.strangers_disk(identity, upload.size_bytes).await?;
-        let plan = PartPlan::for_size(upload.size_bytes);
-        let session = new_session(identity, upload, plan, self.backends.primary, &self.storage_epoch);
+        let plan = upload.plan;
+        let disk = self.strangers_disk(identity, plan.size_bytes()).await?;
+        let session = new_session(identity, upload, self.backends.primary, &self.storage_epoch);
         let public = identity.is_public().then_some(PublicStart { limits: self.records.public, disk });
         let (limits, places) = (self.limits, self.records.public);
         Ok(NewSession { session, plan, idempotency, limits, places, public })

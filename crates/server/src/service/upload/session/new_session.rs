@@ -171,10 +171,10 @@ impl NewSession {
 pub(in crate::service::upload) fn new_session(
     identity: &Identity,
     upload: StartUpload,
-    plan: PartPlan,
     storage: StorageKind,
     storage_epoch: &str,
 ) -> Session {
+    let plan = upload.plan;
     let created_at = Timestamp::now();
     Session {
         // A version 7 id begins with its time, so an id that is not found can be recognized as forgotten.

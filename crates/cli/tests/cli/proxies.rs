@@ -431,7 +431,7 @@ fn parts_that_nginx_refuses_are_sent_smaller_and_the_user_reads_why() {
     }
     let record: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(proxied.fetch(&record["url"], &[]).1, data);
-    // Who knows the limit says so, and no request is refused.
+    // With the right size from the beginning no request is refused.
     let (file, data) = proxied.file("g.bin", 9, FILE_BYTES);
     let output = run(partway().arg("upload").arg(&file).args(["--json", "--part-size", "1MiB"]).args([
         "--url",

@@ -6,7 +6,7 @@
 use serde_json::Number;
 
 /// The first number of a JSON text that would not come back with its value: in the member `member` of the object, or with `None`
-/// anywhere. Of a text that is not JSON, any answer is right.
+/// anywhere. For a text that is not JSON, any answer is right.
 pub(super) fn first_inexact<'t>(json: &'t [u8], member: Option<&str>) -> Option<&'t str> {
     let (mut at, mut depth, mut key) = (0, 0_usize, None::<&[u8]>);
     let mut last_string: &[u8] = &[];

@@ -463,7 +463,7 @@ async fn an_open_upload_follows_its_folder_when_that_is_renamed() {
     let app = TestApp::start().await;
     let session = app.upload(3, json!({"folder": "proj/raw", "file_name": "late.bin"})).await;
     let deeper = app.upload(3, json!({"folder": "proj/raw/new", "file_name": "deep.bin"})).await;
-    let beside = app.upload(3, json!({"folder": "proj-x", "file_name": "near.bin"})).await;
+    let sibling = app.upload(3, json!({"folder": "proj-x", "file_name": "near.bin"})).await;
     app.whole(b"abc", &[("folder", "proj/raw"), ("file_name", "first.bin")]).await;
     let all = app.folders("").await;
     assert_eq!(all.len(), 1, "{all:?}");
@@ -471,7 +471,7 @@ async fn an_open_upload_follows_its_folder_when_that_is_renamed() {
     let project = number(&list["folders"][0]).to_owned();
     assert_eq!(app.rename_folder(&project, "proj-2026").await.status(), 200);
     for (session, path) in
-        [(&session, "proj-2026/raw/late.bin"), (&deeper, "proj-2026/raw/new/deep.bin"), (&beside, "proj-x/near.bin")]
+        [(&session, "proj-2026/raw/late.bin"), (&deeper, "proj-2026/raw/new/deep.bin"), (&sibling, "proj-x/near.bin")]
     {
         session.put_all(&app, b"abc").await;
         let record: Value = session.complete(&app).await.json().await.unwrap();

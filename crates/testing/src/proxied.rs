@@ -55,11 +55,15 @@ impl Request {
         self.head.lines().next().unwrap_or_default()
     }
 
+    /// Whether it has a header of this name.
+    pub fn has_header(&self, name: &str) -> bool {
+        self.head.lines().any(|line| is_header(line, name))
+    }
+
     /// The same request without the header of this name.
     #[must_use]
     pub fn without_header(mut self, name: &str) -> Self {
-        let is_it = |line: &str| line.split(':').next().is_some_and(|found| found.eq_ignore_ascii_case(name));
-        let kept: Vec<_> = self.head.split("\r\n").filter(|line| !is_it(line)).map(str::to_owned).collect();
+        let kept: Vec<_> = self.head.split("\r\n").filter(|line| !is_header(line, name)).map(str::to_owned).collect();
         self.head = kept.join("\r\n");
         self
     }
@@ -86,4 +90,8 @@ impl Request {
         server.read_to_end(&mut answer)?;
         Ok(answer)
     }
+}
+
+fn is_header(line: &str, name: &str) -> bool {
+    line.split_once(':').is_some_and(|(found, _)| found.eq_ignore_ascii_case(name))
 }

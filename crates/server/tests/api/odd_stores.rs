@@ -248,6 +248,15 @@ async fn files_are_deleted_and_uploads_end_where_the_store_does_not_list_uploads
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_empty_file_is_written_to_a_store_that_wants_the_length_of_each_body() {
+    let (app, _odd) = start_on(Manners { wants_lengths: true, ..Manners::default() }).await;
+    let record = app.whole(b"", &[("file_name", "empty")]).await;
+    assert_eq!(record["size"], 0);
+    let served = app.get(record["url"].as_str().unwrap()).await;
+    assert_eq!((served.status().as_u16(), served.bytes().await.unwrap().len()), (200, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_direct_upload_goes_on_where_the_store_refuses_parts_that_are_sent_at_the_same_time() {
     let (app, _odd) = start_on(Manners { refuses_parts_once: true, ..Manners::default() }).await;
     let data = bytes(5, 20 * MIB);

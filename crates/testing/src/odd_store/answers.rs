@@ -105,6 +105,6 @@ fn xml(status: u16, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-fn error(status: u16, code: &str) -> Vec<u8> {
+pub(super) fn error(status: u16, code: &str) -> Vec<u8> {
     xml(status, &format!("<Error><Code>{code}</Code><Message>as other stores say</Message></Error>"))
 }

@@ -29,6 +29,8 @@ pub struct Manners {
     /// A part that comes after another one of its upload is answered 503 the first time, as RustFS does to parts that waited too long
     /// for each other's lock (rustfs#6064).
     pub refuses_parts_once: bool,
+    /// A PUT without a length is refused: 411, as by Ceph RGW.
+    pub wants_lengths: bool,
     /// A call that it does not have.
     pub lacks: Option<Lacks>,
     /// Answers with the whole object where a range was asked for.

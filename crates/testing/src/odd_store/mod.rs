@@ -143,6 +143,9 @@ fn pass_on(
             return complete_late(client, &request, target, gate);
         }
     }
+    if manners.wants_lengths && call.method == "PUT" && !request.has_header("content-length") {
+        return client.write_all(&answers::error(411, "MissingContentLength"));
+    }
     if let Some(answer) = own_answer(&call, manners, &mut seen.lock().unwrap()) {
         return client.write_all(&answer);
     }

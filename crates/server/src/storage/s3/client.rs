@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_LENGTH, HeaderMap, RETRY_AFTER};
 use reqwest::{Method, Response};
 use rusty_s3::signing::sign;
 
@@ -111,7 +111,8 @@ impl S3Store {
             request = request.header(*name, *value);
         }
         if !call.body.is_empty() || call.method == Method::POST || call.method == Method::PUT {
-            request = request.body(call.body.clone());
+            // For an empty body nothing else sends a length, and Ceph RGW refuses a PUT without one (411).
+            request = request.header(CONTENT_LENGTH, call.body.len()).body(call.body.clone());
         }
         let answer = tokio::time::timeout(call.timeout, request.send()).await;
         accepted(call.doing, answer).await

@@ -4,6 +4,8 @@ const FIRST_PAUSE_MS = 500; // it doubles with every try
 const LONGEST_PAUSE_MS = 30_000;
 const STALL_MS = 180_000; // longer than a slow line needs for what is in the system's buffers
 
+const TOO_LARGE_FOR_PROXY = 'A proxy in front of the server refuses requests of this size (413). Its limit must be raised.';
+
 /** There was no answer. */
 class Lost extends Error {
   isTransient = true;
@@ -18,7 +20,8 @@ class Refusal extends Error {
     } catch {
       // Not an answer of Partway: only the status is known.
     }
-    super(body.message ?? `The answer was ${status}`);
+    const isProxys = status === 413 && !body.errorCode;
+    super(body.message ?? (isProxys ? TOO_LARGE_FOR_PROXY : `The answer was ${status}`));
     this.status = status;
     this.errorCode = body.errorCode;
     this.retryAfterMs = Number(retryAfter) * 1000 || 0;
@@ -83,15 +86,12 @@ export function putPart(url, part, { onSent, signal }) {
 }
 
 /**
- * Repeats a request while it fails in transient ways. `onState` hears `uploading`,
- * `offline` (the browser has no network) and `waiting` (with the error, and for how many milliseconds).
+ * Repeats a request while it fails in transient ways. `onState` hears `uploading`, `waiting` (with the error, and for how many
+ * milliseconds), and `offline` instead of it where the browser says so. That is a hint: some say it in a network without the
+ * Internet, or in a VPN. A try is made all the same.
  */
 export async function retry(request, { onState, signal }) {
   for (let tried = 1; ; tried++) {
-    if (!navigator.onLine) {
-      onState('offline');
-      await waitFor('online', undefined, signal);
-    }
     onState('uploading');
     try {
       return await request();
@@ -101,8 +101,8 @@ export async function retry(request, { onState, signal }) {
       // Jitter, so that clients of a restarted server do not return in the same moment.
       const byChance = Math.random() * Math.min(FIRST_PAUSE_MS * 2 ** (tried - 1), LONGEST_PAUSE_MS);
       const pauseMs = Math.max(byChance, error.retryAfterMs ?? 0);
-      onState('waiting', error, pauseMs);
-      await waitFor('offline', pauseMs, signal);
+      onState(navigator.onLine ? 'waiting' : 'offline', error, pauseMs);
+      await waitFor('online', pauseMs, signal);
     }
   }
 }
@@ -112,7 +112,7 @@ function waitFor(event, ms, signal) {
   const settled = new AbortController();
   let timer;
   return new Promise((resolve, reject) => {
-    if (ms !== undefined) timer = setTimeout(resolve, ms);
+    timer = setTimeout(resolve, ms);
     window.addEventListener(event, resolve, { signal: settled.signal });
     signal.addEventListener('abort', () => reject(signal.reason), { signal: settled.signal });
   }).finally(() => {

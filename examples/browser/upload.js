@@ -18,6 +18,8 @@ const ELSEWHERE = ['SESSION_COMPLETED', 'PARTS_MISSING'];
 // These say that a part's URL is good no more: another one will do.
 const URL_REFUSED = ['URL_EXPIRED', 'SIGNATURE_INVALID'];
 
+const MIB = 1024 * 1024;
+
 export class Upload {
   /**
    * @param {File} file
@@ -26,8 +28,8 @@ export class Upload {
    * @param {string} options.key a public key (pk_...)
    * @param {number} [options.ttlSeconds] how long an upload that nobody goes on with is kept
    * @param {(fraction: number) => void} [options.onProgress]
-   * @param {(state: string, error?: Error, pauseMs?: number) => void} [options.onState] see `retry`; and `comparing`, while
-   *   parts that were sent before are compared with the file
+   * @param {(state: string, error?: Error, pauseMs?: number) => void} [options.onState] see `retry`; `comparing`, while
+   *   parts that were sent before are compared with the file; and `smaller`, when parts were too large for a proxy
    */
   constructor(file, { server, key, ttlSeconds = 86_400, onProgress = () => {}, onState = () => {} }) {
     Object.assign(this, { file, key, ttlSeconds, onProgress, onState });
@@ -50,6 +52,14 @@ export class Upload {
         this.memory.forget();
         return record;
       } catch (error) {
+        // A proxy refuses parts of this size: start over with smaller ones.
+        const smaller = error.status === 413 && !error.errorCode && this.smallerPartSize();
+        if (smaller) {
+          this.onState('smaller', error);
+          this.wantedPartSize = smaller;
+          await this.abort();
+          continue;
+        }
         // Somebody else has sent parts to the session, or has completed it with them: then it is theirs.
         const areOthers = this.comparesEtags && error.errorCode === 'CHECKSUM_MISMATCH';
         if (areOthers) {
@@ -71,6 +81,14 @@ export class Upload {
     const record = await retry(upload, { onState: this.onState, signal });
     this.onProgress(1);
     return record;
+  }
+
+  /** About half of the part size; none if there is no smaller one, or parts have arrived that would have to be sent again. */
+  smallerPartSize() {
+    const largest = Math.min(this.partSize, this.file.size);
+    const least = this.limits?.min_part_bytes ?? Infinity; // a server that names no limits cannot be asked
+    const smaller = Math.max(Math.floor(largest / 2 / MIB) * MIB, least);
+    return this.arrived === 0 && smaller < largest && smaller;
   }
 
   /** Stops sending. The server keeps the parts that have arrived. */
@@ -112,11 +130,13 @@ export class Upload {
     } else {
       const { name, size, type } = this.file;
       const body = { file_name: name, size, format: type || 'application/octet-stream', ttl_seconds: this.ttlSeconds };
+      if (this.wantedPartSize) body.part_size = this.wantedPartSize;
       // If the answer is lost, the next try gets the same session, not a second one.
       const started = await this.ask('POST', '/start', body, { 'Idempotency-Key': `${Date.now()}-${Math.random()}` });
       this.session = started.session_id;
       this.memory.session = this.session;
       this.partSize = started.part_size;
+      this.limits = started.limits;
       this.comparesEtags = started.hash_algorithm !== 'blake3';
       this.etags = Array.from({ length: started.parts.length });
       this.missing = [...started.parts.keys()];

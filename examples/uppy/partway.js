@@ -196,6 +196,9 @@ class CallError extends Error {
   }
 }
 
+/** The plugin knows one part size for all sessions, and none below 5 MiB. */
+const TOO_LARGE_FOR_PROXY = 'A proxy in front of the server refuses parts of this size (413). Its limit must be 10 MiB or more.';
+
 /** Codes of a session that is of no more use: start over. */
 const OVER = ['SESSION_NOT_FOUND', 'SESSION_EXPIRED', 'SESSION_ABORTED', 'FORBIDDEN'];
 /** Codes of a session that is in another state than assumed, or of a URL that has expired: look at it again. */
@@ -217,6 +220,7 @@ export function explain(error) {
   else if (errorCode === 'SIGNATURE_INVALID') meaning = 'refused';
   // An S3 store says in its own words that a URL has expired (403, 400) or that its upload is gone (404).
   else if (isOfPlugin && !errorCode && [400, 403, 404].includes(status)) meaning = 'refused';
+  if (status === 413 && !errorCode) return { meaning, message: TOO_LARGE_FOR_PROXY };
   return { meaning, message: message ?? error.message };
 }
 

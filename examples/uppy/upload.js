@@ -9,6 +9,11 @@ import '@uppy/dashboard/css/style.min.css';
 
 import { Partway, explain, partSize } from './partway.js';
 
+// Uppy and its plugin try nothing while the browser says that it is offline. That is a hint: some say so in a network without the
+// Internet, or in a VPN.
+const isOnline = Object.getOwnPropertyDescriptor(Navigator.prototype, 'onLine').get.bind(navigator);
+Object.defineProperty(navigator, 'onLine', { get: () => true });
+
 const FIRST_PAUSE_MS = 500; // it doubles with every try
 const LONGEST_PAUSE_MS = 30_000;
 
@@ -39,9 +44,9 @@ uppy.on('pause-all', () => {
   show('paused', 'Paused.');
 });
 uppy.on('resume-all', () => (isPaused = false));
-uppy.on('is-offline', () => show('offline', 'Waiting for the network …'));
+window.addEventListener('offline', () => show('offline', 'Waiting for the network …'));
 // A request that breaks off, or is broken off, tells of its progress once more.
-uppy.on('upload-progress', () => !isPaused && navigator.onLine && show('uploading', 'Uploading …'));
+uppy.on('upload-progress', () => !isPaused && show('uploading', 'Uploading …'));
 uppy.on('upload-success', (file) => {
   const { url, hash } = partway.records.get(file.id);
   const item = document.querySelector('template').content.cloneNode(true);
@@ -75,9 +80,12 @@ uppy.on('upload-error', async ({ id, data }, error) => {
   // By chance, so that all whom a server has lost do not come back to it in the same moment.
   const byChance = Math.random() * Math.min(FIRST_PAUSE_MS * 2 ** failed, LONGEST_PAUSE_MS);
   const pauseMs = Math.max(byChance, error.retryAfterMs ?? 0);
-  // Offline, the plugin waits by itself before its next request.
-  if (navigator.onLine) show('waiting', `${message}; trying again in ${(pauseMs / 1000).toFixed(1)} s …`);
-  await new Promise((resolve) => setTimeout(resolve, pauseMs));
+  if (isOnline()) show('waiting', `${message}; trying again in ${(pauseMs / 1000).toFixed(1)} s …`);
+  else show('offline', 'Waiting for the network …');
+  await new Promise((resolve) => {
+    setTimeout(resolve, pauseMs);
+    window.addEventListener('online', resolve, { once: true });
+  });
 
   // Somebody may have cancelled meanwhile, or tried again by hand.
   if (!uppy.getFile(id)?.error) return;

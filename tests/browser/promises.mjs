@@ -66,7 +66,15 @@ export const promises = {
     });
   },
 
-  async 'nothing is tried while the browser is offline, and going online is noticed'({ open, proxy, smallFile: file }) {
+  async 'a browser that says it is offline, and is not, uploads all the same'({ open, smallFile: file }) {
+    const example = await open();
+    await example.page.addInitScript(sayOffline);
+    await example.page.reload();
+    await example.begin(file.path);
+    await isThere(example, file);
+  },
+
+  async 'going online is noticed'({ open, proxy, smallFile: file }) {
     const example = await open();
     const session = await inTheMiddle(example, proxy, file);
     await afterwards(proxy, session, async () => {
@@ -230,6 +238,26 @@ export const promises = {
 
 /** Promises of the one without Uppy only: the plugin knows neither `Retry-After` nor an end of waiting. */
 export const promisesOfPlain = {
+  async 'parts that a proxy refuses for their size are sent smaller, and the page says so'(
+    { open, proxy, partway, smallFile: file },
+  ) {
+    const example = await open();
+    proxy.limitBodies(1024 * 1024);
+    await example.begin(file.path);
+    await isThere(example, file);
+    assert.match(await example.page.locator('#note').textContent(), /proxy.*413/);
+    const { part_size: size } = (await partway.sessions()).find(({ status }) => status === 'completed');
+    assert.equal(size, 1024 * 1024);
+  },
+
+  async 'a proxy that refuses even the smallest parts is named'({ open, proxy, smallFile: file }) {
+    const example = await open();
+    proxy.limitBodies(512 * 1024);
+    await example.begin(file.path);
+    await example.reaches('failed');
+    assert.match(await example.statusText(), /proxy.*413/);
+  },
+
   async 'Retry-After is kept to'({ open, proxy, smallFile: file }) {
     const example = await open();
     const headers = { 'Retry-After': '1', 'Access-Control-Expose-Headers': 'Retry-After' };
@@ -274,6 +302,14 @@ export const promisesOfPlain = {
 
 /** Promises that only Uppy needs. */
 export const promisesOfUppy = {
+  async 'a proxy that refuses parts for their size is named'({ open, proxy, smallFile: file }) {
+    const example = await open();
+    proxy.limitBodies(1024 * 1024);
+    await example.begin(file.path);
+    await example.reaches('failed');
+    assert.match(await example.statusText(), /proxy.*413/);
+  },
+
   async 'an upload that is cancelled after a refresh frees its session'({ open, proxy, partway, smallFile: file }) {
     const example = await open();
     const session = await inTheMiddle(example, proxy, file);
@@ -322,6 +358,11 @@ async function isThere(example, file) {
   const { url, hash } = await example.result();
   assert.match(hash, /^blake3:[0-9a-f]{64}$/);
   assert.equal(await sha256Of(url), file.sha256);
+}
+
+/** Runs in the page: as in a network without the Internet. */
+function sayOffline() {
+  Object.defineProperty(Navigator.prototype, 'onLine', { get: () => false, configurable: true });
 }
 
 /** Runs in the page: as with cookies blocked, or in a sandboxed frame. */

@@ -17,6 +17,7 @@ export class Proxy {
   #nextAt = 0;
   #allowedBytes = Infinity;
   #passingHeads = Infinity;
+  #maxBytes = Infinity;
   #instead = [];
   #change = withResolvers();
 
@@ -43,6 +44,7 @@ export class Proxy {
     if (!this.#server.listening) await this.restore();
     this.#instead = [];
     this.#bytesPerSecond = Infinity;
+    this.#maxBytes = Infinity;
     this.release();
     this.puts = [];
   }
@@ -50,6 +52,11 @@ export class Proxy {
   /** Lets the bytes of parts through no faster than this. */
   slow(bytesPerSecond) {
     this.#bytesPerSecond = bytesPerSecond;
+  }
+
+  /** Answers parts that are larger by itself, as nginx does. */
+  limitBodies(bytes) {
+    this.#maxBytes = bytes;
   }
 
   /** Lets this many more bytes of parts through, and then holds every part where it is. */
@@ -128,6 +135,11 @@ export class Proxy {
       left.abort();
       this.#wake();
     });
+    if (put && Number(request.headers['content-length']) > this.#maxBytes) {
+      request.resume();
+      response.writeHead(413, { 'Access-Control-Allow-Origin': '*', 'Content-Type': 'text/html' });
+      return response.end('<html>413 Request Entity Too Large</html>');
+    }
     if (instead?.answer) {
       request.resume();
       response.writeHead(instead.answer.status, { 'Access-Control-Allow-Origin': '*', ...instead.answer.headers });

@@ -3,7 +3,7 @@
 //! A request refused before its body was read leaves bytes in flight. Closing the socket with unread bytes makes the kernel
 //! send a reset, and a client that is still sending then often never sees the answer. Closing therefore first ends the
 //! server's side, and then reads and drops incoming bytes, for a bounded time and amount (nginx: lingering close; RFC 9112,
-//! section 9.6).
+//! section 9.6). Bodies that make progress have been dropped to their end before (`draining.rs`); this is for the others.
 
 use std::io;
 use std::pin::Pin;

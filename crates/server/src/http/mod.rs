@@ -2,6 +2,7 @@
 
 mod connections;
 mod content_length;
+mod draining;
 mod lingering;
 mod own_answers;
 mod paced_stream;

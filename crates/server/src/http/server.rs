@@ -4,14 +4,17 @@
 //! ends after a timeout (`header_timeout`, the routes' own bounds, `paced_stream.rs`), and `connections.rs` bounds their number.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::Response;
 use futures_util::FutureExt;
+use futures_util::task::AtomicWaker;
 use http::HeaderValue;
 use http::header::CONNECTION;
 use hyper::body::Incoming;
@@ -26,6 +29,7 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use super::connections::Connections;
+use super::draining::Draining;
 use super::lingering::Lingering;
 use super::own_answers::{Answered, Answers, OwnAnswers};
 use super::paced_stream::{MAX_UNSENT_BYTES, PacedStream};
@@ -100,12 +104,15 @@ pub(crate) async fn serve<S, O>(
             continue;
         };
         let (service, crowd) = (service.clone(), Arc::clone(&admission));
+        let waker = Arc::<AtomicWaker>::default();
+        let draining = Draining::new(pace, stop.clone(), Arc::clone(&waker));
         let service = service_fn(move |mut request: http::Request<Incoming>| {
             request.extensions_mut().insert(PeerAddress(peer.ip()));
             request.extensions_mut().insert(room.clone());
             let (crowd, guard) = (Arc::clone(&crowd), answers.begin());
             // Boxed, its memory is released before the answer is sent, which may take long.
-            Box::pin(unread_body::answer(service.clone(), request)).map(move |mut response| {
+            let draining = (!crowd.is_crowded()).then(|| draining.clone());
+            Box::pin(unread_body::answer(service.clone(), request, draining)).map(move |mut response| {
                 if crowd.is_crowded() {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
@@ -116,9 +123,7 @@ pub(crate) async fn serve<S, O>(
         let abandoned = abandon.clone();
         connections.spawn(async move {
             tokio::select! {
-                ended = connection => if let Err(error) = ended {
-                    tracing::debug!(error = %crate::error_chain::error_chain(&error), "a connection broke");
-                },
+                () = run_connection(connection, waker) => {}
                 () = abandoned.cancelled() => {}
             }
             drop(permit);
@@ -132,6 +137,18 @@ pub(crate) async fn serve<S, O>(
     }
     connections.close();
     connections.wait().await;
+}
+
+/// Runs a connection to its end, also when `waker` wakes it.
+async fn run_connection(connection: impl Future<Output = hyper::Result<()>>, waker: Arc<AtomicWaker>) {
+    let mut connection = pin!(connection);
+    let ended = poll_fn(|cx| {
+        waker.register(cx.waker());
+        connection.as_mut().poll(cx)
+    });
+    if let Err(error) = ended.await {
+        tracing::debug!(error = %crate::error_chain::error_chain(&error), "a connection broke");
+    }
 }
 
 fn http_builder(settings: &HttpSettings) -> http1::Builder {
@@ -157,7 +174,7 @@ where
 {
     let service = service_fn(move |request: http::Request<Incoming>| {
         let guard = answers.begin();
-        unread_body::answer(overloaded.clone(), request)
+        unread_body::answer(overloaded.clone(), request, None)
             .map(|response| Ok::<_, Infallible>(response.map(|body| Answered::new(body, guard))))
     });
     let _ = http1::Builder::new().keep_alive(false).serve_connection(io, service).await;

@@ -5,6 +5,10 @@
 //! is sent; for a larger one nothing is awaited, and the answer has `Connection: close`. Invariant: an answer without that
 //! header leaves a connection on which the next request works. A client that keeps its connections never finds one closed
 //! without notice (RFC 9112, sections 9.3 and 9.6).
+//!
+//! After an answer with that header the rest is read and dropped to its end, and only then the connection is closed: proxies
+//! that send the body on would otherwise find the connection closed and answer 502 or 503 themselves, or reset the client's.
+//! Progress is the bound of it, as for bodies that are stored: a stalled or dripping client is not waited for.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -15,10 +19,12 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http::header::{CONNECTION, EXPECT};
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Request, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::oneshot;
 use tower::{Service, ServiceExt};
+
+use super::draining::{Draining, Followed, Rest};
 
 /// Maximum bytes of a body that are dropped to keep the connection: about the cost of a new connection, and more than the
 /// JSON bodies of the API have, except for large metadata.
@@ -26,8 +32,8 @@ const MAX_DROPPED_BYTES: u64 = 64 * 1024;
 /// Time to wait for them: their time on a line of 1 Mbit/s. The head has arrived, so the body follows soon.
 const MAX_DROP_WAIT: Duration = Duration::from_millis(500);
 
-/// Answers a request, and drops the rest of its body or closes the connection.
-pub(crate) async fn answer<S, B>(service: S, request: Request<B>) -> Response
+/// Answers a request, and drops the rest of its body or closes the connection: after the rest of the body, with `draining`.
+pub(crate) async fn answer<S, B>(service: S, request: Request<B>, draining: Option<Draining>) -> Response
 where
     S: Service<Request<Body>, Response = Response, Error = std::convert::Infallible>,
     B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + Unpin + 'static,
@@ -40,30 +46,41 @@ where
         false => Body::new(Watched { body: Some(body), given_back: Some(given_back) }),
     });
     let Ok(mut response) = service.oneshot(request).await;
-    if !is_out_of_the_way(rest, waits_for_100).await {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    let Some(rest) = rest_in_the_way(rest, waits_for_100).await else { return response };
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    match draining {
+        // Such a body has stalled already.
+        Some(draining) if response.status() != StatusCode::REQUEST_TIMEOUT => {
+            response.map(|body| Body::new(Followed::new(body, draining.drain(rest, waits_for_100))))
+        }
+        _ => response,
     }
-    response
 }
 
-async fn is_out_of_the_way<B>(mut rest: oneshot::Receiver<B>, waits_for_100: bool) -> bool
+/// The rest of the body, if another request would have to wait for it.
+async fn rest_in_the_way<B>(mut rest: oneshot::Receiver<B>, waits_for_100: bool) -> Option<Rest>
 where
     B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + Unpin + 'static,
 {
     match rest.try_recv() {
-        Err(oneshot::error::TryRecvError::Closed) => true,
-        // The service still holds the body.
-        Err(oneshot::error::TryRecvError::Empty) => false,
-        Ok(body) if waits_for_100 || body.size_hint().lower() > MAX_DROPPED_BYTES => false,
+        Err(oneshot::error::TryRecvError::Closed) => None,
+        Err(oneshot::error::TryRecvError::Empty) => Some(Rest::Held(Box::pin(async {
+            let body = rest.await.ok()?;
+            Some(Body::new(body).into_data_stream())
+        }))),
         Ok(body) => {
-            let dropped = tokio::time::timeout(MAX_DROP_WAIT, drop_all(Body::new(body).into_data_stream())).await;
-            dropped.unwrap_or(false)
+            let is_too_large = waits_for_100 || body.size_hint().lower() > MAX_DROPPED_BYTES;
+            let mut body = Body::new(body).into_data_stream();
+            if !is_too_large && tokio::time::timeout(MAX_DROP_WAIT, drop_all(&mut body)).await.unwrap_or(false) {
+                return None;
+            }
+            Some(Rest::Unread(body))
         }
     }
 }
 
 /// Whether the body came to its end.
-async fn drop_all(mut body: BodyDataStream) -> bool {
+async fn drop_all(body: &mut BodyDataStream) -> bool {
     let mut left_bytes = MAX_DROPPED_BYTES;
     while let Some(chunk) = body.next().await {
         let length = chunk.map_or(u64::MAX, |bytes| bytes.len() as u64);

@@ -120,7 +120,9 @@ async fn a_connection_goes_on_after_a_request_refused_before_its_small_body_came
 
 #[tokio::test(flavor = "multi_thread")]
 async fn late_and_large_bodies_are_not_waited_for_and_the_answer_says_so() {
-    let app = TestApp::start().await;
+    // In which a body must go on after the answer, or the connection is closed.
+    let stall_timeout = Duration::from_secs(1);
+    let app = TestApp::start_with(|config| config.http.stall_timeout_seconds = stall_timeout).await;
     let key = &app.private_key;
     let start = format!("POST /api/v1/multipart/start HTTP/1.1\r\nHost: x\r\nx-api-key: {key}\r\n");
     for (rest, at_once) in [
@@ -189,4 +191,63 @@ async fn a_connection_goes_on_after_parts_good_and_refused() {
     }
     let record: serde_json::Value = session.complete(&app).await.json().await.unwrap();
     app.assert_bytes(&record, &data).await;
+}
+
+/// A part of 30 MB whose signature is not good, refused after its first megabyte, with its answer.
+fn refused_part(app: &TestApp, path: &str, framing: &str, begin: &[u8]) -> (Kept, String) {
+    let mut kept = Kept::to(app);
+    let path = path.replace("signature=", "signature=0");
+    kept.send(format!("PUT {path} HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n").as_bytes());
+    kept.send(begin);
+    let (head, body) = kept.answer();
+    assert!(
+        head.starts_with("http/1.1 403") && is_closing(&head) && body.contains("SIGNATURE_INVALID"),
+        "{head}{body}"
+    );
+    (kept, head)
+}
+
+/// The end of a connection: true when it is closed, and false when it is reset.
+fn ends_in_order(kept: &mut Kept) -> bool {
+    matches!(kept.0.read(&mut [0]), Ok(0))
+}
+
+/// As a proxy sends it, which goes on with the body whatever the answer is.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_connection_of_a_refused_part_stays_open_until_its_body_has_come_to_its_end() {
+    let app = TestApp::start_local().await;
+    let session = app.upload(30 * 1_000_000, json!({})).await;
+    let megabyte = vec![b'x'; 1_000_000];
+    let chunk = [b"f4240\r\n".as_slice(), &megabyte, b"\r\n"].concat();
+    for (framing, piece, end) in [
+        ("Content-Length: 30000000", &megabyte, b"".as_slice()),
+        ("Content-Length: 30000000\r\nExpect: 100-continue", &megabyte, b""),
+        ("Transfer-Encoding: chunked", &chunk, b"0\r\n\r\n"),
+    ] {
+        let (mut kept, _) = refused_part(&app, session.part_path(0), framing, piece);
+        // More than any buffer holds, and more than is dropped once the server's side is closed.
+        for sent in 1..30 {
+            assert!(sent > 2 || kept.is_silent(), "{framing}: closed after {sent} MB");
+            kept.send(piece);
+        }
+        kept.send(end);
+        assert!(ends_in_order(&mut kept), "{framing}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_connection_of_a_refused_part_is_closed_when_its_body_stalls_or_the_server_stops() {
+    let stall_timeout = Duration::from_secs(1);
+    let app = TestApp::start_local_with(|config| config.http.stall_timeout_seconds = stall_timeout).await;
+    let session = app.upload(30 * 1_000_000, json!({})).await;
+    let begin = vec![b'x'; 1_000_000];
+    let (mut kept, _) = refused_part(&app, session.part_path(0), "Content-Length: 30000000", &begin);
+    assert!(ends_in_order(&mut kept), "it is still open");
+
+    let mut app = TestApp::start_local().await;
+    let session = app.upload(30 * 1_000_000, json!({})).await;
+    let (mut kept, _) = refused_part(&app, session.part_path(0), "Content-Length: 30000000", &begin);
+    app.stop.cancel();
+    assert!(ends_in_order(&mut kept), "it is still open");
+    app.running.take().unwrap().await.unwrap();
 }

@@ -15,7 +15,7 @@ mod upload;
 pub type Property = fn(&[u8]);
 
 /// Every fuzz target. `fuzz_targets/NAME.rs` calls its function, `seeds/NAME/` has inputs to begin with.
-pub const TARGETS: [(&str, Property); 16] = [
+pub const TARGETS: [(&str, Property); 17] = [
     ("conditional", headers::conditional),
     ("content_digest", headers::content_digest),
     ("disposition", headers::disposition),
@@ -31,6 +31,7 @@ pub const TARGETS: [(&str, Property); 16] = [
     ("settings", settings::settings),
     ("start_upload", json::start_upload),
     ("svg", media::svg),
+    ("video", media::video),
     ("webm", media::webm),
 ];
 

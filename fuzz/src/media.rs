@@ -25,7 +25,12 @@ pub fn svg(data: &[u8]) {
     read(&["image/svg+xml"], data);
 }
 
-/// Every raster format: the reader finds out which it is.
+/// Every raster format, those with a reader of their own and the rest.
 pub fn image(data: &[u8]) {
-    read(&["image/png"], data);
+    read(&["image/png", "image/jpeg", "image/bmp", "image/tiff", "image/heic", "image/jp2", "image/webp"], data);
+}
+
+/// The other containers of video, and streams without one.
+pub fn video(data: &[u8]) {
+    read(&["video/x-msvideo", "video/x-flv", "video/x-ms-asf", "video/ogg", "video/mpeg", "video/mp2t"], data);
 }

@@ -2,7 +2,7 @@
 
 use http::HeaderValue;
 use partway_server::fuzzing::FileType;
-use partway_server::input::{FileName, FolderName, FolderPath, MediaType};
+use partway_server::input::{FileName, FolderName, FolderPath, MediaType, extension};
 
 const MAX_NAME_BYTES: usize = 255;
 
@@ -40,10 +40,12 @@ pub fn folder_path(data: &[u8]) {
 pub fn media_type(data: &[u8]) {
     let (declared, head) = data.split_at(data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len()));
     let Ok(text) = std::str::from_utf8(declared) else { return };
-    for media_type in [MediaType::parse(text).ok(), Some(MediaType::guess(Some(text), text))].into_iter().flatten() {
+    let likely = MediaType::likely(MediaType::of_header(text), text);
+    for media_type in [MediaType::parse(text).ok(), Some(likely)].into_iter().flatten() {
         assert!(HeaderValue::from_str(media_type.as_str()).is_ok());
         assert_eq!(MediaType::parse(media_type.as_str()).as_ref(), Ok(&media_type));
-        let (found, extension) = (FileType::of(head, &media_type), media_type.extension(text));
+        let found = FileType::of(head, Some(&media_type), text);
+        let extension = extension(&found.mime_type, text);
         assert!(!extension.contains(['/', '\\', '\0']), "{extension:?}");
         assert!(MediaType::parse(&found.mime_type).is_ok(), "{found:?}");
         assert_eq!(found.declared, media_type.as_str());

@@ -24,9 +24,12 @@ pub struct FileRow {
     pub url: String,
     /// Always empty: Partway makes no thumbnails.
     pub thumbnail: String,
-    /// Width in pixels.
+    /// The same, as the SDKs of that API spell it.
+    #[serde(default)]
+    pub thumbanil: String,
+    /// Width in pixels, as shown.
     pub width: Option<u32>,
-    /// Height in pixels.
+    /// Height in pixels, as shown.
     pub height: Option<u32>,
     /// Size in bytes.
     pub size: u64,
@@ -34,7 +37,7 @@ pub struct FileRow {
     pub file_size: u64,
     /// File extension that goes with the MIME type.
     pub format: String,
-    /// MIME type of the bytes.
+    /// MIME type in its canonical spelling.
     pub mime_type: String,
     /// The MIME type that the uploader named.
     #[serde(default)]

@@ -16,7 +16,7 @@ pub struct StartRequest {
     /// Size of the file in bytes, from 1 on.
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 9007199254740991_i64, example = 73400320))]
     pub size: u64,
-    /// MIME type, or a known file extension without the dot.
+    /// MIME type, or a known file extension without the dot. `application/octet-stream` means that it is not known.
     #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::Format))]
     pub format: String,
     /// Folder in the workspace; folders on the path are created when the upload completes.

@@ -26,15 +26,16 @@ pub struct FileRecord {
     /// Where the file is served.
     #[cfg_attr(feature = "openapi", schema(format = "uri"))]
     pub url: String,
-    /// Width in pixels as the file's own header says, for images and video.
+    /// Width in pixels of images and video as they are shown: turned, cropped and stretched as the file's header says. Null where
+    /// it cannot be read.
     pub width: Option<u32>,
-    /// Height in pixels as the file's own header says, for images and video.
+    /// Height in pixels, as the width.
     pub height: Option<u32>,
     /// Size in bytes.
     pub size: u64,
     /// File extension that goes with the MIME type.
     pub format: String,
-    /// MIME type: what the bytes are.
+    /// MIME type in its canonical spelling: the declared one unless the bytes contradict it, or else that of the name or the bytes.
     pub mime_type: String,
     /// The MIME type that the uploader named.
     #[serde(default)]

@@ -20,7 +20,7 @@ pub async fn form(request: Request) -> Option<(crate::input::UploadFields, Optio
 
 /// Width and height in pixels of an image or a video in memory. Panics of its reader are not caught.
 pub fn dimensions(mime_type: &str, bytes: &[u8]) -> Option<(u32, u32)> {
-    crate::media::dimensions_or_panic(mime_type, bytes)
+    crate::media::pictures_or_panic(mime_type, bytes).dimensions()
 }
 
 /// Length, expiry and signature in the query of a part's URL.

@@ -2,10 +2,10 @@
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
+use data_url::mime::Mime;
 use futures_util::StreamExt;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use mime::Mime;
 use partway_api::ErrorCode;
 use partway_api::limits::MAX_JSON_BODY_BYTES;
 
@@ -34,9 +34,10 @@ impl FromRequest<App> for ApiJson {
 
 fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     let given = headers.get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    let is_json = given.as_deref().and_then(|text| text.parse::<Mime>().ok()).is_some_and(|mime| {
-        mime.type_() == mime::APPLICATION && (mime.subtype() == mime::JSON || mime.suffix() == Some(mime::JSON))
-    });
+    let is_json = given
+        .as_deref()
+        .and_then(|text| text.parse::<Mime>().ok())
+        .is_some_and(|mime| mime.type_ == "application" && (mime.subtype == "json" || mime.subtype.ends_with("+json")));
     if is_json {
         return Ok(());
     }

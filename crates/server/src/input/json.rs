@@ -101,6 +101,21 @@ impl JsonBody {
             .ok_or_else(|| InvalidInput::new(ErrorCode::InvalidParameter, field, "missing", "a string"))
     }
 
+    /// Refuses a transformation of the picture: storing the original instead would be another file than the client asked for.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETER where `transform` is there and neither null nor empty.
+    pub fn refuse_transform(&self) -> Result<(), InvalidInput> {
+        match self.get("transform") {
+            None | Some(Value::Null) => Ok(()),
+            Some(Value::String(text)) if text.is_empty() => Ok(()),
+            Some(given) => {
+                let allowed = "none: this server stores files as they are sent";
+                Err(InvalidInput::new(ErrorCode::InvalidParameter, "transform", quote_for_message(given), allowed))
+            }
+        }
+    }
+
     /// An optional member that is text.
     ///
     /// # Errors

@@ -70,6 +70,7 @@ impl StartUpload {
     /// # Errors
     /// The code of the field.
     pub fn read(body: &JsonBody, rules: &StartRules) -> Result<Self, InvalidInput> {
+        body.refuse_transform()?;
         let file_name = match body.text("file_name", ErrorCode::InvalidFileName)? {
             Some(name) => FileName::parse(name)?,
             None => {

@@ -31,14 +31,15 @@ pub struct UploadFields {
 
 impl UploadFields {
     /// The names of all members.
-    pub const NAMES: [&str; 8] =
-        ["file_name", "random_prefix", "folder", "tags", "metadata", "custom_id", "webhook_url", "hash"];
+    pub const NAMES: [&str; 9] =
+        ["transform", "file_name", "random_prefix", "folder", "tags", "metadata", "custom_id", "webhook_url", "hash"];
 
     /// Reads the members in the order of the contract. The first error is reported.
     ///
     /// # Errors
     /// The code of the field.
     pub fn read(body: &JsonBody) -> Result<Self, InvalidInput> {
+        body.refuse_transform()?;
         Ok(Self {
             file_name: body.text("file_name", ErrorCode::InvalidFileName)?.map(FileName::parse).transpose()?,
             random_prefix: body.boolean("random_prefix")? == Some(true),

@@ -4,7 +4,7 @@ use std::io::{Read, Seek, SeekFrom};
 
 use super::Reader;
 
-/// Maximum boxes or elements visited in one file. Real files have tens before their dimensions.
+/// Maximum boxes, elements or entries visited in one file. Real files have tens before their dimensions.
 const MAX_STEPS: u32 = 4096;
 
 /// A reader with a budget.
@@ -31,9 +31,36 @@ impl<'b> Bounded<'b> {
         Some(bytes)
     }
 
-    /// The next four bytes as a number.
+    /// The next bytes, up to `max_bytes` or to the end of the file.
+    pub(super) fn up_to(&mut self, max_bytes: u16) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        (&mut self.reader).take(max_bytes.into()).read_to_end(&mut bytes).ok()?;
+        Some(bytes)
+    }
+
+    /// The next byte as a number.
+    pub(super) fn u8(&mut self) -> Option<u8> {
+        self.bytes().map(u8::from_be_bytes)
+    }
+
+    /// The next two bytes as a number, the most significant one first.
+    pub(super) fn u16(&mut self) -> Option<u16> {
+        self.bytes().map(u16::from_be_bytes)
+    }
+
+    /// The next four bytes as a number, the most significant one first.
     pub(super) fn u32(&mut self) -> Option<u32> {
         self.bytes().map(u32::from_be_bytes)
+    }
+
+    /// The next two bytes as a number, the least significant one first.
+    pub(super) fn u16_le(&mut self) -> Option<u16> {
+        self.bytes().map(u16::from_le_bytes)
+    }
+
+    /// The next four bytes as a number, the least significant one first.
+    pub(super) fn u32_le(&mut self) -> Option<u32> {
+        self.bytes().map(u32::from_le_bytes)
     }
 
     /// The position of the reader.

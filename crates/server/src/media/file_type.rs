@@ -1,7 +1,19 @@
-//! The type of a file: detected from its bytes, and declared by its uploader.
+//! The type of a file: the one that its uploader declares, unless the bytes contradict it.
+//!
+//! ```text
+//!  declared ──▶ contradicted? ─ no ─▶ the declared type
+//!     │              └ yes ┐
+//!     └ not known ─────────┴─▶ the name's type ──▶ contradicted? ─ no ─▶ the name's type
+//!                                    │                   └ yes ┐
+//!                                    └ not known ──────────────┴─▶ the type that the bytes show, or text/plain,
+//!                                                                  or application/octet-stream
+//! ```
+//! A type is contradicted by the signature of another one that files of it cannot have, by text where it is binary, and by binary
+//! where it is text. `docs/MEDIA.md` has the rules for users.
 
-use mime::Mime;
-
+use super::Pictures;
+use super::signature::signature;
+use super::text::{Encoding, encoding};
 use crate::input::MediaType;
 
 /// Bytes at the start of a file that are examined: enough for all signatures, including those at large offsets, such as of tar
@@ -11,149 +23,360 @@ pub(crate) const HEAD_BYTES: usize = 8192;
 /// The type of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileType {
-    /// The type detected from the bytes; the declared one if the bytes have no signature.
+    /// The type in its canonical spelling, with the encoding of a text that was declared with it.
     pub mime_type: String,
-    /// The type that the uploader declared.
+    /// The type as the uploader declared it, or as the name suggests.
     pub declared: String,
+    /// The encoding to serve a text with, where the bytes show it: `utf-8`.
+    pub charset: Option<&'static str>,
+    /// How the bytes of a type that is never compressed by itself are compressed: `gzip`, of `.svgz`.
+    pub content_encoding: Option<&'static str>,
 }
 
-/// Types of one container, which its first bytes do not always distinguish. The declared type wins among them.
-const FAMILIES: [&[&str]; 4] = [
-    &["text/html", "application/xhtml+xml"],
+impl FileType {
+    /// The type of a file that begins with `head`.
+    pub fn of(head: &[u8], declared: Option<&MediaType>, file_name: &str) -> Self {
+        let text = encoding(head);
+        let evidence = Evidence { head, found: signature(head), text };
+        let by_name = MediaType::of_name(file_name);
+        let stated = declared.filter(|declared| !declared.is_unknown());
+        let name_is_text = by_name.as_ref().is_some_and(|by_name| is_text_type(by_name.essence()));
+        let chosen = stated
+            .filter(|stated| !evidence.contradicts(stated.essence(), name_is_text))
+            .or(by_name.as_ref().filter(|by_name| !evidence.contradicts(by_name.essence(), false)));
+        let essence = match (chosen, evidence.found) {
+            (Some(chosen), found) if !chosen.is_unknown() => refine(chosen.essence(), found),
+            (_, Some(found)) => found,
+            // A name such as `x.bin` says that it is no text to be shown.
+            (None, None) if text.is_some() => "text/plain",
+            _ => crate::input::UNKNOWN_TYPE,
+        };
+        let charset = chosen.and_then(MediaType::charset).filter(|_| is_text_type(essence));
+        let declared_or_likely = declared.cloned().unwrap_or_else(|| MediaType::likely(None, file_name));
+        let is_compressed = essence == "image/svg+xml" && evidence.found == Some("application/gzip");
+        Self {
+            mime_type: charset.map_or(essence.to_owned(), |charset| format!("{essence}; charset={charset}")),
+            declared: declared_or_likely.as_str().to_owned(),
+            charset: text.filter(|text| charset.is_none() && shows_utf8(essence, *text)).map(|_| "utf-8"),
+            content_encoding: is_compressed.then_some("gzip"),
+        }
+    }
+
+    /// The same type after a look into the container: a video without pictures is sound.
+    pub(crate) fn with(mut self, pictures: Pictures) -> Self {
+        if pictures != Pictures::None {
+            return self;
+        }
+        let sound = match self.mime_type.as_str() {
+            "video/mp4" | "video/x-m4v" | "video/quicktime" => "audio/mp4",
+            "video/webm" => "audio/webm",
+            "video/x-matroska" => "audio/x-matroska",
+            "video/ogg" => "audio/ogg",
+            "video/x-ms-asf" | "video/x-ms-wmv" => "audio/x-ms-wma",
+            _ => return self,
+        };
+        self.mime_type = sound.to_owned();
+        self
+    }
+}
+
+/// The member of a family that the bytes name more exactly than the uploader.
+fn refine<'t>(chosen: &'t str, found: Option<&'t str>) -> &'t str {
+    match (chosen, found) {
+        ("image/heif", Some(found @ ("image/heic" | "image/avif"))) => found,
+        (chosen, Some(found)) if chosen.starts_with("font/") && found.starts_with("font/") => found,
+        _ => chosen,
+    }
+}
+
+/// Whether a text of this type is served with `charset=utf-8`. Pages and XML may name another encoding themselves, so ASCII alone is
+/// not enough there.
+fn shows_utf8(essence: &str, text: Encoding) -> bool {
+    match text {
+        Encoding::Utf8 => is_text_type(essence),
+        Encoding::Ascii => is_text_type(essence) && !is_markup(essence),
+        Encoding::Utf16 | Encoding::Legacy => false,
+    }
+}
+
+/// The first bytes of a file, and what they show.
+struct Evidence<'h> {
+    head: &'h [u8],
+    found: Option<&'static str>,
+    text: Option<Encoding>,
+}
+
+impl Evidence<'_> {
+    /// Whether the bytes cannot be a file of this type. An empty file may be one of any type.
+    fn contradicts(&self, essence: &str, name_is_text: bool) -> bool {
+        if self.head.is_empty() {
+            return false;
+        }
+        if let Some(found) = self.found
+            && !self.explains(found, essence)
+        {
+            return true;
+        }
+        let compressed_svg = essence == "image/svg+xml" && self.found == Some("application/gzip");
+        match self.text {
+            None => is_text_type(essence) && !compressed_svg,
+            // Only XML of this program has the type. Browsers on Linux call TypeScript so.
+            Some(_) if essence == "text/vnd.trolltech.linguist" => self.found != Some("application/xml"),
+            // Windows calls texts of spreadsheets so.
+            Some(_) if essence == "application/vnd.ms-excel" => name_is_text,
+            Some(Encoding::Ascii | Encoding::Utf8) => is_binary_media(essence),
+            Some(Encoding::Utf16 | Encoding::Legacy) => false,
+        }
+    }
+
+    /// Whether files of the type `essence` may have the signature of `found`.
+    fn explains(&self, found: &str, essence: &str) -> bool {
+        if found == essence || FAMILIES.iter().any(|family| family.contains(&found) && family.contains(&essence)) {
+            return true;
+        }
+        match found {
+            "text/html" => essence.starts_with("text/") || self.is_svg(essence) || essence == "application/xhtml+xml",
+            "application/xml" => is_text_type(essence),
+            "application/x-sh" => is_text_type(essence) || is_unmarked(essence),
+            "application/postscript" => essence == "image/x-eps",
+            "image/tiff" => is_raw_picture(essence),
+            "image/heic" | "image/heif" => essence == "image/avif",
+            // Sound of other kinds may begin with a tag, and two bytes are no proof.
+            "audio/mpeg" => essence.starts_with("audio/"),
+            "application/gzip" if essence == "image/svg+xml" => true,
+            "application/zip" | "application/gzip" => is_archive_of(essence),
+            _ if is_document_in_zip(found) => is_document_in_zip(essence) || is_archive_of(essence),
+            "application/x-ole-storage" => essence.starts_with("application/"),
+            // A format that is built on another one, such as a map in a database.
+            _ => found.starts_with("application/") && is_unmarked(essence),
+        }
+    }
+
+    /// A picture that begins with a comment looks like a page.
+    fn is_svg(&self, essence: &str) -> bool {
+        essence == "image/svg+xml" && super::image::svg::has_svg_root(self.head)
+    }
+}
+
+/// Types of one container, which its first bytes do not always tell apart.
+const FAMILIES: [&[&str]; 8] = [
     // ISO base media
     &[
         "video/mp4",
         "video/quicktime",
-        "video/m4v",
+        "video/x-m4v",
         "video/3gpp",
         "video/3gpp2",
+        "video/x-f4v",
         "audio/mp4",
-        "audio/m4a",
         "audio/3gpp",
+        "audio/3gpp2",
         "application/mp4",
     ],
     // Matroska
-    &["video/matroska", "video/webm", "audio/matroska", "audio/webm"],
+    &["video/x-matroska", "video/x-matroska-3d", "video/webm", "audio/x-matroska", "audio/webm"],
     // Ogg
-    &["audio/ogg", "video/ogg", "application/ogg", "audio/opus"],
+    &["audio/ogg", "video/ogg", "application/ogg", "audio/speex", "audio/x-speex", "audio/flac"],
+    // ASF
+    &["video/x-ms-wmv", "video/x-ms-asf", "audio/x-ms-wma"],
+    // HEIF with HEVC
+    &["image/heic", "image/heif", "image/heic-sequence", "image/heif-sequence"],
+    &["image/avif", "image/avif-sequence"],
+    &["image/png", "image/apng"],
+    &["image/jpeg", "image/jls", "image/mpo", "image/x-mpo"],
 ];
 
-impl FileType {
-    /// The type of a file that begins with `head`.
-    pub fn of(head: &[u8], declared: &MediaType) -> Self {
-        let mime_type = match infer::get(head) {
-            Some(found) if !is_explained(found.mime_type(), declared, head) => found.mime_type().to_owned(),
-            _ => declared.as_str().to_owned(),
-        };
-        Self { mime_type, declared: declared.as_str().to_owned() }
-    }
-
-    /// The file extension of the type: the name's own one if it fits.
-    pub fn extension(&self, file_name: &str) -> String {
-        MediaType::parse(&self.mime_type).map(|mime| mime.extension(file_name)).unwrap_or_default()
-    }
+/// Pictures of cameras, and TIFF itself: their signature is that of TIFF.
+fn is_raw_picture(essence: &str) -> bool {
+    essence.starts_with("image/x-") && !infer::is_mime_supported(essence) || essence == "image/jxr"
 }
 
-/// Whether bytes with the signature of `found` may be a file of the declared type.
-fn is_explained(found: &str, declared: &MediaType, head: &[u8]) -> bool {
-    let (found, declared) = (plain(found), plain(declared.essence()));
-    let (found, declared) = (found.as_str(), declared.as_str());
-    if found == declared || FAMILIES.iter().any(|family| family.contains(&found) && family.contains(&declared)) {
-        return true;
-    }
-    match found {
-        // The first bytes of an archive do not show the type of the document in it.
-        "application/zip" => is_archive_of(declared, "+zip"),
-        "application/gzip" => declared == "image/svg+xml" || is_archive_of(declared, "+gzip"),
-        "application/ole-storage" => declared.starts_with("application/vnd.ms-") || declared == "application/msword",
-        "text/xml" => declared.ends_with("/xml") || declared.ends_with("+xml") || declared == "text/html",
-        // The rest is text, so the two or three bytes of a binary signature are there by chance.
-        _ => !found.starts_with("text/") && !is_textual(found, head) && is_text(head),
-    }
+/// Whether the type may be an archive: one that no signature identifies.
+fn is_archive_of(essence: &str) -> bool {
+    essence.ends_with("+zip")
+        || essence.ends_with("+gzip")
+        || essence.starts_with("model/")
+        || is_document_in_zip(essence)
+        || is_unmarked(essence)
 }
 
-/// Whether the declared type may be an archive: a type that no signature identifies.
-fn is_archive_of(declared: &str, suffix: &str) -> bool {
-    let is_document = ["application/vnd.", "application/java-archive", "application/epub+zip"];
-    declared.ends_with(suffix)
-        || is_document.iter().any(|begin| declared.starts_with(begin))
-        || declared.starts_with("application/") && !infer::is_mime_supported(declared)
+fn is_document_in_zip(essence: &str) -> bool {
+    essence == "application/zip"
+        || essence == "application/epub+zip"
+        || essence == "application/java-archive"
+        || essence.starts_with("application/vnd.openxmlformats-officedocument")
+        || essence.starts_with("application/vnd.oasis.opendocument")
 }
 
-/// Types that are text and yet begin with a signature.
-fn is_textual(found: &str, head: &[u8]) -> bool {
-    match found {
-        // Within the first KiB. Text that only mentions the tag usually has it later.
-        "application/pdf" => head.starts_with(b"%PDF-"),
-        _ => matches!(found, "application/rtf" | "application/postscript" | "image/svg+xml"),
-    }
+/// Whether the type has no signature that is known.
+fn is_unmarked(essence: &str) -> bool {
+    (essence.starts_with("application/") || essence.starts_with("model/"))
+        && !infer::is_mime_supported(essence)
+        && !is_text_type(essence)
 }
 
-fn is_text(head: &[u8]) -> bool {
-    // The last character may be incomplete.
-    let text = match std::str::from_utf8(head) {
-        Ok(text) => text,
-        Err(error) if error.error_len().is_none() => {
-            std::str::from_utf8(&head[..error.valid_up_to()]).unwrap_or_default()
-        }
-        Err(_) => return false,
-    };
-    !text.is_empty() && !text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\x0c' | '\x1b'))
+/// Whether files of the type are text.
+fn is_text_type(essence: &str) -> bool {
+    const TEXT: [&str; 9] = [
+        "application/json",
+        "application/x-ndjson",
+        "application/yaml",
+        "application/toml",
+        "application/x-subrip",
+        "application/x-sh",
+        "application/vnd.apple.mpegurl",
+        "application/x-pem-file",
+        "message/rfc822",
+    ];
+    essence.starts_with("text/") || TEXT.contains(&essence) || is_markup(essence) || essence.ends_with("+json")
 }
 
-/// The essence without the prefix of unregistered names: `audio/x-wav` equals `audio/wav`.
-fn plain(essence: &str) -> String {
-    let mime: Option<Mime> = essence.parse().ok();
-    let essence = mime.as_ref().map_or(essence, |mime| mime.essence_str());
-    essence.replacen("/x-", "/", 1)
+/// Whether files of the type may name their encoding themselves.
+fn is_markup(essence: &str) -> bool {
+    essence == "text/html" || essence == "application/xml" || essence.ends_with("+xml")
+}
+
+/// Pictures, video, sound and fonts that are not text. Some old formats of pictures are.
+fn is_binary_media(essence: &str) -> bool {
+    const TEXT_PICTURES: [&str; 8] = [
+        "image/x-xpixmap",
+        "image/x-xbitmap",
+        "image/x-portable-pixmap",
+        "image/x-portable-graymap",
+        "image/x-portable-bitmap",
+        "image/x-portable-anymap",
+        "image/x-eps",
+        "image/vnd.dxf",
+    ];
+    ["image/", "video/", "audio/", "font/"].iter().any(|prefix| essence.starts_with(prefix))
+        && !is_markup(essence)
+        && !TEXT_PICTURES.contains(&essence)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(head: &[u8], declared: &str) -> String {
-        FileType::of(head, &MediaType::parse(declared).unwrap()).mime_type
+    fn of(head: &[u8], declared: &str, name: &str) -> String {
+        let declared = (!declared.is_empty()).then(|| MediaType::parse(declared).unwrap());
+        FileType::of(head, declared.as_ref(), name).mime_type
     }
 
     const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01";
     const ZIP: &[u8] = b"PK\x03\x04\x14\0\0\0\x08\0";
+    const TIFF: &[u8] = b"II*\0\x08\0\0\0\0\0\0\0";
+    const HTML: &[u8] = b"<!DOCTYPE html><script>";
+    const COMMENTED_SVG: &[u8] = b"<!-- License -->\n<svg width=\"800\" height=\"600\"/>";
+    const HEIC: &[u8] = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic";
 
     #[test]
-    fn the_type_is_what_the_bytes_are() {
-        for (head, declared, mime) in [
-            (PNG, "image/png", "image/png"),
-            (PNG, "image/jpeg", "image/png"),
-            (PNG, "text/html", "image/png"),
-            (b"<!DOCTYPE html><script>", "image/png", "text/html"),
-            (b"<!DOCTYPE html><script>", "text/plain", "text/html"),
-            (b"%PDF-1.7\n", "application/octet-stream", "application/pdf"),
-            (ZIP, "application/octet-stream", "application/zip"),
-            (ZIP, "image/png", "application/zip"),
+    fn a_type_that_the_bytes_contradict_is_not_believed() {
+        for (head, declared, name, mime) in [
+            (PNG, "image/jpeg", "x.jpg", "image/png"),
+            (PNG, "text/html", "x", "image/png"),
+            (HTML, "image/png", "x.png", "text/html"),
+            (HTML, "image/svg+xml", "x.svg", "text/html"),
+            (HTML, "application/json", "x.json", "text/html"),
+            (ZIP, "image/png", "x.png", "application/zip"),
+            (b"const a: number = 1;\n", "", "app.ts", "text/plain"),
+            (b"const a: number = 1;\n", "text/vnd.trolltech.linguist", "app.ts", "text/plain"),
+            (b"hello there", "video/mp4", "x.mp4", "text/plain"),
+            (b"\0\x01\x02\x03", "text/plain", "x.txt", "application/octet-stream"),
+            (b"a;b\n1;2\n", "application/vnd.ms-excel", "x.csv", "text/csv"),
+            (b"OTTO\0\x0a\0\x80\0\x03", "application/vnd.oasis.opendocument.formula-template", "x.otf", "font/otf"),
+            (b"%PDF-1.7\n", "text/plain", "x.txt", "application/pdf"),
         ] {
-            assert_eq!(of(head, declared), mime, "{declared} {head:?}");
+            assert_eq!(of(head, declared, name), mime, "{declared} {name} {head:?}");
         }
     }
 
     #[test]
-    fn what_the_bytes_do_not_tell_is_what_was_declared() {
+    fn a_type_that_the_bytes_may_have_is_the_declared_one() {
         for (head, declared) in [
             (&b"just some words"[..], "text/markdown"),
             (b"", "video/mp4"),
             (b"\0\x01\x02\x03\x04\x05", "video/mp4"),
             // A word that is the signature of a bitmap.
             (b"BMW and others\n", "text/plain"),
+            (b"BMW;H\xe4ndler;Gr\xf6\xdfe\n", "text/csv"),
             (b"MZ is not a program here", "text/csv"),
             (b"# Notes\nA file that begins with %PDF-1 is a PDF.", "text/markdown"),
-            (ZIP, "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
-            (ZIP, "application/java-archive"),
+            (b"<p align=\"center\">", "text/markdown"),
+            (b"<!-- a --> text", "text/plain"),
+            (COMMENTED_SVG, "image/svg+xml"),
             (b"<?xml version=\"1.0\"?><svg/>", "image/svg+xml"),
+            (b"\x1f\x8b\x08\0\0\0\0\0", "image/svg+xml"),
             (b"\x1f\x8b\x08\0\0\0\0\0", "application/x-compressed-tar"),
+            (ZIP, "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+            (ZIP, "application/vnd.ms-excel.sheet.macroEnabled.12"),
+            (ZIP, "application/java-archive"),
+            (ZIP, "model/3mf"),
+            (TIFF, "image/x-adobe-dng"),
+            (TIFF, "image/x-nikon-nef"),
+            (HEIC, "image/heic"),
             (b"RIFF\x24\0\0\0WAVEfmt ", "audio/wav"),
+            (b"ID3\x04\0\0\0\0\0\0fLaC", "audio/flac"),
+            (b"#!AMR-WB\n\x04\0\0", "audio/amr-wb"),
+            (b"0&\xb2u\x8ef\xcf\x11\xa6\xd9\0\xaa\0b\xcel", "audio/x-ms-wma"),
             (b"\0\0\0\x18ftypisom\0\0\0\0isommp42", "video/quicktime"),
-            (PNG, "image/png; name=x"),
+            (PNG, "image/apng"),
         ] {
-            assert_eq!(of(head, declared), declared, "{head:?}");
+            let declared = MediaType::parse(declared).unwrap();
+            assert_eq!(FileType::of(head, Some(&declared), "x").mime_type, declared.essence(), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn a_type_that_is_not_known_is_the_names_or_that_of_the_bytes() {
+        let stream: Vec<u8> = (0..800).map(|at| if at % 188 == 0 { 0x47 } else { 0xff }).collect();
+        for (head, declared, name, mime) in [
+            (&b"a,b\n"[..], "application/octet-stream", "a.csv", "text/csv"),
+            (b"%PDF-1.7\n", "application/octet-stream", "a", "application/pdf"),
+            (ZIP, "binary/octet-stream", "a", "application/zip"),
+            (ZIP, "", "a.docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+            (b"all:\n\tcc x.c\n", "", "Makefile", "text/plain"),
+            (b"letters", "", "a.bin", "application/octet-stream"),
+            (b"\0\x01", "", "a", "application/octet-stream"),
+            (&stream, "", "a.ts", "video/mp2t"),
+            (&stream, "text/vnd.trolltech.linguist", "a.ts", "video/mp2t"),
+            (b"\0\0\0\x18ftypiso8\0\0\0\0iso8", "", "a", "video/mp4"),
+            (b"\x1a\x45\xdf\xa3\x93\x42\x82\x84webm", "", "a", "video/webm"),
+            (b"-----BEGIN CERTIFICATE-----\n", "", "a.pem", "application/x-pem-file"),
+            (b"0\x82\x03\x01", "", "a", "application/octet-stream"),
+        ] {
+            assert_eq!(of(head, declared, name), mime, "{declared} {name} {head:?}");
+        }
+    }
+
+    #[test]
+    fn one_spelling_of_a_type_is_recorded_and_the_declared_one_is_kept() {
+        for (declared, mime) in [
+            ("audio/x-m4a", "audio/mp4"),
+            ("audio/m4a", "audio/mp4"),
+            ("video/matroska", "video/x-matroska"),
+            ("video/webm;codecs=vp8,opus", "video/webm"),
+            ("text/plain;charset=ISO-8859-1", "text/plain; charset=iso-8859-1"),
+        ] {
+            let file_type = FileType::of(b"", Some(&MediaType::parse(declared).unwrap()), "x");
+            assert_eq!((file_type.mime_type.as_str(), file_type.declared.as_str()), (mime, declared));
+        }
+        assert_eq!(of(HEIC, "image/heif", "x.heic"), "image/heic");
+    }
+
+    #[test]
+    fn utf8_is_said_of_texts_that_are_utf8() {
+        for (head, declared, charset) in [
+            ("Grüße".as_bytes(), "text/plain", Some("utf-8")),
+            (b"ascii", "text/markdown", Some("utf-8")),
+            (b"ascii", "text/html", None),
+            ("<p>Grüße".as_bytes(), "text/html", Some("utf-8")),
+            (b"Gr\xfc\xdfe", "text/plain", None),
+            (b"\xff\xfea\0", "text/plain", None),
+            (b"ascii", "text/plain; charset=us-ascii", None),
+            (PNG, "image/png", None),
+        ] {
+            let declared = MediaType::parse(declared).unwrap();
+            assert_eq!(FileType::of(head, Some(&declared), "x").charset, charset, "{declared:?} {head:?}");
         }
     }
 }

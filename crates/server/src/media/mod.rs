@@ -1,13 +1,17 @@
-//! Reads the type of a file from its bytes, and width and height of images and video from its header.
+//! Reads the type of a file from its bytes, and width and height of images and video, as they are shown, from its header.
 //!
 //! Files are untrusted. Readers read only headers, never allocate by a length that a file claims, and stop after a bounded
 //! number of steps. A file that they cannot read has no dimensions; nothing fails.
 
 mod bounded;
+#[cfg(test)]
+mod corpus;
 pub(crate) mod file_type;
-mod mp4;
-mod svg;
-mod webm;
+mod image;
+mod iso_box;
+mod signature;
+mod text;
+mod video;
 
 pub(crate) use file_type::{FileType, HEAD_BYTES};
 
@@ -21,36 +25,64 @@ pub(crate) const MAX_READS: u32 = 4096;
 /// Headers are read in pieces of this many bytes.
 const BUFFER_BYTES: usize = 4096;
 
-/// Whether files of this type have dimensions that can be read.
-pub(crate) fn has_dimensions(mime_type: &str) -> bool {
+/// The pictures of a file, as far as its header describes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pictures {
+    /// Nothing, or nothing that can be read.
+    Unknown,
+    /// There are none: the file is sound.
+    None,
+    /// Their width and height in pixels, as they are shown: turned, cropped and stretched as the header says.
+    Sized(u32, u32),
+}
+
+impl Pictures {
+    /// Width and height in pixels, where they are known.
+    pub fn dimensions(self) -> Option<(u32, u32)> {
+        match self {
+            Self::Sized(width, height) => Some((width, height)),
+            Self::Unknown | Self::None => None,
+        }
+    }
+
+    /// These, if their sides are plausible.
+    fn plausible(self) -> Self {
+        let is_plausible = |side: u32| (1..=MAX_SIDE).contains(&side);
+        match self {
+            Self::Sized(width, height) if !is_plausible(width) || !is_plausible(height) => Self::Unknown,
+            found => found,
+        }
+    }
+}
+
+impl From<Option<(u32, u32)>> for Pictures {
+    fn from(dimensions: Option<(u32, u32)>) -> Self {
+        dimensions.map_or(Self::Unknown, |(width, height)| Self::Sized(width, height))
+    }
+}
+
+/// Whether the header of files of this type can be read.
+pub(crate) fn has_reader(mime_type: &str) -> bool {
     reader_of(mime_type).is_some()
 }
 
-/// Width and height in pixels from the header, before any rotation; `None` for other types, for files without them, and for
-/// files that are not of their type. `open` is called only for types with dimensions. Blocks.
-pub(crate) fn dimensions<'f, F: Read + Seek + 'f>(
-    mime_type: &str,
-    open: impl FnOnce() -> Option<F>,
-) -> Option<(u32, u32)> {
-    let read = reader_of(mime_type)?;
-    let reader: Reader<'f> = BufReader::with_capacity(BUFFER_BYTES, Box::new(open()?));
+/// Reads the header of a file; [`Pictures::Unknown`] for other types and for files that are not of their
+/// type. `open` is called only for types with a reader. Blocks.
+pub(crate) fn pictures<'f, F: Read + Seek + 'f>(mime_type: &str, open: impl FnOnce() -> Option<F>) -> Pictures {
+    let Some((read, file)) = reader_of(mime_type).and_then(|read| Some((read, open()?))) else {
+        return Pictures::Unknown;
+    };
+    let reader: Reader<'f> = BufReader::with_capacity(BUFFER_BYTES, Box::new(file));
     // A reader that panics must not prevent the file from being completed. No state outlives the panic.
-    let found = catch_unwind(AssertUnwindSafe(|| read(reader))).ok().flatten();
-    found.filter(|(width, height)| (1..=MAX_SIDE).contains(width) && (1..=MAX_SIDE).contains(height))
+    catch_unwind(AssertUnwindSafe(|| read(reader))).map_or(Pictures::Unknown, Pictures::plausible)
 }
 
-/// Reads the dimensions of one format.
-type ReadDimensions = fn(Reader<'_>) -> Option<(u32, u32)>;
+/// Reads the header of one format.
+type ReadPictures = fn(Reader<'_>) -> Pictures;
 
-fn reader_of(mime_type: &str) -> Option<ReadDimensions> {
+fn reader_of(mime_type: &str) -> Option<ReadPictures> {
     let essence = mime_type.split(';').next().unwrap_or_default().trim();
-    match essence {
-        "image/svg+xml" => Some(svg::dimensions),
-        "video/mp4" | "video/quicktime" | "video/x-m4v" | "video/3gpp" => Some(mp4::dimensions),
-        "video/webm" | "video/x-matroska" => Some(webm::dimensions),
-        _ if essence.starts_with("image/") => Some(raster),
-        _ => None,
-    }
+    image::reader_of(essence).or_else(|| video::reader_of(essence))
 }
 
 /// A source that can be read from any position.
@@ -60,16 +92,11 @@ impl<F: Read + Seek> ReadSeek for F {}
 
 type Reader<'f> = BufReader<Box<dyn ReadSeek + 'f>>;
 
-fn raster(reader: Reader<'_>) -> Option<(u32, u32)> {
-    let size = imagesize::reader_size(reader).ok()?;
-    Some((u32::try_from(size.width).ok()?, u32::try_from(size.height).ok()?))
-}
-
-/// The same as [`dimensions`] for bytes in memory, but a reader that panics is not forgiven.
+/// The same as [`pictures`] for bytes in memory, but a reader that panics is not forgiven.
 #[cfg(feature = "fuzzing")]
-pub(crate) fn dimensions_or_panic(mime_type: &str, bytes: &[u8]) -> Option<(u32, u32)> {
+pub(crate) fn pictures_or_panic(mime_type: &str, bytes: &[u8]) -> Pictures {
     let reader: Reader<'_> = BufReader::with_capacity(BUFFER_BYTES, Box::new(std::io::Cursor::new(bytes)));
-    reader_of(mime_type)?(reader)
+    reader_of(mime_type).map_or(Pictures::Unknown, |read| read(reader))
 }
 
 #[cfg(test)]
@@ -110,7 +137,7 @@ mod tests {
         let blob = store.create(uuid::Uuid::from_u128(1), bytes.len() as u64).unwrap();
         blob.write_all_at(&bytes, 0).unwrap();
         let began = std::time::Instant::now();
-        assert_eq!(dimensions("image/jpeg", || blob.reader(MAX_READS).ok()), None);
+        assert_eq!(pictures("image/jpeg", || blob.reader(MAX_READS).ok()), Pictures::Unknown);
         assert!(began.elapsed() < std::time::Duration::from_secs(1), "{:?}", began.elapsed());
     }
 
@@ -123,7 +150,7 @@ mod tests {
             // A store would make 256 directories for each case.
             let bytes = [BEGINNINGS[begin], &rest].concat();
             for mime in TYPES {
-                // Not by `dimensions`, which turns a panic into `None`.
+                // Not by `pictures`, which forgives a panic.
                 let read = reader_of(mime).unwrap();
                 let reader: Reader<'_> = BufReader::with_capacity(BUFFER_BYTES, Box::new(std::io::Cursor::new(&bytes)));
                 let began = std::time::Instant::now();

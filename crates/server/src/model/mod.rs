@@ -2,8 +2,10 @@
 
 mod allowed_hosts;
 mod blob_ref;
+mod category;
 mod content_disposition;
 mod key_kind;
+mod known_types;
 mod limits;
 mod lists;
 mod served_type;
@@ -12,10 +14,12 @@ mod timestamp;
 
 pub use allowed_hosts::AllowedHosts;
 pub use blob_ref::{BlobRef, S3Delivery, StorageKind};
+pub use category::category;
 pub use content_disposition::content_disposition;
 pub use key_kind::KeyKind;
+pub use known_types::{known_type, type_of_extension};
 pub use limits::{PublicLimits, WorkspaceLimits};
 pub use lists::{FileFilter, FileKey, FileOrder, FolderFilter, FolderOrder};
-pub use served_type::{ScriptRisk, safer_type};
+pub use served_type::{ScriptRisk, content_type, safer_type};
 pub use session_status::SessionStatus;
 pub use timestamp::Timestamp;

@@ -1,36 +1,54 @@
 //! The type that a file is served as. A file is served from the site's own host, so its scripts must not act as the site.
 
-/// The type that a file is served as: the less dangerous of the detected and the declared one; the detected one on a tie.
-pub fn safer_type<T: AsRef<str>>(detected: T, declared: Option<T>) -> T {
-    let risk = ScriptRisk::of(detected.as_ref());
-    declared.filter(|declared| ScriptRisk::of(declared.as_ref()) < risk).unwrap_or(detected)
+use super::known_types::known_type;
+
+/// The type that a file is served as: the less dangerous of the recorded and the declared one; the recorded one on a tie, and where
+/// the declared one says nothing.
+pub fn safer_type<T: AsRef<str>>(recorded: T, declared: Option<T>) -> T {
+    let risk = ScriptRisk::of(recorded.as_ref());
+    let is_safer = |declared: &T| !is_unknown(declared.as_ref()) && ScriptRisk::of(declared.as_ref()) < risk;
+    declared.filter(is_safer).unwrap_or(recorded)
 }
 
-/// Types of which no browser runs anything, for any bytes of the file.
-const PASSIVE_TYPES: [&str; 12] = [
-    "image/jpeg",
-    "image/png",
-    "image/gif",
-    "image/webp",
-    "image/avif",
-    "image/bmp",
-    "text/plain",
-    "text/csv",
+/// The `Content-Type` of a file with this type, whose bytes show this encoding.
+pub fn content_type(media_type: &str, charset: Option<&str>) -> String {
+    match charset {
+        Some(charset) if !media_type.contains(';') => format!("{media_type}; charset={charset}"),
+        _ => media_type.to_owned(),
+    }
+}
+
+/// Types of which no browser runs anything, for any bytes of the file, in addition to pictures, sound, video, fonts and text.
+const PASSIVE_TYPES: [&str; 14] = [
     "application/octet-stream",
     "application/zip",
     "application/gzip",
     "application/json",
+    "application/x-ndjson",
+    "application/yaml",
+    "application/toml",
+    "application/x-subrip",
+    "application/x-sh",
+    "application/ogg",
+    "application/mp4",
+    "application/mxf",
+    "application/vnd.apple.mpegurl",
+    "application/rtf",
 ];
 /// Types that browsers open as a page.
 const PAGE_TYPES: [&str; 2] = ["text/html", "application/xhtml+xml"];
-/// Top-level types that browsers play or render without running anything, except for XML.
-const PASSIVE_PREFIXES: [&str; 3] = ["video/", "audio/", "font/"];
+/// Types that browsers parse as XML, which may contain script, in addition to every `…+xml`.
+const XML_TYPES: [&str; 3] = ["application/xml", "text/xml", "text/xsl"];
+/// Top-level types that browsers show, play or render without running anything, except for XML, pages and scripts.
+const PASSIVE_PREFIXES: [&str; 5] = ["image/", "video/", "audio/", "font/", "text/"];
 
 /// The most that a browser can do with files of a type, in rising order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ScriptRisk {
     /// Show or play it.
     Passive,
+    /// Run its scripts in a viewer that is apart from the site.
+    Viewer,
     /// Run something in it. Unknown types count as such.
     Active,
     /// Open it as a page of the site.
@@ -40,25 +58,29 @@ pub enum ScriptRisk {
 impl ScriptRisk {
     /// The risk of a MIME type, with or without parameters.
     pub fn of(mime_type: &str) -> Self {
-        let essence = mime_type.split(';').next().unwrap_or_default().trim();
-        let is_one_of = |types: &[&str]| types.iter().any(|listed| essence.eq_ignore_ascii_case(listed));
-        if is_one_of(&PAGE_TYPES) {
+        let essence = mime_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let essence = known_type(&essence).map_or(essence.as_str(), |known| known.name);
+        if PAGE_TYPES.contains(&essence) {
             return Self::Page;
         }
-        // Browsers parse every `…+xml` as XML, which may contain script.
-        let is_xml = ends_with(essence, "+xml");
-        let is_media = !is_xml && PASSIVE_PREFIXES.iter().any(|prefix| starts_with(essence, prefix));
-        if is_media || is_one_of(&PASSIVE_TYPES) { Self::Passive } else { Self::Active }
+        if essence == "application/pdf" {
+            return Self::Viewer;
+        }
+        let is_xml = essence.ends_with("+xml") || XML_TYPES.contains(&essence);
+        let is_code = essence == "text/javascript";
+        let is_shown = !is_xml && !is_code && PASSIVE_PREFIXES.iter().any(|prefix| essence.starts_with(prefix));
+        if is_shown || essence.ends_with("+json") || PASSIVE_TYPES.contains(&essence) {
+            Self::Passive
+        } else {
+            Self::Active
+        }
     }
 }
 
-fn starts_with(text: &str, prefix: &str) -> bool {
-    text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-}
-
-fn ends_with(text: &str, suffix: &str) -> bool {
-    let start = text.len().saturating_sub(suffix.len());
-    text.get(start..).is_some_and(|end| end.eq_ignore_ascii_case(suffix))
+/// Whether the type says nothing of the file.
+fn is_unknown(mime_type: &str) -> bool {
+    let essence = mime_type.split(';').next().unwrap_or_default().trim();
+    known_type(essence).is_some_and(|known| known.name == "application/octet-stream")
 }
 
 #[cfg(test)]
@@ -71,29 +93,47 @@ mod tests {
             ("image/png", ScriptRisk::Passive),
             ("TEXT/Plain; charset=utf-8", ScriptRisk::Passive),
             ("Video/mp4", ScriptRisk::Passive),
-            ("video/x+XML", ScriptRisk::Active),
-            ("image/svg+xml", ScriptRisk::Active),
+            ("image/jxl", ScriptRisk::Passive),
+            ("image/vnd.microsoft.icon", ScriptRisk::Passive),
+            ("text/markdown", ScriptRisk::Passive),
+            ("application/geo+json", ScriptRisk::Passive),
+            ("application/pdf", ScriptRisk::Viewer),
             ("text/javascript", ScriptRisk::Active),
-            ("application/pdf", ScriptRisk::Active),
             ("ü", ScriptRisk::Active),
             ("", ScriptRisk::Active),
+            ("video/x+XML", ScriptRisk::Active),
+            ("image/svg+xml", ScriptRisk::Active),
+            ("image/svg", ScriptRisk::Active),
+            ("text/xml", ScriptRisk::Active),
+            ("text/xsl", ScriptRisk::Active),
+            ("application/x-unheard-of", ScriptRisk::Active),
+            ("application/XHTML+xml", ScriptRisk::Page),
             (" text/HTML ;charset=utf-8", ScriptRisk::Page),
-            ("application/xhtml+xml", ScriptRisk::Page),
         ] {
             assert_eq!(ScriptRisk::of(mime_type), risk, "{mime_type:?}");
         }
     }
 
     #[test]
-    fn the_safer_type_is_served_and_the_detected_one_on_a_tie() {
-        for (detected, declared, served) in [
+    fn the_safer_type_is_served_and_the_recorded_one_on_a_tie() {
+        for (recorded, declared, served) in [
             ("text/html", Some("image/png"), "image/png"),
+            ("text/html", Some("text/markdown"), "text/markdown"),
             ("image/png", Some("text/html"), "image/png"),
             ("image/svg+xml", Some("text/html"), "image/svg+xml"),
             ("video/mp4", Some("video/webm"), "video/mp4"),
+            ("application/pdf", Some("application/octet-stream"), "application/pdf"),
+            ("text/html", Some("binary/octet-stream"), "text/html"),
             ("text/html", None, "text/html"),
         ] {
-            assert_eq!(safer_type(detected, declared), served, "{detected} {declared:?}");
+            assert_eq!(safer_type(recorded, declared), served, "{recorded} {declared:?}");
         }
+    }
+
+    #[test]
+    fn the_encoding_of_a_text_is_said_once() {
+        assert_eq!(content_type("text/plain", Some("utf-8")), "text/plain; charset=utf-8");
+        assert_eq!(content_type("text/plain; charset=koi8-r", Some("utf-8")), "text/plain; charset=koi8-r");
+        assert_eq!(content_type("text/plain", None), "text/plain");
     }
 }

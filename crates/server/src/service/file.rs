@@ -16,7 +16,7 @@ pub use crate::db::file_list::{FileFilter, FileKey, FileOrder};
 use crate::db::files;
 pub use crate::db::files::File;
 use crate::db::{Db, DbError, Durability, Timestamp, Tx, folders, garbage, workspaces};
-use crate::input::{FileName, FolderPath, MediaType, Metadata, Tags};
+use crate::input::{FileName, FolderPath, Metadata, Tags, extension};
 
 /// Files of deleted folders that are purged in one transaction: some milliseconds in SQLite and some hundred statements in
 /// PostgreSQL, so that uploads do not wait long for it.
@@ -176,7 +176,7 @@ impl Files {
             }
             let maker = FolderMaker::unlimited(file.workspace_id);
             let folder_id = ensure_folder(tx, maker, &path)?.map_or(root, |folder| folder.id);
-            let format = MediaType::parse(&file.mime_type).map_or(file.format.clone(), |mime| mime.extension(&name));
+            let format = extension(&file.mime_type, &name);
             // The file belongs to the key that moved it from now on: the public key of its upload may not replace it any more.
             let place = files::NewPlace { folder_id, name: &name, format: &format, api_key_id };
             files::rename(tx, &file, &place, Timestamp::now())?;

@@ -5,7 +5,7 @@ use partway_api::{FileRecord, FileRow, FileSummary, Folder as WireFolder};
 use super::urls::Urls;
 use crate::db::files::{self, File};
 use crate::db::folders::Folder;
-use crate::input::category;
+use crate::model::category;
 
 /// The record of a file in the workspace with this number, which every kind of upload answers.
 pub fn file_record(file: File, workspace_no: &str, urls: &Urls) -> FileRecord {
@@ -61,6 +61,7 @@ pub fn file_row(file: File, workspace_no: &str, urls: &Urls) -> FileRow {
         name: file.name,
         path: file.path,
         thumbnail: String::new(),
+        thumbanil: String::new(),
         width: file.width,
         height: file.height,
         size: file.size_bytes,

@@ -10,6 +10,7 @@ use super::public_id::unused_public_id;
 use super::replacement::Place;
 use crate::db::files::{self, File};
 use crate::db::{DbError, Timestamp, Tx, garbage};
+use crate::input::extension;
 use crate::media::FileType;
 use crate::model::BlobRef;
 
@@ -68,7 +69,7 @@ pub(super) fn publish_file(
         folder_id: folder.as_ref().map(|folder| folder.id),
         folder_no: folder.as_ref().map(|folder| folder.folder_no.clone()),
         folder_name: folder.map(|folder| folder.name),
-        format: draft.file_type.extension(&draft.name),
+        format: extension(&draft.file_type.mime_type, &draft.name),
         name: draft.name,
         path,
         blob_id: draft.blob.id,
@@ -89,6 +90,8 @@ pub(super) fn publish_file(
         storage: draft.blob.storage,
         entity_tag: draft.entity_tag,
         api_key_id: Some(draft.api_key_id),
+        charset: draft.file_type.charset.map(str::to_owned),
+        content_encoding: draft.file_type.content_encoding.map(str::to_owned),
     };
     files::insert(tx, &file)?;
     let named = draft.webhook_url.as_deref().map(|url| NamedUrl { url, api_key_id: draft.api_key_id });

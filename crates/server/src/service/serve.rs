@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::config::Config;
 use crate::db::files::{self, DeliverableFile};
 use crate::db::{Db, DbError};
-use crate::model::{S3Delivery, ScriptRisk, StorageKind, safer_type};
+use crate::model::{S3Delivery, ScriptRisk, StorageKind, content_type, safer_type};
 use crate::storage::{Blob, BlobHeaders, S3Store, StorageError, Stores};
 
 /// Look-ups of a file that is replaced between its record and its blob.
@@ -29,6 +29,8 @@ pub struct Representation {
     pub size_bytes: u64,
     /// The MIME type to serve: the safer one of the detected and the declared type.
     pub media_type: String,
+    /// How the bytes are compressed (RFC 9110, section 8.4).
+    pub content_encoding: Option<String>,
     /// The risk of `media_type`.
     pub script_risk: ScriptRisk,
     /// The name under which a browser saves it.
@@ -137,12 +139,16 @@ impl Representations {
 
     fn represent(&self, file: DeliverableFile, place: Place) -> Representation {
         let entity_tag = entity_tag(&file);
-        let media_type = safer_type(file.mime_type, file.declared_type);
+        let served = safer_type(file.mime_type.as_str(), file.declared_type.as_deref());
+        let media_type = content_type(served, file.charset.as_deref());
+        // Another type than the recorded one knows nothing of the bytes.
+        let content_encoding = file.content_encoding.filter(|_| served == file.mime_type);
         Representation {
             place,
             size_bytes: file.size_bytes,
             script_risk: ScriptRisk::of(&media_type),
             media_type,
+            content_encoding,
             file_name: file.name,
             entity_tag,
             modified_at: file.created_at.to_system_time(),
@@ -160,7 +166,8 @@ impl Redirect {
     pub fn url(&self, representation: &Representation) -> Result<String, StorageError> {
         let headers = BlobHeaders::of_file(&representation.file_name, &representation.media_type);
         let cache_control = representation.cache_control.to_str().unwrap_or_default();
-        self.store.presign_get(self.blob_id, cache_control, &headers, self.seconds)
+        let encoding = representation.content_encoding.as_deref();
+        self.store.presign_get(self.blob_id, cache_control, &headers, encoding, self.seconds)
     }
 }
 

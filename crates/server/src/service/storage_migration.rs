@@ -16,7 +16,7 @@ use crate::db::files::{self, MoveCandidate};
 use crate::db::garbage::{self, NewGarbage, Reason};
 use crate::db::{Db, DbError, Durability, workspaces};
 use crate::error_chain::error_chain;
-use crate::model::{BlobRef, StorageKind, safer_type};
+use crate::model::{BlobRef, StorageKind, content_type, safer_type};
 use crate::service::blob_retention::GracePolicy;
 use crate::service::unfinished::UnfinishedBlob;
 use crate::storage::{BlobHeaders, BlobStore, ByteSource, ByteStream, StorageError, Stores, stream_hash};
@@ -168,7 +168,8 @@ impl MoveFiles {
     ) -> Result<(blake3::Hash, Option<String>), MoveError> {
         let expected = file.stored.hash.as_ref().and_then(|hash| hash.strip_prefix("blake3:")).map(str::to_owned);
         let source = OldBlob { store: from, blob_id: file.stored.blob_id, on_moved };
-        let headers = BlobHeaders::of_file(&file.name, safer_type(&file.mime_type, file.declared_type.as_deref()));
+        let served = safer_type(file.mime_type.as_str(), file.declared_type.as_deref());
+        let headers = BlobHeaders::of_file(&file.name, &content_type(served, file.charset.as_deref()));
         to.put_blob(blob_id, file.size_bytes, &headers, &source).await?;
         let found = stream_hash(to, blob_id, file.size_bytes).await?;
         // Files that were uploaded to the bucket directly have no such hash: their bytes are read once more.

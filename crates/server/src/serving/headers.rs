@@ -3,8 +3,8 @@
 use std::time::SystemTime;
 
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, LAST_MODIFIED,
-    X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
+    LAST_MODIFIED, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -28,7 +28,10 @@ pub(super) fn set_content_guards(headers: &mut HeaderMap, representation: &Repre
     let content_type = HeaderValue::from_str(&representation.media_type);
     headers.insert(CONTENT_TYPE, content_type.unwrap_or(HeaderValue::from_static("application/octet-stream")));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if representation.script_risk >= ScriptRisk::Active {
+    if let Some(encoding) = &representation.content_encoding {
+        insert_text(headers, CONTENT_ENCODING, encoding);
+    }
+    if representation.script_risk >= ScriptRisk::Viewer {
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
     }
     let as_attachment = representation.script_risk == ScriptRisk::Page;

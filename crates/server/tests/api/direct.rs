@@ -60,7 +60,6 @@ async fn a_file_and_all_its_fields_come_in_one_request() {
         ("tags", "one, two,one"),
         ("metadata", r#"{"a":{"b":[1,2]}}"#),
         ("custom_id", "c-1"),
-        ("transform", "w_300"),
     ];
     let record = app.whole(&data, &fields).await;
     for (member, value) in [

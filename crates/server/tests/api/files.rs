@@ -47,6 +47,7 @@ async fn a_file_is_found_by_its_number_with_every_member_of_a_row() {
         ("path", json!("x/y/a.txt")),
         ("url", record["url"].clone()),
         ("thumbnail", json!("")),
+        ("thumbanil", json!("")),
         ("size", json!(5)),
         ("file_size", json!(5)),
         ("format", json!("txt")),

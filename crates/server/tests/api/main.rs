@@ -44,6 +44,7 @@ mod revocation;
 mod rooms;
 mod scans;
 mod secrets;
+mod served_types;
 mod services;
 mod snapshots;
 mod sql_texts;

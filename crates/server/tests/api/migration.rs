@@ -9,12 +9,14 @@ use uuid::Uuid;
 
 use crate::services::{Database, Services};
 
-const VERSIONS: [&str; 5] = [
+const VERSIONS: [&str; 7] = [
     include_str!("../../src/db/schema/migrations/0001_first.sql"),
     include_str!("../../src/db/schema/migrations/0002_sessions_as_resources.sql"),
     include_str!("../../src/db/schema/migrations/0003_several_nodes.sql"),
     include_str!("../../src/db/schema/migrations/0004_whole_workspace.sql"),
     include_str!("../../src/db/schema/migrations/0005_trust.sql"),
+    include_str!("../../src/db/schema/migrations/0006_bounds.sql"),
+    include_str!("../../src/db/schema/migrations/0007_renewal.sql"),
 ];
 
 /// Short names of ids: `{w}` is the workspace, `{k1}` a key, `{s1}` a session and so on.

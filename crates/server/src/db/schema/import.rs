@@ -51,8 +51,8 @@ pub const TABLES: [Table; 15] = [
     // By path, so that a folder comes after its parent.
     table!("folders", ("workspace_id", "path"; "id", "folder_no", "parent_id", "name", "created_at", "updated_at", "files_count", "files_bytes", "name_folded", "deleted_at", "public_key_id"),
         "(workspace_id, path) > (?1, ?2)", "?3", "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13"),
-    table!("files", ("id"; "file_no", "workspace_id", "folder_id", "name", "name_folded", "declared_type", "origin_id", "blob_id", "size_bytes", "mime_type", "format", "width", "height", "hash", "tags", "metadata", "custom_id", "upload_source", "is_duplicate", "created_at", "updated_at", "storage", "entity_tag", "api_key_id"),
-        "id > ?1", "?2", "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25"),
+    table!("files", ("id"; "file_no", "workspace_id", "folder_id", "name", "name_folded", "declared_type", "origin_id", "blob_id", "size_bytes", "mime_type", "format", "width", "height", "hash", "tags", "metadata", "custom_id", "upload_source", "is_duplicate", "created_at", "updated_at", "storage", "entity_tag", "api_key_id", "charset", "content_encoding"),
+        "id > ?1", "?2", "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27"),
     table!("file_tags", ("workspace_id", "tag", "created_at", "file_id"; "folder_id", "name_folded", "size_bytes", "updated_at"),
         "(workspace_id, tag, created_at, file_id) > (?1, ?2, ?3, ?4)", "?5", "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8"),
     table!("sessions", ("id"; "workspace_id", "api_key_id", "status", "file_id", "blob_id", "file_name", "folder", "size_bytes", "part_size_bytes", "mime_type", "tags", "metadata", "custom_id", "created_at", "expires_at", "trusted_boot_id", "completed_file", "declared_hash", "storage", "store_upload_id", "claimed_by", "claimed_until", "webhook_url", "ended_at", "complete_hash", "ttl_seconds", "renewed_from"),

@@ -14,7 +14,7 @@ struct Migration {
     fill: fn(&Tx<'_>) -> Result<(), DbError>,
 }
 
-const MIGRATIONS: [Migration; 7] = [
+const MIGRATIONS: [Migration; 8] = [
     Migration { sql: include_str!("migrations/0001_first.sql"), fill: |_| Ok(()) },
     Migration { sql: include_str!("migrations/0002_sessions_as_resources.sql"), fill: |_| Ok(()) },
     Migration { sql: include_str!("migrations/0003_several_nodes.sql"), fill: |_| Ok(()) },
@@ -22,6 +22,7 @@ const MIGRATIONS: [Migration; 7] = [
     Migration { sql: include_str!("migrations/0005_trust.sql"), fill: |_| Ok(()) },
     Migration { sql: include_str!("migrations/0006_bounds.sql"), fill: |_| Ok(()) },
     Migration { sql: include_str!("migrations/0007_renewal.sql"), fill: |_| Ok(()) },
+    Migration { sql: include_str!("migrations/0008_served_types.sql"), fill: |_| Ok(()) },
 ];
 
 /// All versions, in order.

@@ -32,6 +32,7 @@ use crate::db::Timestamp;
 use crate::db::api_keys::KeyKind;
 use crate::db::files::File;
 use crate::db::sessions::Session;
+pub use crate::media::Pictures;
 use crate::storage::{BlobHeaders, DiskState, PartDigests, UnclaimedBytes};
 
 /// The result of a backend's method, boxed so that the trait is object-safe: one allocation a call, none per byte.
@@ -149,8 +150,8 @@ pub trait PartsBackend: Send + Sync + 'static {
     /// [`UploadError::Storage`] when the object has another size, or does not exist.
     fn confirm_file(&self, blob_id: Uuid, size_bytes: u64) -> Answer<'_, Option<String>>;
 
-    /// Width and height from the header of an image or a video; `None` for other types. Changes nothing.
-    fn dimensions<'a>(&'a self, blob_id: Uuid, size_bytes: u64, mime_type: &'a str) -> Answer<'a, Option<(u32, u32)>>;
+    /// Reads the pictures' sides from the header of an image or a video. Changes nothing.
+    fn pictures<'a>(&'a self, blob_id: Uuid, size_bytes: u64, mime_type: &'a str) -> Answer<'a, Pictures>;
 
     /// Upper bound of a file that is sent in one piece, in bytes, where the storage has one.
     fn max_file_bytes(&self) -> Option<u64> {

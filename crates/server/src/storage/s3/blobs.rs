@@ -48,13 +48,15 @@ impl S3Store {
         blob_id: Uuid,
         cache_control: &str,
         headers: &BlobHeaders,
+        content_encoding: Option<&str>,
         seconds: u64,
     ) -> Result<String, StorageError> {
-        let query = [
+        let mut query = vec![
             ("response-cache-control", cache_control),
             ("response-content-disposition", headers.content_disposition.as_str()),
-            ("response-content-type", headers.content_type.as_str()),
         ];
+        query.extend(content_encoding.map(|encoding| ("response-content-encoding", encoding)));
+        query.push(("response-content-type", headers.content_type.as_str()));
         Ok(self.presign(&Method::GET, Some(&self.key(blob_id)), &query, &[], seconds, true).into())
     }
 

@@ -81,7 +81,7 @@ impl Trial<'_> {
     /// Reads the end of a part and the beginning of the next one, as a player does that was redirected to the store.
     pub(super) async fn read(&mut self) -> Result<(), StorageError> {
         let headers = BlobHeaders { content_type: OTHER_TYPE.to_owned(), content_disposition: "attachment".to_owned() };
-        let url = self.store.presign_get(self.blob_id, "private, max-age=60", &headers, TRIAL_SECONDS)?;
+        let url = self.store.presign_get(self.blob_id, "private, max-age=60", &headers, None, TRIAL_SECONDS)?;
         let begin = 2 * PART_BYTES - 2;
         let range = format!("bytes {begin}-{}/{OBJECT_BYTES}", begin + 3);
         let (status, headers, body) =

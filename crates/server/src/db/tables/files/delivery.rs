@@ -27,6 +27,10 @@ pub struct DeliverableFile {
     pub created_at: Timestamp,
     /// The entity tag that the bucket's store gave it.
     pub entity_tag: Option<String>,
+    /// The encoding of a text, where its bytes show it.
+    pub charset: Option<String>,
+    /// How its bytes are compressed (RFC 9110, section 8.4).
+    pub content_encoding: Option<String>,
 }
 
 /// The file at this path of the workspace with this number.
@@ -34,7 +38,7 @@ pub fn find_served(tx: &Tx<'_>, workspace_no: &str, path: &str) -> Result<Option
     let (folder, name) = split(path);
     tx.optional(
         "SELECT f.id, f.blob_id, f.storage, f.size_bytes, f.mime_type, f.declared_type, f.hash, f.name, f.created_at, \
-         f.entity_tag FROM workspaces w JOIN folders d ON d.workspace_id = w.id AND d.path = ?2 \
+         f.entity_tag, f.charset, f.content_encoding FROM workspaces w JOIN folders d ON d.workspace_id = w.id AND d.path = ?2 \
          JOIN files f ON f.folder_id = d.id AND f.name = ?3 WHERE w.workspace_no = ?1 AND d.deleted_at IS NULL",
         &[&workspace_no, &folder, &name],
         from_row,
@@ -52,5 +56,7 @@ fn from_row(row: &Row<'_>) -> Result<DeliverableFile, DbError> {
         name: row.get(7)?,
         created_at: row.get(8)?,
         entity_tag: row.get(9)?,
+        charset: row.get(10)?,
+        content_encoding: row.get(11)?,
     })
 }

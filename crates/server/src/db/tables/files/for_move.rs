@@ -20,6 +20,8 @@ pub struct MoveCandidate {
     pub mime_type: String,
     /// The MIME type that the uploader named.
     pub declared_type: Option<String>,
+    /// The encoding of a text, where its bytes show it.
+    pub charset: Option<String>,
     /// Last segment of its path.
     pub name: String,
     /// The columns that a check of its bytes needs.
@@ -29,7 +31,7 @@ pub struct MoveCandidate {
 /// At most `limit` files of one storage with ids greater than `after`, ordered by id.
 pub fn list_in(tx: &Tx<'_>, storage: StorageKind, after: Uuid, limit: u32) -> Result<Vec<MoveCandidate>, DbError> {
     tx.all(
-        "SELECT f.id, f.workspace_id, f.blob_id, f.size_bytes, f.mime_type, f.name, w.workspace_no, d.path, f.hash, f.declared_type \
+        "SELECT f.id, f.workspace_id, f.blob_id, f.size_bytes, f.mime_type, f.name, w.workspace_no, d.path, f.hash, f.declared_type, f.charset \
          FROM files f JOIN workspaces w ON w.id = f.workspace_id JOIN folders d ON d.id = f.folder_id \
          WHERE f.storage = ?1 AND f.id > ?2 ORDER BY f.id LIMIT ?3",
         &[&storage.as_str(), &after.to_string(), &limit],
@@ -40,6 +42,7 @@ pub fn list_in(tx: &Tx<'_>, storage: StorageKind, after: Uuid, limit: u32) -> Re
                 size_bytes: columns::size(TABLE, row, 3)?,
                 mime_type: row.get(4)?,
                 declared_type: row.get(9)?,
+                charset: row.get(10)?,
                 name: row.get(5)?,
                 stored: FileToCheck {
                     workspace_no: row.get(6)?,

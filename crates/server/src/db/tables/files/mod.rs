@@ -32,8 +32,8 @@ pub fn insert(tx: &Tx<'_>, file: &File) -> Result<(), DbError> {
     tx.execute(
         "INSERT INTO files (id, file_no, workspace_id, folder_id, name, name_folded, blob_id, size_bytes, mime_type, \
          declared_type, format, width, height, hash, tags, metadata, custom_id, upload_source, is_duplicate, created_at, \
-         updated_at, storage, entity_tag, origin_id, api_key_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
-         ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)",
+         updated_at, storage, entity_tag, origin_id, api_key_id, charset, content_encoding) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
+         ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)",
         &[
             &file.id.to_string(),
             &file.file_no,
@@ -60,6 +60,8 @@ pub fn insert(tx: &Tx<'_>, file: &File) -> Result<(), DbError> {
             &file.entity_tag,
             &file.origin_id.to_string(),
             &file.api_key_id.map(|id| id.to_string()),
+            &file.charset,
+            &file.content_encoding,
         ],
     )?;
     insert_tags(tx, file.id, &file.tags)?;

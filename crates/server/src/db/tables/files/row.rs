@@ -66,6 +66,10 @@ pub struct File {
     pub entity_tag: Option<String>,
     /// The key that put it at its path, if that is known. No answer shows it.
     pub api_key_id: Option<Uuid>,
+    /// The encoding of a text, where its bytes show it. No answer shows it.
+    pub charset: Option<String>,
+    /// How its bytes are compressed for delivery (RFC 9110, section 8.4). No answer shows it.
+    pub content_encoding: Option<String>,
 }
 
 impl File {
@@ -85,12 +89,13 @@ macro_rules! columns_of_file {
     () => {
         "f.id, f.file_no, f.workspace_id, d.id, d.folder_no, d.name, d.path, f.name, f.blob_id, f.storage, f.size_bytes, \
          f.mime_type, f.declared_type, f.format, f.width, f.height, f.hash, f.tags, f.metadata, f.custom_id, \
-         f.upload_source, f.is_duplicate, f.created_at, f.updated_at, f.origin_id, f.entity_tag, f.api_key_id"
+         f.upload_source, f.is_duplicate, f.created_at, f.updated_at, f.origin_id, f.entity_tag, f.api_key_id, \
+         f.charset, f.content_encoding"
     };
 }
 pub(in crate::db::tables) use columns_of_file;
 /// Number of columns that [`from_row`] reads.
-pub(in crate::db::tables) const COLUMNS: usize = 27;
+pub(in crate::db::tables) const COLUMNS: usize = 29;
 
 /// Reads a file from the first columns of a row.
 pub(in crate::db::tables) fn from_row(row: &Row<'_>) -> Result<File, DbError> {
@@ -125,6 +130,8 @@ pub(in crate::db::tables) fn from_row(row: &Row<'_>) -> Result<File, DbError> {
         origin_id: columns::uuid(TABLE, row, 24)?,
         entity_tag: row.get(25)?,
         api_key_id: columns::optional_uuid(TABLE, row, 26)?,
+        charset: row.get(27)?,
+        content_encoding: row.get(28)?,
     })
 }
 

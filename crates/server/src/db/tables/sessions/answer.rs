@@ -56,7 +56,7 @@ pub(super) fn to_text(file: &File) -> Result<String, DbError> {
     columns::to_json(TABLE, &CompletedAnswerV1::from(file.clone()))
 }
 
-/// The file of the answer, if the session is completed. Its key is not stored.
+/// The file of the answer, if the session is completed. Its key, and what only delivery needs, are not stored.
 pub(super) fn from_column(row: &Row<'_>, column: usize) -> Result<Option<File>, DbError> {
     Ok(columns::optional_json::<CompletedAnswerV1>(TABLE, row, column)?.map(File::from))
 }
@@ -124,6 +124,8 @@ impl From<CompletedAnswerV1> for File {
             storage: answer.storage,
             entity_tag: answer.entity_tag,
             api_key_id: None,
+            charset: None,
+            content_encoding: None,
         }
     }
 }

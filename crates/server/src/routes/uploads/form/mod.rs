@@ -9,6 +9,7 @@ mod pieces;
 
 use axum::extract::Request;
 use bytes::Bytes;
+use data_url::mime::Mime;
 use futures_util::{Stream, StreamExt};
 use http::header::CONTENT_TYPE;
 use multer::Multipart;
@@ -65,8 +66,8 @@ impl Form {
     pub(super) fn open(request: Request, pace: PaceLimits, longest: TtlLimit) -> Result<Self, InvalidInput> {
         let given = request.headers().get(CONTENT_TYPE);
         let given = given.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-        let is_form = given.as_deref().and_then(|text| text.parse::<mime::Mime>().ok());
-        let is_form = is_form.is_some_and(|mime| mime.essence_str() == mime::MULTIPART_FORM_DATA.essence_str());
+        let is_form = given.as_deref().and_then(|text| text.parse::<Mime>().ok());
+        let is_form = is_form.is_some_and(|mime| mime.type_ == "multipart" && mime.subtype == "form-data");
         let was = given.as_ref().map_or_else(|| "missing".to_owned(), quote_for_message);
         let refuse = |code, allowed: &str| InvalidInput {
             code,

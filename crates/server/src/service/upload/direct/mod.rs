@@ -134,12 +134,13 @@ impl Uploads {
         let stored_name = file.default_name.map(|name| known.stored_name(Some(name))).transpose()?;
         let likely_name = stored_name.as_ref().or(known.file_name.as_ref()).or(file.own_name.as_ref());
         let likely_name = likely_name.map_or(NAME_OF_NAMELESS, FileName::as_str);
-        let declared = MediaType::guess(file.content_type.as_deref(), likely_name);
+        let declared = file.content_type.as_deref().and_then(MediaType::of_header);
+        let content_type = MediaType::likely(declared.clone(), likely_name).content_type();
         let announced = Announcement {
             max_file,
             at_least_bytes: file.at_least_bytes,
             about_bytes: file.about_bytes,
-            headers: BlobHeaders::of_file(likely_name, declared.as_str()),
+            headers: BlobHeaders::of_file(likely_name, &content_type),
         };
         let received = self.receive_bytes(identity, announced, file.body).await?;
         let described = async {
@@ -149,7 +150,6 @@ impl Uploads {
                 Some(name) => name,
                 None => fields.stored_name(None)?,
             };
-            let declared = MediaType::guess(file.content_type.as_deref(), name.as_str());
             self.draft_of(identity, &received, Described { fields, name, declared, origin: S::ORIGIN }).await
         };
         match described.await {

@@ -22,8 +22,8 @@ use crate::service::upload::{UploadError, Uploads};
 pub(super) struct Described {
     pub(super) fields: UploadFields,
     pub(super) name: FileName,
-    /// The media type that its sender declares, or that its name suggests.
-    pub(super) declared: MediaType,
+    /// The media type that its sender declares.
+    pub(super) declared: Option<MediaType>,
     pub(super) origin: UploadOrigin,
 }
 
@@ -41,9 +41,9 @@ impl Uploads {
         let Described { fields, name, declared, origin } = described;
         let hash = format!("blake3:{}", received.counter.hasher.finalize());
         check_hash(fields.hash.as_ref().map(FileHash::as_str), Some(&hash))?;
-        let (file_type, blob) = (FileType::of(&received.counter.head, &declared), received.unfinished.blob());
-        let size_bytes = received.counter.size_bytes;
-        let dimensions = self.backends.of(blob.storage)?.dimensions(blob.id, size_bytes, &file_type.mime_type).await?;
+        let file_type = FileType::of(&received.counter.head, declared.as_ref(), name.as_str());
+        let (size_bytes, blob) = (received.counter.size_bytes, received.unfinished.blob());
+        let pictures = self.backends.of(blob.storage)?.pictures(blob.id, size_bytes, &file_type.mime_type).await?;
         Ok(FileDraft {
             id: Uuid::now_v7(),
             workspace_id: identity.workspace_id,
@@ -52,8 +52,8 @@ impl Uploads {
             name: name.as_str().to_owned(),
             blob,
             size_bytes,
-            file_type,
-            dimensions,
+            file_type: file_type.with(pictures),
+            dimensions: pictures.dimensions(),
             hash: Some(hash),
             tags: fields.tags.into_inner(),
             metadata: fields.metadata.map(Metadata::into_inner),

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{LocalSession, LocalUploads, UploadError, blocking};
 use crate::db::Timestamp;
 use crate::db::sessions::Session;
+use crate::media::Pictures;
 use crate::service::upload::backend::{Answer, Arrival, FileBody, IncomingFile, PartBody, PartReceiver, PartsBackend};
 use crate::service::upload::session::{Ending, ExpectedHashes, NewSession, Resigned, SessionStart, SessionState};
 use crate::storage::{DiskState, PartDigests, UnclaimedBytes};
@@ -57,8 +58,8 @@ impl PartsBackend for LocalUploads {
         Box::pin(ready(Ok(None)))
     }
 
-    fn dimensions<'a>(&'a self, blob_id: Uuid, _: u64, mime_type: &'a str) -> Answer<'a, Option<(u32, u32)>> {
-        Box::pin(self.read_dimensions(blob_id, mime_type))
+    fn pictures<'a>(&'a self, blob_id: Uuid, _: u64, mime_type: &'a str) -> Answer<'a, Pictures> {
+        Box::pin(self.read_pictures(blob_id, mime_type))
     }
 
     /// Every byte passes this server, which hashes it.

@@ -71,8 +71,8 @@ impl LocalUploads {
             let session = &live.session;
             store.sync_name(session.blob_id)?;
             let file_type = file_type(session, &live.blob.head(media::HEAD_BYTES));
-            let dimensions = media::dimensions(&file_type.mime_type, || live.blob.reader(media::MAX_READS).ok());
-            Ok(draft(session, file_type, hash, dimensions))
+            let pictures = media::pictures(&file_type.mime_type, || live.blob.reader(media::MAX_READS).ok());
+            Ok(draft(session, file_type, hash, pictures))
         });
         let draft = described.await?;
         if draft.hash.is_none() {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{LocalUploads, UploadError, blocking};
 use crate::db::api_keys::KeyKind;
 use crate::failpoint;
-use crate::media;
+use crate::media::{self, Pictures};
 use crate::service::upload::backend::{FileBody, IncomingFile};
 use crate::storage::{BlobWriter, UnclaimedBytes};
 
@@ -86,19 +86,15 @@ impl LocalUploads {
         .await
     }
 
-    /// Width and height, from the header of an image or a video.
-    pub(super) async fn read_dimensions(
-        &self,
-        blob_id: Uuid,
-        mime_type: &str,
-    ) -> Result<Option<(u32, u32)>, UploadError> {
-        if !media::has_dimensions(mime_type) {
-            return Ok(None);
+    /// Reads the pictures' sides from the header of an image or a video.
+    pub(super) async fn read_pictures(&self, blob_id: Uuid, mime_type: &str) -> Result<Pictures, UploadError> {
+        if !media::has_reader(mime_type) {
+            return Ok(Pictures::Unknown);
         }
         let (store, mime_type) = (Arc::clone(&self.store), mime_type.to_owned());
         blocking(move || {
             let blob = store.open_for_reading(blob_id)?;
-            Ok(media::dimensions(&mime_type, || blob.reader(media::MAX_READS).ok()))
+            Ok(media::pictures(&mime_type, || blob.reader(media::MAX_READS).ok()))
         })
         .await
     }

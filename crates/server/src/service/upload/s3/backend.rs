@@ -6,6 +6,7 @@ use super::S3Uploads;
 use crate::db::Timestamp;
 use crate::db::files::File;
 use crate::db::sessions::Session;
+use crate::media::Pictures;
 use crate::service::upload::backend::{Answer, FileBody, IncomingFile, PartsBackend};
 use crate::service::upload::session::{Ending, ExpectedHashes, NewSession, Resigned, SessionStart, SessionState};
 use crate::storage::{MAX_STREAM_BYTES, UnclaimedBytes};
@@ -54,8 +55,8 @@ impl PartsBackend for S3Uploads {
         Box::pin(self.confirm_object(blob_id, size_bytes))
     }
 
-    fn dimensions<'a>(&'a self, blob_id: Uuid, size_bytes: u64, mime_type: &'a str) -> Answer<'a, Option<(u32, u32)>> {
-        Box::pin(async move { Ok(self.read_dimensions(blob_id, size_bytes, mime_type).await) })
+    fn pictures<'a>(&'a self, blob_id: Uuid, size_bytes: u64, mime_type: &'a str) -> Answer<'a, Pictures> {
+        Box::pin(async move { Ok(self.read_pictures(blob_id, size_bytes, mime_type).await) })
     }
 
     fn max_file_bytes(&self) -> Option<u64> {

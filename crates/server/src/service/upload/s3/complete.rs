@@ -16,7 +16,7 @@ use crate::db::sessions::{self, Session, Status};
 use crate::db::{Durability, Timestamp, garbage};
 use crate::failpoint;
 use crate::input::EtagsHash;
-use crate::media;
+use crate::media::{self, Pictures};
 use crate::service::upload::session::{
     ExpectedHashes, Occasion, Published, check_hash, check_noted_etags, completed_file, draft, file_type,
 };
@@ -126,8 +126,8 @@ impl S3Uploads {
         object: StoredBlob,
     ) -> Result<Published, UploadError> {
         let file_type = file_type(session, &self.head(session.blob_id, session.size_bytes).await);
-        let dimensions = self.read_dimensions(session.blob_id, session.size_bytes, &file_type.mime_type).await;
-        let mut draft = draft(session, file_type, hash_of(&object), dimensions);
+        let pictures = self.read_pictures(session.blob_id, session.size_bytes, &file_type.mime_type).await;
+        let mut draft = draft(session, file_type, hash_of(&object), pictures);
         draft.entity_tag = object.entity_tag;
         failpoint::hit("complete.before_commit");
         let published = self.records.publish(session, occasion, draft, PART_RECORDS).await?;
@@ -253,16 +253,16 @@ impl S3Uploads {
         read.await.unwrap_or_default()
     }
 
-    /// Width and height from the header of an image or a video.
-    pub(super) async fn read_dimensions(&self, blob_id: Uuid, size_bytes: u64, mime_type: &str) -> Option<(u32, u32)> {
-        if !media::has_dimensions(mime_type) {
-            return None;
+    /// Reads the pictures' sides from the header of an image or a video.
+    pub(super) async fn read_pictures(&self, blob_id: Uuid, size_bytes: u64, mime_type: &str) -> Pictures {
+        if !media::has_reader(mime_type) {
+            return Pictures::Unknown;
         }
         let (store, mime_type) = (Arc::clone(&self.store), mime_type.to_owned());
         let runtime = tokio::runtime::Handle::current();
         let read = tokio::task::spawn_blocking(move || {
-            media::dimensions(&mime_type, || Some(ObjectReader::new(store, blob_id, size_bytes, runtime)))
+            media::pictures(&mime_type, || Some(ObjectReader::new(store, blob_id, size_bytes, runtime)))
         });
-        read.await.ok().flatten()
+        read.await.unwrap_or(Pictures::Unknown)
     }
 }

@@ -4,7 +4,9 @@ use super::{PART_RECORDS, S3Uploads, UploadError};
 use crate::db::sessions::{self, Session, Status};
 use crate::db::{Durability, Tx};
 use crate::failpoint;
-use crate::service::upload::session::{Ending, NewSession, SessionStart, StoredStart, end_session};
+use crate::service::upload::session::{
+    Ending, NewSession, SessionStart, StoredStart, end_session, likely_content_type,
+};
 use crate::storage::BlobHeaders;
 
 impl S3Uploads {
@@ -50,7 +52,7 @@ impl S3Uploads {
     /// open, and after it is completed, the sweep aborts it, because the session uses another upload.
     pub(super) async fn replace_upload(&self, session: Session) -> Result<Session, UploadError> {
         let (id, blob_id, before) = (session.id, session.blob_id, session.store_upload_id.clone());
-        let headers = BlobHeaders::of_file(&session.file_name, &session.mime_type);
+        let headers = BlobHeaders::of_file(&session.file_name, &likely_content_type(&session));
         let upload_id = self.store.create_upload(blob_id, &headers).await?;
         failpoint::hit("start.after_reserve");
         let noted_id = upload_id.clone();

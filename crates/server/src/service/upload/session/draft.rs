@@ -2,7 +2,7 @@
 
 use crate::db::sessions::Session;
 use crate::input::MediaType;
-use crate::media::FileType;
+use crate::media::{FileType, Pictures};
 use crate::service::publish::FileDraft;
 
 /// `upload_source` of files that clients send.
@@ -10,11 +10,14 @@ pub(in crate::service::upload) const UPLOAD_SOURCE: &str = "api";
 
 /// The type of the session's file, judged by its first bytes.
 pub(in crate::service::upload) fn file_type(session: &Session, head: &[u8]) -> FileType {
-    match MediaType::parse(&session.mime_type) {
-        Ok(declared) => FileType::of(head, &declared),
-        // It was checked when the session was started.
-        Err(_) => FileType { mime_type: session.mime_type.clone(), declared: session.mime_type.clone() },
-    }
+    // It was checked when the session was started.
+    let declared = MediaType::parse(&session.mime_type).ok();
+    FileType::of(head, declared.as_ref(), &session.file_name)
+}
+
+/// The `Content-Type` with which a store makes the session's file, before its bytes are known.
+pub(in crate::service::upload) fn likely_content_type(session: &Session) -> String {
+    MediaType::likely(MediaType::parse(&session.mime_type).ok(), &session.file_name).content_type()
 }
 
 /// The session's file, ready to be published.
@@ -22,7 +25,7 @@ pub(in crate::service::upload) fn draft(
     session: &Session,
     file_type: FileType,
     hash: Option<String>,
-    dimensions: Option<(u32, u32)>,
+    pictures: Pictures,
 ) -> FileDraft {
     FileDraft {
         id: session.file_id,
@@ -32,8 +35,8 @@ pub(in crate::service::upload) fn draft(
         name: session.file_name.clone(),
         blob: session.blob(),
         size_bytes: session.size_bytes,
-        file_type,
-        dimensions,
+        file_type: file_type.with(pictures),
+        dimensions: pictures.dimensions(),
         hash,
         tags: session.tags.clone(),
         metadata: session.metadata.clone(),

@@ -17,7 +17,7 @@ mod state;
 use partway_api::PartPlan;
 
 pub(in crate::service::upload) use access::{authorize, check_uuid};
-pub(in crate::service::upload) use draft::{UPLOAD_SOURCE, draft, file_type};
+pub(in crate::service::upload) use draft::{UPLOAD_SOURCE, draft, file_type, likely_content_type};
 pub use end::Ending;
 pub(in crate::service::upload) use end::end_session;
 pub use hashes::ExpectedHashes;

@@ -150,9 +150,18 @@ fn make(database: &Database, version: usize) {
 
 #[tokio::test]
 async fn a_database_of_every_earlier_version_becomes_one_of_this_version() {
-    for (version, postgres) in
-        [(1, false), (2, false), (3, false), (3, true), (4, false), (4, true), (5, false), (5, true)]
-    {
+    for (version, postgres) in [
+        (1, false),
+        (2, false),
+        (3, false),
+        (3, true),
+        (4, false),
+        (4, true),
+        (5, false),
+        (5, true),
+        (6, false),
+        (7, true),
+    ] {
         let directory = tempfile::tempdir().unwrap();
         let mut config = Config::with_data_dir(directory.path());
         config.storage.reserve = false;

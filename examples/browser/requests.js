@@ -20,8 +20,8 @@ class Refusal extends Error {
     } catch {
       // Not an answer of Partway: only the status is known.
     }
-    const isProxys = status === 413 && !body.errorCode;
-    super(body.message ?? (isProxys ? TOO_LARGE_FOR_PROXY : `The answer was ${status}`));
+    const isFromProxy = status === 413 && !body.errorCode;
+    super(body.message ?? (isFromProxy ? TOO_LARGE_FOR_PROXY : `The answer was ${status}`));
     this.status = status;
     this.errorCode = body.errorCode;
     this.retryAfterMs = Number(retryAfter) * 1000 || 0;

@@ -57,6 +57,19 @@ def odd_member(case):
     )
 
 
+def numbers(value):
+    if isinstance(value, dict):
+        return [number for member in value.values() for number in numbers(member)]
+    if isinstance(value, list):
+        return [number for member in value for number in numbers(member)]
+    return [value] if isinstance(value, (int, float)) else []
+
+
+def odd_metadata(case):
+    """Text, which must be JSON, or a number that 64 bits may not hold exactly."""
+    return bool(texts(case, "metadata")) or any(abs(number) >= 2**63 for number in numbers(members(case).get("metadata")))
+
+
 def given(*fields):
     return lambda case: any(members(case).get(field) for field in fields)
 
@@ -66,8 +79,7 @@ def always(_):
 
 
 NAMES = {"INVALID_FILE_NAME": long_name, "INVALID_FOLDER": long_folder}
-# The text of metadata must be JSON.
-FIELDS = NAMES | {"INVALID_METADATA": lambda case: bool(texts(case, "metadata")), "INVALID_PARAMETER": odd_member}
+FIELDS = NAMES | {"INVALID_METADATA": odd_metadata, "INVALID_PARAMETER": odd_member}
 ENDED = {"SESSION_EXPIRED": always, "SESSION_ABORTED": always}
 # For each operation, the codes that may refuse a request that conforms to the document.
 REASONS = {
@@ -76,6 +88,8 @@ REASONS = {
     | {
         "INVALID_FORMAT": lambda case: any("/" not in text for text in texts(case, "format")),
         "FILE_TOO_LARGE": always,
+        # Its bounds depend on the size.
+        "INVALID_PARAMETER": lambda case: odd_member(case) or given("part_size")(case),
     },
     # Wrong bytes arrived.
     "complete_multipart": ENDED

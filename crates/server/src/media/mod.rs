@@ -6,6 +6,7 @@
 mod bounded;
 #[cfg(test)]
 mod corpus;
+mod evidence;
 pub(crate) mod file_type;
 mod image;
 mod iso_box;

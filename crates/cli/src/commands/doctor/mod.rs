@@ -3,6 +3,7 @@
 mod bucket;
 mod data_dir;
 mod database;
+mod store_call;
 mod trial;
 
 use std::process::ExitCode;

@@ -10,6 +10,7 @@ mod parts;
 use partway_server::storage::{BlobHeaders, PartInStore, S3Store, StorageError};
 use uuid::Uuid;
 
+use super::store_call::of_call;
 use super::{Doctor, Health};
 
 /// Lifetime of the presigned URLs.
@@ -76,7 +77,7 @@ impl<'t> Trial<'t> {
             Ok(None) => Health::Doubtful(
                 "the store does not know an upload before its first part; going on with one opens another".to_owned(),
             ),
-            Err(error) if error.is_not_implemented() => super::bucket::of_call(&error, OTHER_STORE),
+            Err(error) if error.is_not_implemented() => of_call(&error, OTHER_STORE),
             Err(error) => Health::Doubtful(format!(
                 "the store fails to list an upload before its first part; Partway then sends a part of one byte and lists again \
                  ({}). RustFS has this fault up to 1.0.0-beta.1",

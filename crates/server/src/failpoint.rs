@@ -94,16 +94,27 @@ mod armed {
             Action::Fail(errno) => Err(errno.into()),
             Action::Panic => std::panic::panic_any(format!("the failpoint {name} was hit")),
             Action::Pause(seconds) => {
-                std::thread::sleep(Duration::from_secs(seconds));
+                waiting(|| std::thread::sleep(Duration::from_secs(seconds)));
                 Ok(())
             }
             Action::Hold(path) => {
                 std::fs::write(path.with_extension("held"), "")?;
-                while !path.exists() {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
+                waiting(|| {
+                    while !path.exists() {
+                        std::thread::sleep(Duration::from_millis(5));
+                    }
+                });
                 Ok(())
             }
+        }
+    }
+
+    /// Waits without keeping other tasks of this worker thread: one of them may be what accepts connections.
+    fn waiting(wait: impl FnOnce()) {
+        use tokio::runtime::{Handle, RuntimeFlavor};
+        match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+            Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(wait),
+            _ => wait(),
         }
     }
 }

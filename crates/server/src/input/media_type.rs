@@ -5,10 +5,7 @@ use partway_api::ErrorCode;
 use partway_api::limits::MAX_FORMAT_BYTES;
 
 use super::{InvalidInput, quote_for_message};
-use crate::model::{content_type, known_type, type_of_extension};
-
-/// The type of files of which nothing is known.
-pub const UNKNOWN_TYPE: &str = "application/octet-stream";
+use crate::model::{UNKNOWN_TYPE, content_type, essence, known_type, type_of_extension};
 
 /// A MIME type with concrete type and subtype.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +101,7 @@ impl MediaType {
 /// The wire's `format` of a file with this type and name: the name's own extension where it fits the type, or where no extension of
 /// the type is known; else the type's usual one.
 pub fn extension(mime_type: &str, file_name: &str) -> String {
-    let essence = mime_type.split(';').next().unwrap_or_default().trim();
+    let essence = essence(mime_type);
     let own = extension_of(file_name).map(str::to_ascii_lowercase);
     let known = known_type(essence).map(|known| known.extensions).unwrap_or_default();
     let guessed = mime_guess::get_mime_extensions_str(essence).unwrap_or_default();

@@ -28,7 +28,7 @@ pub use file_name::FileName;
 pub use folder_path::{FolderName, FolderPath};
 pub use idempotency_key::IdempotencyKey;
 pub use json::JsonBody;
-pub use media_type::{MediaType, UNKNOWN_TYPE, extension};
+pub use media_type::{MediaType, extension};
 pub use metadata::Metadata;
 pub use resign_parts::ResignParts;
 pub use start_upload::{SizeLimit, StartRules, StartUpload, TtlLimit};

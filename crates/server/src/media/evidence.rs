@@ -2,6 +2,7 @@
 
 use super::signature::signature;
 use super::text::{Encoding, encoding};
+use crate::model::{is_markup, is_text_type};
 
 /// The first bytes of a file, and what they show.
 pub(super) struct Evidence<'h> {
@@ -121,27 +122,6 @@ fn is_unmarked(essence: &str) -> bool {
     (essence.starts_with("application/") || essence.starts_with("model/"))
         && !infer::is_mime_supported(essence)
         && !is_text_type(essence)
-}
-
-/// Whether files of the type are text.
-pub(super) fn is_text_type(essence: &str) -> bool {
-    const TEXT: [&str; 9] = [
-        "application/json",
-        "application/x-ndjson",
-        "application/yaml",
-        "application/toml",
-        "application/x-subrip",
-        "application/x-sh",
-        "application/vnd.apple.mpegurl",
-        "application/x-pem-file",
-        "message/rfc822",
-    ];
-    essence.starts_with("text/") || TEXT.contains(&essence) || is_markup(essence) || essence.ends_with("+json")
-}
-
-/// Whether files of the type may name their encoding themselves.
-pub(super) fn is_markup(essence: &str) -> bool {
-    essence == "text/html" || essence == "application/xml" || essence.ends_with("+xml")
 }
 
 /// Pictures, video, sound and fonts that are not text. Some old formats of pictures are.

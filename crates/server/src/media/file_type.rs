@@ -12,9 +12,10 @@
 //! where it is text. `docs/MEDIA.md` has the rules for users.
 
 use super::Pictures;
-use super::evidence::{Evidence, is_markup, is_text_type};
+use super::evidence::Evidence;
 use super::text::Encoding;
 use crate::input::MediaType;
+use crate::model::{UNKNOWN_TYPE, is_markup, is_text_type};
 
 /// Bytes at the start of a file that are examined: enough for all signatures, including those at large offsets, such as of tar
 /// archives (262) and of some documents in ZIP archives (a few KiB).
@@ -49,7 +50,7 @@ impl FileType {
             (_, Some(found)) => found,
             // A name such as `x.bin` says that it is no text to be shown.
             (None, None) if text.is_some() => "text/plain",
-            _ => crate::input::UNKNOWN_TYPE,
+            _ => UNKNOWN_TYPE,
         };
         let charset = chosen.and_then(MediaType::charset).filter(|_| is_text_type(essence));
         let declared_or_likely = declared.cloned().unwrap_or_else(|| MediaType::likely(None, file_name));

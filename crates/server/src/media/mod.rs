@@ -19,6 +19,8 @@ pub(crate) use file_type::{FileType, HEAD_BYTES};
 use std::io::{BufReader, Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::model::essence;
+
 /// Largest plausible side in pixels: the maximum of the formats (16 bits in most).
 const MAX_SIDE: u32 = 1 << 20;
 /// Maximum reads in one file. Headers need tens; a malicious file could keep a reader busy for hours without this bound.
@@ -82,7 +84,7 @@ pub(crate) fn pictures<'f, F: Read + Seek + 'f>(mime_type: &str, open: impl FnOn
 type ReadPictures = fn(Reader<'_>) -> Pictures;
 
 fn reader_of(mime_type: &str) -> Option<ReadPictures> {
-    let essence = mime_type.split(';').next().unwrap_or_default().trim();
+    let essence = essence(mime_type);
     image::reader_of(essence).or_else(|| video::reader_of(essence))
 }
 

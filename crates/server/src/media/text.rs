@@ -15,8 +15,8 @@ pub(super) enum Encoding {
 
 /// The encoding, if the first bytes of a file are text. An empty file is not.
 pub(super) fn encoding(head: &[u8]) -> Option<Encoding> {
-    if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") {
-        return utf16_is_text(head).then_some(Encoding::Utf16);
+    if let Some(units) = utf16_units(head) {
+        return are_text(units).then_some(Encoding::Utf16);
     }
     if head.is_empty() || head.iter().any(|byte| is_binary(*byte)) {
         return None;
@@ -35,11 +35,20 @@ fn is_binary(byte: u8) -> bool {
     matches!(byte, 0..=8 | 0x0b | 0x0e..=0x1a | 0x1c..=0x1f | 0x7f)
 }
 
+/// The code units of a text in UTF-16 with a byte order mark.
+pub(super) fn utf16_units(bytes: &[u8]) -> Option<impl Iterator<Item = u16>> {
+    let from = match bytes {
+        [0xFF, 0xFE, ..] => u16::from_le_bytes,
+        [0xFE, 0xFF, ..] => u16::from_be_bytes,
+        _ => return None,
+    };
+    Some(bytes[2..].as_chunks::<2>().0.iter().map(move |pair| from(*pair)))
+}
+
 /// Sound in MPEG frames may begin like the byte order mark; text has no control characters there, either.
-fn utf16_is_text(head: &[u8]) -> bool {
-    let from = if head.starts_with(b"\xff\xfe") { u16::from_le_bytes } else { u16::from_be_bytes };
-    let units = head[2..].as_chunks::<2>().0.iter().map(|pair| from(*pair));
-    units.clone().next().is_some() && !units.into_iter().any(|unit| unit < 0x80 && is_binary(unit as u8))
+fn are_text(units: impl Iterator<Item = u16>) -> bool {
+    let mut units = units.peekable();
+    units.peek().is_some() && !units.any(|unit| unit < 0x80 && is_binary(unit as u8))
 }
 
 #[cfg(test)]

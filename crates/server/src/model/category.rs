@@ -1,5 +1,7 @@
 //! The category of a file: the wire's `extension`.
 
+use super::known_types::essence;
+
 /// Types of video and audio that are not named so.
 const VIDEO: [&str; 3] = ["application/mxf", "application/vnd.rn-realmedia", "application/mp4"];
 /// Types of documents, in addition to `text/…`, `application/…+json` and `application/…+xml`.
@@ -43,7 +45,7 @@ const OFFICE: [&str; 10] = [
 
 /// The category of a MIME type.
 pub fn category(mime_type: &str) -> &'static str {
-    let essence = mime_type.split(';').next().unwrap_or_default().trim();
+    let essence = essence(mime_type);
     match essence.split('/').next().unwrap_or_default() {
         "image" => "image",
         "video" => "video",

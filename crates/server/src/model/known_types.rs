@@ -4,6 +4,14 @@
 //! A canonical spelling is the one that browsers play or show; among those, the one registered at IANA. Types that are not here keep the
 //! spelling that a client or a file gives them, and `mime_guess` knows their extensions.
 
+/// The type of files of which nothing is known.
+pub const UNKNOWN_TYPE: &str = "application/octet-stream";
+
+/// Type and subtype without parameters (RFC 9110, section 8.3.1).
+pub fn essence(mime_type: &str) -> &str {
+    mime_type.split(';').next().unwrap_or_default().trim()
+}
+
 /// A media type.
 #[derive(Debug, PartialEq, Eq)]
 pub struct KnownType {
@@ -165,7 +173,7 @@ const KNOWN: &[KnownType] = &[
     known("model/obj", &["obj"], &["application/x-tgif"]),
     known("model/3mf", &["3mf"], &["application/vnd.ms-package.3dmanufacturing-3dmodel+xml"]),
     known("model/vnd.usdz+zip", &["usdz"], &["model/usd"]),
-    known("application/octet-stream", &["bin", "dump", "img"], &["binary/octet-stream", "application/x-binary", "application/binary", "application/unknown", "application/x-unknown"]),
+    known(UNKNOWN_TYPE, &["bin", "dump", "img"], &["binary/octet-stream", "application/x-binary", "application/binary", "application/unknown", "application/x-unknown"]),
 ];
 
 #[cfg(test)]
@@ -194,7 +202,7 @@ mod tests {
         for (spelling, name) in [
             ("audio/m4a", "audio/mp4"),
             ("Video/Matroska", "video/x-matroska"),
-            ("binary/octet-stream", "application/octet-stream"),
+            ("binary/octet-stream", UNKNOWN_TYPE),
             ("image/png", "image/png"),
         ] {
             assert_eq!(known_type(spelling).map(|known| known.name), Some(name));

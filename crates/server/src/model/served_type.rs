@@ -1,6 +1,7 @@
 //! The type that a file is served as. A file is served from the site's own host, so its scripts must not act as the site.
 
-use super::known_types::known_type;
+use super::known_types::{UNKNOWN_TYPE, essence, known_type};
+use super::text_types::is_data;
 
 /// The type that a file is served as: the less dangerous of the recorded and the declared one; the recorded one on a tie, and where
 /// the declared one says nothing.
@@ -19,20 +20,13 @@ pub fn content_type(media_type: &str, charset: Option<&str>) -> String {
 }
 
 /// Types of which no browser runs anything, for any bytes of the file, in addition to pictures, sound, video, fonts and text.
-const PASSIVE_TYPES: [&str; 14] = [
-    "application/octet-stream",
+const PASSIVE_TYPES: [&str; 7] = [
+    UNKNOWN_TYPE,
     "application/zip",
     "application/gzip",
-    "application/json",
-    "application/x-ndjson",
-    "application/yaml",
-    "application/toml",
-    "application/x-subrip",
-    "application/x-sh",
     "application/ogg",
     "application/mp4",
     "application/mxf",
-    "application/vnd.apple.mpegurl",
     "application/rtf",
 ];
 /// Types that browsers open as a page.
@@ -58,7 +52,7 @@ pub enum ScriptRisk {
 impl ScriptRisk {
     /// The risk of a MIME type, with or without parameters.
     pub fn of(mime_type: &str) -> Self {
-        let essence = mime_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let essence = essence(mime_type).to_ascii_lowercase();
         let essence = known_type(&essence).map_or(essence.as_str(), |known| known.name);
         if PAGE_TYPES.contains(&essence) {
             return Self::Page;
@@ -69,18 +63,13 @@ impl ScriptRisk {
         let is_xml = essence.ends_with("+xml") || XML_TYPES.contains(&essence);
         let is_code = essence == "text/javascript";
         let is_shown = !is_xml && !is_code && PASSIVE_PREFIXES.iter().any(|prefix| essence.starts_with(prefix));
-        if is_shown || essence.ends_with("+json") || PASSIVE_TYPES.contains(&essence) {
-            Self::Passive
-        } else {
-            Self::Active
-        }
+        if is_shown || is_data(essence) || PASSIVE_TYPES.contains(&essence) { Self::Passive } else { Self::Active }
     }
 }
 
 /// Whether the type says nothing of the file.
 fn is_unknown(mime_type: &str) -> bool {
-    let essence = mime_type.split(';').next().unwrap_or_default().trim();
-    known_type(essence).is_some_and(|known| known.name == "application/octet-stream")
+    known_type(essence(mime_type)).is_some_and(|known| known.name == UNKNOWN_TYPE)
 }
 
 #[cfg(test)]

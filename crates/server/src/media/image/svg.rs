@@ -6,6 +6,7 @@ use quick_xml::Reader as XmlReader;
 use quick_xml::events::{BytesStart, Event};
 
 use crate::media::Reader;
+use crate::media::text::utf16_units;
 
 /// The root element comes after at most a declaration, comments and a document type.
 const HEAD_BYTES: u64 = 64 * 1024;
@@ -27,12 +28,7 @@ pub(in crate::media) fn has_svg_root(head: &[u8]) -> bool {
 
 /// The text of a file in UTF-16 with a byte order mark.
 fn utf16(head: &[u8]) -> Option<String> {
-    let from = match head {
-        [0xFF, 0xFE, ..] => u16::from_le_bytes,
-        [0xFE, 0xFF, ..] => u16::from_be_bytes,
-        _ => return None,
-    };
-    let units: Vec<u16> = head[2..].as_chunks::<2>().0.iter().map(|pair| from(*pair)).collect();
+    let units: Vec<u16> = utf16_units(head)?.collect();
     // The declaration names the encoding that the text no longer has.
     let text = String::from_utf16_lossy(&units);
     let after_declaration = text.trim_start().strip_prefix("<?xml").and_then(|rest| rest.split_once("?>"));

@@ -2,9 +2,12 @@
 //!
 //! Invariant: a part counts as there exactly while its bytes are complete in the blob and its record is in the database.
 
+mod table;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use self::table::{Phase, Table};
 use super::UploadError;
 use super::life::Life;
 use super::part_lease::{PartLease, PartLocks};
@@ -32,43 +35,6 @@ pub(super) struct LiveSession {
     unsynced: AtomicBool,
 }
 
-#[derive(Debug)]
-struct Table {
-    phase: Phase,
-    /// How often a sync has failed. Bytes written before the last failure may be lost.
-    failed_syncs: u64,
-    life: Life,
-    parts: Vec<Part>,
-}
-
-impl Table {
-    fn parts(&self) -> (Vec<u32>, Vec<u32>) {
-        (0..self.parts.len() as u32).partition(|index| self.parts[*index as usize].subtrees.is_some())
-    }
-}
-
-/// How far the session is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// Parts may be written.
-    Uploading,
-    /// The parts are being synced, and perhaps published: no part may be begun. Becomes `Ended` or `Uploading` again, as the holder of
-    /// `ending` decides.
-    Ending,
-    /// Final.
-    Ended(Status),
-}
-
-#[derive(Debug, Clone, Default)]
-struct Part {
-    /// Set while the part's bytes are complete and its record is in the database.
-    subtrees: Option<Box<[u8]>>,
-    /// Whether the database may have a record, which must be deleted before the bytes are touched.
-    maybe_recorded: bool,
-    /// The latest request that was granted a lease.
-    latest: Option<Arrival>,
-}
-
 /// A part that is being written.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BegunPart {
@@ -91,14 +57,7 @@ impl LiveSession {
         blob_is_late: bool,
         recorded: Vec<(u32, Vec<u8>)>,
     ) -> Self {
-        let mut parts = vec![Part::default(); plan.parts() as usize];
-        for (index, subtrees) in recorded {
-            if let Some(part) = parts.get_mut(index as usize) {
-                *part = Part { subtrees: Some(subtrees.into()), maybe_recorded: true, latest: None };
-            }
-        }
-        let life = Life::of(&session);
-        let table = Mutex::new(Table { phase: Phase::Uploading, failed_syncs: 0, life, parts });
+        let table = Mutex::new(Table::new(Life::of(&session), plan.parts(), recorded));
         let (blob, ending, leases) = (Arc::new(blob), tokio::sync::Mutex::default(), PartLocks::default());
         // Bytes that another process wrote may be unsynced, too.
         let unsynced = AtomicBool::new(true);

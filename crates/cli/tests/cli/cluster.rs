@@ -378,6 +378,11 @@ fn the_doctor_says_which_call_a_store_does_not_implement_and_never_that_a_permis
         let (detail, change) = (found["detail"].as_str().unwrap(), found["change"].as_str().unwrap());
         assert!(detail.contains("the store does not implement this call") && detail.contains(words), "{found}");
         assert!(!change.contains("permission"), "{found}");
+        // No check advises the call that has just failed.
+        assert!(
+            !arguments.contains(&"--fix-cors") || !text(&output.stdout).contains("`partway doctor --fix-cors`"),
+            "{checks:?}"
+        );
     }
     // Nothing of the trials is left, though the store lists neither parts nor uploads.
     drop(serve(&data_dir, &settings));

@@ -34,16 +34,18 @@ pub(super) async fn examine(doctor: &mut Doctor, store: &S3Store, fix_cors: bool
             return doctor.report("bucket", bucket_problem(&error));
         }
     }
+    let mut cors_change = "`partway doctor --fix-cors` sets rules that allow it";
     if fix_cors {
         match store.set_cors().await {
             Ok(()) => doctor.report("fix CORS", Health::Well("the bucket's rules are set".to_owned())),
             Err(error) => {
-                doctor.report("fix CORS", of_call(&error, "the key's permission to change the bucket (owner)"))
+                cors_change = "the reason why the rules could not be set";
+                doctor.report("fix CORS", of_call(&error, "the key's permission to change the bucket (owner)"));
             }
         }
     }
     let blob_id = Uuid::now_v7();
-    let mut trial = Trial::new(doctor, store, blob_id);
+    let mut trial = Trial::new(doctor, store, blob_id, cors_change);
     let tried = trial.run().await;
     let open_upload = trial.open_upload();
     if let Err(error) = tried {

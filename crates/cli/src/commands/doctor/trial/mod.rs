@@ -31,12 +31,14 @@ pub(super) struct Trial<'t> {
     blob_id: Uuid,
     upload_id: String,
     is_open: bool,
+    /// The change that allows pages to upload.
+    cors_change: &'static str,
 }
 
 impl<'t> Trial<'t> {
     /// Sends nothing.
-    pub(super) fn new(doctor: &'t mut Doctor, store: &'t S3Store, blob_id: Uuid) -> Self {
-        Self { doctor, store, blob_id, upload_id: String::new(), is_open: false }
+    pub(super) fn new(doctor: &'t mut Doctor, store: &'t S3Store, blob_id: Uuid, cors_change: &'static str) -> Self {
+        Self { doctor, store, blob_id, upload_id: String::new(), is_open: false, cors_change }
     }
 
     /// The upload that was not completed.

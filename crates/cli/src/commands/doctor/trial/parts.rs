@@ -15,7 +15,7 @@ impl Trial<'_> {
         let [first, second] = [self.url(0, PART_BYTES)?, self.url(1, PART_BYTES)?];
         let Some(answer) = self.send_two(&first, &second).await else { return Ok(None) };
         let preflight = self.store.preflight(&first, "PUT").await?;
-        self.report("CORS", cors(&preflight, &answer));
+        self.report("CORS", cors(&preflight, &answer, self.cors_change));
         let last = self.url(LAST_INDEX, LAST.len() as u64)?;
         let health = self.part_length(&last).await;
         self.report("part length", health);
@@ -93,14 +93,13 @@ impl Trial<'_> {
     }
 }
 
-/// The CORS rules, by the answers to a preflight and to a part.
-fn cors(preflight: &HeaderMap, answer: &HeaderMap) -> Health {
+/// The CORS rules, by the answers to a preflight and to a part. `change` allows what they do not.
+fn cors(preflight: &HeaderMap, answer: &HeaderMap, change: &'static str) -> Health {
     let text = |headers: &HeaderMap, name: &str| {
         headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_ascii_lowercase()
     };
     let methods = text(preflight, "access-control-allow-methods");
     let exposed = text(answer, "access-control-expose-headers");
-    let change = "`partway doctor --fix-cors` sets rules that allow it";
     let missing = match () {
         () if text(preflight, "access-control-allow-origin").is_empty() => "pages of other origins are not allowed",
         () if !methods.contains("put") && methods != "*" => "PUT is not allowed",

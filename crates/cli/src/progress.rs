@@ -67,6 +67,13 @@ impl Progress {
                 self.occasional_line();
             }
             Event::Retrying { error, bytes_lost, pause } => self.retrying(error, *bytes_lost, *pause),
+            Event::FewerAtOnce { error, limit, at_once } => {
+                let (seconds, parts) = (limit.as_secs_f64().round(), human::count(*at_once as u64, "part"));
+                self.say(&format!(
+                    "{error}, after about {seconds} s, as an earlier attempt: a proxy in front of the server seems to end \
+                     requests after that time; sending {parts} at a time from now on"
+                ));
+            }
             Event::SmallerParts { error, part_size } => {
                 self.say(&format!("{error}; starting again in parts of {}", HumanBytes(*part_size)));
             }

@@ -8,7 +8,7 @@ use partway_client::{RetryPolicy, TransferOptions};
 /// Options of a transfer, in either direction.
 #[derive(Debug, Args)]
 pub(crate) struct TransferArgs {
-    /// Parts of a file that are transferred at the same time.
+    /// Parts of a file that are transferred at the same time. An upload sends fewer where a proxy ends requests too soon.
     #[arg(long, value_name = "N", default_value_t = default_concurrency(), value_parser = clap::value_parser!(u8).range(1..=64))]
     concurrency: u8,
     /// How long to wait for an unavailable server, such as 90s, 10m or 2h.

@@ -71,7 +71,10 @@ fn error_at(host: String, error: reqwest::Error) -> Error {
         };
     }
     if !is_away {
-        return Error::Connection(whole_text(&error));
+        let text = whole_text(&error);
+        // The kernel waited for acknowledgements in vain.
+        let is_dead = chain(&error).filter_map(is_io).any(|error| error.kind() == io::ErrorKind::TimedOut);
+        return if is_dead { Error::Stalled(text) } else { Error::Connection(text) };
     }
     let cause = last_cause(&error);
     if chain(&error).any(|error| error.to_string() == "dns error") {

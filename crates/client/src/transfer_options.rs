@@ -19,7 +19,7 @@ use crate::RetryPolicy;
 #[derive(Debug, Clone, Copy)]
 pub struct TransferOptions {
     /// Parts that are sent, or ranges that are fetched, at the same time; 0 counts as 1. By default 4: enough to fill a line with some
-    /// delay, few enough for a phone.
+    /// delay, few enough for a phone. An upload sends fewer where a proxy ends requests before they get through.
     pub concurrency: usize,
     /// How failed requests are retried.
     pub retry: RetryPolicy,

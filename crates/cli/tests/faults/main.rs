@@ -22,5 +22,6 @@ mod proxy;
 mod settings;
 mod slow_readers;
 mod store_proxy;
+mod time_limit;
 mod verification;
 mod whole_kills;

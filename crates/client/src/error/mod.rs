@@ -87,6 +87,20 @@ pub enum Error {
         /// URL of the request without its query.
         url: String,
     },
+    /// A proxy ends requests after a time in which a part does not get through, although no other is sent at the same time.
+    #[error(
+        "a proxy in front of the server ends requests after about {} s, and a part of {part_bytes} bytes takes longer; raise its \
+         limit (Traefik: respondingTimeouts.readTimeout; Apache: RequestReadTimeout body=…), or use a faster line",
+        limit.as_secs_f64().round()
+    )]
+    TimeLimit {
+        /// Duration of the attempt that it ended.
+        limit: Duration,
+        /// Length of the part.
+        part_bytes: u64,
+        /// Bytes of it that were sent until then. Some of them may not have left this machine.
+        sent_bytes: u64,
+    },
     /// The session was completed with parts that may not be this file's.
     #[error(
         "session {session_id} was completed with parts that were not all sent from this file as it is now, \
@@ -182,6 +196,9 @@ pub enum Error {
     /// The connection broke.
     #[error("{0}")]
     Connection(String),
+    /// Nothing moved on the connection for too long.
+    #[error("{0}")]
+    Stalled(String),
 }
 
 impl Error {
@@ -202,7 +219,7 @@ impl Error {
     }
 
     /// The failure at the address where it happened.
-    fn at_its_address(&self) -> &Self {
+    pub(crate) fn at_its_address(&self) -> &Self {
         match self {
             Self::Elsewhere { source, .. } => source.at_its_address(),
             other => other,

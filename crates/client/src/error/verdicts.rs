@@ -20,6 +20,7 @@ impl Error {
             | Self::Untrusted { .. }
             | Self::NoTls { .. }
             | Self::TooLargeForProxy { .. }
+            | Self::TimeLimit { .. }
             | Self::NotFound { .. }
             | Self::Target { .. }
             | Self::Changed { .. }
@@ -29,7 +30,7 @@ impl Error {
             | Self::Mismatch { .. } => false,
             Self::Refused { body, .. } => is_transient_status(body.error_code.status()),
             Self::Unexpected { status, .. } => is_transient_status(*status),
-            Self::UnknownHost { .. } | Self::Unreachable(_) | Self::Connection(_) => true,
+            Self::UnknownHost { .. } | Self::Unreachable(_) | Self::Connection(_) | Self::Stalled(_) => true,
         }
     }
 
@@ -45,12 +46,13 @@ impl Error {
 
     /// Whether the failure of a part was seen by a proxy or as a broken connection, so that the server may know more.
     pub(crate) fn is_from_between(&self) -> bool {
-        matches!(self.at_its_address(), Self::Unexpected { status: 500.., .. } | Self::Connection(_))
+        let error = self.at_its_address();
+        matches!(error, Self::Unexpected { status: 408 | 500.., .. } | Self::Connection(_) | Self::Stalled(_))
     }
 
-    /// Whether a proxy refused a part for its size.
-    pub(crate) fn is_too_large_for_proxy(&self) -> bool {
-        matches!(self.at_its_address(), Self::TooLargeForProxy { .. })
+    /// Whether something in between may have ended the attempt to send a part for its duration.
+    pub(crate) fn is_cut(&self) -> bool {
+        matches!(self.at_its_address(), Self::Unexpected { status: 408 | 502..=504, .. } | Self::Connection(_))
     }
 
     /// Whether the request certainly had no effect, and a retry may succeed.
@@ -62,7 +64,7 @@ impl Error {
     pub fn leaves_session(&self) -> bool {
         let by_others = matches!(
             self.at_its_address(),
-            Self::TooLargeForProxy { .. } | Self::Untrusted { .. } | Self::NoTls { .. }
+            Self::TooLargeForProxy { .. } | Self::TimeLimit { .. } | Self::Untrusted { .. } | Self::NoTls { .. }
         );
         self.is_transient() || by_others
     }

@@ -60,7 +60,17 @@ pub enum Event<'e> {
         /// Time until the retry.
         pause: Duration,
     },
-    /// A proxy refused a part for its size. The upload starts again with smaller parts.
+    /// A proxy ends requests after a time in which the parts that are sent at the same time do not get through. Fewer are sent at the
+    /// same time from now on. The attempt's [`Retrying`](Self::Retrying) follows.
+    FewerAtOnce {
+        /// The end of the last attempt that it ended.
+        error: &'e Error,
+        /// Duration of that attempt.
+        limit: Duration,
+        /// Parts that are sent at the same time from now on.
+        at_once: usize,
+    },
+    /// A proxy refused a part for its size or its duration. The upload starts again with smaller parts.
     SmallerParts {
         /// The refusal.
         error: &'e Error,

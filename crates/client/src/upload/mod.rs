@@ -24,7 +24,10 @@
 //! are sent again, and completing names the ETags of this client's PUTs.
 
 mod events;
+mod pace;
+mod send_part;
 mod session;
+mod time_limit;
 mod transfer;
 mod watch;
 
@@ -37,6 +40,7 @@ use serde_json::{Map, Value};
 
 use self::events::retrying;
 pub use self::events::{Event, PartHash, SentPart};
+use self::pace::Pace;
 use self::transfer::Transfer;
 use crate::blocking::blocking;
 use crate::source::Source;
@@ -175,7 +179,7 @@ impl Upload {
     }
 
     /// Sets the size of the parts in bytes, for proxies that limit requests; by default the server chooses it. A session that is
-    /// resumed keeps its parts. Where a proxy refuses a part for its size, the upload starts again with parts of half the size.
+    /// resumed keeps its parts. Where parts do not pass a proxy for their size or duration, the upload starts again with smaller ones.
     #[must_use]
     pub fn part_size(mut self, bytes: u64) -> Self {
         self.part_size = Some(bytes);
@@ -204,17 +208,18 @@ impl Upload {
             Some(session_id) => self.join(client, session_id, &source, on_event).await?,
             None => self.start(client, &source, self.part_size, on_event).await?,
         };
+        let pace = Pace::new(self.options.at_once());
         loop {
-            let (id, smaller) = (session.id.clone(), session.smaller_part_size());
+            let id = session.id.clone();
             on_event(session.started());
-            let sent = Transfer::new(self, client, source.clone(), session, on_event).run().await;
-            let (Err(error), Some(part_size)) = (&sent, smaller) else { return sent };
-            if !error.is_too_large_for_proxy() {
-                return sent;
-            }
+            let transfer = Transfer::new(self, client, source.clone(), session, &pace, on_event);
+            let sent = transfer.run().await;
+            let Err(error) = &sent else { return sent };
+            let Some(part_size) = transfer.smaller_part_size(error) else { return sent };
             on_event(Event::SmallerParts { error, part_size });
             // If that fails, the session expires.
             let _ = client.abort(&id).await;
+            pace.smaller_parts();
             session = self.start(client, &source, Some(part_size), on_event).await?;
             if session.part_size() > part_size {
                 // The server is too old to be asked.

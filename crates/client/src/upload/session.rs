@@ -65,21 +65,25 @@ impl Session {
         Event::Started {
             session_id: &self.id,
             parts_total: self.parts_total,
-            parts_there: self.parts_total - self.missing.len() as u32,
+            parts_there: self.parts_there(),
             size_bytes: self.size_bytes,
             bytes_there: self.size_bytes - bytes_missing,
         }
     }
 
-    /// About half of its part size, to start again with where a proxy refuses parts; `None` if there is no smaller one, or parts have
-    /// arrived, which would have to be sent again.
-    pub(super) fn smaller_part_size(&self) -> Option<u64> {
+    /// Parts that the server had when the session was started or resumed.
+    pub(super) fn parts_there(&self) -> u32 {
+        self.parts_total - self.missing.len() as u32
+    }
+
+    /// About half of its part size, or less to be at most `fitting_bytes`, to start again with where parts do not pass a proxy; `None`
+    /// if there is no smaller one.
+    pub(super) fn smaller_part_size(&self, fitting_bytes: u64) -> Option<u64> {
         let largest = self.part_size.min(self.size_bytes);
         let least = if self.compares_blake3 { SMALLEST_PART_BYTES } else { MIN_PART_SIZE_BYTES };
-        let half = largest / 2 / SMALLEST_PART_BYTES * SMALLEST_PART_BYTES;
-        let smaller = half.max(*PartPlan::sizes(self.size_bytes, least).start());
-        let is_untouched = self.missing.len() == self.parts_total as usize;
-        (is_untouched && smaller < largest).then_some(smaller)
+        let wanted = (largest / 2).min(fitting_bytes) / SMALLEST_PART_BYTES * SMALLEST_PART_BYTES;
+        let smaller = wanted.max(*PartPlan::sizes(self.size_bytes, least).start());
+        (smaller < largest).then_some(smaller)
     }
 
     pub(super) fn part_len(&self, index: u32) -> u64 {

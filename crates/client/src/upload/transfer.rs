@@ -1,7 +1,7 @@
 //! Sends the missing parts of a session and completes it.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,32 +9,33 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use partway_api::{CompleteRequest, ErrorCode, FileRecord, PartPlan};
 use sha2::{Digest, Sha256};
 
-use super::events::{Event, OnEvent, SentPart, retrying};
+use super::events::{Event, OnEvent, retrying};
+use super::pace::Pace;
 use super::session::{EtagsInStore, Session};
-use super::watch::{StallLimits, watch};
 use super::{MAX_CONCURRENT_READS, SESSION_TTL, Upload};
 use crate::blocking::blocking;
-use crate::part_body::{PartBody, SentHash};
 use crate::part_hashes::PartHashes;
 use crate::part_urls::PartUrls;
 use crate::source::Source;
 use crate::{Client, Error};
 
-/// How often a store may refuse the URL of one part, each time another URL, before the part fails.
-const MAX_URL_REFUSALS: u32 = 3;
+/// Parts that are given up for smaller ones: the retries of a part that does not get through would soon cost as much.
+const MAX_PARTS_GIVEN_UP: u32 = 4;
 
 /// The transfer of the parts of one session.
 pub(super) struct Transfer<'t> {
-    upload: &'t Upload,
-    client: &'t Client,
-    source: Source,
-    session: Session,
-    urls: PartUrls<'t>,
+    pub(super) upload: &'t Upload,
+    pub(super) client: &'t Client,
+    pub(super) source: Source,
+    pub(super) session: Session,
+    pub(super) pace: &'t Pace,
+    pub(super) urls: PartUrls<'t>,
     /// `None` where the server does not compare them, or its parts are not subtrees of BLAKE3.
     hashes: Option<Arc<PartHashes>>,
     /// The ETags that PUTs of this run and of earlier ones answered, where the hash of the whole file is not compared.
     etags: Mutex<BTreeMap<u32, String>>,
-    on_event: OnEvent<'t>,
+    pub(super) full_parts_sent: AtomicU32,
+    pub(super) on_event: OnEvent<'t>,
 }
 
 impl<'t> Transfer<'t> {
@@ -43,6 +44,7 @@ impl<'t> Transfer<'t> {
         client: &'t Client,
         source: Source,
         mut session: Session,
+        pace: &'t Pace,
         on_event: OnEvent<'t>,
     ) -> Self {
         let plan = PartPlan::from_stored(session.size_bytes, session.part_size());
@@ -53,10 +55,21 @@ impl<'t> Transfer<'t> {
         let is_there = |index: &u32| session.missing.binary_search(index).is_err();
         let sent = upload.sent_parts.iter().filter(|(index, _)| !session.compares_blake3 && is_there(index));
         let etags = Mutex::new(sent.map(|(index, part)| (*index, part.etag.clone())).collect());
-        Self { upload, client, source, session, urls, hashes, etags, on_event }
+        Self {
+            upload,
+            client,
+            source,
+            session,
+            pace,
+            urls,
+            hashes,
+            etags,
+            full_parts_sent: AtomicU32::new(0),
+            on_event,
+        }
     }
 
-    fn etags(&self) -> MutexGuard<'_, BTreeMap<u32, String>> {
+    pub(super) fn etags(&self) -> MutexGuard<'_, BTreeMap<u32, String>> {
         self.etags.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -132,66 +145,21 @@ impl<'t> Transfer<'t> {
         stream::iter(sends).buffer_unordered(self.upload.options.at_once()).try_collect().await
     }
 
-    async fn send_part(&self, index: u32) -> Result<(), Error> {
-        let sha256 = self.read_part(index).await?;
-        let range = self.session.range(index);
-        let sent = Arc::new(AtomicU64::new(0));
-        let mut refused: Option<String> = None;
-        let mut is_in_doubt = false;
-        let refusals = AtomicU32::new(0);
-        let put = async || {
-            if std::mem::take(&mut is_in_doubt) {
-                self.check_open().await?;
-            }
-            let counter = Arc::clone(&sent);
-            let on_sent = Arc::new(move |bytes| {
-                counter.fetch_add(bytes, Ordering::Relaxed);
-            });
-            let url = self.urls.get(index, refused.as_deref()).await?;
-            let hash = (!self.session.compares_blake3).then(SentHash::default);
-            let body = PartBody::new(Arc::clone(&self.source.file), range.clone(), on_sent, hash.clone());
-            let outcome = self.watch(self.client.put_part(&url, body, sha256.as_ref()), &sent).await;
-            refused = match &outcome {
-                Err(error) if error.code() == Some(ErrorCode::UrlExpired) || error.is_refused_url() => Some(url),
-                // A store that refuses a URL before it reads the body may look like a broken connection.
-                Err(Error::Connection(_)) if !self.session.compares_blake3 => Some(url),
-                _ => None,
-            };
-            is_in_doubt = outcome.as_ref().is_err_and(Error::is_from_between);
-            if outcome.as_ref().is_err_and(Error::is_refused_url) {
-                refusals.fetch_add(1, Ordering::Relaxed);
-            }
-            outcome.map(|etag| (etag, hash))
+    /// The size of the parts to start again with after this error; `None` if no smaller parts may help, or too much has arrived to send it
+    /// again.
+    pub(super) fn smaller_part_size(&self, error: &Error) -> Option<u64> {
+        let fitting_bytes = match error.at_its_address() {
+            Error::TooLargeForProxy { .. } if self.session.parts_there() == 0 => u64::MAX,
+            // Most of what was sent had passed the proxy by then.
+            Error::TimeLimit { sent_bytes, .. } if self.full_parts_there() <= MAX_PARTS_GIVEN_UP => sent_bytes / 4 * 3,
+            _ => return None,
         };
-        let on_retry = |error: &Error, pause| {
-            (self.on_event)(Event::Retrying { error, bytes_lost: sent.swap(0, Ordering::Relaxed), pause });
-        };
-        let is_retryable = |error: &Error| {
-            error.is_transient_for_part()
-                || (error.is_refused_url() && refusals.load(Ordering::Relaxed) < MAX_URL_REFUSALS)
-        };
-        let (etag, hash) = self.upload.options.retry.run(put, is_retryable, on_retry).await?;
-        if let Some(hash) = hash {
-            let hash = hash.lock().unwrap_or_else(PoisonError::into_inner).finalize();
-            self.etags().insert(index, etag.clone());
-            (self.on_event)(Event::PartSent { index, part: &SentPart { hash: hash.into(), etag } });
-        }
-        Ok(())
+        self.session.smaller_part_size(fitting_bytes)
     }
 
-    /// Fails when the session has ended. Sending a whole part to such a session is in vain, and some proxies hide the reason of the
-    /// refusal.
-    async fn check_open(&self) -> Result<(), Error> {
-        let state = self.client.status(&self.session.id).await?;
-        match state.status.as_str() {
-            "uploading" => Ok(()),
-            _ => Err(Error::Ended { session_id: self.session.id.clone(), status: state.status }),
-        }
-    }
-
-    async fn watch<T>(&self, request: impl Future<Output = Result<T, Error>>, sent: &AtomicU64) -> Result<T, Error> {
-        let limits = StallLimits { timeout: self.upload.options.stall_timeout, slowest_rate: self.upload.slowest_rate };
-        watch(request, sent, limits, self.on_event).await
+    /// Parts of full size that the server has: as many have passed what is in between.
+    pub(super) fn full_parts_there(&self) -> u32 {
+        self.session.parts_there() + self.full_parts_sent.load(Ordering::Relaxed)
     }
 
     /// Reads parts that are not sent, for the hash of the whole file.
@@ -200,7 +168,7 @@ impl<'t> Transfer<'t> {
         stream::iter(reads).buffer_unordered(MAX_CONCURRENT_READS).try_collect().await
     }
 
-    async fn read_part(&self, index: u32) -> Result<Option<[u8; 32]>, Error> {
+    pub(super) async fn read_part(&self, index: u32) -> Result<Option<[u8; 32]>, Error> {
         let Some(hashes) = self.hashes.clone() else { return Ok(None) };
         blocking(move || hashes.read(index)).await
     }

@@ -23,13 +23,13 @@ pub(super) struct StallLimits {
     pub(super) slowest_rate: u64,
 }
 
-/// Runs a request. `sent` counts the bytes of its body that were handed to the network.
+/// Runs a request. `sent` counts the bytes of its body that were handed to the network. Returns also the time since the last of them.
 pub(super) async fn watch<T>(
     request: impl Future<Output = Result<T, Error>>,
     sent: &AtomicU64,
     limits: StallLimits,
     on_event: OnEvent<'_>,
-) -> Result<T, Error> {
+) -> (Result<T, Error>, Duration) {
     let mut reported = 0;
     let mut last_progress = Instant::now();
     let mut request = std::pin::pin!(request);
@@ -44,10 +44,11 @@ pub(super) async fn watch<T>(
         let buffered = Duration::from_secs(now.min(MAX_BUFFERED_BYTES) / limits.slowest_rate);
         let silent = last_progress.elapsed();
         match outcome {
-            Ok(output) => return output,
+            Ok(output) => return (output, silent),
             Err(_) if silent >= limits.timeout + buffered => {
                 let seconds = silent.as_secs();
-                return Err(Error::Connection(format!("no byte was taken and no answer came for {seconds} s")));
+                let error = Error::Stalled(format!("no byte was taken and no answer came for {seconds} s"));
+                return (Err(error), silent);
             }
             Err(_) => {}
         }

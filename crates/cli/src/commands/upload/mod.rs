@@ -48,8 +48,8 @@ pub(crate) struct UploadArgs {
     random_prefix: bool,
     #[command(flatten)]
     transfer: TransferArgs,
-    /// Size of the parts, such as 1MiB or 5MiB, for a proxy that limits requests; the server chooses it by default. Where a proxy
-    /// refuses a part for its size, the upload starts again in smaller parts by itself.
+    /// Size of the parts, such as 1MiB or 5MiB, for a proxy that limits requests; the server chooses it by default. Where parts
+    /// do not pass a proxy for their size or duration, the upload starts again in smaller ones by itself.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     part_size: Option<u64>,
     /// Resume this session, which anyone may have started: only missing parts are sent. To resume an upload of your own, repeat

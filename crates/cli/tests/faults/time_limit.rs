@@ -1,0 +1,195 @@
+//! Proxies that bound the time of a request, on a slow line. The client is `partway upload`.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::Output;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::server::{Server, bytes, free_address, fresh, partway, text};
+
+const MIB: usize = 1024 * 1024;
+const LIMIT: Duration = Duration::from_secs(3);
+
+/// The end of a request that took too long.
+#[derive(Clone, Copy)]
+enum End {
+    Closed,
+    /// The proxy answers by itself, with this status.
+    Answered(u16),
+}
+
+/// A line of a given rate to a proxy that ends each part's request after `LIMIT`.
+struct SlowLine {
+    url: String,
+    bytes_per_second: usize,
+    end: End,
+    /// Time at which the line is free.
+    free_at: Mutex<Instant>,
+    bytes_sent: AtomicUsize,
+    requests: AtomicUsize,
+}
+
+impl SlowLine {
+    fn start(target: &str, bytes_per_second: usize, end: End) -> Arc<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let line = Arc::new(Self {
+            url: format!("http://{}", listener.local_addr().unwrap()),
+            bytes_per_second,
+            end,
+            free_at: Mutex::new(Instant::now()),
+            bytes_sent: AtomicUsize::new(0),
+            requests: AtomicUsize::new(0),
+        });
+        let (accepting, target) = (Arc::clone(&line), target.to_owned());
+        std::thread::spawn(move || {
+            for client in listener.incoming().take(1000).flatten() {
+                let (line, server) = (Arc::clone(&accepting), TcpStream::connect(&target).unwrap());
+                std::thread::spawn(move || line.pass_on(&client, &server));
+            }
+        });
+        line
+    }
+
+    fn pass_on(&self, mut client: &TcpStream, mut server: &TcpStream) {
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let _ = std::io::copy(&mut { server }, &mut { client });
+                let _ = client.shutdown(Shutdown::Both);
+            });
+            let mut ends_at = None;
+            let mut buffer = [0; 16_384];
+            while let Ok(read @ 1..) = client.read(&mut buffer) {
+                if buffer.starts_with(b"PUT ") {
+                    self.requests.fetch_add(1, Ordering::Relaxed);
+                    ends_at = Some(Instant::now() + LIMIT);
+                } else if buffer.starts_with(b"GET ") || buffer.starts_with(b"POST ") {
+                    ends_at = None;
+                }
+                if let Some(ends_at) = ends_at {
+                    self.wait_for_the_line(read);
+                    if Instant::now() > ends_at {
+                        if let End::Answered(status) = self.end {
+                            let _ = write!(
+                                client,
+                                "HTTP/1.1 {status} So\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                            );
+                        }
+                        break;
+                    }
+                    self.bytes_sent.fetch_add(read, Ordering::Relaxed);
+                }
+                if server.write_all(&buffer[..read]).is_err() {
+                    break;
+                }
+            }
+            let _ = client.shutdown(Shutdown::Both);
+            let _ = server.shutdown(Shutdown::Both);
+        });
+    }
+
+    /// Takes the line for this many bytes; the connections share it.
+    fn wait_for_the_line(&self, bytes: usize) {
+        let free_at = {
+            let mut free_at = self.free_at.lock().unwrap();
+            *free_at =
+                (*free_at).max(Instant::now()) + Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
+            *free_at
+        };
+        std::thread::sleep(free_at.saturating_duration_since(Instant::now()));
+    }
+}
+
+/// A server at the end of such a line, and the upload of a file to it.
+struct Setup {
+    line: Arc<SlowLine>,
+    server: Server,
+    key: String,
+    data: Vec<u8>,
+    directory: tempfile::TempDir,
+}
+
+impl Setup {
+    fn new(size: usize, bytes_per_second: usize, end: End) -> Self {
+        let (directory, data_dir) = fresh();
+        let address = free_address();
+        let line = SlowLine::start(&address, bytes_per_second, end);
+        let server = Server::start(&data_dir, &["--listen", &address, "--public-url", &line.url]);
+        let (key, data) = (server.private_key(), bytes(9, size));
+        std::fs::write(directory.path().join("f.bin"), &data).unwrap();
+        Self { line, server, key, data, directory }
+    }
+
+    fn upload(&self, part_size: &str) -> Output {
+        let mut command = partway();
+        command.arg("upload").arg(self.directory.path().join("f.bin"));
+        command.args(["--json", "--part-size", part_size, "--url", &self.line.url, "--key", &self.key]);
+        let began = Instant::now();
+        let output = command.output().unwrap();
+        let (requests, sent) =
+            (self.line.requests.load(Ordering::Relaxed), self.line.bytes_sent.load(Ordering::Relaxed) / MIB);
+        println!("{requests} PUTs, {sent} MiB of {} sent, {:?}", self.data.len() / MIB, began.elapsed());
+        output
+    }
+
+    fn assert_uploaded(&self, output: &Output) {
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let record: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(record["hash"], format!("blake3:{}", blake3::hash(&self.data)));
+        assert!(!self.server.log().contains("panic"));
+    }
+
+    /// MiB that were sent in vain.
+    fn wasted_mib(&self) -> usize {
+        (self.line.bytes_sent.load(Ordering::Relaxed) - self.data.len()) / MIB
+    }
+}
+
+#[test]
+fn where_a_proxy_ends_four_parts_at_once_fewer_are_sent() {
+    // One part takes 1.7 s, two take 3.3 s.
+    let setup = Setup::new(8 * MIB, 6 * MIB / 10, End::Answered(504));
+    let output = setup.upload("1MiB");
+    setup.assert_uploaded(&output);
+    let errors = text(&output.stderr);
+    for said in ["a proxy in front of the server seems to end requests", "after about 3 s", "sending 1 part at a time"]
+    {
+        assert!(errors.contains(said), "{said:?} is not in {errors}");
+    }
+    assert!(!errors.contains("starting again"), "{errors}");
+    // Two rounds of four, and one of two.
+    assert!(setup.wasted_mib() <= 7, "{} MiB: {errors}", setup.wasted_mib());
+}
+
+#[test]
+fn where_a_proxy_ends_a_part_that_is_sent_alone_smaller_ones_are_sent() {
+    // 2.7 MiB get through.
+    let setup = Setup::new(8 * MIB, 9 * MIB / 10, End::Closed);
+    let output = setup.upload("4MiB");
+    setup.assert_uploaded(&output);
+    let errors = text(&output.stderr);
+    for said in ["ends requests after about 3 s", "starting again in parts of 2.00 MiB"] {
+        assert!(errors.contains(said), "{said:?} is not in {errors}");
+    }
+    assert!(setup.wasted_mib() <= 10, "{} MiB: {errors}", setup.wasted_mib());
+}
+
+#[test]
+fn where_not_even_the_smallest_part_passes_a_proxy_in_its_time_the_upload_ends_and_names_the_limit() {
+    // 768 KiB get through.
+    let setup = Setup::new(2 * MIB, MIB / 4, End::Closed);
+    let output = setup.upload("1MiB");
+    let errors = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    for said in [
+        "was not uploaded: a proxy in front of the server ends requests after about 3 s",
+        "respondingTimeouts.readTimeout",
+        "RequestReadTimeout body=",
+        "partway upload --resume",
+    ] {
+        assert!(errors.contains(said), "{said:?} is not in {errors}");
+    }
+}

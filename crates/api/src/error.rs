@@ -77,7 +77,7 @@ error_codes! {
     IdempotencyKeyReused = "IDEMPOTENCY_KEY_REUSED", 409, "Idempotency key reused", "The same `Idempotency-Key` was sent with another body.";
     SessionExpired = "SESSION_EXPIRED", 410, "Session expired", "The session has expired and its bytes are freed; start again.";
     SessionAborted = "SESSION_ABORTED", 410, "Session aborted", "The session was aborted and its bytes are freed; start again.";
-    PreconditionFailed = "PRECONDITION_FAILED", 412, "Precondition failed", "The file is another version than `If-Match` or `If-Unmodified-Since` requires.";
+    PreconditionFailed = "PRECONDITION_FAILED", 412, "Precondition failed", "The file is another version than `v` in its URL, `If-Match` or `If-Unmodified-Since` requires.";
     FileTooLarge = "FILE_TOO_LARGE", 413, "File too large", "The file is larger than this server accepts.";
     PayloadTooLarge = "PAYLOAD_TOO_LARGE", 413, "Payload too large", "The JSON body, or a form field other than the file, is larger than 64 KiB.";
     UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", 415, "Unsupported media type", "The body must be sent as `application/json`, or, for a direct upload, as `multipart/form-data`.";

@@ -22,6 +22,11 @@ pub struct FileRow {
     /// URL of the file.
     #[cfg_attr(feature = "openapi", schema(format = "uri"))]
     pub url: String,
+    /// The same with a query that names this version. Once the file is replaced, it answers 412 and nothing of another version, so that
+    /// a download in several requests never mixes two. Caches may keep its answers for a year.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(format = "uri"))]
+    pub version_url: String,
     /// Always empty: Partway makes no thumbnails.
     pub thumbnail: String,
     /// The same, as the SDKs of that API spell it.

@@ -26,6 +26,11 @@ pub struct FileRecord {
     /// Where the file is served.
     #[cfg_attr(feature = "openapi", schema(format = "uri"))]
     pub url: String,
+    /// The same with a query that names this version. Once the file is replaced, it answers 412 and nothing of another version, so that
+    /// a download in several requests never mixes two. Caches may keep its answers for a year.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(format = "uri"))]
+    pub version_url: String,
     /// Width in pixels of images and video as they are shown: turned, cropped and stretched as the file's header says. Null where
     /// it cannot be read.
     pub width: Option<u32>,
@@ -89,6 +94,10 @@ pub struct FileSummary {
     /// Where the file is served.
     #[cfg_attr(feature = "openapi", schema(format = "uri"))]
     pub url: String,
+    /// Where this version of it is served.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(format = "uri"))]
+    pub version_url: String,
     /// Folder alone, empty for the workspace's root.
     pub path: String,
     /// Width in pixels.

@@ -64,7 +64,10 @@ pub(crate) fn upload(server: &Server, key: &str, file: &Path) -> Value {
 
 /// The file of a record, at the server's current port.
 pub(crate) fn fetch(server: &Server, record: &Value) -> Vec<u8> {
-    let url = record["url"].as_str().unwrap();
+    fetch_at(server, record["url"].as_str().unwrap())
+}
+
+fn fetch_at(server: &Server, url: &str) -> Vec<u8> {
     let path = url.splitn(4, '/').nth(3).unwrap();
     let output =
         Command::new("curl").args(["--silent", "--fail", "--location", &format!("{}/{path}", server.url)]).output();
@@ -106,6 +109,11 @@ fn the_client_uploads_to_a_bucket_and_goes_on_there() {
     assert_eq!(report["findings"], json!([]));
 }
 
+/// The same by the URL of its version, which a move to another storage does not change.
+fn fetch_version(server: &Server, record: &Value) -> Vec<u8> {
+    fetch_at(server, record["version_url"].as_str().unwrap())
+}
+
 #[test]
 fn files_move_to_the_bucket_and_back_while_they_are_served_and_uploaded() {
     let (directory, data_dir) = fresh();
@@ -126,6 +134,7 @@ fn files_move_to_the_bucket_and_back_while_they_are_served_and_uploaded() {
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
                 for (record, data) in &files {
                     assert!(fetch(&server, record) == *data, "{}", record["name"]);
+                    assert!(fetch_version(&server, record) == *data, "{}", record["name"]);
                     reads += 1;
                 }
             }
@@ -143,7 +152,7 @@ fn files_move_to_the_bucket_and_back_while_they_are_served_and_uploaded() {
     let now_s3 = with(&settings, "PARTWAY_STORAGE_KIND", "s3");
     let server = serve(&data_dir, &now_s3);
     for (record, data) in &files {
-        assert!(fetch(&server, record) == *data);
+        assert!(fetch(&server, record) == *data && fetch_version(&server, record) == *data);
     }
     until(|| {
         let report = succeeded(command(&data_dir, &now_s3, &["fsck", "--deep", "--json"]));
@@ -161,7 +170,7 @@ fn files_move_to_the_bucket_and_back_while_they_are_served_and_uploaded() {
     let moved = succeeded(command(&data_dir, &back, &["storage", "migrate", "--to", "local", "--json"]));
     assert_eq!((&moved["files"], &moved["failed"]), (&json!(6), &json!([])));
     for (record, data) in &files {
-        assert!(fetch(&server, record) == *data);
+        assert!(fetch(&server, record) == *data && fetch_version(&server, record) == *data);
     }
     until(|| {
         let report = succeeded(command(&data_dir, &back, &["fsck", "--deep", "--json"]));

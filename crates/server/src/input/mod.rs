@@ -16,6 +16,7 @@ mod resign_parts;
 mod start_upload;
 mod tags;
 mod upload_fields;
+mod wanted_version;
 mod webhook_url;
 
 use partway_api::ErrorCode;
@@ -34,6 +35,7 @@ pub use resign_parts::ResignParts;
 pub use start_upload::{SizeLimit, StartRules, StartUpload, TtlLimit};
 pub use tags::Tags;
 pub use upload_fields::UploadFields;
+pub use wanted_version::wanted_version;
 pub use webhook_url::WebhookUrl;
 
 /// Input that was refused: the code, and a message with the field, what it was and what is allowed.

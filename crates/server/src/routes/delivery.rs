@@ -3,21 +3,24 @@
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, State};
 use axum::response::Response;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, Uri};
 use partway_api::ErrorCode;
 
 use crate::app::App;
 use crate::error::ApiError;
 use crate::http::SendRoom;
+use crate::input::wanted_version;
 use crate::openapi::error_responses;
 use crate::serving;
 
-error_responses!(DeliveryErrors: [FileNotFound, PreconditionFailed, RangeNotSatisfiable, Internal, ServiceUnavailable]);
+error_responses!(DeliveryErrors: [InvalidParameter, FileNotFound, PreconditionFailed, RangeNotSatisfiable, Internal, ServiceUnavailable]);
 
 /// Fetch a file
 ///
 /// Public. Answers ranges, one or several, and conditional requests. By default, a file in an S3 store is answered by a redirect to
 /// the store, which evaluates ranges and conditions itself.
+///
+/// With `v`, only that version: another one at the path is answered 412, whatever the range and conditions, and before a redirect.
 #[cfg_attr(feature = "openapi", utoipa::path(
     get,
     path = "/{workspace_no}/{path}",
@@ -26,6 +29,7 @@ error_responses!(DeliveryErrors: [FileNotFound, PreconditionFailed, RangeNotSati
     params(
         ("workspace_no" = String, Path, description = "Number of the workspace"),
         ("path" = String, Path, min_length = 1, description = "Folder and name of the file"),
+        ("v" = Option<String>, Query, nullable = false, pattern = "^[0-9a-f]{20}$", description = "The version that is wanted, as `version_url` has it"),
         ("Range" = Option<String>, Header, nullable = false, description = "One or several byte ranges"),
         ("If-Range" = Option<String>, Header, nullable = false, description = "Tag or date of the version that the ranges belong to"),
         ("If-Match" = Option<String>, Header, nullable = false, description = "Tags; the file must have one of them"),
@@ -43,6 +47,7 @@ error_responses!(DeliveryErrors: [FileNotFound, PreconditionFailed, RangeNotSati
                 ("ETag" = String, description = "From the hash of the file"),
                 ("Last-Modified" = String, description = "When the file became visible"),
                 ("Accept-Ranges" = String, description = "`bytes`"),
+                ("Cache-Control" = String, description = "`delivery.cache_control` of the settings; with `v` it allows a year, unless the setting has `private` or `no-store`"),
             ),
         ),
         (
@@ -65,6 +70,7 @@ pub(crate) async fn get_file_content(
     State(app): State<App>,
     path: Result<Path<(String, String)>, PathRejection>,
     method: Method,
+    uri: Uri,
     headers: HeaderMap,
     room: Option<Extension<SendRoom>>,
 ) -> Result<Response, ApiError> {
@@ -72,7 +78,8 @@ pub(crate) async fn get_file_content(
     let Path((workspace_no, path)) = path.map_err(|_| {
         ApiError::new(ErrorCode::FileNotFound, "the path of the URL is not UTF-8; allowed: percent-encoded UTF-8")
     })?;
-    let found = app.representations.find(&workspace_no, &path).await?;
+    let wanted = wanted_version(uri.query().unwrap_or_default())?;
+    let found = app.representations.find(&workspace_no, &path, wanted.as_ref()).await?;
     let room = room.map_or_else(SendRoom::endless, |Extension(room)| room);
     serving::respond(&method, &headers, found.ok_or_else(|| not_found(&path))?, room).await
 }

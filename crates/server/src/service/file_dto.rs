@@ -10,11 +10,13 @@ use crate::model::category;
 /// The record of a file in the workspace with this number, which every kind of upload answers.
 pub fn file_record(file: File, workspace_no: &str, urls: &Urls) -> FileRecord {
     let url = urls.file(workspace_no, &file.path);
+    let version_url = urls.version(&url, file.id);
     let data = FileSummary {
         id: file.id.to_string(),
         file_no: file.file_no.clone(),
         name: file.name.clone(),
         url: url.clone(),
+        version_url: version_url.clone(),
         path: files::split(&file.path).0.to_owned(),
         width: file.width,
         height: file.height,
@@ -30,6 +32,7 @@ pub fn file_record(file: File, workspace_no: &str, urls: &Urls) -> FileRecord {
         name: file.name,
         path: file.path,
         url,
+        version_url,
         width: file.width,
         height: file.height,
         size: file.size_bytes,
@@ -54,8 +57,10 @@ pub fn file_record(file: File, workspace_no: &str, urls: &Urls) -> FileRecord {
 
 /// The file in a list.
 pub fn file_row(file: File, workspace_no: &str, urls: &Urls) -> FileRow {
+    let url = urls.file(workspace_no, &file.path);
     FileRow {
-        url: urls.file(workspace_no, &file.path),
+        version_url: urls.version(&url, file.id),
+        url,
         id: file.id.to_string(),
         file_no: file.file_no,
         name: file.name,

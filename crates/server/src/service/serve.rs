@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::config::Config;
 use crate::db::files::{self, DeliverableFile};
 use crate::db::{Db, DbError};
-use crate::model::{S3Delivery, ScriptRisk, StorageKind, content_type, safer_type};
+use crate::model::{FileVersion, S3Delivery, ScriptRisk, StorageKind, content_type, safer_type};
 use crate::storage::{Blob, BlobHeaders, S3Store, StorageError, Stores};
 
 /// Look-ups of a file that is replaced between its record and its blob.
@@ -72,6 +72,14 @@ pub enum ServeError {
     /// The storage of the bytes failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// The file at the path is another version than the one that was asked for.
+    #[error("version {wanted} was asked for; the file at this path is now version {found}")]
+    OtherVersion {
+        /// The version that was asked for.
+        wanted: FileVersion,
+        /// The version that is there.
+        found: FileVersion,
+    },
 }
 
 /// The representations of all files.
@@ -82,22 +90,35 @@ pub struct Representations {
     s3_delivery: S3Delivery,
     /// Lifetime of URLs at the store.
     url_seconds: u64,
+    /// `Cache-Control` of a file, and of one version of it.
     cache_control: HeaderValue,
+    version_cache_control: HeaderValue,
 }
 
 impl Representations {
     /// Those of one database and its stores.
     pub fn new(db: Db, stores: Stores, config: &Config) -> Self {
-        let (storage, cache_control) = (&config.storage, config.delivery.cache_control.clone());
-        Self { db, stores, s3_delivery: storage.delivery, url_seconds: storage.url_seconds.as_secs(), cache_control }
+        Self {
+            db,
+            stores,
+            s3_delivery: config.storage.delivery,
+            url_seconds: config.storage.url_seconds.as_secs(),
+            cache_control: config.delivery.cache_control.clone(),
+            version_cache_control: config.delivery.version_cache_control(),
+        }
     }
 
     /// The file at this path of the workspace with this number; `None` where there is none. Names are stored in NFC, and macOS asks
-    /// for NFD: both forms find the file.
+    /// for NFD: both forms find the file. With `wanted`, only that version of it.
     ///
     /// # Errors
-    /// [`ServeError`] when the database or the storage fails.
-    pub async fn find(&self, workspace_no: &str, path: &str) -> Result<Option<Representation>, ServeError> {
+    /// [`ServeError`] when the database or the storage fails, or the file is another version.
+    pub async fn find(
+        &self,
+        workspace_no: &str,
+        path: &str,
+        wanted: Option<&FileVersion>,
+    ) -> Result<Option<Representation>, ServeError> {
         // No name contains NUL, and PostgreSQL refuses text with it.
         if workspace_no.contains('\0') || path.contains('\0') {
             return Ok(None);
@@ -106,12 +127,17 @@ impl Representations {
         let mut lookups = 0;
         loop {
             lookups += 1;
-            let (number, wanted) = (workspace_no.to_owned(), path.clone());
-            let Some(file) = self.db.read(move |tx| files::find_served(tx, &number, &wanted)).await? else {
+            let (number, path) = (workspace_no.to_owned(), path.clone());
+            let Some(file) = self.db.read(move |tx| files::find_served(tx, &number, &path)).await? else {
                 return Ok(None);
             };
+            let found = FileVersion::of(file.id);
+            if let Some(wanted) = wanted.filter(|wanted| **wanted != found) {
+                return Err(ServeError::OtherVersion { wanted: wanted.clone(), found });
+            }
+            let cache_control = if wanted.is_some() { &self.version_cache_control } else { &self.cache_control };
             match self.locate(&file).await {
-                Ok(place) => return Ok(Some(self.represent(file, place))),
+                Ok(place) => return Ok(Some(represent(file, place, cache_control.clone()))),
                 // Replaced since its record was read: the next look-up finds the newer file.
                 Err(error) if error.is_missing() && lookups < MAX_LOOKUPS => {}
                 Err(error) => return Err(error.into()),
@@ -136,24 +162,24 @@ impl Representations {
             }
         }
     }
+}
 
-    fn represent(&self, file: DeliverableFile, place: Place) -> Representation {
-        let entity_tag = entity_tag(&file);
-        let served = safer_type(file.mime_type.as_str(), file.declared_type.as_deref());
-        let media_type = content_type(served, file.charset.as_deref());
-        // Another type than the recorded one knows nothing of the bytes.
-        let content_encoding = file.content_encoding.filter(|_| served == file.mime_type);
-        Representation {
-            place,
-            size_bytes: file.size_bytes,
-            script_risk: ScriptRisk::of(&media_type),
-            media_type,
-            content_encoding,
-            file_name: file.name,
-            entity_tag,
-            modified_at: file.created_at.to_system_time(),
-            cache_control: self.cache_control.clone(),
-        }
+fn represent(file: DeliverableFile, place: Place, cache_control: HeaderValue) -> Representation {
+    let entity_tag = entity_tag(&file);
+    let served = safer_type(file.mime_type.as_str(), file.declared_type.as_deref());
+    let media_type = content_type(served, file.charset.as_deref());
+    // Another type than the recorded one knows nothing of the bytes.
+    let content_encoding = file.content_encoding.filter(|_| served == file.mime_type);
+    Representation {
+        place,
+        size_bytes: file.size_bytes,
+        script_risk: ScriptRisk::of(&media_type),
+        media_type,
+        content_encoding,
+        file_name: file.name,
+        entity_tag,
+        modified_at: file.created_at.to_system_time(),
+        cache_control,
     }
 }
 

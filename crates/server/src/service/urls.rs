@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
+use uuid::Uuid;
+
 use crate::config::{BaseUrl, HttpSettings};
+use crate::model::FileVersion;
 use crate::service::part_urls::{PartPermission, PartUrlSigner};
 use crate::service::public_id::is_public_id;
 
@@ -92,6 +95,11 @@ impl Urls {
             url.extend(utf8_percent_encode(segment, ESCAPED));
         }
         url
+    }
+
+    /// The URL of a file that serves this version alone.
+    pub fn version(&self, file_url: &str, file_id: Uuid) -> String {
+        format!("{file_url}?v={}", FileVersion::of(file_id))
     }
 }
 

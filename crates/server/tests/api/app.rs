@@ -318,6 +318,12 @@ fn client() -> reqwest::Client {
     reqwest::Client::builder().tls_certs_only([]).build().unwrap()
 }
 
+/// A client that shows redirects instead of following them.
+pub(crate) fn client_without_redirects() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().tls_certs_only([]).redirect(reqwest::redirect::Policy::none()).build().unwrap()
+}
+
 /// Bytes that come until the other side closes, or is silent for a second after it began. It has a minute to begin.
 pub(crate) fn read_available(stream: &mut TcpStream) -> String {
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();

@@ -63,6 +63,7 @@ async fn the_record_gives_back_every_field_of_the_start() {
             "name",
             "path",
             "url",
+            "version_url",
             "width",
             "height",
             "size",

@@ -46,6 +46,7 @@ async fn a_file_is_found_by_its_number_with_every_member_of_a_row() {
         ("name", json!("a.txt")),
         ("path", json!("x/y/a.txt")),
         ("url", record["url"].clone()),
+        ("version_url", record["version_url"].clone()),
         ("thumbnail", json!("")),
         ("thumbanil", json!("")),
         ("size", json!(5)),

@@ -57,4 +57,5 @@ mod storage;
 mod tenancy;
 mod unread_body;
 mod urls;
+mod versions;
 mod webhooks;

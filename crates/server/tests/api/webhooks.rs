@@ -33,7 +33,7 @@ impl TestApp {
         added.await.unwrap().id
     }
 
-    async fn delete_file(&self, record: &Value) {
+    pub(crate) async fn delete_file(&self, record: &Value) {
         let path = format!("/api/v1/files/{}", record["file_no"].as_str().unwrap());
         assert_eq!(self.call(Method::DELETE, &path, Value::Null).await.status(), 204);
     }
@@ -97,6 +97,9 @@ async fn subscribers_are_notified_of_changes_of_files_signed_and_in_order() {
     assert_eq!((&created["id"], &created["url"], &created["custom_id"]), (&first["id"], &first["url"], &json!("mine")));
     let (_, replaced) = event(&peer.asked()[1]);
     assert_eq!((&replaced["id"], &replaced["replaced"]["id"]), (&second["id"], &first["id"]));
+    let named = [&created["version_url"], &replaced["version_url"]];
+    assert_eq!(named, [&first["version_url"], &second["version_url"]]);
+    assert!(named[0].is_string() && named[0] != named[1], "{named:?}");
     // Standard Webhooks.
     let secret = app.app().signer.secret(id);
     let receiver = standardwebhooks::Webhook::new(&secret).unwrap();

@@ -100,7 +100,9 @@ async fn calls_about_folders_are_answered_as_reviewed() {
 async fn contents_are_served_as_reviewed() {
     let app = TestApp::start().await;
     let mut wire = Wire::new(&app);
-    let url = app.url_of(&app.whole(b"words", &[("file_name", "a.txt")]).await);
+    let record = app.whole(b"words", &[("file_name", "a.txt")]).await;
+    wire.names.learn(&record);
+    let url = app.url_of(&record);
     let tag = app.get(&url).await.headers()["etag"].clone();
     // The hash of the file, or the store's own tag.
     wire.names.known_as(tag.to_str().unwrap().trim_matches('"'), "[entity tag]");
@@ -117,6 +119,9 @@ async fn contents_are_served_as_reviewed() {
     wire.say("With if-match: \"other\"");
     wire.send(app.http.head(&url).header("if-match", "\"other\"")).await;
     wire.send(app.http.get(app.url(&format!("/{}/missing.txt", app.workspace_no)))).await;
+    wire.send(app.http.get(text(&record, "version_url")).header("range", "bytes=1-2")).await;
+    wire.names.learn(&app.whole(b"other", &[("file_name", "a.txt")]).await);
+    wire.send(app.http.get(text(&record, "version_url")).header("range", "bytes=1-2")).await;
     wire.assert_is("delivery");
 }
 

@@ -54,6 +54,11 @@ impl Names {
                     if let (true, Some(number)) = (NUMBERS.contains(&member.as_str()), value.as_str()) {
                         self.name(number, member.trim_start_matches("parent_"));
                     }
+                    if let ("version_url", Some((_, version))) =
+                        (member.as_str(), value.as_str().and_then(|url| url.split_once("?v=")))
+                    {
+                        self.name(version, "version");
+                    }
                     self.learn(value);
                 }
             }

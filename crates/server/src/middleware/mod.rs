@@ -3,6 +3,7 @@
 mod base_path;
 mod limit_per_address;
 mod no_store;
+mod preflight;
 mod request_id;
 
 use axum::Router;
@@ -35,6 +36,7 @@ pub(crate) fn wrap(
     let inner = ServiceBuilder::new()
         .layer(map_response(no_store::add))
         .layer(from_fn(request_id::handle))
+        .layer(from_fn(preflight::vary))
         .layer(cors())
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(app.clone(), limit_per_address::per_address))
@@ -50,6 +52,7 @@ pub(crate) fn wrap_refused(
     ServiceBuilder::new()
         .layer(map_response(no_store::add))
         .layer(from_fn(request_id::handle))
+        .layer(from_fn(preflight::vary))
         .layer(cors())
         .service(routes)
 }
@@ -74,7 +77,7 @@ fn cors() -> CorsLayer {
             CONTENT_LENGTH,
             HeaderName::from_static(request_id::HEADER),
         ])
-        // No `Vary`: cacheable answers do not depend on the origin, and caches would keep a copy for each site.
+        // `preflight` adds it where it belongs.
         .vary([])
         .max_age(std::time::Duration::from_secs(24 * 60 * 60))
 }

@@ -9,7 +9,7 @@ use reqwest::multipart::{Form, Part};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 
-use crate::app::TestApp;
+use crate::app::{TestApp, client_without_redirects};
 use crate::peers::{Peer, allow_loopback, file};
 use crate::services::Services;
 
@@ -231,4 +231,39 @@ async fn a_redirect_to_the_bucket_may_not_be_kept() {
     let response = client.get(app.url_of(&record)).send().await.unwrap();
     assert_eq!(response.status(), 302);
     assert_eq!(cache_control(response.headers()), ["no-store"]);
+}
+
+/// With `Vary: origin`, a cache keeps a copy for each site that embeds a file.
+#[tokio::test]
+async fn only_the_answer_to_a_preflight_depends_on_the_site_that_asks() {
+    let client = client_without_redirects();
+    for (s3, delivery) in [(false, S3Delivery::Stream), (true, S3Delivery::Stream), (true, S3Delivery::Redirect)] {
+        let app = TestApp::start_on(Services { s3, ..Services::of_this_run() }, |config| {
+            config.storage.delivery = delivery;
+        })
+        .await;
+        let record = app.whole(b"0123456789", &[("file_name", "f")]).await;
+        let (url, version_url) = (app.url_of(&record), record["version_url"].as_str().unwrap().to_owned());
+        let (missing, api) = (format!("{url}x"), app.url("/api/v1/files"));
+        for url in [&url, &version_url, &missing, &api] {
+            for method in [Method::GET, Method::HEAD] {
+                for (name, value) in [("origin", "https://a.example"), ("range", "bytes=0-1"), ("if-none-match", "*")] {
+                    let request = client.request(method.clone(), url).header("origin", "https://a.example");
+                    let answer = request.header(name, value).send().await.unwrap();
+                    assert!(!answer.headers().contains_key("vary"), "{method} {url}: {:?}", answer.headers());
+                    assert_eq!(answer.headers()["access-control-allow-origin"], "*", "{method} {url}");
+                }
+            }
+            let preflight = client
+                .request(Method::OPTIONS, url)
+                .header("origin", "https://a.example")
+                .header("access-control-request-method", "PUT")
+                .header("access-control-request-headers", "content-digest,x-api-key");
+            let answer = preflight.send().await.unwrap();
+            let vary: Vec<_> = answer.headers().get_all("vary").iter().collect();
+            assert_eq!(vary, ["origin, access-control-request-method, access-control-request-headers"], "{url}");
+            assert_eq!(answer.headers()["access-control-allow-headers"], "content-digest,x-api-key");
+            assert_eq!(answer.headers()["access-control-allow-origin"], "*");
+        }
+    }
 }

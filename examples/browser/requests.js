@@ -6,9 +6,18 @@ const STALL_MS = 180_000; // longer than a slow line needs for what is in the sy
 
 const TOO_LARGE_FOR_PROXY = 'A proxy in front of the server refuses requests of this size (413). Its limit must be raised.';
 
+const NO_ETAG = 'The answers to parts have no ETag. A page of another origin sees it only if CORS exposes it: for a bucket, partway doctor --fix-cors.';
+
 /** There was no answer. */
 class Lost extends Error {
   isTransient = true;
+}
+
+/** Something in between may have answered, or the browser may not show the header. */
+export class NoEtag extends Lost {
+  constructor() {
+    super(NO_ETAG);
+  }
 }
 
 /** The answer was not 2xx. `errorCode` is Partway's; a store or a proxy in between has none. */
@@ -49,30 +58,40 @@ export async function callApi(url, { method, key, body, headers, signal }) {
   return text && JSON.parse(text);
 }
 
-/** PUTs a part, and returns its ETag. By XMLHttpRequest, because fetch does not tell how many bytes it has sent. */
+/**
+ * PUTs a part, and returns its ETag. By XMLHttpRequest, because fetch does not say how many bytes it has sent. An error that may be
+ * the end of the attempt by something in between has the attempt as its `cut`.
+ */
 export function putPart(url, part, { onSent, signal }) {
   const xhr = new XMLHttpRequest();
   const abort = () => xhr.abort();
   let stalled;
+  const cut = { began: performance.now(), movedAt: 0, sentBytes: 0, partBytes: part.size };
   const sent = (bytes) => {
     clearTimeout(stalled);
     stalled = setTimeout(abort, STALL_MS); // a line that is dead, but not closed, reports no error
+    Object.assign(cut, { movedAt: performance.now(), sentBytes: bytes });
     onSent(bytes);
   };
+  const mayBeCut = (error) => Object.assign(error, { cut: { ...cut, ended: performance.now() } });
   const answered = new Promise((resolve, reject) => {
     xhr.upload.onprogress = (event) => sent(event.loaded);
     xhr.onload = () => {
       const isSuccess = xhr.status >= 200 && xhr.status < 300;
       // Some proxies answer 200 by themselves when a body breaks off; the server that has stored a part names its ETag.
       if (isSuccess && xhr.getResponseHeader('ETag')) resolve(xhr.getResponseHeader('ETag'));
-      else if (isSuccess) reject(new Lost('The answer to a part has no ETag'));
-      else reject(new Refusal(xhr.status, xhr.responseText, xhr.getResponseHeader('Retry-After')));
+      else if (isSuccess) reject(new NoEtag());
+      else {
+        const refusal = new Refusal(xhr.status, xhr.responseText, xhr.getResponseHeader('Retry-After'));
+        const isFromProxy = !refusal.errorCode && [408, 502, 503, 504].includes(xhr.status);
+        reject(isFromProxy ? mayBeCut(refusal) : refusal);
+      }
     };
     xhr.onabort = () => reject(signal.aborted ? signal.reason : new Lost('Nothing moved on the connection'));
     xhr.onerror = () => {
       // A file that was changed or deleted meanwhile looks like a lost connection, too; but reading it fails.
       const gone = new Error('The file was changed or deleted. Choose it again.');
-      part.slice(0, 1).arrayBuffer().then(() => reject(new Lost('The connection broke')), () => reject(gone));
+      part.slice(0, 1).arrayBuffer().then(() => reject(mayBeCut(new Lost('The connection broke'))), () => reject(gone));
     };
   });
   signal.addEventListener('abort', abort);

@@ -6,19 +6,18 @@
 // of what the file has there now, and others are sent again. Where the parts go to an S3 store, another browser may have
 // sent other ones to the session: so it counts only if the store has the ETag that its PUT answered.
 
-import { Memory, hashOf, hashOfEtags, plainEtag } from './memory.js';
-import { callApi, putPart, retry } from './requests.js';
-
-const PARTS_AT_ONCE = 4; // a browser opens at most six connections to a host
+import { Memory, hashOf, hashOfEtags } from './memory.js';
+import { PartSender } from './parts.js';
+import { callApi, retry } from './requests.js';
+import { TimeLimitError } from './time_limit.js';
 
 // Codes of a session that is of no more use: start over;
 const OVER = ['SESSION_NOT_FOUND', 'SESSION_EXPIRED', 'SESSION_ABORTED', 'FORBIDDEN'];
 // and these: it is further than you think, or less far. Ask.
 const ELSEWHERE = ['SESSION_COMPLETED', 'PARTS_MISSING'];
-// These say that a part's URL is good no more: another one will do.
-const URL_REFUSED = ['URL_EXPIRED', 'SIGNATURE_INVALID'];
 
 const MIB = 1024 * 1024;
+const MOST_PARTS_GIVEN_UP = 4; // for smaller ones
 
 export class Upload {
   /**
@@ -29,7 +28,7 @@ export class Upload {
    * @param {number} [options.ttlSeconds] how long an upload that nobody goes on with is kept
    * @param {(fraction: number) => void} [options.onProgress]
    * @param {(state: string, error?: Error, pauseMs?: number) => void} [options.onState] see `retry`; `comparing`, while
-   *   parts that were sent before are compared with the file; and `smaller`, when parts were too large for a proxy
+   *   parts that were sent before are compared with the file; and, because of a proxy, `fewer` parts at the same time and `smaller` ones
    */
   constructor(file, { server, key, ttlSeconds = 86_400, onProgress = () => {}, onState = () => {} }) {
     Object.assign(this, { file, key, ttlSeconds, onProgress, onState });
@@ -37,6 +36,7 @@ export class Upload {
     this.api = `${api}/multipart`;
     this.uploads = `${api}/uploads`;
     this.memory = new Memory(`partway ${this.api} ${file.name} ${file.size} ${file.lastModified}`);
+    this.parts = new PartSender(this);
   }
 
   /** Begins, or goes on. Resolves to the file's record; rejects with an AbortError when paused or aborted. */
@@ -46,18 +46,19 @@ export class Upload {
       this.stop = new AbortController();
       try {
         await this.openSession();
-        await this.sendMissingParts();
+        await this.parts.sendMissing();
         const etags = this.comparesEtags ? await hashOfEtags(this.etags) : undefined;
         const record = await this.ask('POST', '/complete', { session_id: this.session, etags_sha256: etags });
         this.memory.forget();
         return record;
       } catch (error) {
-        // A proxy refuses parts of this size: start over with smaller ones.
-        const smaller = error.status === 413 && !error.errorCode && this.smallerPartSize();
+        // Parts of this size do not pass a proxy: start over with smaller ones.
+        const smaller = this.smallerPartSize(error);
         if (smaller) {
           this.onState('smaller', error);
           this.wantedPartSize = smaller;
           await this.abort();
+          this.parts.timeLimit.changed();
           continue;
         }
         // Somebody else has sent parts to the session, or has completed it with them: then it is theirs.
@@ -83,12 +84,16 @@ export class Upload {
     return record;
   }
 
-  /** About half of the part size; none if there is no smaller one, or parts have arrived that would have to be sent again. */
-  smallerPartSize() {
+  /** About half of the part size, or less; none if it would not help, or too much has arrived that would have to be sent again. */
+  smallerPartSize(error) {
+    let fitting; // bytes that may pass
+    if (error.status === 413 && !error.errorCode && this.arrived === 0) fitting = Infinity;
+    else if (error instanceof TimeLimitError && this.arrived <= MOST_PARTS_GIVEN_UP * this.partSize) fitting = error.sentBytes * 0.75;
+    else return undefined;
     const largest = Math.min(this.partSize, this.file.size);
     const least = this.limits?.min_part_bytes ?? Infinity; // a server that names no limits cannot be asked
-    const smaller = Math.max(Math.floor(largest / 2 / MIB) * MIB, least);
-    return this.arrived === 0 && smaller < largest && smaller;
+    const smaller = Math.max(Math.floor(Math.min(largest / 2, fitting) / MIB) * MIB, least);
+    return smaller < largest ? smaller : undefined;
   }
 
   /** Stops sending. The server keeps the parts that have arrived. */
@@ -126,7 +131,7 @@ export class Upload {
       if (found.status === 'completed' && this.distrusted.size > 0) return this.startOver();
       // None if it is completed; completing again repeats the record.
       this.missing = [...found.missing_parts, ...this.distrusted].sort((a, b) => a - b);
-      this.keepUrls([]);
+      this.parts.keepUrls([]);
     } else {
       const { name, size, type } = this.file;
       const body = { file_name: name, size, format: type || 'application/octet-stream', ttl_seconds: this.ttlSeconds };
@@ -140,7 +145,7 @@ export class Upload {
       this.comparesEtags = started.hash_algorithm !== 'blake3';
       this.etags = Array.from({ length: started.parts.length });
       this.missing = [...started.parts.keys()];
-      this.keepUrls(started.parts.entries());
+      this.parts.keepUrls(started.parts.entries());
     }
     this.arrived = this.file.size - this.missing.reduce((bytes, index) => bytes + this.part(index).size, 0);
     this.underway = new Map(); // by part, the bytes that were sent so far
@@ -167,77 +172,6 @@ export class Upload {
       this.memory.forgetPart(index);
     }
     return others;
-  }
-
-  /** Sends some parts side by side. The first permanent failure stops them all. */
-  async sendMissingParts() {
-    const { stop, missing } = this;
-    const sendOneAfterTheOther = async () => {
-      try {
-        while (missing.length > 0 && !stop.signal.aborted) await this.sendPart(missing.shift());
-      } catch (error) {
-        stop.abort(error);
-      }
-    };
-    await Promise.all(Array.from({ length: PARTS_AT_ONCE }, sendOneAfterTheOther));
-    stop.signal.throwIfAborted();
-  }
-
-  async sendPart(index) {
-    const { signal } = this.stop;
-    const part = this.part(index);
-    const hash = await hashOf(part, signal);
-    const onSent = (bytes) => this.report(this.underway.set(index, bytes));
-    let refusedUrl;
-    let refusals = 0;
-    let etag;
-    await retry(async () => {
-      const url = await this.urlOf(index, refusedUrl);
-      if (!url) return; // the part is there: only the answer was lost
-      try {
-        etag = plainEtag(await putPart(url, part, { onSent, signal }));
-      } catch (error) {
-        // An S3 store says in its own words that a URL has expired (403, 400) or that its upload is gone (404).
-        const isRefused = error.errorCode ? URL_REFUSED.includes(error.errorCode) : [400, 403, 404].includes(error.status);
-        if (isRefused) {
-          refusedUrl = url;
-          error.isTransient = ++refusals < 4;
-        }
-        throw error;
-      } finally {
-        this.underway.delete(index);
-      }
-    }, { onState: this.onState, signal });
-    this.etags[index] = etag;
-    // Local storage has the part if it answers so, also where the answer was lost.
-    this.memory.notePart(index, hash, etag ?? (this.comparesEtags ? undefined : 'unknown'));
-    this.distrusted.delete(index);
-    this.arrived += part.size;
-    this.report();
-  }
-
-  /** A URL for the part, other than the refused one. None if the part is not missing. */
-  async urlOf(index, refusedUrl) {
-    const known = this.urls.get(index);
-    if (known && known !== refusedUrl && Date.now() < this.renewAt) return known;
-    // For all missing parts at once, so that those that are sent side by side do not each ask.
-    this.renewing ??= this.call('POST', `/${this.session}/parts`, { ttl_seconds: this.ttlSeconds })
-      .then(({ parts }) => this.keepUrls(parts.map(({ index, url }) => [index, url])))
-      .finally(() => delete this.renewing);
-    await this.renewing;
-    // Where an answer was lost it is not known whose part the store has.
-    if (!this.urls.has(index) && (this.distrusted.has(index) || this.comparesEtags)) {
-      const asked = { parts: [index], ttl_seconds: this.ttlSeconds };
-      const { parts: [{ url }] } = await this.call('POST', `/${this.session}/parts`, asked);
-      this.urls.set(index, url);
-    }
-    return this.urls.get(index);
-  }
-
-  keepUrls(urlsByIndex) {
-    this.urls = new Map(urlsByIndex);
-    // After half of their time: new URLs let the session live on, and one that has expired cannot be brought back.
-    this.renewAt = Date.now() + this.ttlSeconds * 500;
   }
 
   call(method, path, body, headers) {

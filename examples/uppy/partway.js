@@ -9,10 +9,19 @@ import { Memory, hashOf, hashOfEtags, plainEtag } from './memory.js';
 
 const MIB = 1024 * 1024;
 const MAX_PARTS = 10_000;
+const LEAST_PART_BYTES = 5 * MIB; // of the plugin
 
 /** How large Partway wants a file's parts: 10 MiB, and more, in steps of 2 MiB, only to stay within 10,000 of them. */
 export function partSize({ size }) {
   return Math.max(10 * MIB, Math.ceil(Math.ceil(size / MAX_PARTS) / (2 * MIB)) * 2 * MIB);
+}
+
+/** About half of it, for a proxy that lets no larger parts pass; none if there is no smaller one. */
+export function smallerPartSize({ size, partSize }) {
+  const largest = Math.min(partSize, size);
+  const least = Math.max(LEAST_PART_BYTES, Math.ceil(size / MAX_PARTS / MIB) * MIB);
+  const smaller = Math.max(Math.floor(largest / 2 / MIB) * MIB, least);
+  return smaller < largest ? smaller : undefined;
 }
 
 export class Partway {
@@ -20,6 +29,7 @@ export class Partway {
   #key;
   #ttlSeconds;
   #getFile;
+  #beforePart;
   #uploads;
   #unanswered = new Map(); // by file, the idempotency key of a start
   #hashes = new Map(); // by session, the hashes of parts that are on their way
@@ -28,13 +38,18 @@ export class Partway {
   /** The records of the files that are complete, by Uppy's file id. */
   records = new Map();
 
-  constructor({ server, key, ttlSeconds, getFile }) {
+  /**
+   * @param {(id: string) => object} options.getFile Uppy's file, with the `partSize` that it is sent in
+   * @param {(id: string, partBytes: number) => Promise} options.beforePart what a part's URL waits for
+   */
+  constructor({ server, key, ttlSeconds, getFile, beforePart }) {
     const api = `${server.replace(/\/+$/, '')}/api/v1`;
     this.#api = `${api}/multipart`;
     this.#uploads = `${api}/uploads`;
     this.#key = key;
     this.#ttlSeconds = ttlSeconds;
     this.#getFile = getFile;
+    this.#beforePart = beforePart;
   }
 
   /**
@@ -82,30 +97,32 @@ export class Partway {
   }
 
   async #start(fileId) {
-    const { name, size, type } = this.#getFile(fileId);
+    const { name, size, type, partSize: wanted } = this.#getFile(fileId);
     const body = { file_name: name, size, format: type, ttl_seconds: this.#ttlSeconds };
+    if (wanted < partSize({ size })) body.part_size = wanted;
     // If the answer is lost, the next try gets the same session, not a second one.
     if (!this.#unanswered.has(fileId)) this.#unanswered.set(fileId, `${Date.now()}-${Math.random()}`);
     const started = await this.#call('POST', '/start', body, { 'Idempotency-Key': this.#unanswered.get(fileId) });
     this.#unanswered.delete(fileId);
     if (!this.#getFile(fileId)) await this.abort(started.session_id); // cancelled meanwhile
-    if (started.part_size !== partSize({ size })) throw new Error(`Partway wants parts of ${started.part_size} bytes`);
+    if (started.part_size !== wanted) throw new Error(`Partway wants parts of ${started.part_size} bytes`);
     this.#noteStorage(started);
     return xml('InitiateMultipartUploadResult', xml('UploadId', started.session_id));
   }
 
   /** A new URL, asked for when the part's turn comes. That also lets the session live on. */
   async #urlOf(session, fileId, index) {
-    const hash = await hashOf(this.#part(fileId, index));
+    const part = this.#part(fileId, index);
+    const hash = await hashOf(part);
     if (!this.#hashes.has(session)) this.#hashes.set(session, new Map());
     this.#hashes.get(session).set(index, hash);
+    await this.#beforePart(fileId, part.size);
     const signed = await this.#call('POST', `/${session}/parts`, { parts: [index], ttl_seconds: this.#ttlSeconds });
     return signed.parts[0].url;
   }
 
   #part(fileId, index) {
-    const { data } = this.#getFile(fileId);
-    const size = partSize(data);
+    const { data, partSize: size } = this.#getFile(fileId);
     return data.slice(index * size, (index + 1) * size);
   }
 
@@ -117,7 +134,8 @@ export class Partway {
     const found = await this.#call('GET', `/${session}`);
     this.#noteStorage(found);
     const { status, uploaded_parts: arrived, part_etags: etags } = found;
-    if (status === 'aborted' || status === 'expired') throw new CallError(410, { errorCode: 'SESSION_EXPIRED' });
+    const isOver = status === 'aborted' || status === 'expired' || found.part_size !== this.#getFile(fileId).partSize;
+    if (isOver) throw new CallError(410, { errorCode: 'SESSION_EXPIRED' });
     const memory = memoryOf(session);
     const indices = [];
     for (const [at, index] of arrived.entries()) {
@@ -152,8 +170,8 @@ export class Partway {
   /** Names to the server the parts that the file is to be made of. Local storage compares no ETags. */
   #hashOfEtags(session, fileId) {
     if (!this.#comparingEtags.has(session)) return undefined;
-    const { size } = this.#getFile(fileId);
-    const parts = Math.ceil(size / partSize({ size }));
+    const { size, partSize: each } = this.#getFile(fileId);
+    const parts = Math.ceil(size / each);
     const memory = memoryOf(session);
     return hashOfEtags(Array.from({ length: parts }, (_, index) => memory.sentPart(index).etag));
   }
@@ -196,8 +214,10 @@ class CallError extends Error {
   }
 }
 
-/** The plugin knows one part size for all sessions, and none below 5 MiB. */
-const TOO_LARGE_FOR_PROXY = 'A proxy in front of the server refuses parts of this size (413). Its limit must be 10 MiB or more.';
+/** The plugin sends no parts of less than 5 MiB. */
+const TOO_LARGE_FOR_PROXY = 'A proxy in front of the server refuses parts of this size (413). Its limit must be 5 MiB or more.';
+
+const NO_ETAG = 'The answers to parts have no ETag. A page of another origin sees it only if CORS exposes it: for a bucket, partway doctor --fix-cors.';
 
 /** Codes of a session that is of no more use: start over. */
 const OVER = ['SESSION_NOT_FOUND', 'SESSION_EXPIRED', 'SESSION_ABORTED', 'FORBIDDEN'];
@@ -206,10 +226,13 @@ const ASK_AGAIN = ['SESSION_COMPLETED', 'PARTS_MISSING', 'URL_EXPIRED'];
 
 /**
  * Tells what an error, of a call or of one of the plugin's own requests, means for the upload: it is `over` and has to start
- * over; it is to be tried `again`, without limit; again a few times, if the store has `refused` a URL; or the error is `final`.
+ * over; it is to be tried `again`, without limit; again a few times, if the store has `refused` a URL or an answer lacks its ETag; in smaller parts, if they are `too
+ * large` for a proxy; or the error is `final`. `isCut`: no answer of the server came.
  */
 export function explain(error) {
-  if (error.code === 'NETWORK') return { meaning: 'again', message: 'The connection broke' };
+  if (error.code === 'NETWORK') return { meaning: 'again', message: 'The connection broke', isCut: true };
+  // Something in between may have answered, or the browser may not show the header.
+  if (/Missing ETag/.test(error.message)) return { meaning: 'refused', message: NO_ETAG };
   const isOfPlugin = error.body !== undefined;
   const { errorCode, message } = (isOfPlugin ? parse(error.body) : error) ?? {};
   const { status } = error;
@@ -220,8 +243,9 @@ export function explain(error) {
   else if (errorCode === 'SIGNATURE_INVALID') meaning = 'refused';
   // An S3 store says in its own words that a URL has expired (403, 400) or that its upload is gone (404).
   else if (isOfPlugin && !errorCode && [400, 403, 404].includes(status)) meaning = 'refused';
-  if (status === 413 && !errorCode) return { meaning, message: TOO_LARGE_FOR_PROXY };
-  return { meaning, message: message ?? error.message };
+  if (status === 413 && !errorCode) return { meaning: 'too large', message: TOO_LARGE_FOR_PROXY };
+  const isCut = isOfPlugin && !errorCode && [408, 502, 503, 504].includes(status);
+  return { meaning, message: message ?? error.message, isCut };
 }
 
 /** The JSON of Partway's answer; nothing if it is the answer of a store, of a proxy, or empty. */

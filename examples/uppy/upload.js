@@ -7,7 +7,8 @@ import GoldenRetriever from '@uppy/golden-retriever';
 import '@uppy/core/css/style.min.css';
 import '@uppy/dashboard/css/style.min.css';
 
-import { Partway, explain, partSize } from './partway.js';
+import { Attempts } from './attempts.js';
+import { Partway, explain, partSize, smallerPartSize } from './partway.js';
 
 // Uppy and its plugin try nothing while the browser says that it is offline. That is a hint: some say so in a network without the
 // Internet, or in a VPN.
@@ -16,15 +17,26 @@ Object.defineProperty(navigator, 'onLine', { get: () => true });
 
 const FIRST_PAUSE_MS = 500; // it doubles with every try
 const LONGEST_PAUSE_MS = 30_000;
-
 const query = new URLSearchParams(location.search);
 const uppy = new Uppy({ infoTimeout: 2_000 });
+const attempts = new Attempts();
 const partway = new Partway({
   server: query.get('server') ?? location.origin,
   key: query.get('key') ?? '',
   ttlSeconds: Number(query.get('ttl') ?? 86_400),
   getFile: (id) => uppy.getFile(id),
+  beforePart: (id, partBytes) => attempts.begin(id, partBytes),
 });
+
+// The plugin asks for the size of parts without naming the file; right before, it asks for the file's key. A session keeps its size.
+let nextFile;
+let largestPart = Infinity; // that passes a proxy
+function chunkSize({ size }) {
+  const { s3Multipart: session, partSize: before } = uppy.getFile(nextFile);
+  const each = (session && before) ?? Math.min(partSize({ size }), largestPart);
+  uppy.setFileState(nextFile, { partSize: each });
+  return each;
+}
 
 uppy
   .use(Dashboard, { target: '#dashboard', inline: true, width: '100%', height: 380 })
@@ -33,20 +45,26 @@ uppy
   .use(GoldenRetriever)
   .use(AwsS3, {
     shouldUseMultipart: true,
-    getChunkSize: partSize,
-    generateObjectKey: (file) => file.id,
+    getChunkSize: chunkSize,
+    generateObjectKey: (file) => (nextFile = file.id),
     signRequest: partway.signRequest,
   });
 
 let isPaused = false;
 uppy.on('pause-all', () => {
   isPaused = true;
+  attempts.endAll();
   show('paused', 'Paused.');
 });
 uppy.on('resume-all', () => (isPaused = false));
+uppy.on('upload-pause', (file) => attempts.end(file.id));
+uppy.on('cancel-all', () => attempts.endAll());
 window.addEventListener('offline', () => show('offline', 'Waiting for the network …'));
 // A request that breaks off, or is broken off, tells of its progress once more.
-uppy.on('upload-progress', () => !isPaused && show('uploading', 'Uploading …'));
+uppy.on('upload-progress', (file, { bytesUploaded }) => {
+  attempts.moved(file.id, bytesUploaded);
+  if (!isPaused) show('uploading', 'Uploading …');
+});
 uppy.on('upload-success', (file) => {
   const { url, hash } = partway.records.get(file.id);
   const item = document.querySelector('template').content.cloneNode(true);
@@ -58,6 +76,7 @@ uppy.on('upload-success', (file) => {
 
 // The plugin gives an upload up only while it runs: not one that has failed, or was not gone on with after a refresh.
 uppy.on('file-removed', async (file) => {
+  attempts.end(file.id);
   if (file.s3Multipart) await partway.abort(file.s3Multipart.uploadId).catch((error) => uppy.log(error, 'warning'));
   show('idle', '');
 });
@@ -65,16 +84,26 @@ uppy.on('file-removed', async (file) => {
 // The plugin itself tries a request again for about a second. The rest is for longer failures.
 const failures = new Map(); // by file, how often it has failed since a part last arrived
 uppy.on('s3-multipart:part-uploaded', (file, part) => {
+  attempts.arrived(file.id);
   partway.noteUploaded(uppy.getFile(file.id), part);
   failures.delete(file.id);
 });
 uppy.on('upload-error', async ({ id, data }, error) => {
-  const { meaning, message } = explain(error);
+  const { meaning, message } = meaningOf(id, error);
   // A file that was changed or deleted meanwhile looks like a lost connection, too; but reading it fails.
   const isReadable = await data.slice(0, 1).arrayBuffer().then(() => true, () => false);
   if (!isReadable) return show('failed', 'The file was changed or deleted. Choose it again.');
   const failed = failures.get(id) ?? 0;
   if (meaning === 'final' || (meaning === 'refused' && failed > 3)) return show('failed', message);
+  if (meaning === 'too large') {
+    const file = uppy.getFile(id);
+    const smaller = smallerPartSize(file);
+    if (!smaller) return show('failed', message);
+    note('A proxy lets no large parts pass: smaller ones are sent.');
+    largestPart = smaller;
+    attempts.changed();
+    await partway.abort(file.s3Multipart.uploadId).catch((failure) => uppy.log(failure, 'warning'));
+  }
 
   failures.set(id, failed + 1);
   // By chance, so that all whom a server has lost do not come back to it in the same moment.
@@ -89,9 +118,20 @@ uppy.on('upload-error', async ({ id, data }, error) => {
 
   // Somebody may have cancelled meanwhile, or tried again by hand.
   if (!uppy.getFile(id)?.error) return;
-  if (meaning === 'over') uppy.setFileState(id, { s3Multipart: undefined });
+  if (['over', 'too large'].includes(meaning)) uppy.setFileState(id, { s3Multipart: undefined });
   uppy.retryUpload(id);
 });
+
+/** The meaning of an error, also where a proxy is in the way. */
+function meaningOf(id, error) {
+  const { meaning, message, isCut } = explain(error);
+  const { verdict, error: tooLong, arrivedBytes } = attempts.failed(id, isCut);
+  // Where a part has arrived, such parts pass: the line may be slower for a while.
+  const mayPass = !(arrivedBytes < uppy.getFile(id).partSize);
+  if (verdict === 'too long') return { meaning: mayPass ? meaning : 'too large', message: tooLong.message };
+  if (verdict === 'fewer') note('A proxy ends requests after a fixed time: fewer files are sent at once.');
+  return { meaning: meaning === 'too large' && mayPass ? 'final' : meaning, message };
+}
 
 if (!query.get('key')) show('failed', 'Open this page with ?server=…&key=pk_… after its address.');
 
@@ -99,4 +139,8 @@ function show(state, text) {
   const status = document.querySelector('#status');
   status.dataset.state = state;
   status.textContent = text;
+}
+
+function note(text) {
+  document.querySelector('#note').textContent = text;
 }

@@ -1,11 +1,12 @@
 // Promises of the examples. Each gets `open` (opens the page of the example, with settings for its query),
 // `partway` and the `proxy` in front of it, `startPartway` (another one, with settings), and a `file` of 100 MB, a
-// `smallFile` of half of that, a `twin` of the latter (another file of the same name, size and time), a `tinyFile` and an
+// `smallFile` of half of that, a `mediumFile` of two parts and a piece, a `twin` of the latter (another file of the same name, size and time), a `tinyFile` and an
 // `emptyFile`, each with `path`, `parts` and `sha256`.
 
 import assert from 'node:assert/strict';
 import { appendFile, copyFile } from 'node:fs/promises';
 
+import { TimeLimit } from '../../examples/browser/time_limit.js';
 import { partSize } from '../../examples/uppy/partway.js';
 import { sha256Of } from './lib/partway.mjs';
 import { until } from './lib/until.mjs';
@@ -131,6 +132,20 @@ export const promises = {
     assert.notEqual(proxy.puts.at(-1).session, session);
   },
 
+  async 'an upload that ended without the page starts over at once, also where a proxy hides why parts are refused'(
+    { open, proxy, partway, smallFile: file },
+  ) {
+    const example = await open();
+    const session = await inTheMiddle(example, proxy, file);
+    await partway.call('DELETE', `/api/v1/multipart/${session}`);
+    proxy.hideRefusals();
+    const before = proxy.puts.length;
+    proxy.release();
+    await isThere(example, file);
+    const inVain = proxy.puts.slice(before).filter((put) => put.session === session);
+    assert(inVain.length <= example.repeatsByItself, `${inVain.length} parts were sent in vain`);
+  },
+
   async 'a file that was complete before the page heard of it is not sent again'({ open, proxy, smallFile: file }) {
     const example = await open();
     const answer = proxy.holdNextAnswer('POST', /\/complete$/);
@@ -216,11 +231,50 @@ export const promises = {
     await isThere(example, file);
   },
 
+  async 'a part counts only with an ETag: a proxy may answer 200 by itself'({ open, proxy, smallFile: file }) {
+    const example = await open();
+    const headers = { 'Access-Control-Expose-Headers': 'ETag' };
+    proxy.answerNext('PUT', PART, { status: 200, headers, body: '' });
+    await example.begin(file.path);
+    await isThere(example, file);
+    assert.equal(proxy.acknowledged(proxy.puts[0].session).size, file.parts);
+  },
+
+  async 'answers that never have an ETag end the upload, and the page says what to check'({ open, proxy, tinyFile: file }) {
+    const example = await open();
+    for (let again = 0; again < 20; again++) proxy.answerNext('PUT', PART, { status: 200, body: '' });
+    await example.begin(file.path);
+    await example.reaches('failed');
+    assert.match(await example.statusText(), /ETag.*CORS/);
+  },
+
   async 'a small file, with any characters in its name, goes the same way'({ open, proxy, tinyFile: file }) {
     const example = await open();
     await example.begin(file.path);
     await isThere(example, file);
     assert.equal(proxy.puts.length, 1);
+  },
+
+  async 'where a proxy ends requests after a time that a part takes even alone, smaller ones are sent'(
+    { open, proxy, partway, mediumFile: file },
+  ) {
+    const example = await open();
+    proxy.limitTime(2000);
+    proxy.slow(4 * MB); // a part of 10 MiB takes 2.6 s, one of 5 MiB 1.3 s
+    await example.begin(file.path);
+    await isThere(example, file);
+    assert.match(await example.page.locator('#note').textContent(), /proxy.*smaller/);
+    const { part_size: size } = (await partway.sessions()).find(({ status }) => status === 'completed');
+    assert.equal(size, 5 * 1024 * 1024);
+  },
+
+  async 'a proxy that ends requests before even the smallest part has passed is named'({ open, proxy, tinyFile: file }) {
+    const example = await open();
+    proxy.limitTime(2000);
+    proxy.slow(0.3 * MB);
+    await example.begin(file.path);
+    await example.reaches('failed');
+    assert.match(await example.statusText(), /proxy.*a fixed time of [2-5] s or less.*readTimeout/);
   },
 
   async 'a file that is changed in the middle is not sent on'({ open, proxy, partway, file }) {
@@ -248,6 +302,36 @@ export const promisesOfPlain = {
     assert.match(await example.page.locator('#note').textContent(), /proxy.*413/);
     const { part_size: size } = (await partway.sessions()).find(({ status }) => status === 'completed');
     assert.equal(size, 1024 * 1024);
+  },
+
+  async 'where a proxy ends parts that are sent at once for their time, fewer are sent, and the page says so'(
+    { open, proxy, partway, mediumFile: file },
+  ) {
+    const example = await open();
+    proxy.limitTime(2000);
+    proxy.slow(7 * MB); // a part takes 1.5 s, two take 3 s
+    await example.begin(file.path);
+    await isThere(example, file);
+    assert.match(await example.page.locator('#note').textContent(), /proxy.*fewer/);
+    const { part_size: size } = (await partway.sessions()).find(({ status }) => status === 'completed');
+    assert.equal(size, 10 * 1024 * 1024);
+  },
+
+  async 'connections that break by chance, stall, or break at once are not taken for a time limit of a proxy'() {
+    const cut = (began, ms, more) => (
+      { began, ended: began + ms, movedAt: began + ms, sentBytes: 6 * MB, partBytes: 10 * MB, ...more }
+    );
+    const judged = (...cuts) => {
+      const limit = new TimeLimit(4);
+      for (let sending = 0; sending < 4; sending++) limit.permit();
+      return cuts.map((each) => limit.judge(each));
+    };
+    const unrelated = (...cuts) => assert.deepEqual(judged(...cuts), cuts.map(() => 'unrelated'));
+    unrelated(...[60_000, 31_000, 44_000, 9_000, 20_000].map((ms, at) => cut(at * 100_000, ms)));
+    unrelated(...[0, 0, 0, 0].map((began) => cut(began, 60_000))); // one failure of the network
+    unrelated(...[0, 1, 2].map((at) => cut(at * 61_000, 60_000, { movedAt: at * 61_000 + 5_000 })));
+    unrelated(...[0, 1, 2].map((at) => cut(at * 1_000, 200)));
+    assert.deepEqual(judged(cut(0, 60_000), cut(61_000, 60_500)), ['unrelated', 'fewer']);
   },
 
   async 'a proxy that refuses even the smallest parts is named'({ open, proxy, smallFile: file }) {
@@ -308,6 +392,44 @@ export const promisesOfUppy = {
     await example.begin(file.path);
     await example.reaches('failed');
     assert.match(await example.statusText(), /proxy.*413/);
+  },
+
+  async 'parts that a proxy refuses for their size are sent in 5 MiB, and the page says so'(
+    { open, proxy, partway, mediumFile: file },
+  ) {
+    const example = await open();
+    proxy.limitBodies(6 * 1024 * 1024);
+    await example.begin(file.path);
+    await isThere(example, file);
+    assert.match(await example.page.locator('#note').textContent(), /proxy.*smaller/);
+    const { part_size: size } = (await partway.sessions()).find(({ status }) => status === 'completed');
+    assert.equal(size, 5 * 1024 * 1024);
+  },
+
+  async 'an upload in smaller parts goes on after a refresh with only what is missing'({ open, proxy, smallFile: file }) {
+    const example = await open();
+    proxy.limitBodies(6 * 1024 * 1024);
+    proxy.allow(MIDDLE_BYTES / 2);
+    await example.begin(file.path);
+    await until('a part is held', () => proxy.underway().some((put) => put.isHeld));
+    const { session } = proxy.puts.at(-1);
+    const begin = await example.refresh(file.path);
+    await afterwards(proxy, session, async () => {
+      proxy.release();
+      await begin();
+      await isThere(example, file);
+    });
+  },
+
+  async 'where a proxy ends files that are sent at once for their time, fewer are sent at once'({ open, proxy, mediumFile: file }) {
+    const example = await open();
+    const other = `${file.path}.copy`;
+    await copyFile(file.path, other);
+    proxy.limitTime(2000);
+    proxy.slow(7 * MB); // a part takes 1.5 s, two take 3 s
+    await example.begin([file.path, other]);
+    await until('both are there', async () => (await example.page.locator('#results a').count()) === 2);
+    assert.match(await example.page.locator('#note').textContent(), /proxy.*fewer/);
   },
 
   async 'an upload that is cancelled after a refresh frees its session'({ open, proxy, partway, smallFile: file }) {

@@ -69,6 +69,7 @@ async function run() {
   proxy.upstreamPort = new URL(partway.url).port;
   const file = await makeFile(folder, 'file of 100 MB.bin', 100_000_000);
   const smallFile = await makeFile(folder, 'file of 50 MB.bin', 50_000_000);
+  const mediumFile = await makeFile(folder, 'file of 21 MB.bin', 21_000_000);
   const tinyFile = await makeFile(folder, '1 MB & <more> of 100 % "naïve" &amp; #1?.bin', 1_000_000);
   const emptyFile = await makeFile(folder, '.gitkeep', 0);
   const twin = await makeTwin(folder, smallFile);
@@ -91,7 +92,7 @@ async function run() {
       };
       await report(`${Example.title}: ${name}`, async () => {
         try {
-          await keep({ open, proxy, partway, startPartway, file, smallFile, twin, tinyFile, emptyFile });
+          await keep({ open, proxy, partway, startPartway, file, smallFile, mediumFile, twin, tinyFile, emptyFile });
         } finally {
           for (const example of opened) await example.close();
           await proxy.reset();

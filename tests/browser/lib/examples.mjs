@@ -73,6 +73,7 @@ export class PlainExample extends Example {
   static title = 'plain JavaScript';
   static folder = 'examples/browser';
   partsAtOnce = 4;
+  repeatsByItself = 0;
   progressBar = { selector: 'progress', attribute: 'value', scale: 100 };
   resultAt = ['#url', '#hash'];
 
@@ -111,6 +112,7 @@ export class UppyExample extends Example {
   static title = 'Uppy';
   static folder = 'examples/uppy';
   partsAtOnce = 1; // Uppy 6 sends the parts of a file one after the other
+  repeatsByItself = 3; // and a part three more times before it asks
   progressBar = { selector: '.uppy-StatusBar [role=progressbar]', attribute: 'aria-valuenow', scale: 1 };
   resultAt = ['#results a', '#results code'];
 

@@ -18,6 +18,8 @@ export class Proxy {
   #allowedBytes = Infinity;
   #passingHeads = Infinity;
   #maxBytes = Infinity;
+  #longestMs = Infinity;
+  #hidesRefusals = false;
   #instead = [];
   #change = withResolvers();
 
@@ -45,6 +47,8 @@ export class Proxy {
     this.#instead = [];
     this.#bytesPerSecond = Infinity;
     this.#maxBytes = Infinity;
+    this.#longestMs = Infinity;
+    this.#hidesRefusals = false;
     this.release();
     this.puts = [];
   }
@@ -57,6 +61,16 @@ export class Proxy {
   /** Answers parts that are larger by itself, as nginx does. */
   limitBodies(bytes) {
     this.#maxBytes = bytes;
+  }
+
+  /** Breaks requests for parts that take longer, as Traefik does. */
+  limitTime(ms) {
+    this.#longestMs = ms;
+  }
+
+  /** Answers 502 in place of every refusal of a part. */
+  hideRefusals() {
+    this.#hidesRefusals = true;
   }
 
   /** Lets this many more bytes of parts through, and then holds every part where it is. */
@@ -130,7 +144,9 @@ export class Proxy {
     const put = part && { session: part.session, index: Number(part.index), at: performance.now(), url: request.url };
     if (put) this.puts.push(put);
     const left = new AbortController();
+    const late = put && this.#longestMs < Infinity && setTimeout(() => response.destroy(), this.#longestMs);
     response.on('close', () => {
+      clearTimeout(late);
       if (put) put.isOver = true;
       left.abort();
       this.#wake();
@@ -158,6 +174,10 @@ export class Proxy {
       this.#wake();
       if (put) put.status = answer.statusCode;
       if (instead?.isLost) return response.destroy();
+      if (put && answer.statusCode >= 400 && this.#hidesRefusals) {
+        response.writeHead(502, { 'Access-Control-Allow-Origin': '*' });
+        return response.end('<html>502 Bad Gateway</html>');
+      }
       if (instead?.until) {
         instead.isHeld = true;
         await instead.until;

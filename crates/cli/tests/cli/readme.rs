@@ -17,12 +17,14 @@ fn block_with(language: &str, text: &str) -> String {
 }
 
 #[test]
-fn the_file_that_both_browser_examples_have_is_the_same() {
-    let [plain, uppy] = ["browser", "uppy"].map(|example| {
-        let path = format!("{}/../../examples/{example}/memory.js", env!("CARGO_MANIFEST_DIR"));
-        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
-    });
-    assert!(plain == uppy, "examples/browser/memory.js and examples/uppy/memory.js differ: change both");
+fn the_files_that_both_browser_examples_have_are_the_same() {
+    for name in ["memory.js", "time_limit.js"] {
+        let [plain, uppy] = ["browser", "uppy"].map(|example| {
+            let path = format!("{}/../../examples/{example}/{name}", env!("CARGO_MANIFEST_DIR"));
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+        });
+        assert!(plain == uppy, "examples/browser/{name} and examples/uppy/{name} differ: change both");
+    }
 }
 
 #[test]

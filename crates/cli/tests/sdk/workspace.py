@@ -108,6 +108,7 @@ def check_record(record, data, folder, name):
         file_no=record.file_no,
         name=name,
         url=record.url,
+        version_url=record.version_url,
         path=folder,
         width=record.width,
         height=record.height,
@@ -117,6 +118,8 @@ def check_record(record, data, folder, name):
     )
     assert record.data == shown, (record.data, shown)
     check_served(record.url, data, record.mime_type)
+    # The SDK knows no such member, and passes it on.
+    check_served(record.version_url, data, record.mime_type)
 
 
 def check_served(url, data, mime_type):

@@ -10,6 +10,7 @@ mod commands;
 mod confirm;
 mod human;
 mod logging;
+mod optional_key;
 mod output;
 mod progress;
 mod remote;

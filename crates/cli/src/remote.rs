@@ -53,11 +53,20 @@ impl ServerArgs {
                 ));
             });
         }
+        self.client_of(&self.url, &self.key)
+    }
+
+    /// A client for public URLs of any host, which get no key.
+    pub(crate) fn client_without_key(&self, url: &Url) -> Result<Client, Failure> {
+        self.client_of(&url.origin().ascii_serialization(), "")
+    }
+
+    fn client_of(&self, url: &str, key: &str) -> Result<Client, Failure> {
         let authorities = self.cacert.as_deref().map(|file| {
             std::fs::read(file).map_err(|error| format!("--cacert {} cannot be read: {error}", file.display()))
         });
         let authorities = authorities.transpose()?;
-        Client::trusting(&self.url, &self.key, authorities.as_deref()).map_err(|error| match error {
+        Client::trusting(url, key, authorities.as_deref()).map_err(|error| match error {
             Error::Authorities(problem) => {
                 let file = self.cacert.as_deref().unwrap_or(Path::new("")).display();
                 Failure::from(format!("--cacert {file} is of no use: {problem}"))

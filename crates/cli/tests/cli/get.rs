@@ -126,8 +126,13 @@ impl Setup {
 
     /// Begins to get a file, of which this many bytes come, and waits until a part of them is remembered.
     fn begin(&self, name: &str, allowed: u64) -> (Child, u64) {
+        self.begin_by(name, name, allowed)
+    }
+
+    /// The same by another argument than its name.
+    fn begin_by(&self, argument: &str, name: &str, allowed: u64) -> (Child, u64) {
         self.gate.allow(allowed);
-        let child = self.command(&[name]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let child = self.command(&[argument]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut there = 0;
         wait_for("a part of the file", || {
             there = self.remembered(name).iter().map(|(begin, end)| end - begin).sum();
@@ -139,7 +144,11 @@ impl Setup {
 
     /// Begins to get a file, and kills the client in the middle. How many bytes are remembered.
     fn interrupt(&self, name: &str, allowed: u64) -> u64 {
-        let (mut child, there) = self.begin(name, allowed);
+        self.interrupt_by(name, name, allowed)
+    }
+
+    fn interrupt_by(&self, argument: &str, name: &str, allowed: u64) -> u64 {
+        let (mut child, there) = self.begin_by(argument, name, allowed);
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(!self.path(name).exists());
@@ -358,4 +367,82 @@ fn nothing_is_said_to_go_on_where_the_target_stands_in_the_way() {
     std::fs::write(workspace.path("pipe.partway-part"), "left by somebody").unwrap();
     let said = workspace.fails(&["files", "get", "f", "-o", target.to_str().unwrap()]);
     assert!(said.contains("is not a file") && !said.contains("continues"), "{said}");
+}
+
+/// The member of a record that is a URL.
+fn url<'r>(record: &'r Value, member: &str) -> &'r str {
+    record[member].as_str().unwrap()
+}
+
+#[test]
+fn a_url_is_enough_to_get_a_file_under_its_name_without_a_key() {
+    let setup = Setup::new();
+    let data = bytes(11, 30_000_000);
+    let record = setup.upload("Öl/größe 1.bin", &data);
+    for member in ["url", "version_url"] {
+        let mut command = setup.command(&[url(&record, member)]);
+        // Another server and no key: both play no part.
+        let output = command.env_remove("PARTWAY_API_KEY").env("PARTWAY_URL", "http://127.0.0.1:1").output().unwrap();
+        let errors = text(&output.stderr);
+        assert!(output.status.success() && errors.contains("not compared with a hash: a URL names none"), "{errors}");
+        assert_eq!(text(&output.stdout), "größe 1.bin\n");
+        setup.assert_has("größe 1.bin", &data);
+        std::fs::remove_file(setup.path("größe 1.bin")).unwrap();
+        assert!(setup.gets(&[url(&record, member), "-o", "-"]).stdout == data);
+    }
+    let without = setup.command(&["f.bin"]).env_remove("PARTWAY_API_KEY").output().unwrap();
+    let errors = text(&without.stderr);
+    assert!(without.status.code() == Some(1) && errors.contains("--key KEY or PARTWAY_API_KEY"), "{errors}");
+    let nameless = setup.get(&[&setup.gate.url]);
+    assert!(text(&nameless.stderr).contains("--output PATH"), "{}", text(&nameless.stderr));
+    let away = setup.get(&["http://127.0.0.1:1/w/f", "--wait", "0s"]);
+    let errors = text(&away.stderr);
+    assert!(away.status.code() == Some(1) && !errors.contains("--url"), "{errors}");
+}
+
+#[test]
+fn a_download_by_the_url_of_a_version_goes_on_as_long_as_that_version_is_there() {
+    let setup = Setup::new();
+    let data = bytes(12, 30_000_000);
+    let record = setup.upload("f.bin", &data);
+    let version = url(&record, "version_url");
+    let there = setup.interrupt_by(version, "f.bin", 20_000_000);
+    let output = setup.gets(&[version]);
+    assert!(text(&output.stderr).contains("downloaded before"), "{}", text(&output.stderr));
+    assert!(setup.gate.passed() <= 30_000_000 - there + 1_000_000, "{} bytes came", setup.gate.passed());
+    setup.assert_has("f.bin", &data);
+    std::fs::remove_file(setup.path("f.bin")).unwrap();
+    // Replaced between two tries.
+    setup.interrupt_by(version, "f.bin", 20_000_000);
+    let new = bytes(13, 30_000_000);
+    setup.replace("f.bin", &new);
+    let output = setup.get(&[version]);
+    let errors = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("is no longer there") && errors.contains("PRECONDITION_FAILED"), "{errors}");
+    assert!(!errors.contains("the same command continues"), "{errors}");
+    assert_eq!(names(setup.here.path()), Vec::<String>::new());
+    setup.gets(&[url(&record, "url")]);
+    setup.assert_has("f.bin", &new);
+}
+
+#[test]
+fn a_version_that_is_replaced_while_it_comes_leaves_nothing_and_a_file_starts_over() {
+    for member in ["url", "version_url"] {
+        let setup = Setup::new();
+        let record = setup.upload("f.bin", &bytes(14, 100_000_000));
+        let (child, _) = setup.begin_by(url(&record, member), "f.bin", 20_000_000);
+        let new = bytes(15, 100_000_000);
+        setup.replace("f.bin", &new);
+        setup.gate.allow(u64::MAX);
+        let output = child.wait_with_output().unwrap();
+        let errors = text(&output.stderr);
+        if member == "url" {
+            assert!(output.status.success() && errors.contains("changed on the server; starting again"), "{errors}");
+            setup.assert_has("f.bin", &new);
+        } else {
+            assert!(output.status.code() == Some(1) && errors.contains("is no longer there"), "{errors}");
+            assert_eq!(names(setup.here.path()), Vec::<String>::new());
+        }
+    }
 }

@@ -31,7 +31,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use partway_api::FileRow;
+use partway_api::{ErrorCode, FileRow};
 
 pub use self::events::DownloadEvent;
 use self::intake::{Intake, WriterSink};
@@ -110,7 +110,8 @@ impl Download {
     /// # Errors
     /// When the target exists or cannot be written, when the server refuses or is unreachable for longer than the retries last, when the
     /// file is not the expected one or changes on the server during the download ([`Error::Changed`]), and when the bytes have another
-    /// hash ([`Error::WrongBytes`]). After the last two nothing is left, and the same call starts from the beginning.
+    /// hash ([`Error::WrongBytes`]). After the last two nothing is left, and the same call starts from the beginning. When the URL names a
+    /// version (`version_url`) that is no longer there, the server refuses with [`ErrorCode::PreconditionFailed`], and nothing is left.
     pub async fn to_file(
         &self,
         client: &Client,
@@ -119,7 +120,19 @@ impl Download {
     ) -> Result<Downloaded, Error> {
         target::check(target, self.overwrite)?;
         let origin = self.origin(client, on_event)?;
-        let served = self.look(&origin).await?;
+        let served = match self.look(&origin).await {
+            Err(error) if error.code() == Some(ErrorCode::PreconditionFailed) => {
+                // The version that the URL names does not come back, so what an earlier run received of it is of no use.
+                let path = target.to_owned();
+                blocking(move || {
+                    part_file::remove_remains(&path);
+                    Ok(())
+                })
+                .await?;
+                return Err(error);
+            }
+            served => served?,
+        };
         let path = target.to_owned();
         let part = blocking(move || PartFile::open(&path).map(Arc::new)).await?;
         let downloaded = match served {

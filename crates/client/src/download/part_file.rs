@@ -29,6 +29,15 @@ pub(crate) fn has_begun(target: &Path) -> bool {
     part.is_ok_and(|part| part.is_file() && part.len() > 0) && State::read(&with_suffix(target, STATE_SUFFIX)).is_some()
 }
 
+/// Removes what an earlier run left, unless another process uses it.
+pub(crate) fn remove_remains(target: &Path) {
+    if has_begun(target)
+        && let Ok(part) = PartFile::open(target)
+    {
+        part.discard();
+    }
+}
+
 /// The part file of a target, locked. All calls block.
 #[derive(Debug)]
 pub(crate) struct PartFile {

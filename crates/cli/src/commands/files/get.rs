@@ -6,21 +6,25 @@ use std::process::ExitCode;
 use clap::Args;
 use partway_client::{Client, Download, Downloaded, Error, FileRow, Workspace};
 use unicode_normalization::UnicodeNormalization;
+use url::Url;
 
-use super::NAMING;
+use super::{NAMING, link};
+use crate::optional_key::OptionalKey;
 use crate::progress::Progress;
-use crate::remote::{INTERRUPTED, ServerArgs, interruption};
+use crate::remote::{INTERRUPTED, interruption};
 use crate::transfer_args::TransferArgs;
 use crate::{Failure, human, output};
 
 /// Upper bound of restarts for a file that changes during its download.
 const MAX_RESTARTS: u32 = 5;
+/// Why the bytes of a file with a record may have no hash to be compared with.
+const NO_HASH: &str = "the server has no BLAKE3 of the file";
 
 /// Arguments of `partway files get`.
 #[derive(Debug, Args)]
 #[command(after_help = NAMING)]
 pub(crate) struct GetArgs {
-    /// The file.
+    /// The file, or its URL, which needs no key. By the URL of a version (`version_url`), that version or none.
     file: String,
     /// Target: a file, a directory, or `-` for standard output, which gets one part after the other. Default: the name of the file, in the current directory.
     #[arg(long, short, value_name = "PATH")]
@@ -31,7 +35,7 @@ pub(crate) struct GetArgs {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    server: ServerArgs,
+    server: OptionalKey,
 }
 
 /// Downloads a file and prints its path. Until the file is complete and its hash was compared, its bytes are in
@@ -59,19 +63,45 @@ pub(crate) async fn get(args: &GetArgs) -> Result<ExitCode, Failure> {
 impl GetArgs {
     /// Downloads, and sets `target` once it is known.
     async fn get(&self, target: &mut Option<PathBuf>) -> Result<(), Failure> {
-        let client = self.server.client()?;
-        let workspace = self.server.workspace_with(self.transfer.options().retry)?;
+        if let Some(url) = link::parse(&self.file) {
+            return self.get_link(&url, target).await;
+        }
+        let server = self.server.with_key()?;
+        let client = server.client()?;
+        let workspace = server.workspace_with(self.transfer.options().retry)?;
         let file = workspace.find_file(&self.file).await?;
-        if self.output.as_deref() == Some(Path::new("-")) {
-            let progress = Progress::new(&file.name, false);
-            let download = self.download(&file);
-            let outcome = download.to_writer(&client, std::io::stdout(), &|event| progress.show_download(&event)).await;
-            progress.end();
-            say_if_unverified(&file, outcome?);
+        if self.is_to_stdout() {
+            let downloaded = to_stdout(&client, &self.download(&file), &file.name).await?;
+            say_if_unverified(&file.name, downloaded, NO_HASH);
             return Ok(());
         }
         let path = target.insert(target_path(self.output.as_deref(), &file.name, &self.file)?);
         self.get_to(&client, &workspace, file, path).await?;
+        output::line(path.display())?;
+        Ok(())
+    }
+
+    /// Downloads from a URL. A file that is replaced during the download starts again; a version that is no longer there fails.
+    async fn get_link(&self, url: &Url, target: &mut Option<PathBuf>) -> Result<(), Failure> {
+        const NO_RECORD: &str = "a URL names none";
+        let client = self.server.without_key().client_without_key(url)?;
+        let name = link::file_name(url);
+        let download = Download::of(url.as_str()).overwrite(self.force).options(self.transfer.options());
+        if self.is_to_stdout() {
+            let outcome = to_stdout(&client, &download, &name).await;
+            say_if_unverified(&name, outcome.map_err(|error| link::failure(url, error))?, NO_RECORD);
+            return Ok(());
+        }
+        let path = target.insert(target_path(self.output.as_deref(), &name, url.path())?);
+        let mut restarts = 0;
+        let downloaded = loop {
+            match to_file(&client, &download, path, &name).await {
+                Err(Error::Changed { .. }) if restarts < MAX_RESTARTS => restarts += 1,
+                outcome => break outcome.map_err(|error| link::failure(url, error))?,
+            }
+            output::say(format_args!("{name}: changed on the server; starting again"));
+        };
+        say_if_unverified(&name, downloaded, NO_RECORD);
         output::line(path.display())?;
         Ok(())
     }
@@ -86,13 +116,9 @@ impl GetArgs {
     ) -> Result<(), Failure> {
         let mut restarts = 0;
         loop {
-            let progress = Progress::new(&file.name, false);
-            let download = self.download(&file);
-            let outcome = download.to_file(client, path, &|event| progress.show_download(&event)).await;
-            progress.end();
-            let error = match outcome {
+            let error = match to_file(client, &self.download(&file), path, &file.name).await {
                 Ok(downloaded) => {
-                    say_if_unverified(&file, downloaded);
+                    say_if_unverified(&file.name, downloaded, NO_HASH);
                     return Ok(());
                 }
                 Err(error) => error,
@@ -111,9 +137,29 @@ impl GetArgs {
         }
     }
 
+    fn is_to_stdout(&self) -> bool {
+        self.output.as_deref() == Some(Path::new("-"))
+    }
+
     fn download(&self, file: &FileRow) -> Download {
         Download::of_file(file).overwrite(self.force).options(self.transfer.options())
     }
+}
+
+/// Downloads to `path`, with progress.
+async fn to_file(client: &Client, download: &Download, path: &Path, name: &str) -> Result<Downloaded, Error> {
+    let progress = Progress::new(name, false);
+    let outcome = download.to_file(client, path, &|event| progress.show_download(&event)).await;
+    progress.end();
+    outcome
+}
+
+/// Downloads to standard output, with progress.
+async fn to_stdout(client: &Client, download: &Download, name: &str) -> Result<Downloaded, Error> {
+    let progress = Progress::new(name, false);
+    let outcome = download.to_writer(client, std::io::stdout(), &|event| progress.show_download(&event)).await;
+    progress.end();
+    outcome
 }
 
 /// The path of the target. A name from the server never leads out of the directory. It is not a hidden name, and none that a
@@ -142,13 +188,10 @@ fn target_path(output: Option<&Path>, name: &str, asked: &str) -> Result<PathBuf
     Ok(directory.join(name))
 }
 
-fn say_if_unverified(file: &FileRow, downloaded: Downloaded) {
+fn say_if_unverified(name: &str, downloaded: Downloaded, why: &str) {
     if !downloaded.is_verified {
         let size = downloaded.size_bytes;
-        let name = &file.name;
-        output::say(format_args!(
-            "{name}: {size} bytes, not compared with a hash: the server has no BLAKE3 of the file"
-        ));
+        output::say(format_args!("{name}: {size} bytes, not compared with a hash: {why}"));
     }
 }
 

@@ -53,6 +53,9 @@ fn facts(file: &FileRow) -> Vec<(&'static str, String)> {
     if let (Some(width), Some(height)) = (file.width, file.height) {
         facts.push(("dimensions", format!("{width} x {height}")));
     }
+    if !file.version_url.is_empty() {
+        facts.push(("version", file.version_url.clone()));
+    }
     facts.extend(file.hash.clone().map(|hash| ("hash", hash)));
     facts.extend(file.custom_id.clone().map(|id| ("custom id", id)));
     if !file.tags.is_empty() {

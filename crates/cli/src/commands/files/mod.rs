@@ -2,6 +2,7 @@
 
 mod get;
 mod info;
+mod link;
 mod ls;
 mod mv;
 mod rm;

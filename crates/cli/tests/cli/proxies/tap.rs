@@ -1,0 +1,93 @@
+//! The line between a proxy and its server: it passes everything on as it comes, and knows what it passed.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// Connections that are taken at most.
+const MAX_CONNECTIONS: usize = 20_000;
+/// As many of the last bytes as are remembered.
+const LAST_BYTES: usize = 64;
+
+pub(super) struct Tap {
+    /// Where the proxy reaches the server.
+    pub address: String,
+    seen: Arc<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    passed: AtomicU64,
+    /// The end of the request that is passed on.
+    last: Mutex<Vec<u8>>,
+    loses_answers: AtomicBool,
+}
+
+impl Tap {
+    /// To the server at `target`.
+    pub(super) fn start(target: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let seen: Arc<Seen> = Arc::default();
+        let (target, shared) = (target.to_owned(), Arc::clone(&seen));
+        std::thread::spawn(move || {
+            for proxy in listener.incoming().take(MAX_CONNECTIONS).flatten() {
+                // A server that is away: the proxy sees a connection that closes.
+                let Ok(server) = TcpStream::connect(&target) else { continue };
+                pass_on(proxy, server, &shared);
+            }
+        });
+        Self { address, seen }
+    }
+
+    /// Bytes that the proxy sent.
+    pub(super) fn passed(&self) -> u64 {
+        self.seen.passed.load(Ordering::SeqCst)
+    }
+
+    /// The end of what the proxy sent.
+    pub(super) fn last_bytes(&self) -> Vec<u8> {
+        self.seen.last.lock().unwrap().clone()
+    }
+
+    /// Whether connections close where the server answers.
+    pub(super) fn lose_answers(&self, loses: bool) {
+        self.seen.loses_answers.store(loses, Ordering::SeqCst);
+    }
+}
+
+fn pass_on(proxy: TcpStream, server: TcpStream, seen: &Arc<Seen>) {
+    let (mut answers, mut to_proxy) = (server.try_clone().unwrap(), proxy.try_clone().unwrap());
+    let (mut requests, mut to_server) = (proxy, server);
+    let (of_requests, of_answers) = (Arc::clone(seen), Arc::clone(seen));
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 65_536];
+        while let Ok(read @ 1..) = requests.read(&mut buffer) {
+            {
+                let mut last = of_requests.last.lock().unwrap();
+                last.extend_from_slice(&buffer[..read]);
+                let more = last.len().saturating_sub(LAST_BYTES);
+                last.drain(..more);
+            }
+            if to_server.write_all(&buffer[..read]).is_err() {
+                break;
+            }
+            of_requests.passed.fetch_add(read as u64, Ordering::SeqCst);
+        }
+        let _ = to_server.shutdown(Shutdown::Write);
+    });
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 65_536];
+        while let Ok(read @ 1..) = answers.read(&mut buffer) {
+            if of_answers.loses_answers.load(Ordering::SeqCst) {
+                let _ = to_proxy.shutdown(Shutdown::Both);
+                break;
+            }
+            if to_proxy.write_all(&buffer[..read]).is_err() {
+                break;
+            }
+        }
+        let _ = to_proxy.shutdown(Shutdown::Write);
+    });
+}

@@ -20,7 +20,8 @@ error_responses!(DeliveryErrors: [InvalidParameter, FileNotFound, PreconditionFa
 /// Public. Answers ranges, one or several, and conditional requests. By default, a file in an S3 store is answered by a redirect to
 /// the store, which evaluates ranges and conditions itself.
 ///
-/// With `v`, only that version: another one at the path is answered 412, whatever the range and conditions, and before a redirect.
+/// With `v` of a `version_url`, only that version: another one at the path is answered 412, whatever the range and conditions, and before
+/// a redirect. Any other `v` is ignored.
 #[cfg_attr(feature = "openapi", utoipa::path(
     get,
     path = "/{workspace_no}/{path}",
@@ -29,7 +30,7 @@ error_responses!(DeliveryErrors: [InvalidParameter, FileNotFound, PreconditionFa
     params(
         ("workspace_no" = String, Path, description = "Number of the workspace"),
         ("path" = String, Path, min_length = 1, description = "Folder and name of the file"),
-        ("v" = Option<String>, Query, nullable = false, pattern = "^[0-9a-f]{20}$", description = "The version that is wanted, as `version_url` has it"),
+        ("v" = Option<String>, Query, nullable = false, description = "The version that is wanted: the 20 hexadecimal digits of a `version_url`"),
         ("Range" = Option<String>, Header, nullable = false, description = "One or several byte ranges"),
         ("If-Range" = Option<String>, Header, nullable = false, description = "Tag or date of the version that the ranges belong to"),
         ("If-Match" = Option<String>, Header, nullable = false, description = "Tags; the file must have one of them"),

@@ -1,5 +1,7 @@
 // Requests that survive a bad network: transient failures are retried.
 
+import { MOST_SILENCES, reasonOfSilence } from './silence.js';
+
 const FIRST_PAUSE_MS = 500; // it doubles with every try
 const LONGEST_PAUSE_MS = 30_000;
 const STALL_MS = 180_000; // longer than a slow line needs for what is in the system's buffers
@@ -8,9 +10,17 @@ const TOO_LARGE_FOR_PROXY = 'A proxy in front of the server refuses requests of 
 
 const NO_ETAG = 'The answers to parts have no ETag. A page of another origin sees it only if CORS exposes it: for a bucket, partway doctor --fix-cors.';
 
-/** There was no answer. */
+const NOT_PARTWAY = 'The answer is none of Partway: is the address of the server right?';
+const NO_MATTER_OF_TIME = [501, 505, 507]; // not implemented, or the disk is full
+
+/** There was no answer, from `silentAt` if not even the request may have got there. */
 class Lost extends Error {
   isTransient = true;
+
+  constructor(message, silentAt) {
+    super(message);
+    this.silentAt = silentAt;
+  }
 }
 
 /** Something in between may have answered, or the browser may not show the header. */
@@ -34,7 +44,7 @@ class Refusal extends Error {
     this.status = status;
     this.errorCode = body.errorCode;
     this.retryAfterMs = Number(retryAfter) * 1000 || 0;
-    this.isTransient = [408, 429].includes(status) || status >= 500;
+    this.isTransient = [408, 429].includes(status) || (status >= 500 && !NO_MATTER_OF_TIME.includes(status));
   }
 }
 
@@ -52,10 +62,14 @@ export async function callApi(url, { method, key, body, headers, signal }) {
     text = await response.text();
   } catch {
     signal.throwIfAborted();
-    throw new Lost('The server cannot be reached');
+    throw new Lost('The server cannot be reached', url);
   }
   if (!response.ok) throw new Refusal(response.status, text, response.headers.get('Retry-After'));
-  return text && JSON.parse(text);
+  try {
+    return text && JSON.parse(text);
+  } catch {
+    throw new Error(NOT_PARTWAY);
+  }
 }
 
 /**
@@ -91,7 +105,8 @@ export function putPart(url, part, { onSent, signal }) {
     xhr.onerror = () => {
       // A file that was changed or deleted meanwhile looks like a lost connection, too; but reading it fails.
       const gone = new Error('The file was changed or deleted. Choose it again.');
-      part.slice(0, 1).arrayBuffer().then(() => reject(mayBeCut(new Lost('The connection broke'))), () => reject(gone));
+      const lost = new Lost('The connection broke', cut.sentBytes === 0 ? url : undefined);
+      part.slice(0, 1).arrayBuffer().then(() => reject(mayBeCut(lost)), () => reject(gone));
     };
   });
   signal.addEventListener('abort', abort);
@@ -110,6 +125,7 @@ export function putPart(url, part, { onSent, signal }) {
  * Internet, or in a VPN. A try is made all the same.
  */
 export async function retry(request, { onState, signal }) {
+  let silences = 0;
   for (let tried = 1; ; tried++) {
     onState('uploading');
     try {
@@ -117,6 +133,9 @@ export async function retry(request, { onState, signal }) {
     } catch (error) {
       signal.throwIfAborted();
       if (!error.isTransient) throw error;
+      const reason = error.silentAt && (await reasonOfSilence(error.silentAt));
+      silences = reason ? silences + 1 : 0;
+      if (silences >= MOST_SILENCES) throw new Error(reason);
       // Jitter, so that clients of a restarted server do not return in the same moment.
       const byChance = Math.random() * Math.min(FIRST_PAUSE_MS * 2 ** (tried - 1), LONGEST_PAUSE_MS);
       const pauseMs = Math.max(byChance, error.retryAfterMs ?? 0);

@@ -55,7 +55,7 @@ export class Attempts {
 
   /**
    * The plugin has given a part up; `isCut` if no answer of the server came. Returns `fewer` or `too long`, if a proxy's time limit was the
-   * cause, with the bytes of the file that had arrived before, and an error for the latter.
+   * cause, with the bytes of the file that had arrived before, and an error for the latter. `isSilent` if not a byte could be sent.
    */
   failed(fileId, isCut) {
     const attempt = this.#attempts.get(fileId);
@@ -66,8 +66,9 @@ export class Attempts {
     if (attempt.restarts === 0) attempt.began = now - (now - attempt.began - PAUSES_MS) / TRIES;
     if (isCut) this.#judge(attempt);
     this.end(fileId);
-    const { verdicts, base: arrivedBytes, error } = attempt;
-    return { verdict: ['too long', 'fewer'].find((verdict) => verdicts.has(verdict)), arrivedBytes, error };
+    const { verdicts, base: arrivedBytes, bytes, error } = attempt;
+    const isSilent = isCut && bytes === arrivedBytes;
+    return { isSilent, verdict: ['too long', 'fewer'].find((verdict) => verdicts.has(verdict)), arrivedBytes, error };
   }
 
   /** Parts are smaller from now on. */

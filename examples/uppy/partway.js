@@ -37,6 +37,8 @@ export class Partway {
 
   /** The records of the files that are complete, by Uppy's file id. */
   records = new Map();
+  /** The URL that each file's last part was to go to. */
+  partUrls = new Map();
 
   /**
    * @param {(id: string) => object} options.getFile Uppy's file, with the `partSize` that it is sent in
@@ -118,6 +120,7 @@ export class Partway {
     this.#hashes.get(session).set(index, hash);
     await this.#beforePart(fileId, part.size);
     const signed = await this.#call('POST', `/${session}/parts`, { parts: [index], ttl_seconds: this.#ttlSeconds });
+    this.partUrls.set(fileId, signed.parts[0].url);
     return signed.parts[0].url;
   }
 
@@ -193,9 +196,11 @@ export class Partway {
     }
     const response = await fetch(url, request).catch(() => undefined);
     const text = await response?.text().catch(() => undefined);
-    if (text === undefined) throw new CallError(0, { message: 'The server cannot be reached' });
-    if (!response.ok) throw new CallError(response.status, parse(text), response.headers.get('Retry-After'));
-    return parse(text);
+    if (text === undefined) throw Object.assign(new CallError(0, { message: 'The server cannot be reached' }), { silentAt: url });
+    const json = parse(text);
+    if (!response.ok) throw new CallError(response.status, json, response.headers.get('Retry-After'));
+    if (text && !json) throw new CallError(response.status, { message: NOT_PARTWAY });
+    return json;
   }
 }
 
@@ -219,6 +224,9 @@ const TOO_LARGE_FOR_PROXY = 'A proxy in front of the server refuses parts of thi
 
 const NO_ETAG = 'The answers to parts have no ETag. A page of another origin sees it only if CORS exposes it: for a bucket, partway doctor --fix-cors.';
 
+const NOT_PARTWAY = 'The answer is none of Partway: is the address of the server right?';
+const NO_MATTER_OF_TIME = [501, 505, 507]; // not implemented, or the disk is full
+
 /** Codes of a session that is of no more use: start over. */
 const OVER = ['SESSION_NOT_FOUND', 'SESSION_EXPIRED', 'SESSION_ABORTED', 'FORBIDDEN'];
 /** Codes of a session that is in another state than assumed, or of a URL that has expired: look at it again. */
@@ -238,6 +246,7 @@ export function explain(error) {
   const { status } = error;
   let meaning = 'final';
   if (OVER.includes(errorCode)) meaning = 'over';
+  else if (NO_MATTER_OF_TIME.includes(status)) meaning = 'final';
   else if (ASK_AGAIN.includes(errorCode) || [0, 408, 429].includes(status) || status >= 500) meaning = 'again';
   // The server's secret was rotated without a grace: another URL will do.
   else if (errorCode === 'SIGNATURE_INVALID') meaning = 'refused';

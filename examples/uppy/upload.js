@@ -9,6 +9,7 @@ import '@uppy/dashboard/css/style.min.css';
 
 import { Attempts } from './attempts.js';
 import { Partway, explain, partSize, smallerPartSize } from './partway.js';
+import { MOST_SILENCES, reasonOfSilence } from './silence.js';
 
 // Uppy and its plugin try nothing while the browser says that it is offline. That is a hint: some say so in a network without the
 // Internet, or in a VPN.
@@ -83,16 +84,20 @@ uppy.on('file-removed', async (file) => {
 
 // The plugin itself tries a request again for about a second. The rest is for longer failures.
 const failures = new Map(); // by file, how often it has failed since a part last arrived
+const silences = new Map(); // by file, how often in a row there was no answer, for a reason that does not pass
 uppy.on('s3-multipart:part-uploaded', (file, part) => {
   attempts.arrived(file.id);
   partway.noteUploaded(uppy.getFile(file.id), part);
   failures.delete(file.id);
 });
 uppy.on('upload-error', async ({ id, data }, error) => {
-  const { meaning, message } = meaningOf(id, error);
+  const { meaning, message, silentAt } = meaningOf(id, error);
   // A file that was changed or deleted meanwhile looks like a lost connection, too; but reading it fails.
   const isReadable = await data.slice(0, 1).arrayBuffer().then(() => true, () => false);
   if (!isReadable) return show('failed', 'The file was changed or deleted. Choose it again.');
+  const reason = silentAt && (await reasonOfSilence(silentAt));
+  silences.set(id, reason ? (silences.get(id) ?? 0) + 1 : 0);
+  if (silences.get(id) >= MOST_SILENCES) return show('failed', reason);
   const failed = failures.get(id) ?? 0;
   if (meaning === 'final' || (meaning === 'refused' && failed > 3)) return show('failed', message);
   if (meaning === 'too large') {
@@ -125,12 +130,13 @@ uppy.on('upload-error', async ({ id, data }, error) => {
 /** The meaning of an error, also where a proxy is in the way. */
 function meaningOf(id, error) {
   const { meaning, message, isCut } = explain(error);
-  const { verdict, error: tooLong, arrivedBytes } = attempts.failed(id, isCut);
+  const { verdict, error: tooLong, arrivedBytes, isSilent } = attempts.failed(id, isCut);
   // Where a part has arrived, such parts pass: the line may be slower for a while.
   const mayPass = !(arrivedBytes < uppy.getFile(id).partSize);
   if (verdict === 'too long') return { meaning: mayPass ? meaning : 'too large', message: tooLong.message };
   if (verdict === 'fewer') note('A proxy ends requests after a fixed time: fewer files are sent at once.');
-  return { meaning: meaning === 'too large' && mayPass ? 'final' : meaning, message };
+  const silentAt = isSilent ? partway.partUrls.get(id) : error.silentAt;
+  return { meaning: meaning === 'too large' && mayPass ? 'final' : meaning, message, silentAt };
 }
 
 if (!query.get('key')) show('failed', 'Open this page with ?server=…&key=pk_… after its address.');

@@ -248,6 +248,48 @@ export const promises = {
     assert.match(await example.statusText(), /ETag.*CORS/);
   },
 
+  async 'answers that the browser does not let the page read end the upload, and the page says what to check'({ open, proxy, tinyFile: file }) {
+    for (const isDropped of [() => true, (method, path) => PART.test(path)]) {
+      const example = await open();
+      proxy.dropCors(isDropped);
+      await example.begin(file.path);
+      await example.reaches('failed');
+      assert.match(await example.statusText(), /CORS.*doctor --fix-cors/);
+    }
+  },
+
+  async 'an address that is not one of Partway ends the upload, and the page says so'({ open, proxy, tinyFile: file }) {
+    const example = await open();
+    proxy.answerNext('POST', /\/start$/, { status: 200, headers: { 'Content-Type': 'text/html' }, body: '<html>Hello</html>' });
+    await example.begin(file.path);
+    await example.reaches('failed');
+    assert.match(await example.statusText(), /address of the server/);
+  },
+
+  async 'a page that came by https and may not send to http ends the upload, and says why'({ open, tinyFile: file }) {
+    const example = await open();
+    await example.comeByHttps('http://192.0.2.1'); // nobody is there
+    await example.begin(file.path);
+    await example.reaches('failed');
+    assert.match(await example.statusText(), /by https.*http:\/\/192.0.2.1/);
+  },
+
+  async 'a full disk ends the upload, and the page says so'({ open, proxy, tinyFile: file }) {
+    const example = await open();
+    const body = JSON.stringify({ message: 'the disk is full', errorCode: 'INSUFFICIENT_STORAGE' });
+    proxy.answerNext('POST', /\/start$/, { status: 507, headers: { 'Content-Type': 'application/json' }, body });
+    await example.begin(file.path);
+    await example.reaches('failed');
+    assert.match(await example.statusText(), /the disk is full/);
+  },
+
+  async 'a wrong key ends the upload, and the page says so'({ open, tinyFile: file }) {
+    const example = await open({ key: 'pk_wrong' });
+    await example.begin(file.path);
+    await example.reaches('failed');
+    assert.match(await example.statusText(), /key/i);
+  },
+
   async 'a small file, with any characters in its name, goes the same way'({ open, proxy, tinyFile: file }) {
     const example = await open();
     await example.begin(file.path);

@@ -194,6 +194,7 @@ fn advice(error: &Error) -> &'static str {
              carriage return"
         }
         Error::NoTls { .. } => "; does its address begin with http://, or has it another port?",
+        Error::Unexpected { status: 200..300, .. } => "; is --url or PARTWAY_URL the address of a Partway server?",
         Error::NotFound { kind: "folder", .. } => "; `partway folders ls --search NAME` finds folders by name",
         Error::NotFound { .. } => "; `partway files ls --search NAME` finds files by name",
         Error::Target { problem: "is there already", .. } => "; --force overwrites it",

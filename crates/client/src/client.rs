@@ -222,11 +222,15 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, Error> {
 /// Sends a call and reads the JSON of its answer.
 pub(crate) async fn json<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, Error> {
     let mut response = checked(connection_error::send(request).await?).await?;
+    let (status, url) = (response.status(), without_query(response.url()));
     let Some(text) = read_up_to(&mut response, MAX_ANSWER_BYTES).await? else {
-        let (status, url) = (response.status(), without_query(response.url()));
         return Err(unexpected(status, &url, &format!("an answer of more than {MAX_ANSWER_BYTES} bytes")));
     };
-    serde_json::from_slice(&text).map_err(|error| Error::Connection(format!("the answer is not as expected: {error}")))
+    serde_json::from_slice(&text).map_err(|error| match text.trim_ascii_start().starts_with(b"{") {
+        true => unexpected(status, &url, &format!("the answer is not as expected: {error}")),
+        // Something else answers there.
+        false => unexpected(status, &url, &String::from_utf8_lossy(&text)),
+    })
 }
 
 /// The rest of an answer; `None` when it exceeds `max_bytes`.

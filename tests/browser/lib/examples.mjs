@@ -1,5 +1,7 @@
 // The pages of the two examples, as a person would use them.
 
+import { fileURLToPath } from 'node:url';
+
 import { until } from './until.mjs';
 
 class Example {
@@ -23,6 +25,17 @@ class Example {
     await this.page.addInitScript(tellStates);
     await this.page.goto(url);
     return this;
+  }
+
+  /** Loads the page again, as if it came by https. */
+  async comeByHttps(server) {
+    const page = 'https://pages.example.com/';
+    const folder = fileURLToPath(new URL(`../../../${this.constructor.folder}/`, import.meta.url));
+    await this.page.route(`${page}**`, (route) => {
+      const { pathname } = new URL(route.request().url());
+      return route.fulfill({ path: folder + (pathname === '/' ? 'index.html' : pathname.slice(1)) });
+    });
+    await this.page.goto(`${page}?${new URLSearchParams({ server, key: 'pk_any' })}`);
   }
 
   async close() {

@@ -20,6 +20,7 @@ export class Proxy {
   #maxBytes = Infinity;
   #longestMs = Infinity;
   #hidesRefusals = false;
+  #dropsCors = () => false;
   #instead = [];
   #change = withResolvers();
 
@@ -49,6 +50,7 @@ export class Proxy {
     this.#maxBytes = Infinity;
     this.#longestMs = Infinity;
     this.#hidesRefusals = false;
+    this.#dropsCors = () => false;
     this.release();
     this.puts = [];
   }
@@ -66,6 +68,11 @@ export class Proxy {
   /** Breaks requests for parts that take longer, as Traefik does. */
   limitTime(ms) {
     this.#longestMs = ms;
+  }
+
+  /** Drops the headers of CORS from answers to requests for which `test` holds of method and path. */
+  dropCors(test) {
+    this.#dropsCors = test;
   }
 
   /** Answers 502 in place of every refusal of a part. */
@@ -183,6 +190,9 @@ export class Proxy {
         await instead.until;
       }
       const { connection, ...kept } = answer.headers;
+      if (this.#dropsCors(method, path)) {
+        for (const name of Object.keys(kept)) if (name.startsWith('access-control-')) delete kept[name];
+      }
       if (!left.signal.aborted) answer.pipe(response.writeHead(answer.statusCode, kept));
     });
     for await (const chunk of request) {

@@ -152,6 +152,24 @@ fn a_part_is_there_only_when_its_answer_names_it() {
 }
 
 #[test]
+fn answers_that_no_retry_changes_are_reported_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("f"), "x").unwrap();
+    let answers = [
+        (200, "<title>My Nextcloud</title>", "My Nextcloud; is --url or PARTWAY_URL the address of a Partway server?"),
+        (201, r#"{"session_id": 5}"#, "the answer is not as expected"),
+        (501, "", "Not Implemented"),
+    ];
+    for (status, body, expected) in answers {
+        let fake = Fake::answering(move |_, _| Answer::new(status, body));
+        let output = command(&fake, directory.path(), &["upload", "f", "--no-resume"]);
+        let said = text(&output.stderr);
+        assert!(said.contains(expected) && !said.contains("retrying"), "{said}");
+        assert_eq!((output.status.code(), fake.count("")), (Some(1), 1), "{said}");
+    }
+}
+
+#[test]
 fn a_session_that_has_ended_gets_no_part_again_even_if_a_proxy_hides_its_answers() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("f"), "x").unwrap();

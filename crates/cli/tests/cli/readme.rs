@@ -18,7 +18,7 @@ fn block_with(language: &str, text: &str) -> String {
 
 #[test]
 fn the_files_that_both_browser_examples_have_are_the_same() {
-    for name in ["memory.js", "time_limit.js"] {
+    for name in ["memory.js", "silence.js", "time_limit.js"] {
         let [plain, uppy] = ["browser", "uppy"].map(|example| {
             let path = format!("{}/../../examples/{example}/{name}", env!("CARGO_MANIFEST_DIR"));
             std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))

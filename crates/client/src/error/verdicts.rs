@@ -64,7 +64,11 @@ impl Error {
     pub fn leaves_session(&self) -> bool {
         let by_others = matches!(
             self.at_its_address(),
-            Self::TooLargeForProxy { .. } | Self::TimeLimit { .. } | Self::Untrusted { .. } | Self::NoTls { .. }
+            Self::TooLargeForProxy { .. }
+                | Self::TimeLimit { .. }
+                | Self::Untrusted { .. }
+                | Self::NoTls { .. }
+                | Self::Unexpected { status: 200..300, .. }
         );
         self.is_transient() || by_others
     }
@@ -103,5 +107,6 @@ impl Error {
 }
 
 fn is_transient_status(status: u16) -> bool {
-    matches!(status, 408 | 429 | 500..)
+    // 501 and 505 name something that is not implemented.
+    matches!(status, 408 | 429 | 500 | 502..=504 | 506..)
 }

@@ -14,9 +14,26 @@ use crate::server::{Server, bytes, free_address, fresh, partway, text};
 const MIB: usize = 1024 * 1024;
 const LIMIT: Duration = Duration::from_secs(3);
 
+/// An Apache with its own bound of a body's time.
+const APACHE: &str = "
+ServerName localhost
+PidFile DIRECTORY/pid
+ErrorLog DIRECTORY/error.log
+Listen ADDRESS
+LoadModule mpm_event_module MODULES/mod_mpm_event.so
+LoadModule authz_core_module MODULES/mod_authz_core.so
+LoadModule proxy_module MODULES/mod_proxy.so
+LoadModule proxy_http_module MODULES/mod_proxy_http.so
+LoadModule reqtimeout_module MODULES/mod_reqtimeout.so
+RequestReadTimeout header=20 body=3
+ProxyPass / http://SERVER/ nocanon
+";
+
 /// The end of a request that took too long.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum End {
+    /// There is none: something after the line bounds the time.
+    Never,
     Closed,
     /// The proxy answers by itself, with this status.
     Answered(u16),
@@ -71,7 +88,7 @@ impl SlowLine {
                 }
                 if let Some(ends_at) = ends_at {
                     self.wait_for_the_line(read);
-                    if Instant::now() > ends_at {
+                    if self.end != End::Never && Instant::now() > ends_at {
                         if let End::Answered(status) = self.end {
                             let _ = write!(
                                 client,
@@ -114,10 +131,15 @@ struct Setup {
 
 impl Setup {
     fn new(size: usize, bytes_per_second: usize, end: End) -> Self {
-        let (directory, data_dir) = fresh();
         let address = free_address();
-        let line = SlowLine::start(&address, bytes_per_second, end);
-        let server = Server::start(&data_dir, &["--listen", &address, "--public-url", &line.url]);
+        Self::through(&address, &address, size, bytes_per_second, end)
+    }
+
+    /// The line ends at `target`, the server listens at `address`.
+    fn through(target: &str, address: &str, size: usize, bytes_per_second: usize, end: End) -> Self {
+        let (directory, data_dir) = fresh();
+        let line = SlowLine::start(target, bytes_per_second, end);
+        let server = Server::start(&data_dir, &["--listen", address, "--public-url", &line.url]);
         let (key, data) = (server.private_key(), bytes(9, size));
         std::fs::write(directory.path().join("f.bin"), &data).unwrap();
         Self { line, server, key, data, directory }
@@ -192,4 +214,50 @@ fn where_not_even_the_smallest_part_passes_a_proxy_in_its_time_the_upload_ends_a
     ] {
         assert!(errors.contains(said), "{said:?} is not in {errors}");
     }
+}
+
+/// A running Apache. Dropping it ends it.
+struct Apache(std::process::Child);
+
+impl Apache {
+    fn start(directory: &std::path::Path, address: &str, server: &str) -> Self {
+        let config = directory.join("apache.conf");
+        let place = directory.to_str().unwrap();
+        let text = APACHE.replace("DIRECTORY", place).replace("ADDRESS", address).replace("SERVER", server);
+        std::fs::write(&config, text.replace("MODULES", "/usr/lib/apache2/modules")).unwrap();
+        let mut command = std::process::Command::new("/usr/sbin/apache2");
+        command.args(["-X", "-d", place, "-f"]).arg(config);
+        let process = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}; scripts/test installs what the tests need"));
+        let mut apache = Self(process);
+        let began = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            let is_alive = apache.0.try_wait().unwrap().is_none();
+            assert!(is_alive && began.elapsed() < Duration::from_secs(60), "Apache does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        apache
+    }
+}
+
+impl Drop for Apache {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn an_apache_that_bounds_the_time_of_a_body_gets_fewer_parts_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let (address, server) = (free_address(), free_address());
+    let _apache = Apache::start(directory.path(), &address, &server);
+    // One part takes 1.7 s, two take 3.3 s.
+    let setup = Setup::through(&address, &server, 8 * MIB, 6 * MIB / 10, End::Never);
+    let output = setup.upload("1MiB");
+    setup.assert_uploaded(&output);
+    let errors = text(&output.stderr);
+    assert!(errors.contains("a proxy in front of the server seems to end requests"), "{errors}");
+    assert!(setup.wasted_mib() <= 7, "{} MiB: {errors}", setup.wasted_mib());
 }

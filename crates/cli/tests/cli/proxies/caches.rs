@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 
+use serde_json::Value;
+
 use super::kinds::{BARE_VARNISH, NGINX_CACHE, PublicPath};
 use super::proxied::{Answer, Proxied, Version};
 use crate::server::{curl, start};
@@ -60,6 +62,40 @@ fn no_cache_in_front_tells_what_was_true_before() {
         assert!(answer.status == 200 && !is_kept(&answer), "{}", answer.head);
         let answer = get(&proxied, &path, None);
         assert!(answer.status == 200 && is_kept(&answer), "this cache keeps nothing: {}", answer.head);
+    }
+}
+
+#[test]
+fn a_cache_in_front_keeps_a_version_and_gives_none_for_another() {
+    for kind in [BARE_VARNISH, NGINX_CACHE] {
+        let proxied = Proxied::start(kind, PublicPath::None, &[]);
+        let fetches = |url: &Value, data: &[u8], from_cache: bool| {
+            let answer = proxied.fetch(url, &[]);
+            assert!(answer.status == 200 && is_kept(&answer) == from_cache, "{url}: {}", answer.head);
+            assert!(answer.body == data, "{url}: another version: {}", answer.head);
+            answer
+        };
+        let (file, old_data) = proxied.file("f.bin", 10, 100_000);
+        let old = proxied.uploaded(&file);
+        for from_cache in [false, true] {
+            let answer = fetches(&old["version_url"], &old_data, from_cache);
+            assert_eq!(answer.header("cache-control"), Some("public, max-age=31536000, immutable"));
+            fetches(&old["url"], &old_data, from_cache);
+        }
+        let (file, new_data) = proxied.file("f.bin", 11, 100_000);
+        let new = proxied.uploaded(&file);
+        // The settings allow caches a minute of the old file at the plain URL. The new version is seen at once.
+        fetches(&new["url"], &old_data, true);
+        fetches(&new["version_url"], &new_data, false);
+        fetches(&new["version_url"], &new_data, true);
+        fetches(&old["version_url"], &old_data, true);
+        // Where the cache has nothing, the refusal passes and is not kept.
+        let path = format!("{}&x=1", proxied.target(&old["version_url"]));
+        for _ in 0..2 {
+            let answer = get(&proxied, &path, None);
+            assert!(answer.status == 412 && !is_kept(&answer), "{}", answer.head);
+            assert!(answer.text().contains("PRECONDITION_FAILED"), "{}", answer.text());
+        }
     }
 }
 

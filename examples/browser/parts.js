@@ -7,7 +7,11 @@ import { TimeLimit, TimeLimitError } from './time_limit.js';
 const PARTS_AT_ONCE = 4; // a browser opens at most six connections to a host
 const MOST_REFUSALS = 3; // of URLs of one part, by an S3 store
 const MOST_WITHOUT_ETAG = 3; // answers to one part
+const MOST_LOST = 3; // attempts to send one part, until smaller ones are tried
 const MOST_CUTS_ALONE = 3; // of the smallest part, by a proxy that bounds the time of requests
+
+const MAY_BE_SIZE = 'The server answers, but parts do not get through. A proxy may refuse their size (nginx: client_max_body_size) in a way that '
+  + 'the browser does not let this page read';
 
 // These say that a part's URL is good no more: another one will do.
 const URL_REFUSED = ['URL_EXPIRED', 'SIGNATURE_INVALID'];
@@ -35,7 +39,7 @@ export class PartSender {
   async send(index) {
     const { upload } = this;
     const { signal } = upload.stop;
-    const part = { index, bytes: upload.part(index), refusals: 0, withoutEtag: 0, cutsAlone: 0 };
+    const part = { index, bytes: upload.part(index), refusals: 0, withoutEtag: 0, lost: 0, cutsAlone: 0 };
     const hash = await hashOf(part.bytes, signal);
     const etag = await retry(() => this.attempt(part), { onState: upload.onState, signal });
     upload.etags[index] = etag;
@@ -56,7 +60,7 @@ export class PartSender {
         return await this.put(part);
       } catch (error) {
         const verdict = error.cut ? this.timeLimit.judge(error.cut) : 'unrelated';
-        if (verdict === 'unrelated') throw error;
+        if (verdict === 'unrelated') throw this.lost(part, error);
         if (verdict === 'too long') throw this.tooLong(part, error.cut);
         if (verdict === 'fewer') onState('fewer', error);
       } finally {
@@ -102,6 +106,19 @@ export class PartSender {
     }
     // With an S3 store it is not known whose part it has.
     return !upload.comparesEtags && !upload.distrusted.has(index) && arrived.includes(index);
+  }
+
+  /**
+   * An error of the part, which may be too large for a proxy if it was lost again and again, although the server answered in between. A
+   * proxy's own answer mostly lacks the headers of CORS.
+   */
+  lost(part, error) {
+    const { upload } = this;
+    part.lost = error.cut && !error.status ? part.lost + 1 : 0;
+    if (part.lost < MOST_LOST || upload.arrived >= upload.partSize) return error;
+    Object.assign(error, { mayBeSize: true, message: MAY_BE_SIZE });
+    error.isTransient = !upload.smallerPartSize(error);
+    return error;
   }
 
   /** Tried again only where no smaller parts can be had: if parts of this size have passed, the line may be slower for a while. */

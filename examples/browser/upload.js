@@ -87,7 +87,7 @@ export class Upload {
   /** About half of the part size, or less; none if it would not help, or too much has arrived that would have to be sent again. */
   smallerPartSize(error) {
     let fitting; // bytes that may pass
-    if (error.status === 413 && !error.errorCode && this.arrived === 0) fitting = Infinity;
+    if (error.mayBeSize || (error.status === 413 && !error.errorCode && this.arrived === 0)) fitting = Infinity;
     else if (error instanceof TimeLimitError && this.arrived <= MOST_PARTS_GIVEN_UP * this.partSize) fitting = error.sentBytes * 0.75;
     else return undefined;
     const largest = Math.min(this.partSize, this.file.size);

@@ -18,6 +18,9 @@ Object.defineProperty(navigator, 'onLine', { get: () => true });
 
 const FIRST_PAUSE_MS = 500; // it doubles with every try
 const LONGEST_PAUSE_MS = 30_000;
+const MOST_LOST = 2; // of which each is four attempts of the plugin
+const MAY_BE_SIZE = 'The server answers, but parts do not get through. A proxy may refuse their size (nginx: client_max_body_size) in a way that '
+  + 'the browser does not let this page read';
 const query = new URLSearchParams(location.search);
 const uppy = new Uppy({ infoTimeout: 2_000 });
 const attempts = new Attempts();
@@ -84,6 +87,7 @@ uppy.on('file-removed', async (file) => {
 
 // The plugin itself tries a request again for about a second. The rest is for longer failures.
 const failures = new Map(); // by file, how often it has failed since a part last arrived
+const lost = new Map(); // by file, how often in a row a part was lost, although the server answered in between
 const silences = new Map(); // by file, how often in a row there was no answer, for a reason that does not pass
 uppy.on('s3-multipart:part-uploaded', (file, part) => {
   attempts.arrived(file.id);
@@ -105,6 +109,7 @@ uppy.on('upload-error', async ({ id, data }, error) => {
     const smaller = smallerPartSize(file);
     if (!smaller) return show('failed', message);
     note('A proxy lets no large parts pass: smaller ones are sent.');
+    lost.delete(id);
     largestPart = smaller;
     attempts.changed();
     await partway.abort(file.s3Multipart.uploadId).catch((failure) => uppy.log(failure, 'warning'));
@@ -135,8 +140,11 @@ function meaningOf(id, error) {
   const mayPass = !(arrivedBytes < uppy.getFile(id).partSize);
   if (verdict === 'too long') return { meaning: mayPass ? meaning : 'too large', message: tooLong.message };
   if (verdict === 'fewer') note('A proxy ends requests after a fixed time: fewer files are sent at once.');
+  lost.set(id, error.code === 'NETWORK' && !mayPass ? (lost.get(id) ?? 0) + 1 : 0);
+  if (lost.get(id) >= MOST_LOST && smallerPartSize(uppy.getFile(id))) return { meaning: 'too large', message: MAY_BE_SIZE };
   const silentAt = isSilent ? partway.partUrls.get(id) : error.silentAt;
-  return { meaning: meaning === 'too large' && mayPass ? 'final' : meaning, message, silentAt };
+  const text = lost.get(id) >= MOST_LOST ? MAY_BE_SIZE : message;
+  return { meaning: meaning === 'too large' && mayPass ? 'final' : meaning, message: text, silentAt };
 }
 
 if (!query.get('key')) show('failed', 'Open this page with ?server=…&key=pk_… after its address.');

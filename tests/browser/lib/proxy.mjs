@@ -18,6 +18,7 @@ export class Proxy {
   #allowedBytes = Infinity;
   #passingHeads = Infinity;
   #maxBytes = Infinity;
+  #headersOf413;
   #longestMs = Infinity;
   #hidesRefusals = false;
   #dropsCors = () => false;
@@ -60,9 +61,10 @@ export class Proxy {
     this.#bytesPerSecond = bytesPerSecond;
   }
 
-  /** Answers parts that are larger by itself, as nginx does. */
-  limitBodies(bytes) {
+  /** Answers parts that are larger by itself, as nginx does, with these headers of CORS: a page of another origin sees nothing without. */
+  limitBodies(bytes, headers = { 'Access-Control-Allow-Origin': '*' }) {
     this.#maxBytes = bytes;
+    this.#headersOf413 = headers;
   }
 
   /** Breaks requests for parts that take longer, as Traefik does. */
@@ -160,7 +162,7 @@ export class Proxy {
     });
     if (put && Number(request.headers['content-length']) > this.#maxBytes) {
       request.resume();
-      response.writeHead(413, { 'Access-Control-Allow-Origin': '*', 'Content-Type': 'text/html' });
+      response.writeHead(413, { 'Content-Type': 'text/html', ...this.#headersOf413 });
       return response.end('<html>413 Request Entity Too Large</html>');
     }
     if (instead?.answer) {

@@ -146,8 +146,12 @@ impl Setup {
     }
 
     fn upload(&self, part_size: &str) -> Output {
+        self.upload_files(&["f.bin"], part_size)
+    }
+
+    fn upload_files(&self, names: &[&str], part_size: &str) -> Output {
         let mut command = partway();
-        command.arg("upload").arg(self.directory.path().join("f.bin"));
+        command.arg("upload").args(names.iter().map(|name| self.directory.path().join(name)));
         command.args(["--json", "--part-size", part_size, "--url", &self.line.url, "--key", &self.key]);
         let began = Instant::now();
         let output = command.output().unwrap();
@@ -184,6 +188,17 @@ fn where_a_proxy_ends_four_parts_at_once_fewer_are_sent() {
     assert!(!errors.contains("starting again"), "{errors}");
     // Two rounds of four, and one of two.
     assert!(setup.wasted_mib() <= 7, "{} MiB: {errors}", setup.wasted_mib());
+}
+
+#[test]
+fn the_next_file_begins_with_what_passed_before() {
+    let setup = Setup::new(4 * MIB, 6 * MIB / 10, End::Closed);
+    std::fs::copy(setup.directory.path().join("f.bin"), setup.directory.path().join("g.bin")).unwrap();
+    let output = setup.upload_files(&["f.bin", "g.bin"], "1MiB");
+    let errors = text(&output.stderr);
+    assert!(output.status.success() && text(&output.stdout).lines().count() == 2, "{errors}");
+    let said: Vec<_> = errors.lines().filter(|line| line.contains("at a time from now on")).collect();
+    assert!(!said.is_empty() && said.iter().all(|line| line.starts_with("f.bin: ")), "{errors}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `partway upload`
 
 mod names;
+mod passing;
 mod recall;
 mod transfer;
 
@@ -18,6 +19,7 @@ use crate::resume::Remembered;
 use crate::transfer_args::TransferArgs;
 use crate::{Failure, output};
 
+use passing::Passing;
 use transfer::{Outcome, upload_file};
 
 /// Arguments of `partway upload`.
@@ -104,9 +106,10 @@ async fn upload_all(args: &UploadArgs) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::from(UNFIT_ARGUMENTS));
     }
     let client = args.server.client()?;
+    let passing = Passing::default();
     let mut failed = 0;
     for (file, left) in distinct.iter().zip((0..distinct.len()).rev()) {
-        match upload_file(args, &client, file, &interrupted).await {
+        match upload_file(args, &client, file, &passing, &interrupted).await {
             Outcome::Uploaded(record) => print_record(&record, args.json)?,
             Outcome::Failed => failed += 1,
             Outcome::FailedForAll if left > 0 => {
@@ -134,12 +137,14 @@ impl UploadArgs {
     }
 
     /// The upload of one file, with its record if it is remembered.
-    fn of_file(&self, file: &Path, remembered: Option<&Remembered>) -> Upload {
+    fn of_file(&self, file: &Path, passing: &Passing, remembered: Option<&Remembered>) -> Upload {
+        let mut options = self.transfer.options();
+        options.concurrency = passing.parts_at_once().unwrap_or(options.concurrency);
         let mut upload = Upload::of(file)
             .tags(self.tags.clone())
             .metadata(self.metadata())
             .random_prefix(self.random_prefix)
-            .options(self.transfer.options())
+            .options(options)
             .digests(!self.no_digests);
         if let Some(name) = &self.name {
             upload = upload.name(name);
@@ -153,7 +158,7 @@ impl UploadArgs {
         if let Some(remembered) = remembered {
             upload = upload.idempotency_key(remembered.idempotency_key()).sent_parts(remembered.sent_parts());
         }
-        if let Some(part_size) = self.part_size {
+        if let Some(part_size) = passing.part_size(file).or(self.part_size) {
             upload = upload.part_size(part_size);
         }
         match self.resume.as_deref().or(remembered.and_then(Remembered::session_id)) {

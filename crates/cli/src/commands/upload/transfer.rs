@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use partway_client::{Client, Error, ErrorCode, Event, FileRecord};
 use tokio_util::sync::CancellationToken;
 
+use super::passing::Passing;
 use super::recall::Recalled;
 use super::{UploadArgs, blocking, file_label};
 use crate::output;
@@ -27,6 +28,7 @@ pub(super) async fn upload_file(
     args: &UploadArgs,
     client: &Client,
     file: &Path,
+    passing: &Passing,
     interrupted: &CancellationToken,
 ) -> Outcome {
     let mut remembered = match recall(args, file, interrupted).await {
@@ -39,7 +41,7 @@ pub(super) async fn upload_file(
     }
     loop {
         let is_recalled = remembered.as_ref().is_some_and(Remembered::is_recalled);
-        let Transferred { result, session } = transfer(args, client, file, &mut remembered, interrupted).await;
+        let Transferred { result, session } = transfer(args, client, file, passing, &mut remembered, interrupted).await;
         match result {
             Some(Ok(record)) => {
                 if let Some(remembered) = remembered {
@@ -102,14 +104,16 @@ async fn transfer(
     args: &UploadArgs,
     client: &Client,
     file: &Path,
+    passing: &Passing,
     remembered: &mut Option<Remembered>,
     interrupted: &CancellationToken,
 ) -> Transferred {
-    let uploading = args.of_file(file, remembered.as_ref());
+    let uploading = args.of_file(file, passing, remembered.as_ref());
     let progress = Progress::new(&file_label(file), args.json);
     let recorder = Mutex::new(Recorder { session: None, remembered: remembered.as_mut(), has_warned: false });
     let on_event = |event: Event<'_>| {
         recorder.lock().unwrap_or_else(PoisonError::into_inner).note(&event);
+        passing.note(&event);
         progress.show(&event);
     };
     let result = tokio::select! {

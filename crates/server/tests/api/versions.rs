@@ -149,7 +149,8 @@ async fn another_version_is_refused_before_anything_else_and_nothing_of_it_is_se
             }
             assert_eq!(header(&answer, "content-type"), "application/json");
             let body = assert_error(answer, 412, "PRECONDITION_FAILED", &["`v`", was, is]).await;
-            assert!(!body.to_string().contains("abc"), "{body}");
+            // No id, being hexadecimal, has these letters.
+            assert!(!body.to_string().contains("ghij"), "{body}");
             let head = client.head(&old_url).header(name, value).send().await.unwrap();
             assert_eq!((head.status().as_u16(), header(&head, "cache-control")), (412, "no-store"), "{name}: {value}");
             assert_eq!(header(&head, "location"), "");

@@ -14,6 +14,7 @@ use foundation::Foundation;
 
 use crate::config::{BaseUrl, Config};
 use crate::db::{Db, Durability};
+use crate::metrics::{Groups, Metrics};
 use crate::outgoing::Outgoing;
 use crate::process::data_dir::DataDir;
 use crate::rate_limits::RateLimits;
@@ -26,6 +27,7 @@ use crate::service::key::Keys;
 use crate::service::part_urls::PartUrlSigner;
 use crate::service::readiness::Readiness;
 use crate::service::serve::Representations;
+use crate::service::state_gauges::StateGauges;
 use crate::service::upload::Uploads;
 use crate::service::urls::Urls;
 use crate::service::webhook_signer::WebhookSigner;
@@ -69,6 +71,10 @@ pub struct Inner {
     pub rate_limits: RateLimits,
     /// Whether database and storage answer.
     pub readiness: Readiness,
+    /// The figures of this server.
+    pub metrics: Metrics,
+    /// Those of them that are read from database and disk.
+    pub state_gauges: StateGauges,
     /// Every URL given to clients.
     pub urls: Arc<Urls>,
     /// The server's own secrets.
@@ -125,7 +131,10 @@ impl App {
         crate::jobs::follow_part_urls(&part_url_signer, &secrets.part_urls);
         let urls = Arc::new(Urls::new(&config.http, listening_on, part_url_signer));
         let events = Events::new(Arc::clone(&urls));
-        let uploads = Uploads::new(db.clone(), &stores, local, events.clone(), outgoing.clone(), &config);
+        let store = stores.s3.as_ref().map(|store| Arc::clone(store.metrics())).unwrap_or_default();
+        let metrics = Metrics::new(Groups { database: Arc::clone(db.metrics()), store, ..Groups::default() });
+        let counted = Arc::clone(&metrics.uploads);
+        let uploads = Uploads::new(db.clone(), &stores, local, events.clone(), outgoing.clone(), &config, counted);
         let grace = GracePolicy::new(config.storage.url_seconds.as_secs());
         let most_folders = config.limits.workspace_folders;
         let files = Files::new(db.clone(), events.clone(), uploads.garbage_bell(), grace, most_folders);
@@ -134,6 +143,7 @@ impl App {
         let keys = Keys::new(db.clone());
         let rate_limits = RateLimits::new(&config.limits);
         let readiness = Readiness::new(db.clone(), stores.clone());
+        let state_gauges = StateGauges::new(db.clone(), stores.clone(), Arc::clone(&metrics.state));
         let inner = Inner {
             config,
             node,
@@ -149,6 +159,8 @@ impl App {
             signer,
             rate_limits,
             readiness,
+            metrics,
+            state_gauges,
             urls,
             secrets,
             data_dir,

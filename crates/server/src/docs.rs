@@ -1,4 +1,4 @@
-//! The generated documents: docs/CONFIG.md, docs/ERRORS.md and docs/openapi.json. A test compares the files in the
+//! The generated documents: docs/CONFIG.md, docs/ERRORS.md, docs/METRICS.md and docs/openapi.json. A test compares the files in the
 //! repository with these.
 
 use std::fmt::Write;
@@ -6,6 +6,7 @@ use std::fmt::Write;
 use partway_api::ErrorCode;
 
 use crate::config::Config;
+use crate::metrics;
 
 /// docs/CONFIG.md.
 pub fn config_md() -> String {
@@ -53,6 +54,26 @@ pub fn errors_md() -> String {
     );
     for code in ErrorCode::ALL {
         let _ = writeln!(text, "| {} | `{code}` | {} |", code.status(), code.meaning());
+    }
+    text
+}
+
+/// docs/METRICS.md.
+pub fn metrics_md() -> String {
+    let mut text = String::from(
+        "# Metrics\n\n<!-- Generated from the code by `partway docs`; do not edit. -->\n\n\
+         `GET /metrics` answers in the text format of Prometheus, or in OpenMetrics if `Accept` names it. \
+         [OPERATIONS.md](OPERATIONS.md#watch-it) says how to collect them and which alerts to set. A histogram has three \
+         series: `_bucket`, `_sum` and `_count`. Labels have values of the code alone, such as the template of a route: no id, path, \
+         key or address is in a scrape. Counters begin at zero when the process starts; each node counts its own.\n",
+    );
+    for (about, metrics) in metrics::documentation() {
+        let _ = write!(text, "\n## {about}\n\n| metric | type | labels | |\n|---|---|---|---|\n");
+        for metric in metrics {
+            let labels: Vec<_> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+            let (name, kind) = (metric.full_name(), metric.kind());
+            let _ = writeln!(text, "| `{name}` | {kind} | {} | {} |", labels.join(", "), metric.about);
+        }
     }
     text
 }

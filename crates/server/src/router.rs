@@ -1,5 +1,7 @@
 //! The table of contents: every route of the server.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::Request;
 use axum::response::Response;
@@ -9,8 +11,9 @@ use tower::Service;
 
 use crate::app::App;
 use crate::error::ApiError;
-use crate::middleware;
-use crate::routes::{delivery, files, folders, health, multipart, openapi_document, uploads};
+use crate::metrics::HttpMetrics;
+use crate::middleware::{self, RouteTemplates};
+use crate::routes::{delivery, files, folders, health, metrics, multipart, openapi_document, uploads};
 
 /// `documented! { method "/path" handler; … }`: the routes that the OpenAPI document describes, for the router and the document.
 macro_rules! documented {
@@ -53,28 +56,53 @@ documented! {
     get "/readyz" health::get_readiness;
 }
 
-/// All routes within their middleware.
+/// The document itself, which does not describe itself.
+const OPENAPI: &str = "/openapi.json";
+/// Figures for operators, which clients have no use for.
+const METRICS: &str = "/metrics";
+/// A file. The document describes this route with a path of two parameters, because OpenAPI has no wildcard.
+const DELIVERY: &str = "/{workspace_no}/{*path}";
+/// A path under `/api/` is never a file.
+const NO_API: &str = "/api/{*rest}";
+
+/// All routes within their middleware. `/metrics` is one of them unless it has a listener of its own.
 pub(crate) fn router(
     app: &App,
 ) -> impl Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send> + Clone + Send + 'static
 {
-    let routes = documented()
-        .route("/openapi.json", get(openapi_document::get_openapi))
-        // The document describes this route with a path of two parameters, because OpenAPI has no wildcard.
-        .route("/{workspace_no}/{*path}", get(delivery::get_file_content))
-        // A path under `/api/` is never a file.
-        .route("/api/{*rest}", any(no_such_route))
+    let mut routes = documented()
+        .route(OPENAPI, get(openapi_document::get_openapi))
+        .route(DELIVERY, get(delivery::get_file_content))
+        .route(NO_API, any(no_such_route));
+    let mut templates: Vec<_> = DOCUMENTED.iter().map(|(_, path)| *path).chain([OPENAPI, DELIVERY, NO_API]).collect();
+    if app.config.metrics.listen.is_none() {
+        routes = routes.route(METRICS, get(metrics::get_metrics));
+        templates.push(METRICS);
+    }
+    let routes = routes.fallback(no_such_route).method_not_allowed_fallback(method_not_allowed).with_state(app.clone());
+    middleware::wrap(routes, RouteTemplates::new(templates), app)
+}
+
+/// The only route of the listener for metrics.
+pub(crate) fn metrics_router(
+    app: &App,
+) -> impl Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send> + Clone + Send + 'static
+{
+    let routes = Router::new()
+        .route(METRICS, get(metrics::get_metrics))
         .fallback(no_such_route)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(app.clone());
-    middleware::wrap(routes, app)
+    middleware::wrap_internal(routes)
 }
 
 /// The routes for connections over the bound: the process is alive, and every other request is answered 503.
-pub(crate) fn overloaded()
--> impl Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send> + Clone + Send + 'static {
+pub(crate) fn overloaded(
+    metrics: Arc<HttpMetrics>,
+) -> impl Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send> + Clone + Send + 'static
+{
     let too_many = || async { ApiError::new(ErrorCode::ServiceUnavailable, "") };
-    middleware::wrap_refused(Router::new().route("/healthz", get(health::get_health)).fallback(too_many))
+    middleware::wrap_refused(Router::new().route("/healthz", get(health::get_health)).fallback(too_many), metrics)
 }
 
 async fn no_such_route(request: Request) -> ApiError {

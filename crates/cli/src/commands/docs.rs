@@ -13,11 +13,14 @@ pub(crate) struct DocsArgs {
     directory: PathBuf,
 }
 
-/// Writes docs/CONFIG.md, docs/ERRORS.md and docs/openapi.json.
+/// Writes docs/CONFIG.md, docs/ERRORS.md, docs/METRICS.md and docs/openapi.json.
 pub(crate) fn docs(args: &DocsArgs) -> Result<(), Failure> {
-    for (name, text) in
-        [("CONFIG.md", docs::config_md()), ("ERRORS.md", docs::errors_md()), ("openapi.json", docs::openapi_json()?)]
-    {
+    for (name, text) in [
+        ("CONFIG.md", docs::config_md()),
+        ("ERRORS.md", docs::errors_md()),
+        ("METRICS.md", docs::metrics_md()),
+        ("openapi.json", docs::openapi_json()?),
+    ] {
         std::fs::write(args.directory.join(name), text)?;
     }
     Ok(())

@@ -9,7 +9,8 @@ use std::time::Duration;
 use partway_server::config::BaseUrl;
 use partway_server::process::runtime;
 use partway_server::service::bootstrap::FirstRun;
-use partway_server::{App, Config};
+use partway_server::{App, Config, Listeners};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -51,9 +52,9 @@ fn check(config: &Config) -> Result<(), Failure> {
 }
 
 async fn serve_until_signal(config: Config) -> Result<(), Failure> {
-    let address = config.http.listen;
-    let listener = partway_server::listen(address).map_err(|error| format!("cannot listen on {address}: {error}"))?;
-    let listening_on = listener.local_addr()?;
+    let listeners = Listeners::bind(&config)?;
+    let listening_on = listeners.http.local_addr()?;
+    let metrics_on = listeners.metrics.as_ref().map(TcpListener::local_addr).transpose()?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let database = config.database().to_string();
@@ -77,6 +78,9 @@ async fn serve_until_signal(config: Config) -> Result<(), Failure> {
         None => show(&listens(listening_on, app.urls.public())),
         Some(first_run) => show(&line_to_try(first_run, app.urls.public())),
     };
+    if let Some(metrics_on) = metrics_on {
+        tracing::info!("metrics are served at http://{metrics_on}/metrics");
+    }
     if listening_on.ip().is_unspecified() && app.config.http.public_url.is_none() {
         tracing::warn!("listening on every address without public_url: returned URLs begin with {}", app.urls.public());
     }
@@ -90,7 +94,7 @@ async fn serve_until_signal(config: Config) -> Result<(), Failure> {
         stopping.cancel();
     });
     let trimming = tokio::spawn(allocator::keep_trimmed());
-    partway_server::run(app, listener, stop).await;
+    partway_server::run(app, listeners, stop).await;
     trimming.abort();
     tracing::info!("stopped");
     Ok(())

@@ -9,6 +9,7 @@ mod delivery;
 mod http;
 mod limits;
 mod log;
+mod metrics;
 mod outgoing;
 mod section;
 mod service_link;
@@ -27,6 +28,7 @@ pub use delivery::DeliverySettings;
 pub use http::HttpSettings;
 pub use limits::LimitSettings;
 pub use log::{LogFormat, LogSettings};
+pub use metrics::MetricsSettings;
 pub use outgoing::OutgoingSettings;
 pub use section::SettingDoc;
 pub use source::{ConfigError, Problem, SettingsReader};
@@ -54,6 +56,8 @@ pub struct Config {
     pub webhooks: WebhookSettings,
     /// Serving files.
     pub delivery: DeliverySettings,
+    /// Metrics.
+    pub metrics: MetricsSettings,
     /// The log.
     pub log: LogSettings,
 }
@@ -72,6 +76,7 @@ impl Config {
             outgoing: OutgoingSettings::read(&mut source),
             webhooks: WebhookSettings::read(&mut source),
             delivery: DeliverySettings::read(&mut source),
+            metrics: MetricsSettings::read(&mut source),
             log: LogSettings::read(&mut source),
         };
         config.database.resolve(&mut source);
@@ -90,12 +95,13 @@ impl Config {
             outgoing: OutgoingSettings::default(),
             webhooks: WebhookSettings::default(),
             delivery: DeliverySettings::default(),
+            metrics: MetricsSettings::default(),
             log: LogSettings::default(),
         }
     }
 
     /// The documentation of every setting, by concern, in the order of docs/CONFIG.md.
-    pub fn documentation() -> [(&'static str, &'static [SettingDoc]); 8] {
+    pub fn documentation() -> [(&'static str, &'static [SettingDoc]); 9] {
         [
             (HttpSettings::ABOUT, HttpSettings::SETTINGS),
             (DatabaseSettings::ABOUT, DatabaseSettings::SETTINGS),
@@ -104,6 +110,7 @@ impl Config {
             (OutgoingSettings::ABOUT, OutgoingSettings::SETTINGS),
             (WebhookSettings::ABOUT, WebhookSettings::SETTINGS),
             (DeliverySettings::ABOUT, DeliverySettings::SETTINGS),
+            (MetricsSettings::ABOUT, MetricsSettings::SETTINGS),
             (LogSettings::ABOUT, LogSettings::SETTINGS),
         ]
     }

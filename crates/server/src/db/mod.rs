@@ -25,7 +25,7 @@ pub use schema::import;
 pub use sql::{DbError, Parameter, Timestamp, Tx, folded};
 pub use tables::{
     api_keys, blobs, file_list, files, folders, garbage, idempotency, installation, leases, parts, secrets, sessions,
-    usage, webhook_deliveries, webhooks, workspaces,
+    totals, usage, webhook_deliveries, webhooks, workspaces,
 };
 
 use self::schema::SCHEMA;

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, getrlimit};
 
 use crate::config::{HttpSettings, Networks};
+use crate::metrics::HttpMetrics;
 use crate::rate_limits::rate_limit_subject;
 
 /// Descriptors for everything except connections and the files they send: the database, its log, jobs, look-ups.
@@ -31,6 +32,7 @@ pub(crate) struct Connections {
     /// Each carries the requests of many clients.
     trusted: Networks,
     open: Mutex<Open>,
+    metrics: Arc<HttpMetrics>,
 }
 
 #[derive(Default)]
@@ -57,12 +59,13 @@ pub(crate) enum Refused {
 }
 
 impl Connections {
-    pub(crate) fn new(settings: &HttpSettings) -> Arc<Self> {
+    pub(crate) fn new(settings: &HttpSettings, metrics: Arc<HttpMetrics>) -> Arc<Self> {
         let max = settings.max_connections.map_or_else(default_max, |count| count as usize);
         let max_per_address = settings.max_connections_per_address.map(|count| count as usize);
         let max_per_address = max_per_address.unwrap_or_else(|| max.div_ceil(DEFAULT_ADDRESS_DIVISOR));
         tracing::debug!(max, max_per_address, "connections");
-        Arc::new(Self { max, max_per_address, trusted: settings.trusted_proxies.clone(), open: Mutex::default() })
+        let trusted = settings.trusted_proxies.clone();
+        Arc::new(Self { max, max_per_address, trusted, open: Mutex::default(), metrics })
     }
 
     /// Counts a connection.
@@ -86,6 +89,7 @@ impl Connections {
             return Err(refused);
         }
         open.all += 1;
+        self.metrics.connections.inc();
         *open.by_address.entry(address).or_default() += 1;
         Ok(ConnectionPermit { connections: Arc::clone(self), address })
     }
@@ -97,6 +101,10 @@ impl Connections {
 
     fn log(&self, open: &mut Open, why: Refused, peer: IpAddr) {
         open.refused += 1;
+        self.metrics.refused(match why {
+            Refused::Full => "all",
+            Refused::Address => "address",
+        });
         if open.logged_at.is_some_and(|at| at.elapsed() < REFUSAL_LOG_INTERVAL) {
             return;
         }
@@ -119,6 +127,7 @@ impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut open = self.connections.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.all -= 1;
+        self.connections.metrics.connections.dec();
         if let Some(of_address) = open.by_address.get_mut(&self.address) {
             *of_address -= 1;
             if *of_address == 0 {
@@ -141,12 +150,13 @@ mod tests {
     use crate::config::Setting;
 
     fn connections(max: u32, per_address: Option<u32>) -> Arc<Connections> {
-        Connections::new(&HttpSettings {
+        let settings = HttpSettings {
             max_connections: Some(max),
             max_connections_per_address: per_address,
             trusted_proxies: Networks::parse("10.0.0.0/8").unwrap(),
             ..HttpSettings::default()
-        })
+        };
+        Connections::new(&settings, Arc::default())
     }
 
     #[test]

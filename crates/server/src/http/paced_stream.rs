@@ -12,6 +12,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::send_room::SendRoom;
 use super::sockets;
+use crate::metrics::HttpMetrics;
 use crate::pace::{Pace, PaceLimits};
 
 /// Maximum time between two checks of a client's progress. A quarter of each bound applies if that is shorter.
@@ -39,6 +41,7 @@ pub(crate) struct PacedStream {
     /// `Some` while the kernel's buffer is full.
     waiting: Option<Box<Waiting>>,
     room: SendRoom,
+    metrics: Arc<HttpMetrics>,
 }
 
 struct Waiting {
@@ -48,8 +51,9 @@ struct Waiting {
 }
 
 impl PacedStream {
-    pub(crate) fn new(stream: TcpStream, limits: PaceLimits) -> Self {
-        Self { stream, pace: Pace::new(limits), written_bytes: 0, taken_bytes: 0, waiting: None, room: SendRoom::new() }
+    pub(crate) fn new(stream: TcpStream, limits: PaceLimits, metrics: Arc<HttpMetrics>) -> Self {
+        let (pace, room) = (Pace::new(limits), SendRoom::new());
+        Self { stream, pace, written_bytes: 0, taken_bytes: 0, waiting: None, room, metrics }
     }
 
     /// The room of this connection, for its bodies.
@@ -88,6 +92,7 @@ impl PacedStream {
         match written {
             Poll::Ready(Ok(bytes)) => {
                 self.written_bytes += bytes as u64;
+                self.metrics.sent.inc_by(bytes as u64);
                 self.end_waiting().map_ok(|()| bytes)
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -136,6 +141,7 @@ impl PacedStream {
     /// Resets the connection: the kernel would otherwise continue to send its buffer to the client.
     fn too_slow(&self) -> io::Error {
         let _ = self.stream.set_zero_linger();
+        self.metrics.stalled("answer");
         io::Error::new(io::ErrorKind::TimedOut, "the client takes the answer too slowly")
     }
 
@@ -164,7 +170,11 @@ impl PacedStream {
 
 impl AsyncRead for PacedStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_read(cx, buffer)
+        let this = self.get_mut();
+        let filled = buffer.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        this.metrics.received.inc_by((buffer.filled().len() - filled) as u64);
+        read
     }
 }
 

@@ -36,6 +36,7 @@ use super::paced_stream::{MAX_UNSENT_BYTES, PacedStream};
 use super::sockets;
 use super::unread_body;
 use crate::config::HttpSettings;
+use crate::metrics::HttpMetrics;
 use crate::pace::PaceLimits;
 
 /// Maximum bytes of a body that are read at once, which is most of the memory of a connection. Larger buffers were no faster
@@ -78,6 +79,7 @@ pub(crate) async fn serve<S, O>(
     service: S,
     overloaded: O,
     settings: &HttpSettings,
+    metrics: &Arc<HttpMetrics>,
     stop: CancellationToken,
 ) where
     S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
@@ -89,13 +91,13 @@ pub(crate) async fn serve<S, O>(
     }
     let http = http_builder(settings);
     let pace = PaceLimits::new(settings);
-    let admission = Connections::new(settings);
+    let admission = Connections::new(settings, Arc::clone(metrics));
     let refusals = Arc::new(Semaphore::new(MAX_CONCURRENT_REFUSALS));
     let graceful = GracefulShutdown::new();
     let connections = TaskTracker::new();
     let abandon = CancellationToken::new();
     while let Some((stream, peer)) = accept(&listener, &stop).await {
-        let stream = PacedStream::new(stream, pace);
+        let stream = PacedStream::new(stream, pace, Arc::clone(metrics));
         let room = stream.room();
         let answers = Arc::<Answers>::default();
         let io = TokioIo::new(OwnAnswers::new(Lingering::new(stream), Arc::clone(&answers)));

@@ -3,6 +3,7 @@
 //! Invariant: only blobs in the garbage table are deleted, and a blob enters it in the transaction that takes it from its
 //! owner. `service/blob_retention.rs` decides for how long a blob stays there. The row is deleted after the bytes, so deletion resumes at the next start whenever the process ends.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use partway_api::limits::IDEMPOTENCY_SECONDS;
@@ -13,6 +14,7 @@ use super::{EventBounds, Lease};
 use crate::db::{Db, DbError, Durability, Timestamp, Tx, garbage, idempotency, parts, sessions};
 use crate::error_chain::error_chain;
 use crate::failpoint;
+use crate::metrics::CleanerMetrics;
 use crate::service::file::Files;
 use crate::service::upload::{UploadError, Uploads};
 use crate::storage::Stores;
@@ -49,6 +51,8 @@ pub(crate) struct Cleaner {
     pub forget_sessions: Duration,
     /// Upper bounds of the outbox.
     pub event_bounds: EventBounds,
+    /// Counts rounds and blobs.
+    pub metrics: Arc<CleanerMetrics>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -66,10 +70,14 @@ impl Cleaner {
         let mut swept = None;
         loop {
             // A round may be cancelled anywhere: the next one resumes.
+            let began = Instant::now();
             let cleaned = tokio::select! {
                 () = stop.cancelled() => break,
                 cleaned = turn("job.cleaner", self.clean(&mut swept)) => cleaned,
             };
+            if !matches!(cleaned, Some(Ok(false))) {
+                self.metrics.round(matches!(cleaned, Some(Ok(true))), began);
+            }
             if let Some(Err(error)) = cleaned {
                 tracing::error!(error = %error_chain(&error), "cleaning failed; retrying soon");
             }
@@ -86,10 +94,11 @@ impl Cleaner {
         self.lease.give_up().await;
     }
 
-    async fn clean(&mut self, swept: &mut Option<Instant>) -> Result<(), CleanerError> {
+    /// Does all that is due. False when another node does it.
+    async fn clean(&mut self, swept: &mut Option<Instant>) -> Result<bool, CleanerError> {
         self.uploads.close_idle();
         if !self.lease.take().await? {
-            return Ok(());
+            return Ok(false);
         }
         // First comes the work that frees space without waiting for a store.
         self.delete_garbage().await?;
@@ -101,7 +110,7 @@ impl Cleaner {
             // A large folder takes many steps: the lease is renewed, and the other work is done in between.
             if steps.is_multiple_of(PURGE_STEPS_PER_TURN) {
                 if !self.lease.take().await? {
-                    return Ok(());
+                    return Ok(false);
                 }
                 self.delete_garbage().await?;
                 self.uploads.expire_overdue().await?;
@@ -117,7 +126,7 @@ impl Cleaner {
             *swept = Some(Instant::now());
             self.uploads.sweep().await?;
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn forget_ended_parts(&self) -> Result<(), CleanerError> {
@@ -169,7 +178,9 @@ impl Cleaner {
                 let mut deleted = Vec::with_capacity(blobs.len());
                 for blob_id in blobs {
                     failpoint::hit("cleaner.before_delete");
-                    match store.delete_blob(blob_id).await {
+                    let outcome = store.delete_blob(blob_id).await;
+                    self.metrics.deleted(kind, outcome.is_ok());
+                    match outcome {
                         Ok(()) => {
                             failures = 0;
                             deleted.push(blob_id);

@@ -5,6 +5,9 @@ mod limit_per_address;
 mod no_store;
 mod preflight;
 mod request_id;
+mod route_templates;
+
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
@@ -19,23 +22,28 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
 use crate::app::App;
 use crate::error::ApiError;
+use crate::metrics::HttpMetrics;
+use request_id::Observer;
+pub(crate) use route_templates::RouteTemplates;
 
 /// Wraps the routes. From the outside in, the layers
 ///
 /// 1. strip the path prefix of the public URL,
 /// 2. forbid caches to keep anything but the content of files,
-/// 3. give the request its id and its line in the log,
+/// 3. give the request its id and its line in the log, and count it,
 /// 4. answer browsers' preflights,
 /// 5. turn a panic into a 500,
 /// 6. refuse an address that exceeds its rate limit.
 pub(crate) fn wrap(
     routes: Router,
+    templates: RouteTemplates,
     app: &App,
 ) -> impl Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send> + Clone + Send + 'static
 {
+    let observer = Observer::new(templates, Arc::clone(&app.metrics.http));
     let inner = ServiceBuilder::new()
         .layer(map_response(no_store::add))
-        .layer(from_fn(request_id::handle))
+        .layer(from_fn_with_state(observer, request_id::handle))
         .layer(from_fn(preflight::vary))
         .layer(cors())
         .layer(CatchPanicLayer::custom(panicked))
@@ -47,13 +55,28 @@ pub(crate) fn wrap(
 /// Wraps the routes of connections over the bound: their answers have an id, a line in the log, and are never cached.
 pub(crate) fn wrap_refused(
     routes: Router,
+    metrics: Arc<HttpMetrics>,
 ) -> impl Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send> + Clone + Send + 'static
 {
+    let observer = Observer::new(RouteTemplates::default(), metrics);
     ServiceBuilder::new()
         .layer(map_response(no_store::add))
-        .layer(from_fn(request_id::handle))
+        .layer(from_fn_with_state(observer, request_id::handle))
         .layer(from_fn(preflight::vary))
         .layer(cors())
+        .service(routes)
+}
+
+/// Wraps the routes of a listener for operators. Its requests do not count as clients', and no page of another site may read the answers.
+pub(crate) fn wrap_internal(
+    routes: Router,
+) -> impl Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send> + Clone + Send + 'static
+{
+    let observer = Observer::new(RouteTemplates::default(), Arc::default());
+    ServiceBuilder::new()
+        .layer(map_response(no_store::add))
+        .layer(from_fn_with_state(observer, request_id::handle))
+        .layer(CatchPanicLayer::custom(panicked))
         .service(routes)
 }
 
@@ -109,7 +132,7 @@ mod tests {
         let config = crate::Config::with_data_dir(directory.path());
         let (app, _) = App::open(config, "127.0.0.1:1".parse().unwrap()).await.unwrap();
         let routes = Router::new().route("/{code}", get(fail)).route("/panic", get(panic));
-        let service = wrap(routes, &app);
+        let service = wrap(routes, RouteTemplates::default(), &app);
         let paths = ErrorCode::ALL.iter().map(|code| (code.as_str(), code.status()));
         for (path, status) in paths.chain([("panic", 500), ("no/such/route", 404)]) {
             for method in [Method::GET, Method::HEAD] {

@@ -4,6 +4,7 @@ pub(crate) mod delivery;
 pub(crate) mod files;
 pub(crate) mod folders;
 pub(crate) mod health;
+pub(crate) mod metrics;
 pub(crate) mod multipart;
 pub(crate) mod openapi_document;
 pub(crate) mod uploads;

@@ -20,6 +20,7 @@ pub mod readiness;
 mod replacement;
 pub mod secret;
 pub mod serve;
+pub mod state_gauges;
 pub mod storage_migration;
 mod unfinished;
 pub mod upload;

@@ -22,6 +22,7 @@ fn the_documents_are_up_to_date() {
     for (name, text) in [
         ("CONFIG.md", docs::config_md()),
         ("ERRORS.md", docs::errors_md()),
+        ("METRICS.md", docs::metrics_md()),
         ("openapi.json", docs::openapi_json().unwrap()),
     ] {
         assert!(in_repository(name) == text, "docs/{name} is old: run `cargo run --features openapi -- docs docs`");

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// From the ground up. A room imports only rooms before it, so that no two rooms import each other.
-const ROOMS: [&str; 31] = [
+const ROOMS: [&str; 32] = [
     "error_chain",
     "opaque_debug",
     "failpoint",
     "hmac_keys",
     "file_modes",
     "model",
+    "metrics",
     "openapi",
     "turn",
     "db",

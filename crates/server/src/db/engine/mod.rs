@@ -29,6 +29,7 @@ pub(in crate::db) use self::schema::Schema;
 use self::sqlite::Sqlite;
 pub use self::sqlite::{TrialError, try_database};
 use crate::db::sql::{DbError, Tx};
+use crate::metrics::{DatabaseMetrics, Lane};
 
 /// The database. Clones share it; it stops when the last one is dropped.
 #[derive(Clone)]
@@ -36,6 +37,21 @@ pub struct Db {
     engine: Engine,
     /// The reserve on the disk, if the database is a file.
     reserve: Option<Arc<DatabaseReserve>>,
+    metrics: Arc<DatabaseMetrics>,
+    lanes: Arc<Lanes>,
+}
+
+/// The metrics of queries.
+struct Lanes {
+    write: Lane,
+    read: Lane,
+    scan: Lane,
+}
+
+impl Lanes {
+    fn of(metrics: &DatabaseMetrics) -> Self {
+        Self { write: metrics.lane("write"), read: metrics.lane("read"), scan: metrics.lane("scan") }
+    }
 }
 
 crate::opaque_debug::opaque_debug!(Db);
@@ -51,7 +67,7 @@ impl Db {
     pub(in crate::db) fn open_with(location: &DatabaseLocation, schema: &'static Schema) -> Result<Self, DbError> {
         Self::with(
             location,
-            |path, reserve| Sqlite::open(path, reserve, schema),
+            |path, reserve, metrics| Sqlite::open(path, reserve, metrics, schema),
             |url, max_connections| Postgres::open(url, max_connections, schema),
         )
     }
@@ -63,28 +79,33 @@ impl Db {
     ) -> Result<Self, DbError> {
         Self::with(
             location,
-            |path, reserve| Sqlite::open_existing(path, reserve, schema),
+            |path, reserve, metrics| Sqlite::open_existing(path, reserve, metrics, schema),
             |url, _| Postgres::open_existing(url, schema),
         )
     }
 
     fn with(
         location: &DatabaseLocation,
-        sqlite: impl Fn(&Path, &Arc<DatabaseReserve>) -> Result<Sqlite, DbError>,
+        sqlite: impl Fn(&Path, &Arc<DatabaseReserve>, &Arc<DatabaseMetrics>) -> Result<Sqlite, DbError>,
         postgres: impl Fn(&str, u32) -> Result<Postgres, DbError>,
     ) -> Result<Self, DbError> {
+        let metrics = Arc::<DatabaseMetrics>::default();
+        let lanes = Arc::new(Lanes::of(&metrics));
         match location {
             DatabaseLocation::Sqlite(path) => {
                 let reserve = Arc::new(DatabaseReserve::new(path.parent().unwrap_or(Path::new("."))));
-                let opened = match sqlite(path, &reserve) {
+                let opened = match sqlite(path, &reserve, &metrics) {
                     // Opening creates the log and its index, which need space.
-                    Err(error) if error.may_be_full_disk() && give_up(&reserve, &error) => sqlite(path, &reserve),
+                    Err(error) if error.may_be_full_disk() && give_up(&reserve, &error) => {
+                        sqlite(path, &reserve, &metrics)
+                    }
                     opened => opened,
                 };
-                Ok(Self { engine: Engine::Sqlite(opened?), reserve: Some(reserve) })
+                Ok(Self { engine: Engine::Sqlite(opened?), reserve: Some(reserve), metrics, lanes })
             }
             DatabaseLocation::Postgres { url, max_connections } => {
-                Ok(Self { engine: Engine::Postgres(postgres(url, *max_connections)?), reserve: None })
+                let engine = Engine::Postgres(postgres(url, *max_connections)?);
+                Ok(Self { engine, reserve: None, metrics, lanes })
             }
         }
     }
@@ -141,9 +162,10 @@ impl Db {
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
     {
+        let lane = &self.lanes.write;
         match &self.engine {
-            Engine::Sqlite(sqlite) => sqlite.write(purpose, durability, query).await,
-            Engine::Postgres(postgres) => postgres.write(query).await,
+            Engine::Sqlite(sqlite) => lane.measure(sqlite.write(purpose, durability, query)).await,
+            Engine::Postgres(postgres) => lane.measure(postgres.write(query)).await,
         }
     }
 
@@ -158,8 +180,8 @@ impl Db {
         F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
     {
         match &self.engine {
-            Engine::Sqlite(sqlite) => sqlite.read(query).await,
-            Engine::Postgres(postgres) => postgres.read(query).await,
+            Engine::Sqlite(sqlite) => self.lanes.read.measure(sqlite.read(query)).await,
+            Engine::Postgres(postgres) => self.lanes.read.measure(postgres.read(query)).await,
         }
     }
 
@@ -174,8 +196,8 @@ impl Db {
         F: FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
     {
         match &self.engine {
-            Engine::Sqlite(sqlite) => sqlite.scan(workspace_id, query).await,
-            Engine::Postgres(postgres) => postgres.scan(workspace_id, query).await,
+            Engine::Sqlite(sqlite) => self.lanes.scan.measure(sqlite.scan(workspace_id, query)).await,
+            Engine::Postgres(postgres) => self.lanes.scan.measure(postgres.scan(workspace_id, query)).await,
         }
     }
 
@@ -201,6 +223,11 @@ impl Db {
             Engine::Sqlite(sqlite) => sqlite.write(Purpose::Other, Durability::PowerLoss, query).await,
             Engine::Postgres(postgres) => postgres.write_untimed(query).await,
         }
+    }
+
+    /// The figures of its queries.
+    pub fn metrics(&self) -> &Arc<DatabaseMetrics> {
+        &self.metrics
     }
 
     /// Whether other nodes may use the same database.

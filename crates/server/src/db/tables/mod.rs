@@ -13,6 +13,7 @@ pub mod leases;
 pub mod parts;
 pub mod secrets;
 pub mod sessions;
+pub mod totals;
 pub mod usage;
 pub mod webhook_deliveries;
 pub mod webhooks;

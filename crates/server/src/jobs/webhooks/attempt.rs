@@ -1,6 +1,6 @@
 //! One attempt to send an event, and the record of its outcome.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use uuid::Uuid;
@@ -11,6 +11,7 @@ use crate::db::webhook_deliveries::{self, Delivery};
 use crate::db::{DbError, Durability, Timestamp, Tx};
 use crate::error_chain::error_chain;
 use crate::failpoint;
+use crate::metrics::InFlightGuard;
 use crate::outgoing::{ForbiddenUrl, is_blocked, origin_of};
 
 /// The error of a URL whose host the server may not call.
@@ -28,7 +29,11 @@ impl WebhookDispatcher {
             return None;
         }
         failpoint::hit("webhook.before_send");
-        let recorded = match self.send(&delivery).await {
+        let (began, in_flight) = (Instant::now(), InFlightGuard::new(&self.metrics.in_flight));
+        let sent = self.send(&delivery).await;
+        drop(in_flight);
+        self.metrics.attempted(self.outcome(&delivery, sent.is_ok()), began);
+        let recorded = match sent {
             Ok(()) => {
                 failpoint::hit("webhook.after_send");
                 self.db.write_to_free(Durability::Process, move |tx| webhook_deliveries::delete(tx, id)).await
@@ -36,6 +41,14 @@ impl WebhookDispatcher {
             Err(problem) => return self.put_off(delivery, &problem).await,
         };
         hold_if_unrecorded(id, recorded, pause_seconds(&self.settings, delivery.attempts + 1))
+    }
+
+    fn outcome(&self, delivery: &Delivery, is_sent: bool) -> &'static str {
+        match pause_seconds(&self.settings, delivery.attempts + 1) {
+            _ if is_sent => "delivered",
+            Some(_) => "retried",
+            None => "given_up",
+        }
     }
 
     /// Records a failed attempt and the time of the next one. Works on a full disk: without the record the event would be sent

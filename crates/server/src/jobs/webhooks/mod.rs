@@ -23,6 +23,7 @@ use crate::config::WebhookSettings;
 use crate::db::webhook_deliveries::{self, Delivery};
 use crate::db::{Db, DbError, Timestamp};
 use crate::error_chain::error_chain;
+use crate::metrics::WebhookMetrics;
 use crate::outgoing::Outgoing;
 use crate::service::webhook_signer::WebhookSigner;
 use crate::turn::turn;
@@ -50,6 +51,8 @@ pub(crate) struct WebhookDispatcher {
     pub bell: Arc<Notify>,
     /// Timeouts and retries.
     pub settings: WebhookSettings,
+    /// Counts attempts.
+    pub metrics: Arc<WebhookMetrics>,
 }
 
 /// How long an event is held back although the database lists it as due; `None` when it is not held back.

@@ -55,6 +55,7 @@ pub use start::Started;
 use crate::config::Config;
 use crate::db::{Db, DbError, Durability, Timestamp, garbage};
 use crate::input::{IdempotencyKey, InvalidInput, WebhookUrl, quote_for_message};
+use crate::metrics::UploadMetrics;
 use crate::model::WorkspaceLimits;
 use crate::outgoing::{Outgoing, Reachability};
 use crate::service::blob_retention::GracePolicy;
@@ -118,12 +119,13 @@ impl Uploads {
         events: Events,
         outgoing: Outgoing,
         config: &Config,
+        metrics: Arc<UploadMetrics>,
     ) -> Self {
         let grace = GracePolicy::new(config.storage.url_seconds.as_secs());
         let public = config.limits.of_public_keys();
         let storage_limit = config.limits.of_workspace().storage_bytes;
         let session_age_seconds = config.limits.session_age_seconds.as_secs();
-        let records = Records { db, grace, events, storage_limit, public, session_age_seconds };
+        let records = Records { db, grace, events, storage_limit, public, session_age_seconds, metrics };
         let garbage_bell = Arc::<Notify>::default();
         let local = stores.local.clone().zip(local);
         let storage_epoch = local.as_ref().map_or_else(|| "".into(), |(_, parts)| Arc::clone(&parts.storage_epoch));

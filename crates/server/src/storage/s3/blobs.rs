@@ -10,7 +10,7 @@ use reqwest::header::{CONTENT_LENGTH, ETAG, HeaderMap};
 use uuid::Uuid;
 
 use super::S3Store;
-use super::client::{Call, accepted};
+use super::client::{Call, accepted, operation};
 use super::retry::{PART, retry};
 use super::xml::{self, ObjectsPage};
 use crate::model::StorageKind;
@@ -81,8 +81,8 @@ impl S3Store {
             };
             let url = self.presign(&Method::PUT, Some(&key), &query, &[], PART_URL_SECONDS, false);
             let request = self.http.put(url).header(CONTENT_LENGTH, size_bytes).body(reqwest::Body::wrap_stream(bytes));
-            let answer = tokio::time::timeout(PART_TIMEOUT, request.send()).await;
-            let response = accepted(DOING, answer).await?;
+            let sent = async { accepted(DOING, tokio::time::timeout(PART_TIMEOUT, request.send()).await).await };
+            let response = self.metrics.measure(operation(DOING), sent).await?;
             let entity_tag = text_of(response.headers(), ETAG.as_str()).unwrap_or_default();
             Ok(Ok(PartInStore { index, size_bytes, entity_tag }))
         };

@@ -105,6 +105,10 @@ impl S3Store {
     }
 
     async fn send(&self, call: &Call<'_>) -> Result<Response, StorageError> {
+        self.metrics.measure(operation(call.doing), self.send_unmeasured(call)).await
+    }
+
+    async fn send_unmeasured(&self, call: &Call<'_>) -> Result<Response, StorageError> {
         let url = self.presign(&call.method, call.key, call.query, call.headers, SIGNATURE_SECONDS, false);
         let mut request = self.http.request(call.method.clone(), url);
         for (name, value) in call.headers {
@@ -130,6 +134,24 @@ impl S3Store {
         let response = self.call(&call).await?;
         let date = response.headers().get("date").and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
         Ok(date.map(|store| StoreClock { store, ours: SystemTime::now() }))
+    }
+}
+
+/// The name of a call in metrics.
+pub(super) fn operation(doing: &str) -> &'static str {
+    match doing {
+        "write to" => "put_object",
+        "look at an object of" => "head_object",
+        "read an object of" => "get_object",
+        "delete an object of" => "delete_object",
+        "list" => "list_objects",
+        "open an upload in" => "create_upload",
+        "send a part to" => "send_part",
+        "list the parts in" => "list_parts",
+        "complete an upload in" => "complete_upload",
+        "abort an upload in" => "abort_upload",
+        "list the uploads in" => "list_uploads",
+        _ => "other",
     }
 }
 

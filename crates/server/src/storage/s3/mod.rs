@@ -15,6 +15,7 @@ mod retry;
 mod stream;
 pub(crate) mod xml;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusty_s3::{Bucket, Credentials, UrlStyle};
@@ -27,6 +28,7 @@ pub use reader::ObjectReader;
 pub use stream::MAX_STREAM_BYTES;
 
 use super::StorageError;
+use crate::metrics::StoreMetrics;
 
 /// How long connecting to the store may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -68,6 +70,7 @@ pub struct S3Store {
     public_bucket: Bucket,
     credentials: Credentials,
     prefix: String,
+    metrics: Arc<StoreMetrics>,
 }
 
 impl std::fmt::Debug for S3Store {
@@ -107,7 +110,13 @@ impl S3Store {
             public_bucket: bucket(&settings.public_endpoint)?,
             credentials: Credentials::new(settings.access_key_id.clone(), settings.secret_access_key.clone()),
             prefix: settings.prefix.clone(),
+            metrics: Arc::default(),
         })
+    }
+
+    /// The figures of its calls.
+    pub fn metrics(&self) -> &Arc<StoreMetrics> {
+        &self.metrics
     }
 
     /// The key of a blob.

@@ -38,6 +38,7 @@ use super::scan_queue::{RequestGuard, SCAN_LIMIT, Scan, ScanQueue};
 use super::schema::Schema;
 use crate::db::sql::{DbError, Tx};
 use crate::file_modes::private_file;
+use crate::metrics::DatabaseMetrics;
 
 /// Connections for look-ups, which take microseconds: one that waits for the disk does not delay the others.
 const LOOKUP_READERS: usize = 3;
@@ -68,7 +69,12 @@ impl Sqlite {
     ///
     /// # Errors
     /// When the file cannot be opened, is no database, or was written by a newer version. Blocks.
-    pub(super) fn open(path: &Path, reserve: &Arc<DatabaseReserve>, schema: &Schema) -> Result<Self, DbError> {
+    pub(super) fn open(
+        path: &Path,
+        reserve: &Arc<DatabaseReserve>,
+        metrics: &Arc<DatabaseMetrics>,
+        schema: &Schema,
+    ) -> Result<Self, DbError> {
         // SQLite would create it by the umask. Its log and index get the mode of the file.
         match private_file().write(true).create_new(true).open(path) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
@@ -79,20 +85,30 @@ impl Sqlite {
         let writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
         writer.pragma_update(None, "journal_mode", "WAL")?;
         migrate_file(&writer, schema)?;
-        Self::start(writer, path, reserve)
+        Self::start(writer, path, reserve, metrics)
     }
 
     /// Opens the database file as it is, for commands that run next to a server of perhaps another version.
     ///
     /// # Errors
     /// Also when its schema is not `schema`. Blocks.
-    pub(super) fn open_existing(path: &Path, reserve: &Arc<DatabaseReserve>, schema: &Schema) -> Result<Self, DbError> {
+    pub(super) fn open_existing(
+        path: &Path,
+        reserve: &Arc<DatabaseReserve>,
+        metrics: &Arc<DatabaseMetrics>,
+        schema: &Schema,
+    ) -> Result<Self, DbError> {
         let writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         (schema.check)(&Tx::sqlite(&writer))?;
-        Self::start(writer, path, reserve)
+        Self::start(writer, path, reserve, metrics)
     }
 
-    fn start(writer: Connection, path: &Path, reserve: &Arc<DatabaseReserve>) -> Result<Self, DbError> {
+    fn start(
+        writer: Connection,
+        path: &Path,
+        reserve: &Arc<DatabaseReserve>,
+        metrics: &Arc<DatabaseMetrics>,
+    ) -> Result<Self, DbError> {
         writer.pragma_update(None, "synchronous", "FULL")?;
         writer.pragma_update(None, "journal_size_limit", KEPT_LOG_BYTES)?;
         let (read_sender, read_receiver) = mpsc::channel();
@@ -113,8 +129,8 @@ impl Sqlite {
             })?;
         }
         let (write_sender, write_receiver) = mpsc::channel();
-        let (log, reserve) = (Log::of(path), ReserveGate::new(Arc::clone(reserve)));
-        spawn("db-writer", path, move || Writer::new(writer, log, reserve).run(&write_receiver))?;
+        let (log, reserve, metrics) = (Log::of(path), ReserveGate::new(Arc::clone(reserve)), Arc::clone(metrics));
+        spawn("db-writer", path, move || Writer::new(writer, log, reserve, metrics).run(&write_receiver))?;
         Ok(Self { writer: write_sender, readers: read_sender, scans })
     }
 
@@ -211,7 +227,7 @@ mod tests {
     fn database() -> (tempfile::TempDir, Sqlite) {
         let directory = tempfile::tempdir().unwrap();
         let reserve = Arc::new(DatabaseReserve::new(directory.path()));
-        let sqlite = Sqlite::open(&directory.path().join("partway.db"), &reserve, &SCHEMA).unwrap();
+        let sqlite = Sqlite::open(&directory.path().join("partway.db"), &reserve, &Arc::default(), &SCHEMA).unwrap();
         (directory, sqlite)
     }
 

@@ -1,6 +1,6 @@
 //! The writer: commits waiting writes together and flushes those that did not ask for the disk.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -11,6 +11,7 @@ use super::reserve_gate::ReserveGate;
 use super::write::Write;
 use crate::db::engine::durability::{Durability, Purpose};
 use crate::db::sql::{DbError, Tx};
+use crate::metrics::DatabaseMetrics;
 
 /// Most writes in one transaction: bounds how long the first of them waits for the last.
 const MAX_BATCH: usize = 256;
@@ -25,12 +26,13 @@ pub(super) struct Writer {
     unflushed_since: Option<Instant>,
     log: Log,
     reserve: ReserveGate,
+    metrics: Arc<DatabaseMetrics>,
 }
 
 impl Writer {
     /// `connection` must sync at each commit (`synchronous = FULL`).
-    pub(super) fn new(connection: Connection, log: Log, reserve: ReserveGate) -> Self {
-        Self { connection, synchronous: Durability::PowerLoss, unflushed_since: None, log, reserve }
+    pub(super) fn new(connection: Connection, log: Log, reserve: ReserveGate, metrics: Arc<DatabaseMetrics>) -> Self {
+        Self { connection, synchronous: Durability::PowerLoss, unflushed_since: None, log, reserve, metrics }
     }
 
     /// Commits writes until nobody can send any.
@@ -86,6 +88,9 @@ impl Writer {
         let durable = batch.iter().any(|write| write.durability == Durability::PowerLoss);
         let durability = if durable { Durability::PowerLoss } else { Durability::Process };
         let committed = self.transaction(durability, &mut batch);
+        if committed.is_ok() {
+            self.metrics.committed(batch.len());
+        }
         if let Err(error) = &committed {
             tracing::error!(%error, writes = batch.len(), "a transaction failed");
             if !self.connection.is_autocommit() {

@@ -81,6 +81,7 @@ impl Uploads {
         }
         let (events, grace, public) = (self.records.events.clone(), self.records.grace, self.records.public);
         let settings_limit = self.limits.storage_bytes;
+        let source = if draft.upload_source == UploadOrigin::Remote.as_str() { "remote" } else { "direct" };
         failpoint::hit("whole.before_commit");
         let published = self.records.db.write(Durability::PowerLoss, move |tx| {
             workspaces::lock(tx, draft.workspace_id)?;
@@ -100,6 +101,7 @@ impl Uploads {
         };
         failpoint::hit("whole.after_commit");
         unfinished.claimed();
+        self.records.metrics.published(source, file.size_bytes);
         self.records.events.ring();
         self.garbage_bell.notify_one();
         Ok(file)

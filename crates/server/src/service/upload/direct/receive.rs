@@ -71,6 +71,7 @@ impl Uploads {
         let limit = self.byte_limit(identity, announced.max_file, backend.max_file_bytes()).await?;
         self.check_strangers_disk(identity, announced.about_bytes.unwrap_or_default()).await?;
         let mut in_flight = self.bytes_in_flight.enter(workspace_id, identity.kind);
+        let _counted = self.records.metrics.begin_direct();
         limit.check(announced.at_least_bytes.unwrap_or_default(), in_flight.others_bytes())?;
         let blob = BlobRef { storage: self.backends.primary, id: Uuid::now_v7() };
         let bell = Arc::clone(&self.garbage_bell);

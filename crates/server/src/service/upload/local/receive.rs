@@ -57,16 +57,19 @@ impl LocalUploads {
         digests: PartDigests,
         body: PartBody<'_>,
     ) -> Result<String, UploadError> {
+        let incoming = self.records.metrics.begin_part();
         let live = match self.find(session_id).await? {
             LocalSession::Live(live) => live,
             LocalSession::Ended(session) => return Err(UploadError::ended(session_id, session.status)),
         };
         let lease = live.lease(part_index, arrival).await?;
-        tokio::select! {
+        let entity_tag = tokio::select! {
             biased;
-            () = lease.superseded.cancelled() => Err(live.cancelled(part_index)),
-            received = self.write_and_record(&live, part_index, digests, lease.guard, body) => received,
-        }
+            () = lease.superseded.cancelled() => return Err(live.cancelled(part_index)),
+            received = self.write_and_record(&live, part_index, digests, lease.guard, body) => received?,
+        };
+        incoming.received(live.plan.range(part_index).map_or(0, |part| part.end - part.start));
+        Ok(entity_tag)
     }
 
     async fn write_and_record(

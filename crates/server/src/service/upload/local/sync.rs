@@ -1,6 +1,7 @@
 //! Syncing parts to the disk, and discarding them when that fails.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use uuid::Uuid;
 
@@ -40,7 +41,9 @@ impl LocalUploads {
     pub(super) async fn sync(&self, live: &LiveSession) -> Result<(), UploadError> {
         live.set_unsynced(false);
         let blob = Arc::clone(&live.blob);
+        let began = Instant::now();
         let synced = blocking(move || blob.sync()).await;
+        self.records.metrics.synced(began);
         if synced.is_err() {
             live.forget_parts();
             let session_id = live.session.id;

@@ -115,6 +115,9 @@ impl Records {
             Ok(Some(Ok(Published::Now(Box::new(file)))))
         });
         let published = published.await?.ok_or_else(|| UploadError::SessionNotFound(session_id.to_string()))??;
+        if let Published::Now(file) = &published {
+            self.metrics.published("parts", file.size_bytes);
+        }
         self.events.ring();
         Ok(published)
     }

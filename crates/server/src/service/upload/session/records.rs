@@ -1,9 +1,12 @@
 //! The database and the limits that every upload needs.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use crate::db::sessions::Session;
 use crate::db::{Db, DbError, Timestamp, Tx, parts};
+use crate::metrics::UploadMetrics;
 use crate::model::PublicLimits;
 use crate::service::blob_retention::GracePolicy;
 use crate::service::event::Events;
@@ -22,6 +25,8 @@ pub(in crate::service::upload) struct Records {
     pub(in crate::service::upload) public: PublicLimits,
     /// Oldest age to which parts renew a session of a private key, in seconds.
     pub(in crate::service::upload) session_age_seconds: u64,
+    /// Counts them.
+    pub(in crate::service::upload) metrics: Arc<UploadMetrics>,
 }
 
 impl Records {

@@ -62,7 +62,7 @@ sub vcl_recv {
 # A file that a slow client takes is in Varnish's memory as far as Partway has sent it, which is soon all of it, for each
 # client. Therefore large files are asked for a second time and piped. change: what is large
 sub vcl_backend_response {
-    if (bereq.http.X-May-Pipe && std.integer(beresp.http.Content-Length, 0) > 10000000) {
+    if (bereq.http.X-May-Pipe && !bereq.uncacheable && std.integer(beresp.http.Content-Length, 0) > 10000000) {
         return (error(799, "Large"));
     }
 }

@@ -76,7 +76,7 @@ pub(super) const APACHE: Kind = Kind {
     name: "Apache",
     start: apache,
     http2: Http2::OverTls,
-    stalls: Stalls::EndedByProxy(&[("Timeout 75", "Timeout 5")]),
+    stalls: Stalls::EndedByProxy(&[("Timeout 75", "Timeout 10")]),
     reads_to_the_end: true,
 };
 pub(super) const VARNISH: Kind = Kind {

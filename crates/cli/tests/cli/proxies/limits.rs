@@ -31,11 +31,11 @@ fn nginx_keeps_no_byte_of_a_part_or_a_download_on_its_disk() {
     assert!(!log.contains("temporary file"), "{log}");
 }
 
-/// Varnish has 8 MB for what it does not keep, and reads as fast as Partway sends.
+/// Varnish has 64 MB for what it does not keep, and reads as fast as Partway sends.
 #[test]
 fn varnish_keeps_no_large_file_in_its_memory_for_a_slow_client() {
     let proxied = Proxied::start(VARNISH, PublicPath::None, &[]);
-    let (file, data) = proxied.file("f.bin", 3, 50_000_000);
+    let (file, data) = proxied.file("f.bin", 3, 80_000_000);
     let record = proxied.uploaded(&file);
     for _ in 0..2 {
         assert!(proxied.fetch(&record["url"], &["--limit-rate", "100M"]).body == data);

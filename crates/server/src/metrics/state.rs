@@ -23,9 +23,9 @@ labels! {
 metrics! {
     #[doc = "Contents, by the database and the disk (looked at every 15 s at most; the same on every node)"]
     pub struct StateMetrics {
-        #[doc = "1 if the database answered the last look within a second, otherwise 0: the other numbers of this group are then old."]
+        #[doc = "1 if the database answered a look-up within a second, otherwise 0."]
         database_up: Gauge = "partway_database_up", "";
-        #[doc = "Time of the last look that was answered, in Unix seconds."]
+        #[doc = "Time from which the numbers of this group are, in Unix seconds."]
         looked_at: Gauge = "partway_state_timestamp", "seconds";
         #[doc = "Workspaces."]
         workspaces: Gauge = "partway_workspaces", "";

@@ -30,6 +30,11 @@ pub struct Totals {
     pub dead_events: i64,
 }
 
+/// The cheapest query, which shows that the database answers.
+pub fn ping(tx: &Tx<'_>) -> Result<(), DbError> {
+    tx.exists("SELECT 1 FROM installation LIMIT 1", &[]).map(drop)
+}
+
 /// The totals now.
 pub fn find(tx: &Tx<'_>) -> Result<Totals, DbError> {
     let sql = "SELECT count(*), CAST(coalesce(sum(files_count), 0) AS BIGINT), CAST(coalesce(sum(files_bytes), 0) AS BIGINT), \

@@ -32,12 +32,12 @@ pub struct FolderPath(#[expect(dead_code, reason = "for the document")] String);
 )]
 pub struct FolderName(#[expect(dead_code, reason = "for the document")] String);
 
-/// A MIME type, or a known file extension.
+/// A MIME type, or a known file extension. Parameters are those of browsers: `codecs=vp8,opus` needs no quotes.
 #[derive(Debug, ToSchema)]
 #[schema(
     max_length = 255,
-    pattern = r#"^(\.?[0-9A-Za-z][0-9A-Za-z_+-]*|[0-9A-Za-z!#$&^_.+-]+/[0-9A-Za-z!#$&^_.+-]+(; *[0-9A-Za-z!#$&^_.+-]+=([0-9A-Za-z!#$&^_.+-]+|"[ !#-\[\]-~]+"))*)$"#,
-    example = "video/mp4"
+    pattern = r#"^(\.?[0-9A-Za-z][0-9A-Za-z_+-]*|[0-9A-Za-z!#$&^_.+-]+/[0-9A-Za-z!#$&^_.+-]+(; *[0-9A-Za-z!#$&^_.+-]+=([!#-:<-~]+|"[ !#-\[\]-~]+"))*)$"#,
+    examples("video/mp4", "mp4", "video/webm;codecs=vp8,opus")
 )]
 pub struct Format(#[expect(dead_code, reason = "for the document")] String);
 

@@ -31,7 +31,7 @@ pub fn wanted_version(query: &str) -> Result<Option<FileVersion>, InvalidInput> 
 mod tests {
     use super::*;
 
-    const NAME: &str = "0123456789abcdef0123";
+    const NAME: &str = "pw-0123456789abcdef0123";
 
     #[test]
     fn a_version_is_read_from_among_other_parameters() {
@@ -39,7 +39,7 @@ mod tests {
         for query in [
             format!("v={NAME}"),
             format!("utm=x&v={NAME}&V=1"),
-            format!("%76=%30{}", &NAME[1..]),
+            format!("%76=%70{}", &NAME[1..]),
             format!("v=2&v={NAME}&v={NAME}"),
         ] {
             assert_eq!(wanted_version(&query), Ok(version.clone()), "{query}");
@@ -48,7 +48,9 @@ mod tests {
 
     #[test]
     fn a_parameter_that_names_no_version_is_ignored() {
-        for query in ["", "V=1", "version=2", "vv=1", "=v", "v", "v=", "v=2", "v=1.0.3", "v=20261130"] {
+        for query in
+            ["", "V=1", "version=2", "vv=1", "=v", "v", "v=", "v=2", "v=1.0.3", "v=20261130", "v=0123456789abcdef0123"]
+        {
             assert_eq!(wanted_version(query), Ok(None), "{query}");
         }
         for value in [format!("{NAME}0"), "a".repeat(9000), format!("%00{}", &NAME[1..]), NAME.to_uppercase()] {

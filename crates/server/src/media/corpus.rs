@@ -6,14 +6,18 @@ use std::path::Path;
 
 use super::{FileType, HEAD_BYTES, pictures};
 use crate::input::MediaType;
-use crate::model::category;
+use crate::model::{category, safer_type};
 
-/// Type, category and size as shown, as the manifest has them.
+/// Type, category and size as shown, as the manifest has them. The type that it is served as must be the same.
 fn judge(bytes: &[u8], declared: Option<&str>, name: &str) -> (String, String, String) {
     let declared = declared.map(|declared| MediaType::parse(declared).unwrap());
     let file_type = FileType::of(&bytes[..bytes.len().min(HEAD_BYTES)], declared.as_ref(), name);
     let found = pictures(&file_type.mime_type, || Some(Cursor::new(bytes)));
-    let mime_type = file_type.with(found).mime_type;
+    let file_type = file_type.with(found);
+    let mime_type = match safer_type(file_type.mime_type.as_str(), Some(&file_type.declared)) {
+        served if served == file_type.mime_type => file_type.mime_type,
+        served => format!("{}, served as {served}", file_type.mime_type),
+    };
     let size = found.dimensions().map_or("-".to_owned(), |(width, height)| format!("{width}x{height}"));
     (category(&mime_type).to_owned(), size, mime_type)
 }

@@ -31,6 +31,8 @@ impl<'h> Evidence<'h> {
             None => is_text_type(essence) && !compressed_svg,
             // Only XML of this program has the type. Browsers on Linux call TypeScript so.
             Some(_) if essence == "text/vnd.trolltech.linguist" => self.found != Some("application/xml"),
+            // The type is that of DER. Certificates in PEM have the same extensions.
+            Some(_) if essence == "application/pkix-cert" => true,
             // Windows calls texts of spreadsheets so.
             Some(_) if essence == "application/vnd.ms-excel" => name_is_text,
             Some(Encoding::Ascii | Encoding::Utf8) => is_binary_media(essence),

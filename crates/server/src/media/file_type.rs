@@ -189,7 +189,14 @@ mod tests {
             (b"\0\0\0\x18ftypiso8\0\0\0\0iso8", "", "a", "video/mp4"),
             (b"\x1a\x45\xdf\xa3\x93\x42\x82\x84webm", "", "a", "video/webm"),
             (b"-----BEGIN CERTIFICATE-----\n", "", "a.pem", "application/x-pem-file"),
+            (b"-----BEGIN CERTIFICATE-----\n", "", "a.crt", "text/plain"),
+            (b"-----BEGIN CERTIFICATE-----\n", "application/x-x509-ca-cert", "a.crt", "text/plain"),
             (b"0\x82\x03\x01", "", "a", "application/octet-stream"),
+            // No certificate is called one of an authority: browsers offer to trust those.
+            (b"0\x82\x03\x01", "", "a.der", "application/pkix-cert"),
+            (b"0\x82\x03\x01", "", "a.CER", "application/pkix-cert"),
+            (b"0\x82\x03\x01", "application/octet-stream", "a.crt", "application/pkix-cert"),
+            (b"0\x82\x03\x01", "application/x-x509-ca-cert", "a", "application/pkix-cert"),
         ] {
             assert_eq!(of(head, declared, name), mime, "{declared} {name} {head:?}");
         }

@@ -168,6 +168,7 @@ const KNOWN: &[KnownType] = &[
     known("application/vnd.comicbook+zip", &["cbz"], &["application/x-cbz"]),
     known("application/vnd.comicbook-rar", &["cbr"], &["application/x-cbr"]),
     known("application/x-pem-file", &["pem"], &[]),
+    known("application/pkix-cert", &["cer", "crt", "der"], &["application/x-x509-ca-cert"]),
     known("application/vnd.microsoft.portable-executable", &["exe", "dll"], &["application/x-msdownload", "application/x-dosexec", "application/x-msdos-program", "application/x-ms-dos-executable"]),
     known("model/stl", &["stl"], &["application/vnd.ms-pki.stl", "application/sla", "application/x-navistyle"]),
     known("model/obj", &["obj"], &["application/x-tgif"]),

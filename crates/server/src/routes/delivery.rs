@@ -30,7 +30,7 @@ error_responses!(DeliveryErrors: [InvalidParameter, FileNotFound, PreconditionFa
     params(
         ("workspace_no" = String, Path, description = "Number of the workspace"),
         ("path" = String, Path, min_length = 1, description = "Folder and name of the file"),
-        ("v" = Option<String>, Query, nullable = false, description = "The version that is wanted: the 20 hexadecimal digits of a `version_url`"),
+        ("v" = Option<String>, Query, nullable = false, description = "The version that is wanted: that of a `version_url`, which begins with `pw-`"),
         ("Range" = Option<String>, Header, nullable = false, description = "One or several byte ranges"),
         ("If-Range" = Option<String>, Header, nullable = false, description = "Tag or date of the version that the ranges belong to"),
         ("If-Match" = Option<String>, Header, nullable = false, description = "Tags; the file must have one of them"),

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::config::Config;
 use crate::db::files::{self, DeliverableFile};
 use crate::db::{Db, DbError};
-use crate::model::{FileVersion, S3Delivery, ScriptRisk, StorageKind, content_type, safer_type};
+use crate::model::{FileVersion, S3Delivery, ScriptRisk, StorageKind, content_type, essence, is_text_type, safer_type};
 use crate::storage::{Blob, BlobHeaders, S3Store, StorageError, Stores};
 
 /// Look-ups of a file that is replaced between its record and its blob.
@@ -131,9 +131,11 @@ impl Representations {
             let Some(file) = self.db.read(move |tx| files::find_served(tx, &number, &path)).await? else {
                 return Ok(None);
             };
-            let found = FileVersion::of(file.id);
-            if let Some(wanted) = wanted.filter(|wanted| **wanted != found) {
-                return Err(ServeError::OtherVersion { wanted: wanted.clone(), found });
+            if let Some(wanted) = wanted {
+                let found = FileVersion::of(file.id);
+                if *wanted != found {
+                    return Err(ServeError::OtherVersion { wanted: wanted.clone(), found });
+                }
             }
             let cache_control = if wanted.is_some() { &self.version_cache_control } else { &self.cache_control };
             match self.locate(&file).await {
@@ -167,7 +169,9 @@ impl Representations {
 fn represent(file: DeliverableFile, place: Place, cache_control: HeaderValue) -> Representation {
     let entity_tag = entity_tag(&file);
     let served = safer_type(file.mime_type.as_str(), file.declared_type.as_deref());
-    let media_type = content_type(served, file.charset.as_deref());
+    // The encoding is that of a text. The bytes may be one although the safer type is not.
+    let charset = file.charset.as_deref().filter(|_| is_text_type(essence(served)));
+    let media_type = content_type(served, charset);
     // Another type than the recorded one knows nothing of the bytes.
     let content_encoding = file.content_encoding.filter(|_| served == file.mime_type);
     Representation {

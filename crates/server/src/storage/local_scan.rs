@@ -20,7 +20,10 @@ impl LocalStore {
             }
             let scanned = fs::read_dir(shard.path()).and_then(|mut entries| {
                 entries.try_for_each(|entry| {
-                    found(self.judge(&entry?));
+                    let entry = entry?;
+                    if !is_open_and_deleted(&entry) {
+                        found(self.judge(&entry));
+                    }
                     Ok(())
                 })
             });
@@ -39,5 +42,29 @@ impl LocalStore {
             Some(id) => Scanned::Blob(id),
             None => Scanned::Foreign(entry.path().display().to_string()),
         }
+    }
+}
+
+/// Whether this is the name under which FUSE (libfuse, `hard_remove`) or NFS keeps a deleted file while somebody has it open.
+fn is_open_and_deleted(entry: &fs::DirEntry) -> bool {
+    entry.file_name().to_str().is_some_and(|name| name.starts_with(".fuse_hidden") || name.starts_with(".nfs"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_are_deleted_and_still_open_are_no_finding() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = LocalStore::existing(directory.path());
+        let shard = directory.path().join("blobs").join("00");
+        fs::create_dir_all(&shard).unwrap();
+        for name in [".fuse_hidden0000021600000002", ".nfs000000000123456700000001", ".hidden"] {
+            fs::write(shard.join(name), b"x").unwrap();
+        }
+        let mut found = Vec::new();
+        store.scan(|entry| found.push(entry)).unwrap();
+        assert!(matches!(&found[..], [Scanned::Foreign(path)] if path.ends_with("/.hidden")), "{found:?}");
     }
 }

@@ -242,6 +242,8 @@ async fn files_are_deleted_and_uploads_end_where_the_store_does_not_list_uploads
         204
     );
     app.until("the bytes are freed", |app| app.count("garbage") == 0).await;
+    // The unfinished upload is not seen, and everything else is checked.
+    assert_eq!(deep_check(&app).await.findings, []);
     // As the store's own rule would.
     odd.lack_nothing();
     store(&app).abort_upload(blob_id, &upload_id).await.unwrap();
@@ -401,20 +403,30 @@ async fn a_session_that_takes_more_than_it_was_started_for_is_aborted_by_the_swe
     assert_eq!(honest.complete(&app).await.status(), 201);
 }
 
+/// A check of all bytes that changes nothing.
+async fn deep_check(app: &TestApp) -> partway_server::service::fsck::Report {
+    let (db, stores) = (app.app().db.clone(), app.app().stores.clone());
+    let fsck = partway_server::service::fsck::Fsck { db, stores, deep: true, repair: false, alone: false };
+    fsck.run(&|_| {}).await.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deep_check_names_the_files_that_it_could_not_compare_and_reads_their_end() {
     let (app, _odd) = start_on(Manners::default()).await;
     app.upload_whole(b"abc", json!({"file_name": "parts"})).await;
     app.whole(b"whole", &[("file_name", "whole")]).await;
-    let fsck = partway_server::service::fsck::Fsck {
-        db: app.app().db.clone(),
-        stores: app.app().stores.clone(),
-        deep: true,
-        repair: false,
-        alone: false,
-    };
-    let report = fsck.run(&|_| {}).await.unwrap();
+    let report = deep_check(&app).await;
     assert_eq!(report.findings, []);
     assert_eq!((report.files_verified, report.bytes_verified), (1, 5));
     assert_eq!(report.files_without_hash, [format!("{}/parts", app.workspace_no)]);
+}
+
+/// The store goes on answering HEAD with the right length, as Swift does after a late part.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deep_check_finds_a_file_whose_end_cannot_be_read() {
+    let (app, _odd) = start_on(Manners { fails_ranges: true, ..Manners::default() }).await;
+    app.upload_whole(b"abc", json!({"file_name": "parts"})).await;
+    let findings = deep_check(&app).await.findings;
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert!(findings[0].detail.contains("409"), "{findings:?}");
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use crate::app::{MIB, Session, TestApp, assert_error, bytes};
@@ -124,4 +125,31 @@ async fn urls_that_were_to_expire_earlier_than_the_session_do() {
     assert_error(put(&app, &session, &data, 1, 101).await, 403, "URL_EXPIRED", &[]).await;
     assert_eq!(session.abort(&app).await.status(), 204);
     assert_error(put(&app, &session, &data, 1, 90).await, 410, "SESSION_ABORTED", &[]).await;
+}
+
+#[tokio::test]
+async fn a_part_that_arrives_over_the_end_of_its_session_is_kept() {
+    let app = TestApp::start_local().await;
+    let data = bytes(8, MIB);
+    let session = app.upload(MIB, json!({"ttl_seconds": 5})).await;
+    let end = expires_at(&app, &session);
+    // It takes 13 seconds.
+    let pieces: Vec<_> = data.chunks(8 * 1024).map(<[u8]>::to_vec).collect();
+    let stream = futures_util::stream::iter(pieces).then(async |piece| {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Ok::<_, std::io::Error>(piece)
+    });
+    let request = app.http.put(session.part_url(0)).header("content-length", MIB);
+    let put = request.body(reqwest::Body::wrap_stream(Box::pin(stream))).send();
+    let cleaning = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            app.app().uploads.expire_overdue().await.unwrap();
+        }
+    };
+    let answer = tokio::select! { answer = put => answer.unwrap(), () = cleaning => unreachable!() };
+    assert_eq!(answer.status(), 200);
+    assert!(expires_at(&app, &session) >= end + 5000, "it was not renewed while the part arrived");
+    let record: Value = session.complete(&app).await.json().await.unwrap();
+    app.assert_bytes(&record, &data).await;
 }

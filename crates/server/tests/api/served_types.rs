@@ -107,6 +107,11 @@ async fn a_page_that_is_called_something_else_is_inert() {
         let is_kept_apart = policy == "sandbox" || disposition.starts_with("attachment");
         assert!(is_shown_as_no_page || is_kept_apart, "{name}: {content_type}, {policy}, {disposition}");
     }
+    // Its encoding is not that of a picture.
+    let record = in_parts(&app, "a.png", "image/png", "<!DOCTYPE html><p>Grüße".as_bytes()).await;
+    assert_eq!(served(&app, &record, ["content-type"]).await, ["image/png"]);
+    let record = in_parts(&app, "a.md", "text/markdown", "<!DOCTYPE html><p>Grüße".as_bytes()).await;
+    assert_eq!(served(&app, &record, ["content-type"]).await, ["text/markdown; charset=utf-8"]);
 }
 
 #[tokio::test]

@@ -35,6 +35,8 @@ pub struct Manners {
     pub lacks: Option<Lacks>,
     /// Answers with the whole object where a range was asked for.
     pub ignores_ranges: bool,
+    /// A range of an object cannot be read: 409, as Swift answers when a part was replaced after completing.
+    pub fails_ranges: bool,
 }
 
 /// A call that a store does not have.

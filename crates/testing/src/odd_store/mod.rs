@@ -146,6 +146,9 @@ fn pass_on(
     if manners.wants_lengths && call.method == "PUT" && !request.has_header("content-length") {
         return client.write_all(&answers::error(411, "MissingContentLength"));
     }
+    if manners.fails_ranges && call.method == "GET" && request.has_header("range") {
+        return client.write_all(&answers::error(409, "BrokenMPU"));
+    }
     if let Some(answer) = own_answer(&call, manners, &mut seen.lock().unwrap()) {
         return client.write_all(&answer);
     }

@@ -62,3 +62,21 @@ fn is_alone(marker: u8) -> bool {
 fn is_frame_header(marker: u8) -> bool {
     matches!(marker, 0xC0..=0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF | 0xF7)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    #[test]
+    fn fill_bytes_before_a_marker_are_skipped() {
+        let frame = [0xC0, 0, 17, 8, 0, 200, 1, 144, 3];
+        for fill in 0..5 {
+            let comment = [&[0xFF][..], &vec![0xFF; fill], &[0xFE, 0, 4, b'o', b'k']].concat();
+            let file = [&[0xFF, 0xD8][..], &comment, &[0xFF], &vec![0xFF; fill], &frame, &[0; 32]].concat();
+            let reader = Reader::new(Box::new(Cursor::new(file)));
+            assert_eq!(dimensions(reader), Some((400, 200)), "{fill} fill bytes");
+        }
+    }
+}

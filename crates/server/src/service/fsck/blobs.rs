@@ -34,7 +34,14 @@ impl Fsck {
     /// Unfinished multipart uploads of the bucket that no row names.
     async fn find_foreign_uploads(&self, report: &mut Report) -> Result<(), FsckError> {
         let Ok(bucket) = self.stores.s3() else { return Ok(()) };
-        for upload in bucket.list_uploads(None).await? {
+        let uploads = match bucket.list_uploads(None).await {
+            Err(error) if error.is_not_implemented() => {
+                tracing::warn!(error = %error_chain(&error), "the store does not list unfinished uploads: they are not checked");
+                return Ok(());
+            }
+            listed => listed?,
+        };
+        for upload in uploads {
             let blob_id = upload.blob_id;
             let is_known = self
                 .db

@@ -70,8 +70,8 @@ pub(super) async fn files() -> String {
     table.row("If-Unmodified-Since: 1970", app.http.get(&url).header("if-unmodified-since", old)).await;
     let version_url = record["version_url"].as_str().unwrap();
     table.names.known_as(version_url.split_once("?v=").unwrap().1, "[version]");
-    let other = "0123456789abcdef0123";
-    table.row("?v=0123456789abcdef0123", app.http.get(format!("{url}?v={other}"))).await;
+    let other = "pw-0123456789abcdef0123";
+    table.row("?v=pw-0123456789abcdef0123", app.http.get(format!("{url}?v={other}"))).await;
     let two = format!("{url}?v={other}&v={}", other.replace('0', "f"));
     table.row("?v=… of two versions", app.http.get(two)).await;
     table.row("a missing file", app.http.get(app.url(&format!("/{}/missing", app.workspace_no)))).await;

@@ -14,6 +14,7 @@ use crate::error::ApiError;
 use crate::metrics::HttpMetrics;
 use crate::middleware::{self, RouteTemplates};
 use crate::routes::{delivery, files, folders, health, metrics, multipart, openapi_document, uploads};
+use crate::service::urls::METRICS;
 
 /// `documented! { method "/path" handler; … }`: the routes that the OpenAPI document describes, for the router and the document.
 macro_rules! documented {
@@ -58,8 +59,6 @@ documented! {
 
 /// The document itself, which does not describe itself.
 const OPENAPI: &str = "/openapi.json";
-/// Figures for operators, which clients have no use for.
-const METRICS: &str = "/metrics";
 /// A file. The document describes this route with a path of two parameters, because OpenAPI has no wildcard.
 const DELIVERY: &str = "/{workspace_no}/{*path}";
 /// A path under `/api/` is never a file.

@@ -2,7 +2,7 @@
 //! without a setting.
 //!
 //! The path of the public URL may look like one of the server's own (`/api`, `/api/v1`). It is stripped if the rest of the path is the
-//! server's, and kept if only the whole is. Paths of which both could be true are refused at the start (`app/error.rs`).
+//! server's, and kept if only the whole is. `/metrics` has one path alone, which proxies block: it is not served under another. Paths of which both could be true are refused at the start (`app/error.rs`).
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,7 +12,7 @@ use http::Uri;
 use http::uri::PathAndQuery;
 use tower::{Layer, Service};
 
-use crate::service::urls::is_own;
+use crate::service::urls::{is_metrics, is_own};
 
 /// Wraps services in [`Strip`].
 #[derive(Debug, Clone)]
@@ -65,6 +65,9 @@ fn stripped(uri: &Uri, prefixes: &[String]) -> Option<Uri> {
         let rest = whole.strip_prefix(prefix.as_str())?;
         rest.starts_with('/').then_some(rest)
     });
+    if rests.clone().any(is_metrics) {
+        return None;
+    }
     let longest = rests.clone().next()?;
     let rest = match rests.find(|rest| is_own(rest)) {
         Some(own) => own,
@@ -90,6 +93,24 @@ mod tests {
         for kept in ["/mediastore/x", "/api/media/x", "/media", "/media?x", "/"] {
             assert_eq!(path(kept), None, "{kept}");
         }
+    }
+
+    #[test]
+    fn metrics_are_never_found_under_a_prefix() {
+        let prefixes = ["/a/b".to_owned(), "/a".to_owned(), "/metrics".to_owned()];
+        let path = |uri: &str| stripped(&uri.parse().unwrap(), &prefixes).map(|uri| uri.to_string());
+        for kept in [
+            "/a/metrics",
+            "/a/b/metrics?x=/y",
+            "/metrics/metrics",
+            "https://h/a/metrics",
+            "/metrics",
+            "https://h/metrics",
+        ] {
+            assert_eq!(path(kept), None, "{kept}");
+        }
+        assert_eq!(path("/a/metrics/x").as_deref(), Some("/metrics/x"));
+        assert_eq!(path("https://h/a/healthz").as_deref(), Some("https://h/healthz"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The layers around all routes. Their order is decided here and nowhere else.
 
 mod base_path;
+mod cors;
 mod limit_per_address;
 mod no_store;
 mod preflight;
@@ -13,12 +14,9 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LOCATION, RETRY_AFTER};
-use http::{HeaderName, Method};
 use partway_api::ErrorCode;
 use tower::{Layer, Service, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
 use crate::app::App;
 use crate::error::ApiError;
@@ -31,7 +29,7 @@ pub(crate) use route_templates::RouteTemplates;
 /// 1. strip the path prefix of the public URL,
 /// 2. forbid caches to keep anything but the content of files,
 /// 3. give the request its id and its line in the log, and count it,
-/// 4. answer browsers' preflights,
+/// 4. answer browsers' preflights, and let pages of any site read what is not `/metrics`,
 /// 5. turn a panic into a 500,
 /// 6. refuse an address that exceeds its rate limit.
 pub(crate) fn wrap(
@@ -45,7 +43,7 @@ pub(crate) fn wrap(
         .layer(map_response(no_store::add))
         .layer(from_fn_with_state(observer, request_id::handle))
         .layer(from_fn(preflight::vary))
-        .layer(cors())
+        .layer(cors::OpenToPagesLayer)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(app.clone(), limit_per_address::per_address))
         .service(routes);
@@ -63,7 +61,7 @@ pub(crate) fn wrap_refused(
         .layer(map_response(no_store::add))
         .layer(from_fn_with_state(observer, request_id::handle))
         .layer(from_fn(preflight::vary))
-        .layer(cors())
+        .layer(cors::OpenToPagesLayer)
         .service(routes)
 }
 
@@ -85,26 +83,6 @@ fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     ApiError::new(ErrorCode::Internal, "").into_response()
 }
 
-/// Allows any origin: a request is authorized by its key or signed URL, never by a cookie.
-fn cors() -> CorsLayer {
-    CorsLayer::new()
-        .allow_origin(Any)
-        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers([
-            ETAG,
-            LOCATION,
-            RETRY_AFTER,
-            ACCEPT_RANGES,
-            CONTENT_RANGE,
-            CONTENT_LENGTH,
-            HeaderName::from_static(request_id::HEADER),
-        ])
-        // `preflight` adds it where it belongs.
-        .vary([])
-        .max_age(std::time::Duration::from_secs(24 * 60 * 60))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,7 +90,7 @@ mod tests {
     use axum::extract::Path;
     use axum::routing::get;
     use http::header::CACHE_CONTROL;
-    use http::{HeaderValue, Request};
+    use http::{HeaderValue, Method, Request};
     use tower::ServiceExt;
 
     /// Fails with the code in its path, and asks caches to keep the answer.

@@ -6,8 +6,8 @@
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
-use http::header::VARY;
-use http::{HeaderValue, Method};
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY};
+use http::{HeaderMap, HeaderValue, Method};
 
 /// The headers of a preflight (Fetch Standard, section 3.3.2).
 const PREFLIGHT_HEADERS: HeaderValue =
@@ -15,10 +15,16 @@ const PREFLIGHT_HEADERS: HeaderValue =
 
 /// Adds `Vary` to the answer to a preflight.
 pub(super) async fn vary(request: Request, next: Next) -> Response {
-    let is_preflight = request.method() == Method::OPTIONS;
+    let is_preflight = is_preflight(request.method(), request.headers());
     let mut response = next.run(request).await;
-    if is_preflight {
+    // A refusal, such as the one of `/metrics`, is the same for every site.
+    if is_preflight && response.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
         response.headers_mut().insert(VARY, PREFLIGHT_HEADERS);
     }
     response
+}
+
+/// A browser asks whether a page may send a request. Other requests with `OPTIONS` have no site that asks.
+fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
+    method == Method::OPTIONS && [ORIGIN, ACCESS_CONTROL_REQUEST_METHOD].iter().all(|name| headers.contains_key(name))
 }

@@ -34,7 +34,9 @@ const ESCAPED: &AsciiSet = &CONTROLS
 /// First segments of the API's paths, after `/api/v1/`.
 const API: [&str; 4] = ["multipart", "uploads", "files", "folders"];
 /// Paths of the server's state and description.
-const STATE: [&str; 4] = ["/healthz", "/readyz", "/metrics", "/openapi.json"];
+const STATE: [&str; 3] = ["/healthz", "/readyz", "/openapi.json"];
+/// Figures for operators, at this path alone.
+pub const METRICS: &str = "/metrics";
 
 /// Builds URLs.
 #[derive(Debug, Clone)]
@@ -103,9 +105,18 @@ impl Urls {
     }
 }
 
-/// Whether this is a path of the server: of its API, of its state, or of a workspace's file.
+/// Whether this is the path of the figures for operators.
+pub fn is_metrics(path_and_query: &str) -> bool {
+    path_of(path_and_query) == METRICS
+}
+
+fn path_of(path_and_query: &str) -> &str {
+    path_and_query.split(['?', '#']).next().unwrap_or_default()
+}
+
+/// Whether this is a path that clients use: of the API, of the server's state, or of a workspace's file.
 pub fn is_own(path_and_query: &str) -> bool {
-    let path = path_and_query.split(['?', '#']).next().unwrap_or_default();
+    let path = path_of(path_and_query);
     if let Some(rest) = path.strip_prefix("/api/v1/") {
         return API.contains(&rest.split('/').next().unwrap_or_default());
     }

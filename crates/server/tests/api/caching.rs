@@ -264,6 +264,24 @@ async fn only_the_answer_to_a_preflight_depends_on_the_site_that_asks() {
             assert_eq!(vary, ["origin, access-control-request-method, access-control-request-headers"], "{url}");
             assert_eq!(answer.headers()["access-control-allow-headers"], "content-digest,x-api-key");
             assert_eq!(answer.headers()["access-control-allow-origin"], "*");
+            for (name, value) in
+                [("origin", "https://a.example"), ("access-control-request-method", "PUT"), ("accept", "*/*")]
+            {
+                let answer = client.request(Method::OPTIONS, url).header(name, value).send().await.unwrap();
+                assert!(!answer.headers().contains_key("vary"), "no preflight, only {name}: {url}");
+            }
         }
+    }
+}
+
+#[tokio::test]
+async fn no_page_of_another_site_can_read_the_figures_of_the_server() {
+    let app = TestApp::start().await;
+    for (method, status) in [(Method::GET, 200), (Method::HEAD, 200), (Method::POST, 405), (Method::OPTIONS, 405)] {
+        let request = app.http.request(method.clone(), app.url("/metrics")).header("origin", "https://a.example");
+        let answer = request.header("access-control-request-method", "GET").send().await.unwrap();
+        assert_eq!(answer.status(), status, "{method}");
+        let opening = |name: &str| name.starts_with("access-control-") || name == "vary";
+        assert!(!answer.headers().keys().any(|name| opening(name.as_str())), "{method}: {:?}", answer.headers());
     }
 }

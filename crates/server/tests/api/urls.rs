@@ -52,6 +52,47 @@ async fn parts_and_files_may_have_hosts_of_their_own() {
 }
 
 #[tokio::test]
+async fn metrics_have_one_path_which_a_proxy_can_block() {
+    let app = app_with(&[
+        ("public_url", "https://example.com/files"),
+        ("parts_url", "https://example.com/parts"),
+        ("delivery_url", "https://example.com/media/up"),
+    ])
+    .await;
+    let get = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n");
+    for path in [
+        "/files/metrics",
+        "/parts/metrics",
+        "/media/up/metrics",
+        "/files/metrics?x=/metrics",
+        "/files//metrics",
+        "/files/files/metrics",
+        "/files/parts/metrics",
+        "/files/metrics/",
+        "/files/./metrics",
+        "/files/%6Detrics",
+        "/%6Detrics",
+        "//metrics",
+        "/metrics/",
+        "/metrics/metrics",
+        "https://example.com/files/metrics",
+        "https://example.com/media/up/metrics",
+    ] {
+        let answer = app.raw(get(path)).await;
+        assert!(answer.starts_with("HTTP/1.1 404") && !answer.contains("partway_"), "{path}: {answer}");
+    }
+    for path in ["/metrics", "/metrics?x=y", "https://example.com/metrics"] {
+        let answer = app.raw(get(path)).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("partway_"), "{path}: {answer}");
+    }
+    // Others of the server's own are where clients look for them.
+    for path in ["/files/healthz", "/healthz", "https://example.com/files/healthz"] {
+        let answer = app.raw(get(path)).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn headers_about_the_host_change_no_url() {
     let app = TestApp::start_local().await;
     let request = app

@@ -10,7 +10,7 @@ use reqwest::header::{CONTENT_LENGTH, ETAG, HeaderMap};
 use uuid::Uuid;
 
 use super::S3Store;
-use super::client::{Call, accepted, operation};
+use super::client::{Call, accepted};
 use super::retry::{PART, retry};
 use super::xml::{self, ObjectsPage};
 use crate::model::StorageKind;
@@ -82,7 +82,7 @@ impl S3Store {
             let url = self.presign(&Method::PUT, Some(&key), &query, &[], PART_URL_SECONDS, false);
             let request = self.http.put(url).header(CONTENT_LENGTH, size_bytes).body(reqwest::Body::wrap_stream(bytes));
             let sent = async { accepted(DOING, tokio::time::timeout(PART_TIMEOUT, request.send()).await).await };
-            let response = self.metrics.measure(operation(DOING), sent).await?;
+            let response = self.metrics.measure("send_part", sent).await?;
             let entity_tag = text_of(response.headers(), ETAG.as_str()).unwrap_or_default();
             Ok(Ok(PartInStore { index, size_bytes, entity_tag }))
         };
@@ -98,7 +98,7 @@ impl S3Store {
     ) -> Result<(), StorageError> {
         if size_bytes == 0 {
             let key = self.key(blob_id);
-            let mut call = Call::new("write to", Method::PUT, Some(&key));
+            let mut call = Call::new("write to", "put_object", Method::PUT, Some(&key));
             let headers = blob_headers.signed();
             call.headers = &headers;
             return self.call(&call).await.map(drop);
@@ -133,7 +133,7 @@ impl S3Store {
 
     pub(super) async fn find(&self, blob_id: Uuid) -> Result<Option<StoredBlob>, StorageError> {
         let key = self.key(blob_id);
-        let mut call = Call::new("look at an object of", Method::HEAD, Some(&key));
+        let mut call = Call::new("look at an object of", "head_object", Method::HEAD, Some(&key));
         call.headers = &[("x-amz-checksum-mode", "ENABLED")];
         let response = match self.call(&call).await {
             Err(error) if error.is_missing() => {
@@ -158,7 +158,7 @@ impl S3Store {
             return Ok(futures_util::stream::empty().boxed());
         }
         let key = self.key(blob_id);
-        let mut call = Call::new("read an object of", Method::GET, Some(&key));
+        let mut call = Call::new("read an object of", "get_object", Method::GET, Some(&key));
         let bytes = format!("bytes={}-{}", range.start, range.end - 1);
         let headers = [("range", bytes.as_str())];
         call.headers = &headers;
@@ -195,7 +195,7 @@ impl S3Store {
             Err(error) => return Err(error),
         }
         let key = self.key(blob_id);
-        match self.call(&Call::new("delete an object of", Method::DELETE, Some(&key))).await {
+        match self.call(&Call::new("delete an object of", "delete_object", Method::DELETE, Some(&key))).await {
             Err(error) if !error.is_missing() => Err(error),
             _ => Ok(()),
         }
@@ -210,7 +210,7 @@ impl S3Store {
                 query.push(("continuation-token", token.as_str()));
             }
             query.extend([("list-type", "2"), ("prefix", self.prefix.as_str())]);
-            let mut call = Call::new("list", Method::GET, None);
+            let mut call = Call::new("list", "list_objects", Method::GET, None);
             call.query = &query;
             let page: ObjectsPage = xml::read(call.doing, &self.text(&call).await?)?;
             found.extend(page.contents.into_iter().map(|object| match self.blob_id(&object.key) {

@@ -19,7 +19,10 @@ const SIGNATURE_SECONDS: u64 = 900;
 
 /// A call.
 pub(super) struct Call<'c> {
+    /// The operation in messages: "could not … the bucket".
     pub(super) doing: &'static str,
+    /// Its name in metrics.
+    pub(super) operation: &'static str,
     pub(super) method: Method,
     /// `None`: the bucket itself.
     pub(super) key: Option<&'c str>,
@@ -32,8 +35,8 @@ pub(super) struct Call<'c> {
 }
 
 impl<'c> Call<'c> {
-    pub(super) fn new(doing: &'static str, method: Method, key: Option<&'c str>) -> Self {
-        Self { doing, method, key, query: &[], headers: &[], body: Bytes::new(), timeout: ANSWER_TIMEOUT }
+    pub(super) fn new(doing: &'static str, operation: &'static str, method: Method, key: Option<&'c str>) -> Self {
+        Self { doing, operation, method, key, query: &[], headers: &[], body: Bytes::new(), timeout: ANSWER_TIMEOUT }
     }
 }
 
@@ -105,7 +108,7 @@ impl S3Store {
     }
 
     async fn send(&self, call: &Call<'_>) -> Result<Response, StorageError> {
-        self.metrics.measure(operation(call.doing), self.send_unmeasured(call)).await
+        self.metrics.measure(call.operation, self.send_unmeasured(call)).await
     }
 
     async fn send_unmeasured(&self, call: &Call<'_>) -> Result<Response, StorageError> {
@@ -127,31 +130,13 @@ impl S3Store {
     /// # Errors
     /// The store's error.
     pub async fn check(&self) -> Result<Option<StoreClock>, StorageError> {
-        let mut call = Call::new("list", Method::GET, None);
+        let mut call = Call::new("list", "list_objects", Method::GET, None);
         let prefix = self.prefix.as_str();
         let query = [("list-type", "2"), ("max-keys", "1"), ("prefix", prefix)];
         call.query = &query;
         let response = self.call(&call).await?;
         let date = response.headers().get("date").and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
         Ok(date.map(|store| StoreClock { store, ours: SystemTime::now() }))
-    }
-}
-
-/// The name of a call in metrics.
-pub(super) fn operation(doing: &str) -> &'static str {
-    match doing {
-        "write to" => "put_object",
-        "look at an object of" => "head_object",
-        "read an object of" => "get_object",
-        "delete an object of" => "delete_object",
-        "list" => "list_objects",
-        "open an upload in" => "create_upload",
-        "send a part to" => "send_part",
-        "list the parts in" => "list_parts",
-        "complete an upload in" => "complete_upload",
-        "abort an upload in" => "abort_upload",
-        "list the uploads in" => "list_uploads",
-        _ => "other",
     }
 }
 

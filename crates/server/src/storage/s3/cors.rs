@@ -22,7 +22,7 @@ impl S3Store {
         use base64::Engine;
         use md5::Digest;
         let md5 = base64::engine::general_purpose::STANDARD.encode(md5::Md5::digest(CORS_RULES));
-        let mut call = Call::new("set the CORS rules of", Method::PUT, None);
+        let mut call = Call::new("set the CORS rules of", "put_cors", Method::PUT, None);
         let headers = [("content-md5", md5.as_str())];
         (call.query, call.headers, call.body) = (&[("cors", "")], &headers, Bytes::from_static(CORS_RULES.as_bytes()));
         self.call(&call).await.map(drop)

@@ -62,7 +62,7 @@ impl S3Store {
     /// The store's error.
     pub async fn create_upload(&self, blob_id: Uuid, blob_headers: &BlobHeaders) -> Result<String, StorageError> {
         let key = self.key(blob_id);
-        let mut call = Call::new("open an upload in", Method::POST, Some(&key));
+        let mut call = Call::new("open an upload in", "create_upload", Method::POST, Some(&key));
         let headers = blob_headers.signed();
         (call.query, call.headers) = (&[("uploads", "")], &headers);
         let text = self.text(&call).await?;
@@ -100,7 +100,7 @@ impl S3Store {
         let mut found = Vec::new();
         let mut marker = String::from("0");
         for _ in 0..MAX_PAGES {
-            let mut call = Call::new("list the parts in", Method::GET, Some(&key));
+            let mut call = Call::new("list the parts in", "list_parts", Method::GET, Some(&key));
             let query = [("max-parts", "1000"), ("part-number-marker", marker.as_str()), ("uploadId", upload_id)];
             call.query = &query;
             let text = match self.text(&call).await {
@@ -135,7 +135,7 @@ impl S3Store {
     ) -> Result<Option<Vec<PartInStore>>, StorageError> {
         let (key, number) = (self.key(blob_id), (index + 1).to_string());
         let query = [("partNumber", number.as_str()), ("uploadId", upload_id)];
-        let mut call = Call::new("send a part to", Method::PUT, Some(&key));
+        let mut call = Call::new("send a part to", "send_part", Method::PUT, Some(&key));
         (call.query, call.body) = (&query, Bytes::from_static(&[b'p'; PROBE_BYTES]));
         self.send_for_text(&call).await?;
         self.list_parts(blob_id, upload_id).await
@@ -169,7 +169,7 @@ impl S3Store {
         let key = self.key(blob_id);
         let query = [("uploadId", upload_id)];
         let body = xml::complete_body(parts.iter().map(|part| (part.index + 1, part.entity_tag.as_str())), None);
-        let mut call = Call::new("complete an upload in", Method::POST, Some(&key));
+        let mut call = Call::new("complete an upload in", "complete_upload", Method::POST, Some(&key));
         (call.query, call.body, call.timeout) = (&query, Bytes::from(body), COMPLETE_STEP_TIMEOUT);
         let attempt = async || {
             let text = self.send_for_text(&call).await?;
@@ -222,7 +222,7 @@ impl S3Store {
     ) -> Result<(), StorageError> {
         let key = self.key(blob_id);
         let query = [("uploadId", upload_id)];
-        let mut call = Call::new("look for a refused part in", Method::POST, Some(&key));
+        let mut call = Call::new("look for a refused part in", "find_refused_part", Method::POST, Some(&key));
         let body = xml::complete_body(parts.iter().map(|part| (part.index + 1, part.entity_tag.as_str())), Some(wrong));
         (call.query, call.body, call.timeout) = (&query, Bytes::from(body), COMPLETE_STEP_TIMEOUT);
         let text = self.text(&call).await?;
@@ -252,7 +252,7 @@ impl S3Store {
     pub async fn abort_upload(&self, blob_id: Uuid, upload_id: &str) -> Result<(), StorageError> {
         let key = self.key(blob_id);
         let query = [("uploadId", upload_id)];
-        let mut call = Call::new("abort an upload in", Method::DELETE, Some(&key));
+        let mut call = Call::new("abort an upload in", "abort_upload", Method::DELETE, Some(&key));
         call.query = &query;
         match self.call(&call).await {
             Err(error) if !error.is_no_upload() && !error.is_missing() => Err(error),
@@ -278,7 +278,7 @@ impl S3Store {
                 query.push(("upload-id-marker", id_marker.as_str()));
             }
             query.push(("uploads", ""));
-            let mut call = Call::new("list the uploads in", Method::GET, None);
+            let mut call = Call::new("list the uploads in", "list_uploads", Method::GET, None);
             call.query = &query;
             let page: UploadsPage = xml::read(call.doing, &self.text(&call).await?)?;
             let uploads = page.upload.into_iter().filter_map(|upload| {

@@ -51,7 +51,7 @@ impl S3Store {
         let first = gather(&mut body, &mut left_over).await?;
         if first.len() < PART_BYTES {
             let key = self.key(blob_id);
-            let mut call = Call::new("write to", Method::PUT, Some(&key));
+            let mut call = Call::new("write to", "put_object", Method::PUT, Some(&key));
             let headers = headers.signed();
             (call.headers, call.body, call.timeout) = (&headers, first, SMALL_OBJECT_TIMEOUT);
             return self.call(&call).await.map(drop).map_err(E::from);

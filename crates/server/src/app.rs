@@ -143,7 +143,7 @@ impl App {
         let keys = Keys::new(db.clone());
         let rate_limits = RateLimits::new(&config.limits);
         let readiness = Readiness::new(db.clone(), stores.clone());
-        let state_gauges = StateGauges::new(db.clone(), stores.clone(), Arc::clone(&metrics.state));
+        let state_gauges = StateGauges::new(db.clone(), &stores, Arc::clone(&metrics.state));
         let inner = Inner {
             config,
             node,

@@ -21,7 +21,7 @@ const WRITES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 metrics! {
     #[doc = "The database"]
     pub struct DatabaseMetrics {
-        #[doc = "Time from a query's request to its answer, the wait for its turn included. The lane is `write`, `read` (look-ups) or `scan` (lists and searches)."]
+        #[doc = "Time from a query's request to its answer, the wait for a slot included. The lane is `write`, `read` (look-ups) or `scan` (lists and searches)."]
         duration: Family<LaneLabels, Histogram, fn() -> Histogram> = "partway_database_query_duration", "seconds", Family::new_with_constructor(queries);
         #[doc = "Queries that wait or run."]
         queue: Family<LaneLabels, Gauge> = "partway_database_queue", "";

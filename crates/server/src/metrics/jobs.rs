@@ -40,7 +40,7 @@ metrics! {
         rounds: Family<OutcomeLabels, Counter> = "partway_cleaner_rounds", "", zeros(["done", "failed"].map(|outcome| OutcomeLabels { outcome }));
         #[doc = "Time of a round."]
         duration: Histogram = "partway_cleaner_round_duration", "seconds", requests();
-        #[doc = "Time of the last round that was done, in Unix seconds; 0 before the first, and on nodes that leave cleaning to another."]
+        #[doc = "Time of the last round that this process finished, in Unix seconds; 0 before its first. It stays when another node takes over the cleaning, so take the `max` of all nodes."]
         last_done: Gauge = "partway_cleaner_last_done_timestamp", "seconds";
         #[doc = "Deleted blobs."]
         deleted: Family<StorageLabels, Counter> = "partway_cleaner_deleted_blobs", "", zeros(StorageKind::ALL.map(|kind| StorageLabels { storage: kind.as_str() }));

@@ -7,6 +7,7 @@ mod database;
 mod declaration;
 mod http;
 mod jobs;
+mod latest_text;
 mod process;
 mod state;
 mod store;
@@ -16,6 +17,7 @@ mod uploads;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use prometheus_client::encoding::{prometheus_text, text};
 use prometheus_client::registry::Registry;
 
@@ -24,6 +26,7 @@ pub(crate) use database::Lane;
 pub use declaration::MetricDoc;
 pub use http::HttpMetrics;
 pub use jobs::{CleanerMetrics, WebhookMetrics};
+use latest_text::{LatestText, TextError};
 pub use process::ProcessMetrics;
 pub(crate) use state::State;
 pub use state::StateMetrics;
@@ -75,8 +78,10 @@ crate::opaque_debug::opaque_debug!(Metrics);
 struct Inner {
     groups: Groups,
     registry: Registry,
-    /// Held while the numbers of the process are read and written: two scrapes must not count its time twice.
-    scraping: Mutex<()>,
+    /// Held while the numbers of the process are read and written: two texts must not count its time twice.
+    writing: Mutex<()>,
+    prometheus: LatestText,
+    openmetrics: LatestText,
 }
 
 /// A format in which metrics are written.
@@ -103,20 +108,39 @@ impl Metrics {
     pub(crate) fn new(groups: Groups) -> Self {
         let mut registry = Registry::default();
         groups.register(&mut registry);
-        Self { inner: Arc::new(Inner { groups, registry, scraping: Mutex::default() }) }
+        let inner = Inner {
+            groups,
+            registry,
+            writing: Mutex::default(),
+            prometheus: LatestText::default(),
+            openmetrics: LatestText::default(),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
-    /// All metrics as text.
+    /// All metrics as text, which is at most a second old.
     ///
     /// # Errors
-    /// Never: writing into memory succeeds.
-    pub(crate) fn text(&self, format: Format) -> Result<String, fmt::Error> {
-        let _scraping = self.inner.scraping.lock().unwrap_or_else(PoisonError::into_inner);
-        self.inner.groups.process.refresh();
+    /// When writing it panicked: writing into memory succeeds.
+    pub(crate) async fn text(&self, format: Format) -> Result<Bytes, TextError> {
+        let latest = match format {
+            Format::Prometheus => &self.inner.prometheus,
+            Format::OpenMetrics => &self.inner.openmetrics,
+        };
+        let inner = Arc::clone(&self.inner);
+        latest.get(move || inner.write(format)).await
+    }
+}
+
+impl Inner {
+    /// Reads files of `/proc`, so no async task may wait for it.
+    fn write(&self, format: Format) -> Result<String, fmt::Error> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.groups.process.refresh();
         let mut written = String::with_capacity(32 * 1024);
         match format {
-            Format::Prometheus => prometheus_text::encode(&mut written, &self.inner.registry)?,
-            Format::OpenMetrics => text::encode(&mut written, &self.inner.registry)?,
+            Format::Prometheus => prometheus_text::encode(&mut written, &self.registry)?,
+            Format::OpenMetrics => text::encode(&mut written, &self.registry)?,
         }
         Ok(written)
     }

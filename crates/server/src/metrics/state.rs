@@ -12,7 +12,7 @@ labels! {
 
 labels! {
     /// A number of the disk: `free`, `size`, `kept` or `promised`.
-    pub(crate) struct DiskLabels { of: &'static str }
+    pub(crate) struct DiskLabels { state: &'static str }
 }
 
 labels! {
@@ -21,11 +21,11 @@ labels! {
 }
 
 metrics! {
-    #[doc = "Contents, by the database and the disk (looked at every 15 s at most; the same on every node)"]
+    #[doc = "Contents, by the database and the disk (looked at every 15 s at most, every second while the database is away)"]
     pub struct StateMetrics {
-        #[doc = "1 if the database answered a look-up within a second, otherwise 0."]
+        #[doc = "1 if the database answered a look-up of this node within a second, otherwise 0."]
         database_up: Gauge = "partway_database_up", "";
-        #[doc = "Time from which the numbers of this group are, in Unix seconds."]
+        #[doc = "Time of this node's last look at the contents of the database, in Unix seconds; 0 before the first. The numbers of workspaces, sessions, files, garbage and events are from then, the same for every node."]
         looked_at: Gauge = "partway_state_timestamp", "seconds";
         #[doc = "Workspaces."]
         workspaces: Gauge = "partway_workspaces", "";
@@ -37,11 +37,11 @@ metrics! {
         garbage: Gauge = "partway_garbage_blobs", "";
         #[doc = "Bytes of `files`, of open `sessions` (the full sizes of their files), and of the counted `garbage`."]
         bytes: Family<StateLabels, Gauge> = "partway_storage", "bytes";
-        #[doc = "The disk of local storage: its `size`, its `free` bytes, those that uploads leave free (`kept`, storage.min_free_bytes), and those `promised` to uploads and not yet written. Missing where files go to a bucket."]
+        #[doc = "The disk of local storage, as this node sees it: its `size`, its `free` bytes, those that uploads leave free (`kept`, storage.min_free_bytes), and those `promised` to uploads and not yet written. Missing where files go to a bucket, and while the disk does not answer within a second."]
         disk: Family<DiskLabels, Gauge> = "partway_disk", "bytes";
         #[doc = "Events in the outbox: `waiting`, and `dead` ones, which were given up and are kept for a replay; each counted up to 100000."]
         events: Family<EventLabels, Gauge> = "partway_webhook_events", "";
-        #[doc = "Time of the oldest `waiting` event, in Unix seconds; missing while none waits."]
+        #[doc = "Time of the oldest `waiting` event, in Unix seconds, among the 100000 that are sent or tried again next; missing while none waits."]
         oldest_event: Family<EventLabels, Gauge> = "partway_webhook_oldest_event_timestamp", "seconds";
     }
 }
@@ -87,8 +87,18 @@ impl StateMetrics {
 
     /// Shows the disk of local storage: size, free, kept and promised bytes.
     pub(crate) fn show_disk(&self, numbers: [(&'static str, u64); 4]) {
-        for (of, bytes) in numbers {
-            self.disk.get_or_create(&DiskLabels { of }).set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        for (state, bytes) in numbers {
+            self.disk.get_or_create(&DiskLabels { state }).set(i64::try_from(bytes).unwrap_or(i64::MAX));
         }
+    }
+
+    /// Shows no disk: an old number would look like a disk that does not change.
+    pub(crate) fn hide_disk(&self) {
+        self.disk.clear();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn disk_bytes(&self, state: &'static str) -> Option<i64> {
+        self.disk.get(&DiskLabels { state }).map(|gauge| gauge.get())
     }
 }

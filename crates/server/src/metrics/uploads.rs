@@ -25,7 +25,7 @@ metrics! {
         parts: Counter = "partway_parts_received", "";
         #[doc = "Their bytes."]
         part_bytes: Counter = "partway_parts_received", "bytes";
-        #[doc = "Parts that were refused or broke off."]
+        #[doc = "Parts that were not recorded although URL, headers and key were accepted: the session takes no parts, the body was not exactly the part, the client stalled, went away or sent the part again, or disk or database failed. Earlier refusals, such as those of a signature or its expiry, are in `partway_http_errors_total` alone."]
         failed_parts: Counter = "partway_parts_failed", "";
         #[doc = "Files that are being received in one request each, or fetched."]
         direct_in_flight: Gauge = "partway_direct_uploads_in_flight", "";

@@ -1,27 +1,30 @@
 //! Gauges of the contents: from the database and from the disk.
 //!
 //! Invariant: a scrape waits for them at most `MAX_WAIT`, and shows the last numbers if that was too short. At most one look runs at a
-//! time, and a successful one is good for `RESULT_LIFETIME`, however often `/metrics` is called.
+//! time, and a successful one is good for `RESULT_LIFETIME`, however often `/metrics` is called. A disk that hangs holds one thread and
+//! nothing else.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
+use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use uuid::Uuid;
 
 use crate::db::{Db, Timestamp, totals};
 use crate::error_chain::error_chain;
 use crate::metrics::{State, StateMetrics};
-use crate::storage::Stores;
+use crate::storage::{DiskState, Stores};
 
 /// Age, from its start, up to which a look is reused.
 const RESULT_LIFETIME: Duration = Duration::from_secs(15);
 /// The same for a look that failed.
 const FAILURE_LIFETIME: Duration = Duration::from_secs(1);
-/// Upper bound of the wait of a scrape.
+/// Upper bound of the wait of a scrape, and of that for the disk.
 const MAX_WAIT: Duration = Duration::from_secs(1);
 
 struct Latest {
@@ -41,7 +44,8 @@ crate::opaque_debug::opaque_debug!(StateGauges);
 #[derive(Clone)]
 struct Observer {
     db: Db,
-    stores: Stores,
+    /// That of local storage.
+    disk: Option<Disk>,
     metrics: Arc<StateMetrics>,
     /// Whether the database has answered the latest look.
     is_answered: Arc<AtomicBool>,
@@ -49,8 +53,9 @@ struct Observer {
 
 impl StateGauges {
     /// Without numbers yet.
-    pub fn new(db: Db, stores: Stores, metrics: Arc<StateMetrics>) -> Self {
-        let observer = Observer { db, stores, metrics, is_answered: Arc::default() };
+    pub fn new(db: Db, stores: &Stores, metrics: Arc<StateMetrics>) -> Self {
+        let disk = stores.local.clone().map(|store| Disk::new(move || store.disk()));
+        let observer = Observer { db, disk, metrics, is_answered: Arc::default() };
         Self { observer, latest: Mutex::default() }
     }
 
@@ -104,15 +109,43 @@ impl Observer {
     }
 
     async fn look_at_disk(&self) {
-        let Some(store) = self.stores.local.clone() else { return };
-        if let Ok(Ok(disk)) = tokio::task::spawn_blocking(move || store.disk()).await {
-            self.metrics.show_disk([
-                ("free", disk.free_bytes),
-                ("size", disk.size_bytes),
-                ("kept", disk.kept_bytes),
-                ("promised", disk.promised_bytes),
-            ]);
+        let Some(disk) = &self.disk else { return };
+        match disk.state().await {
+            Some(state) => self.metrics.show_disk([
+                ("free", state.free_bytes),
+                ("size", state.size_bytes),
+                ("kept", state.kept_bytes),
+                ("promised", state.promised_bytes),
+            ]),
+            None => self.metrics.hide_disk(),
         }
+    }
+}
+
+type Statvfs = dyn Fn() -> io::Result<DiskState> + Send + Sync;
+
+/// A disk, which may hang.
+#[derive(Clone)]
+struct Disk {
+    look: Arc<Statvfs>,
+    /// Held by the thread that looks: the next look does not wait for a disk that hangs, and takes no further thread.
+    idle: Arc<Semaphore>,
+}
+
+impl Disk {
+    fn new(look: impl Fn() -> io::Result<DiskState> + Send + Sync + 'static) -> Self {
+        Self { look: Arc::new(look), idle: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// `None` if the disk fails, or does not answer soon.
+    async fn state(&self) -> Option<DiskState> {
+        let permit = Arc::clone(&self.idle).try_acquire_owned().ok()?;
+        let look = Arc::clone(&self.look);
+        let looking = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            look()
+        });
+        tokio::time::timeout(MAX_WAIT, looking).await.ok()?.ok()?.ok()
     }
 }
 
@@ -129,5 +162,60 @@ fn state_of(totals: &totals::Totals) -> State {
         waiting_events: totals.waiting_events,
         dead_events: totals.dead_events,
         oldest_event: totals.oldest_event,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::app::App;
+
+    #[tokio::test]
+    async fn a_disk_that_hangs_loses_its_gauges_and_delays_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = crate::Config::with_data_dir(directory.path());
+        let (app, _) = App::open(config, "127.0.0.1:1".parse().unwrap()).await.unwrap();
+        let (answer, answers) = mpsc::channel::<()>();
+        let (answers, looks) = (Mutex::new(answers), Arc::<AtomicU64>::default());
+        let counted = Arc::clone(&looks);
+        let disk = Disk::new(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let _closed = answers.lock().unwrap().recv();
+            Ok(DiskState { free_bytes: 7, size_bytes: 9, promised_bytes: 0, kept_bytes: 0 })
+        });
+        let metrics = Arc::<StateMetrics>::default();
+        let observer = Observer {
+            db: app.db.clone(),
+            disk: Some(disk),
+            metrics: Arc::clone(&metrics),
+            is_answered: Arc::default(),
+        };
+
+        answer.send(()).unwrap();
+        observer.look().await;
+        assert_eq!(metrics.disk_bytes("free"), Some(7));
+
+        let began = Instant::now();
+        for _ in 0..3 {
+            metrics.workspaces.set(0);
+            metrics.looked_at.set(0);
+            observer.look().await;
+            assert_eq!((metrics.workspaces.get(), metrics.database_up.get()), (1, 1));
+            assert!(metrics.looked_at.get() > 0);
+            assert_eq!(metrics.disk_bytes("free"), None, "an old number is shown");
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "looks took {:?}", began.elapsed());
+        assert_eq!(looks.load(Ordering::Relaxed), 2, "each look takes another thread");
+
+        drop(answer);
+        let began = Instant::now();
+        while metrics.disk_bytes("free") != Some(7) {
+            assert!(began.elapsed() < Duration::from_secs(60), "the disk does not come back");
+            observer.look().await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }

@@ -24,7 +24,7 @@ pub struct Totals {
     pub garbage: Amount,
     /// Waiting events, at most `MAX_COUNTED`.
     pub waiting_events: i64,
-    /// The oldest of them, in Unix seconds.
+    /// The oldest of those counted, in Unix seconds: the counted ones are those whose next attempt is first.
     pub oldest_event: Option<i64>,
     /// Events that were given up, at most `MAX_COUNTED`.
     pub dead_events: i64,

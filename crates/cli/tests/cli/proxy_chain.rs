@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::proxies::Proxy;
-use crate::server::{Server, curl, free_address, fresh, run, text};
+use crate::server::{Server, curl, free_addresses, fresh, run, text};
 
 /// Two servers of one nginx, the first in front of the second.
 const CHAIN: &str = "
@@ -50,7 +50,7 @@ fn after_two_trusted_proxies_each_client_counts_for_itself_whatever_it_claims() 
     let settings =
         [("PARTWAY_LIMITS_REQUESTS_PER_ADDRESS_PER_SECOND", "1"), ("PARTWAY_HTTP_TRUSTED_PROXIES", "127.0.0.1")];
     let server = Server::start_with(&data_dir, &[], &settings);
-    let (outer, inner) = (free_address(), free_address());
+    let [outer, inner] = free_addresses();
     let site = CHAIN.replace("OUTER", &outer).replace("INNER", &inner).replace("UPSTREAM", &server.address);
     let _proxies = Proxy::start_nginx(tempfile::tempdir().unwrap(), &outer, &site);
     let through_both = format!("http://{outer}");

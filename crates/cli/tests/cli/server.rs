@@ -145,7 +145,14 @@ pub(crate) fn key_in(text: &str, prefix: &str) -> String {
 
 /// An address that is free now.
 pub(crate) fn free_address() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    let [address] = free_addresses();
+    address
+}
+
+/// Different addresses that are free now.
+pub(crate) fn free_addresses<const N: usize>() -> [String; N] {
+    let listeners: [_; N] = std::array::from_fn(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().to_string())
 }
 
 /// A directory whose `data` is no directory yet.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::proxies::Proxy;
-use crate::server::{Server, curl, free_address, fresh, partway, post, run, text};
+use crate::server::{Server, curl, free_address, free_addresses, fresh, partway, post, run, text};
 use crate::workspace::names;
 
 /// nginx with the certificate `cert.pem` before a server.
@@ -40,9 +40,8 @@ fn make_certificates(directory: &TempDir) {
 #[test]
 fn a_certificate_that_is_not_trusted_ends_the_command_at_once_and_says_how_to_trust_it() {
     let (directory, data_dir) = fresh();
-    let address = free_address();
+    let [address, upstream] = free_addresses();
     let url = format!("https://{address}");
-    let upstream = free_address();
     let server = Server::start(&data_dir, &["--public-url", &url, "--listen", &upstream]);
     let proxy_directory = tempfile::tempdir().unwrap();
     make_certificates(&proxy_directory);
@@ -175,7 +174,7 @@ fn start_with(server: &Server, body: &Value) -> Value {
 #[test]
 fn a_self_signed_certificate_that_is_an_authority_is_distinguished_from_a_trusted_one() {
     let (_directory, data_dir) = fresh();
-    let (address, upstream) = (free_address(), free_address());
+    let [address, upstream] = free_addresses();
     let url = format!("https://{address}");
     let server = Server::start(&data_dir, &["--public-url", &url, "--listen", &upstream]);
     for (constraint, is_trusted) in [("CA:TRUE", false), ("CA:FALSE", true)] {

@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::api::Api;
-use crate::server::{bytes, free_address, fresh};
+use crate::server::{bytes, free_address, free_addresses, fresh};
 use crate::settings::Settings;
 use crate::store_proxy::{Plan, StoreFault, StoreProxy};
 
@@ -284,7 +284,7 @@ async fn a_node_killed_at_any_step_loses_nothing_and_leaves_nothing() {
     let (_directory, data_dir) = fresh();
     let url = postgres.create_database();
     let settings = Settings::bucket(&garage, &bucket, &garage.endpoint(0)).and("PARTWAY_DATABASE_URL", &url);
-    let (first_address, second_address) = (free_address(), free_address());
+    let [first_address, second_address] = free_addresses();
     let first = settings.start(&data_dir, &first_address);
     let key = first.private_key();
     drop(first);

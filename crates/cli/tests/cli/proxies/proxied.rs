@@ -1,6 +1,6 @@
 //! A server, and what its clients see of it: a proxy in front.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::kinds::{Front, Http2, Kind, PublicPath};
 use super::proxy::{Change, Proxy};
 use super::tap::Tap;
-use crate::server::{Server, bytes, curl, fresh, partway, post, run, text};
+use crate::server::{Server, bytes, curl, free_addresses, fresh, partway, post, run, text};
 
 /// How long is waited for something that is to happen.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -228,12 +228,6 @@ impl Proxied {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
-}
-
-/// Different addresses that are free now.
-fn free_addresses() -> [String; 3] {
-    let listeners: [TcpListener; 3] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().to_string())
 }
 
 fn serve(data_dir: &Path, address: &str, listen: &str, path: PublicPath, environment: &[(&str, &str)]) -> Server {

@@ -33,6 +33,7 @@ impl Answer {
 pub(crate) struct Fake {
     pub url: String,
     requests: Arc<Mutex<Vec<String>>>,
+    headers: Arc<Mutex<Vec<String>>>,
 }
 
 impl Fake {
@@ -40,15 +41,20 @@ impl Fake {
     pub(crate) fn answering(answer: impl Fn(&str, &str) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let (own_url, seen, answer) = (url.clone(), Arc::clone(&requests), Arc::new(answer));
+        let (requests, headers) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
+        let (own_url, seen, answer) = (url.clone(), (Arc::clone(&requests), Arc::clone(&headers)), Arc::new(answer));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (url, seen, answer) = (own_url.clone(), Arc::clone(&seen), Arc::clone(&answer));
+                let (url, seen, answer) = (own_url.clone(), seen.clone(), Arc::clone(&answer));
                 std::thread::spawn(move || serve(&stream, &seen, &|request| answer(&url, request)));
             }
         });
-        Self { url, requests }
+        Self { url, requests, headers }
+    }
+
+    /// Whether any request had this header.
+    pub(crate) fn was_sent(&self, header: &str) -> bool {
+        self.headers.lock().unwrap().iter().any(|name| name == header)
     }
 
     /// How many requests of this method there were.
@@ -57,8 +63,11 @@ impl Fake {
     }
 }
 
+/// The lists of the requests and of the names of their headers.
+type Seen = (Arc<Mutex<Vec<String>>>, Arc<Mutex<Vec<String>>>);
+
 /// Answers one request, and closes the connection.
-fn serve(stream: &TcpStream, seen: &Mutex<Vec<String>>, answer: &dyn Fn(&str) -> Answer) -> Option<()> {
+fn serve(stream: &TcpStream, (requests, headers): &Seen, answer: &dyn Fn(&str) -> Answer) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let mut head = Vec::new();
     loop {
@@ -72,7 +81,9 @@ fn serve(stream: &TcpStream, seen: &Mutex<Vec<String>>, answer: &dyn Fn(&str) ->
     let length = head.iter().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
     std::io::copy(&mut reader.by_ref().take(length.unwrap_or(0)), &mut std::io::sink()).ok()?;
     let request = head.first()?.rsplit_once(' ')?.0.to_owned();
-    seen.lock().unwrap().push(request.clone());
+    let names = head.iter().skip(1).filter_map(|line| Some(line.split_once(':')?.0.to_ascii_lowercase()));
+    headers.lock().unwrap().extend(names);
+    requests.lock().unwrap().push(request.clone());
     let Answer { status, headers, body, is_endless } = answer(&request);
     let length = if is_endless { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
     let mut stream = stream;

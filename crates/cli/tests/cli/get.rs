@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::fake::{Answer, Fake};
 use crate::server::{Server, bytes, curl, free_address, text};
 use crate::workspace::{Workspace, names};
 
@@ -445,4 +446,34 @@ fn a_version_that_is_replaced_while_it_comes_leaves_nothing_and_a_file_starts_ov
             assert_eq!(names(setup.here.path()), Vec::<String>::new());
         }
     }
+}
+
+#[test]
+fn a_name_in_a_url_hides_no_file_here_and_is_no_option() {
+    let setup = Setup::new();
+    let host = Fake::answering(|_, _| Answer::new(200, "hello"));
+    for (name, problem) in [(".envrc", "would hide it here"), ("-rf", "looks like an option")] {
+        let link = format!("{}/w/{name}", host.url);
+        let output = setup.get(&[&link]);
+        let errors = text(&output.stderr);
+        assert!(output.status.code() == Some(1) && errors.contains(problem), "{errors}");
+        assert!(errors.contains("--output PATH"), "{errors}");
+        assert_eq!(names(setup.here.path()), Vec::<String>::new());
+        setup.gets(&[&link, "-o", "f"]);
+        setup.assert_has("f", b"hello");
+        std::fs::remove_file(setup.path("f")).unwrap();
+    }
+}
+
+#[test]
+fn the_key_is_not_sent_to_the_host_of_a_url() {
+    let setup = Setup::new();
+    let host = Fake::answering(|_, _| Answer::new(200, "hello"));
+    let key_was_sent = || ["authorization", "x-api-key"].iter().any(|header| host.was_sent(header));
+    setup.gets(&[&format!("{}/w/f", host.url)]);
+    setup.assert_has("f", b"hello");
+    assert!(host.was_sent("host") && !key_was_sent());
+    // The same command does send it where the file is named by its path.
+    setup.command(&["f"]).env("PARTWAY_URL", &host.url).output().unwrap();
+    assert!(key_was_sent());
 }

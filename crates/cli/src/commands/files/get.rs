@@ -92,7 +92,8 @@ impl GetArgs {
             say_if_unverified(&name, outcome.map_err(|error| link::failure(url, error))?, NO_RECORD);
             return Ok(());
         }
-        let path = target.insert(target_path(self.output.as_deref(), &name, url.path())?);
+        // A URL is mostly pasted, so its name is not one that the user wrote.
+        let path = target.insert(target_path(self.output.as_deref(), &name, "")?);
         let mut restarts = 0;
         let downloaded = loop {
             match to_file(&client, &download, path, &name).await {

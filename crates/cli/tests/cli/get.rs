@@ -449,6 +449,22 @@ fn a_version_that_is_replaced_while_it_comes_leaves_nothing_and_a_file_starts_ov
 }
 
 #[test]
+fn a_version_that_is_gone_leaves_the_bytes_of_another_download_to_the_same_target() {
+    let setup = Setup::new();
+    let data = bytes(16, 30_000_000);
+    let (record, other) = (setup.upload("f.bin", &data), setup.upload("g.bin", b"old"));
+    let there = setup.interrupt_by(url(&record, "url"), "f.bin", 20_000_000);
+    setup.gate.allow(u64::MAX);
+    setup.replace("g.bin", b"new");
+    let output = setup.get(&[url(&other, "version_url"), "-o", "f.bin"]);
+    assert!(text(&output.stderr).contains("PRECONDITION_FAILED"), "{}", text(&output.stderr));
+    let output = setup.gets(&[url(&record, "url")]);
+    assert!(text(&output.stderr).contains("downloaded before"), "{}", text(&output.stderr));
+    assert!(setup.gate.passed() <= 30_000_000 - there + 1_000_000, "{} bytes came", setup.gate.passed());
+    setup.assert_has("f.bin", &data);
+}
+
+#[test]
 fn a_name_in_a_url_hides_no_file_here_and_is_no_option() {
     let setup = Setup::new();
     let host = Fake::answering(|_, _| Answer::new(200, "hello"));

@@ -123,9 +123,9 @@ impl Download {
         let served = match self.look(&origin).await {
             Err(error) if error.code() == Some(ErrorCode::PreconditionFailed) => {
                 // The version that the URL names does not come back, so what an earlier run received of it is of no use.
-                let path = target.to_owned();
+                let (path, url) = (target.to_owned(), origin.url.to_string());
                 blocking(move || {
-                    part_file::remove_remains(&path);
+                    part_file::remove_remains(&path, &url);
                     Ok(())
                 })
                 .await?;

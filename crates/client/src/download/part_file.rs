@@ -29,10 +29,11 @@ pub(crate) fn has_begun(target: &Path) -> bool {
     part.is_ok_and(|part| part.is_file() && part.len() > 0) && State::read(&with_suffix(target, STATE_SUFFIX)).is_some()
 }
 
-/// Removes what an earlier run left, unless another process uses it.
-pub(crate) fn remove_remains(target: &Path) {
+/// Removes what an earlier run left of this URL, unless another process uses it.
+pub(crate) fn remove_remains(target: &Path, url: &str) {
     if has_begun(target)
         && let Ok(part) = PartFile::open(target)
+        && State::read(&part.state_path).is_some_and(|state| state.url == url)
     {
         part.discard();
     }

@@ -11,8 +11,8 @@ use crate::Error;
 /// How often and for how long a request is retried.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryPolicy {
-    /// Attempts of one request, including the first, that are made even after `wait`, unless the server is unreachable. On a slow line
-    /// each attempt may take many minutes.
+    /// Attempts of one request, including the first, that are made even after `wait`, unless the server is unreachable or its disk is
+    /// full. On a slow line each attempt may take many minutes.
     pub tries: u32,
     /// Time after its first failure during which a request is retried: for a server that is away for a while.
     pub wait: Duration,
@@ -58,7 +58,7 @@ impl RetryPolicy {
             };
             attempts += 1;
             let since = *failing_since.get_or_insert_with(Instant::now);
-            let enough = attempts >= self.tries || error.is_away();
+            let enough = attempts >= self.tries || error.needs_time();
             if !is_retryable(&error) || (enough && since.elapsed() >= self.wait) {
                 return Err(error);
             }
@@ -135,5 +135,29 @@ mod tests {
         };
         assert!(policy.run(unknown, Error::is_transient, |_, _| {}).await.is_err());
         assert_eq!(tries.into_inner(), 1, "an unknown name was looked up again");
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_retried_for_the_configured_time_and_no_longer() {
+        let tries = AtomicU32::new(0);
+        let in_words_of_the_store = || Error::Unexpected { status: 507, url: String::new(), text: String::new() };
+        let in_own_words = || {
+            let body = serde_json::json!({"success": false, "error": "Full", "message": "the disk is full",
+                "errorCode": "INSUFFICIENT_STORAGE", "requestId": ""});
+            Error::Refused { body: Box::new(serde_json::from_value(body).unwrap()), retry_after: None }
+        };
+        for full in [&in_words_of_the_store as &dyn Fn() -> Error, &in_own_words] {
+            let refuse = async || {
+                tries.fetch_add(1, Ordering::Relaxed);
+                Err::<(), _>(full())
+            };
+            let policy = RetryPolicy { wait: Duration::ZERO, ..QUICK };
+            assert!(policy.run(refuse, Error::is_transient_for_part, |_, _| {}).await.is_err());
+            assert_eq!(tries.swap(0, Ordering::Relaxed), 1, "a part was sent again to a full disk");
+            let began = Instant::now();
+            let policy = RetryPolicy { tries: 2, ..QUICK };
+            assert!(policy.run(refuse, Error::is_transient_for_part, |_, _| {}).await.is_err());
+            assert!(began.elapsed() >= policy.wait && tries.swap(0, Ordering::Relaxed) > policy.tries);
+        }
     }
 }

@@ -39,6 +39,14 @@ impl Error {
         matches!(self.at_its_address(), Self::UnknownHost { .. } | Self::Unreachable(_))
     }
 
+    /// Whether only time may help, so that the number of attempts says nothing: the server is unreachable, or its disk is full.
+    pub(crate) fn needs_time(&self) -> bool {
+        let error = self.at_its_address();
+        let is_full = error.code() == Some(ErrorCode::InsufficientStorage)
+            || matches!(error, Self::Unexpected { status: 507, .. });
+        error.is_away() || is_full
+    }
+
     /// Whether the server is unreachable or not trusted, so that every other request would fail in the same way.
     pub fn is_of_connection(&self) -> bool {
         self.is_away() || matches!(self.at_its_address(), Self::Untrusted { .. } | Self::NoTls { .. })

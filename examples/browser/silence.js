@@ -1,4 +1,4 @@
-// A browser does not say why a page got no answer. Some reasons do not pass, so no retry helps.
+// A browser does not say why a page got no answer. Some reasons are not transient, so no retry helps.
 //
 // This file is in both examples, the same, so that each can be taken alone; a test compares the two.
 

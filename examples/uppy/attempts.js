@@ -1,6 +1,6 @@
 // The attempts of Uppy's plugin to send parts, one per file at a time. The plugin repeats a part by itself, up to three times, and reports only
 // the last failure. The progress, which begins again with every attempt, shows the others: that is how a proxy is noticed that ends
-// requests after a fixed time. Then fewer files send at the same time, by waiting for their turn.
+// requests after a fixed time. Then fewer files send at the same time: the others wait for a permit.
 
 import { TimeLimit, TimeLimitError } from './time_limit.js';
 

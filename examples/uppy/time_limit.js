@@ -4,10 +4,12 @@
 // This file is in both examples, the same, so that each can be taken alone; a test compares the two.
 
 const LEAST_MS = 1000; // shorter attempts are no evidence: a restarting server breaks each after a moment
-const TOLERANCE = 0.15; // durations are about the same within this share of the longer one
+const TOLERANCE = 0.15; // durations differ from the known limit by this share of the longer one, at most
+const TOLERANCE_OF_EVIDENCE = 0.03; // those that are evidence differ by this share, at most,
+const DELAY_MS = 250; // and by the time that a busy machine or line may take to notice the end
 const MOST_CUTS = 16;
 
-/** A part did not pass in the time, although it was sent alone. */
+/** A part took longer than the time, although it was sent alone. */
 export class TimeLimitError extends Error {
   constructor(ms, sentBytes) {
     // A browser repeats a request by itself if its connection had been used before, and does not say so: it may be half of that.
@@ -20,7 +22,7 @@ export class TimeLimitError extends Error {
 export class TimeLimit {
   #cuts = [];
   #ms; // the limit, once it is known
-  #longestSuccessMs = 0;
+  #longestMs = 0; // the longest attempt that moved bytes until its end
   #changedAt = -Infinity;
   #mostAtOnce;
   #sending = 0;
@@ -39,13 +41,14 @@ export class TimeLimit {
     this.#peak = Math.max(this.#peak, this.#sending);
     return () => {
       this.#sending -= 1;
-      for (const resolve of this.#waiting.splice(0)) resolve();
+      this.#wake();
     };
   }
 
   /**
-   * Judges an attempt that ended without an answer of the server. The limit is the cause if an earlier attempt took about the same time
-   * and ended at another one: a network that fails cuts everything at the same moment. Times are those of `performance.now()`.
+   * Judges an attempt that ended without an answer of the server. The limit is the cause if two earlier attempts took about the same time
+   * and ended at other ones: a network that fails cuts everything at the same moment. Connections that break by chance seldom look like
+   * that, and an attempt that lasts much longer then shows it. Times are those of `performance.now()`.
    *
    * `unrelated`: nothing says so. `fewer`: fewer parts are sent at the same time from now on. `again`: there are fewer already than when
    * the attempt began. `too long`: there were no others.
@@ -54,11 +57,12 @@ export class TimeLimit {
     const ms = ended - began;
     // The browser reports nothing of a repeated request until it has come further than before.
     const wasSending = sentBytes >= partBytes || (sentBytes > 0 && ended - movedAt <= ms * 0.75);
-    if (ms < LEAST_MS || !wasSending || isRefuted(ms, this.#longestSuccessMs)) return 'unrelated';
+    if (ms < LEAST_MS || !wasSending || isRefuted(ms, this.#longestMs)) return 'unrelated';
+    this.#lasted(ms / 2); // the browser may have repeated the request by itself
     if (this.#ms && !isAbout(this.#ms, ms)) return 'unrelated';
     if (!this.#ms) {
-      const isLike = (cut) => isAbout(cut.ms, ms) && Math.abs(cut.ended - ended) >= ms / 4;
-      const isKnown = this.#cuts.some(isLike);
+      const like = this.#cuts.filter((cut) => areLike(cut, { ms, ended }));
+      const isKnown = like.some((one, at) => like.slice(0, at).some((other) => areLike(one, other)));
       this.#cuts = [{ ms, ended }, ...this.#cuts].slice(0, MOST_CUTS);
       if (!isKnown) return 'unrelated';
       this.#ms = ms;
@@ -75,13 +79,23 @@ export class TimeLimit {
     return 'fewer';
   }
 
-  /** A part has arrived. One that took much longer than the assumed limit refutes it. */
+  /** A part has arrived. */
   arrived(ms) {
-    this.#longestSuccessMs = Math.max(this.#longestSuccessMs, ms);
+    this.#lasted(ms);
+  }
+
+  /** An attempt that lasted much longer than the supposed limit refutes it: as many as before are sent at the same time. */
+  #lasted(ms) {
+    this.#longestMs = Math.max(this.#longestMs, ms);
     if (!this.#ms || !isRefuted(this.#ms, ms)) return;
     this.#ms = undefined;
     this.#cuts = [];
     this.atOnce = this.#mostAtOnce;
+    this.#wake();
+  }
+
+  #wake() {
+    for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
   /** Attempts from before, with more or larger parts, say nothing of what comes. */
@@ -97,11 +111,17 @@ function fewer(atOnce, sentBytes, partBytes) {
   return next;
 }
 
+/** Whether two cuts took about the same time, and ended at different ones. */
+function areLike(one, other) {
+  const longer = Math.max(one.ms, other.ms);
+  return Math.abs(one.ms - other.ms) <= longer * TOLERANCE_OF_EVIDENCE + DELAY_MS && Math.abs(one.ended - other.ended) >= longer / 4;
+}
+
 function isAbout(one, other) {
   return Math.abs(one - other) <= Math.max(one, other) * TOLERANCE;
 }
 
 /** A proxy may wait for the answer for a while in addition. */
-function isRefuted(ms, successMs) {
-  return successMs > ms * 1.5;
+function isRefuted(ms, lastedMs) {
+  return lastedMs > ms * 1.5;
 }

@@ -88,7 +88,7 @@ uppy.on('file-removed', async (file) => {
 // The plugin itself tries a request again for about a second. The rest is for longer failures.
 const failures = new Map(); // by file, how often it has failed since a part last arrived
 const lost = new Map(); // by file, how often in a row a part was lost, although the server answered in between
-const silences = new Map(); // by file, how often in a row there was no answer, for a reason that does not pass
+const silences = new Map(); // by file, how often in a row there was no answer, for a reason that is not transient
 uppy.on('s3-multipart:part-uploaded', (file, part) => {
   attempts.arrived(file.id);
   partway.noteUploaded(uppy.getFile(file.id), part);

@@ -70,9 +70,13 @@ impl Progress {
             Event::FewerAtOnce { error, limit, at_once } => {
                 let (seconds, parts) = (limit.as_secs_f64().round(), human::count(*at_once as u64, "part"));
                 self.say(&format!(
-                    "{error}, after about {seconds} s, as an earlier attempt did: a proxy in front of the server seems to end \
+                    "{error}, after about {seconds} s, as earlier attempts did: a proxy in front of the server seems to end \
                      requests after that time; sending {parts} at a time from now on"
                 ));
+            }
+            Event::MoreAtOnce { at_once } => {
+                let parts = human::count(*at_once as u64, "part");
+                self.say(&format!("a request lasted much longer than that time; sending {parts} at a time again"));
             }
             Event::SmallerParts { error, part_size } => {
                 self.say(&format!("{error}; starting again in parts of {}", HumanBytes(*part_size)));

@@ -49,6 +49,7 @@ pub use download::{Download, DownloadEvent, Downloaded};
 pub use error::Error;
 pub use files::{FileQuery, FileSort};
 pub use folders::{FolderQuery, FolderSort};
+pub use partway_api::limits::MAX_PARTS;
 pub use partway_api::{
     CreateFolderRequest, DeletedFolder, ErrorCode, FileList, FileRecord, FileRow, Folder, FolderList, PageMeta,
     RenameFileRequest, RenameFolderRequest, UpdateFileRequest,

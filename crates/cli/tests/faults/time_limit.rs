@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::server::{Server, bytes, free_address, fresh, partway, text};
+use crate::server::{Server, bytes, free_address, free_addresses, fresh, partway, text};
 
 const MIB: usize = 1024 * 1024;
-const LIMIT: Duration = Duration::from_secs(3);
+const LIMIT: Duration = Duration::from_secs(6);
 
 /// An Apache with its own bound of a body's time.
 const APACHE: &str = "
@@ -25,7 +25,7 @@ LoadModule authz_core_module MODULES/mod_authz_core.so
 LoadModule proxy_module MODULES/mod_proxy.so
 LoadModule proxy_http_module MODULES/mod_proxy_http.so
 LoadModule reqtimeout_module MODULES/mod_reqtimeout.so
-RequestReadTimeout header=20 body=3
+RequestReadTimeout header=20 body=6
 ProxyPass / http://SERVER/ nocanon
 ";
 
@@ -150,9 +150,13 @@ impl Setup {
     }
 
     fn upload_files(&self, names: &[&str], part_size: &str) -> Output {
+        self.run(names, &["--part-size", part_size])
+    }
+
+    fn run(&self, names: &[&str], more: &[&str]) -> Output {
         let mut command = partway();
         command.arg("upload").args(names.iter().map(|name| self.directory.path().join(name)));
-        command.args(["--json", "--part-size", part_size, "--url", &self.line.url, "--key", &self.key]);
+        command.args(["--json", "--url", &self.line.url, "--key", &self.key]).args(more);
         let began = Instant::now();
         let output = command.output().unwrap();
         let (requests, sent) =
@@ -174,25 +178,30 @@ impl Setup {
     }
 }
 
+/// Whether the errors name the limit. A busy machine notices the end of a request later.
+fn name_the_limit(errors: &str) -> bool {
+    (6..=8).any(|seconds| errors.contains(&format!("after about {seconds} s")))
+}
+
 #[test]
 fn where_a_proxy_ends_four_parts_at_once_fewer_are_sent() {
-    // One part takes 1.7 s, two take 3.3 s.
-    let setup = Setup::new(8 * MIB, 6 * MIB / 10, End::Answered(504));
+    // One part takes 3.3 s, two take 6.7 s.
+    let setup = Setup::new(8 * MIB, 3 * MIB / 10, End::Answered(504));
     let output = setup.upload("1MiB");
     setup.assert_uploaded(&output);
     let errors = text(&output.stderr);
-    for said in ["a proxy in front of the server seems to end requests", "after about 3 s", "sending 1 part at a time"]
-    {
+    for said in ["a proxy in front of the server seems to end requests", "sending 1 part at a time"] {
         assert!(errors.contains(said), "{said:?} is not in {errors}");
     }
+    assert!(name_the_limit(&errors), "{errors}");
     assert!(!errors.contains("starting again"), "{errors}");
-    // Two rounds of four, and one of two.
-    assert!(setup.wasted_mib() <= 7, "{} MiB: {errors}", setup.wasted_mib());
+    // Three rounds of four and one of two, of up to 1.8 MiB each, and as much again on a busy machine.
+    assert!(setup.wasted_mib() <= 14, "{} MiB: {errors}", setup.wasted_mib());
 }
 
 #[test]
 fn the_next_file_begins_with_what_passed_before() {
-    let setup = Setup::new(4 * MIB, 6 * MIB / 10, End::Closed);
+    let setup = Setup::new(4 * MIB, 3 * MIB / 10, End::Closed);
     std::fs::copy(setup.directory.path().join("f.bin"), setup.directory.path().join("g.bin")).unwrap();
     let output = setup.upload_files(&["f.bin", "g.bin"], "1MiB");
     let errors = text(&output.stderr);
@@ -204,31 +213,34 @@ fn the_next_file_begins_with_what_passed_before() {
 #[test]
 fn where_a_proxy_ends_a_part_that_is_sent_alone_smaller_ones_are_sent() {
     // 2.7 MiB get through.
-    let setup = Setup::new(8 * MIB, 9 * MIB / 10, End::Closed);
+    let setup = Setup::new(8 * MIB, 9 * MIB / 20, End::Closed);
     let output = setup.upload("4MiB");
     setup.assert_uploaded(&output);
     let errors = text(&output.stderr);
-    for said in ["ends requests after about 3 s", "starting again in parts of 2.00 MiB"] {
+    for said in ["a proxy in front of the server ends requests after about", "starting again in parts of 2.00 MiB"] {
         assert!(errors.contains(said), "{said:?} is not in {errors}");
     }
-    assert!(setup.wasted_mib() <= 10, "{} MiB: {errors}", setup.wasted_mib());
+    assert!(name_the_limit(&errors), "{errors}");
+    // Three rounds of two and one part alone, of up to 2.7 MiB each, the same for the parts of 2 MiB at once, and two more rounds.
+    assert!(setup.wasted_mib() <= 20, "{} MiB: {errors}", setup.wasted_mib());
 }
 
 #[test]
 fn where_not_even_the_smallest_part_passes_a_proxy_in_its_time_the_upload_ends_and_names_the_limit() {
     // 768 KiB get through.
-    let setup = Setup::new(2 * MIB, MIB / 4, End::Closed);
+    let setup = Setup::new(2 * MIB, MIB / 8, End::Closed);
     let output = setup.upload("1MiB");
     let errors = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{errors}");
     for said in [
-        "was not uploaded: a proxy in front of the server ends requests after about 3 s",
+        "was not uploaded: a proxy in front of the server ends requests after about",
         "respondingTimeouts.readTimeout",
         "RequestReadTimeout body=",
         "partway upload --resume",
     ] {
         assert!(errors.contains(said), "{said:?} is not in {errors}");
     }
+    assert!(name_the_limit(&errors), "{errors}");
 }
 
 /// A running Apache. Dropping it ends it.
@@ -266,13 +278,13 @@ impl Drop for Apache {
 #[test]
 fn an_apache_that_bounds_the_time_of_a_body_gets_fewer_parts_at_once() {
     let directory = tempfile::tempdir().unwrap();
-    let (address, server) = (free_address(), free_address());
+    let [address, server] = free_addresses();
     let _apache = Apache::start(directory.path(), &address, &server);
-    // One part takes 1.7 s, two take 3.3 s.
-    let setup = Setup::through(&address, &server, 8 * MIB, 6 * MIB / 10, End::Never);
+    // One part takes 3.3 s, two take 6.7 s.
+    let setup = Setup::through(&address, &server, 8 * MIB, 3 * MIB / 10, End::Never);
     let output = setup.upload("1MiB");
     setup.assert_uploaded(&output);
     let errors = text(&output.stderr);
     assert!(errors.contains("a proxy in front of the server seems to end requests"), "{errors}");
-    assert!(setup.wasted_mib() <= 7, "{} MiB: {errors}", setup.wasted_mib());
+    assert!(setup.wasted_mib() <= 14, "{} MiB: {errors}", setup.wasted_mib());
 }

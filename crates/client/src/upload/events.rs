@@ -70,6 +70,12 @@ pub enum Event<'e> {
         /// Parts that are sent at the same time from now on.
         at_once: usize,
     },
+    /// An attempt lasted much longer than the time after which a proxy seemed to end requests, so as many parts as before are sent at
+    /// the same time.
+    MoreAtOnce {
+        /// Parts that are sent at the same time from now on.
+        at_once: usize,
+    },
     /// A proxy refused a part for its size or its duration. The upload starts again with smaller parts.
     SmallerParts {
         /// The refusal.

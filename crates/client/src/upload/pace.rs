@@ -51,14 +51,21 @@ impl Pace {
         let mut state = self.state();
         let peak = state.peak;
         let verdict = state.time_limit.judge(cut, peak, Instant::now());
-        if matches!(verdict, Verdict::FewerAtOnce(_)) {
-            state.peak = state.sending;
+        match verdict {
+            Verdict::FewerAtOnce(_) => state.peak = state.sending,
+            Verdict::Refuted(Some(_)) => self.freed.notify_waiters(),
+            _ => {}
         }
         verdict
     }
 
-    pub(super) fn arrived(&self, duration: Duration) {
-        self.state().time_limit.arrived(duration);
+    /// Notes a part that arrived. Returns how many parts may be sent at the same time, if that lifted their bound.
+    pub(super) fn arrived(&self, duration: Duration) -> Option<usize> {
+        let lifted = self.state().time_limit.arrived(duration);
+        if lifted.is_some() {
+            self.freed.notify_waiters();
+        }
+        lifted
     }
 
     pub(super) fn smaller_parts(&self) {
@@ -77,5 +84,30 @@ impl Drop for SendPermit<'_> {
     fn drop(&mut self) {
         self.0.state().sending -= 1;
         self.0.freed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn those_who_wait_go_on_once_the_bound_is_lifted() {
+        let pace = Pace::new(2);
+        let held = pace.permit().await;
+        drop(pace.permit().await);
+        let now = Instant::now();
+        let verdicts = [0, 1, 2].map(|round| {
+            let began = now + Duration::from_secs(60) * round;
+            let (duration, silent) = (Duration::from_secs(60), Duration::ZERO);
+            pace.judge(Cut { began, duration, silent, sent_bytes: 6, part_bytes: 10 })
+        });
+        assert_eq!(verdicts, [Verdict::Unrelated, Verdict::Unrelated, Verdict::FewerAtOnce(1)]);
+        let mut waiting = std::pin::pin!(pace.permit());
+        let waited = tokio::time::timeout(Duration::from_millis(50), &mut waiting).await;
+        assert!(waited.is_err(), "one is sent already");
+        assert_eq!(pace.arrived(Duration::from_secs(100)), Some(2));
+        drop(tokio::time::timeout(Duration::from_secs(60), waiting).await.unwrap());
+        drop(held);
     }
 }

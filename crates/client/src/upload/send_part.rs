@@ -54,7 +54,7 @@ impl Transfer<'_> {
             drop(permit);
             let error = match outcome {
                 Ok(sent) => {
-                    self.pace.arrived(cut.duration);
+                    self.lifted(self.pace.arrived(cut.duration));
                     return Ok(sent);
                 }
                 Err(error) => error,
@@ -104,6 +104,10 @@ impl Transfer<'_> {
         }
         match self.pace.judge(cut) {
             Verdict::Unrelated => return Err(error),
+            Verdict::Refuted(at_once) => {
+                self.lifted(at_once);
+                return Err(error);
+            }
             Verdict::TooLong => {
                 part.cuts_alone.fetch_add(1, Ordering::Relaxed);
                 let Cut { duration: limit, part_bytes, sent_bytes, .. } = cut;
@@ -116,6 +120,13 @@ impl Transfer<'_> {
         }
         self.retrying(part, &error, Duration::ZERO);
         Ok(())
+    }
+
+    /// Reports that the bound on the parts at once was lifted, where it was.
+    fn lifted(&self, at_once: Option<usize>) {
+        if let Some(at_once) = at_once {
+            (self.on_event)(Event::MoreAtOnce { at_once });
+        }
     }
 
     fn retrying(&self, part: &Part, error: &Error, pause: Duration) {
@@ -133,7 +144,8 @@ impl Transfer<'_> {
     fn is_retryable(&self, part: &Part, error: &Error) -> bool {
         if matches!(error, Error::TimeLimit { .. }) {
             // Where such parts have passed, the line may only be slower for a while.
-            let may_pass = self.full_parts_there() > 0 || part.cuts_alone.load(Ordering::Relaxed) < MAX_CUTS_ALONE;
+            let parts_have_passed = self.full_parts_there() > 0;
+            let may_pass = parts_have_passed || part.cuts_alone.load(Ordering::Relaxed) < MAX_CUTS_ALONE;
             return self.smaller_part_size(error).is_none() && may_pass;
         }
         error.is_transient_for_part()

@@ -3,10 +3,7 @@
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use partway_client::Event;
-
-/// Parts of one file, at most.
-const MAX_PARTS: u64 = 10_000;
+use partway_client::{Event, MAX_PARTS};
 
 /// Bounds that an upload found.
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,6 +21,7 @@ impl Passing {
         let mut bounds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::FewerAtOnce { at_once, .. } => bounds.parts_at_once = Some(*at_once),
+            Event::MoreAtOnce { .. } => bounds.parts_at_once = None,
             Event::SmallerParts { part_size, .. } => bounds.part_size = Some(*part_size),
             _ => {}
         }
@@ -42,5 +40,22 @@ impl Passing {
 
     fn bounds(&self) -> Bounds {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use partway_client::Error;
+    use std::time::Duration;
+
+    #[test]
+    fn a_bound_that_was_lifted_does_not_hold_for_the_next_file() {
+        let passing = Passing::default();
+        let error = Error::Connection("reset".into());
+        passing.note(&Event::FewerAtOnce { error: &error, limit: Duration::from_secs(60), at_once: 1 });
+        assert_eq!(passing.parts_at_once(), Some(1));
+        passing.note(&Event::MoreAtOnce { at_once: 4 });
+        assert_eq!(passing.parts_at_once(), None);
     }
 }

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::api::Api;
 use crate::server::{Server, bytes, free_address, free_addresses, fresh, partway, text};
 
 const MIB: usize = 1024 * 1024;
@@ -241,6 +242,35 @@ fn where_not_even_the_smallest_part_passes_a_proxy_in_its_time_the_upload_ends_a
         assert!(errors.contains(said), "{said:?} is not in {errors}");
     }
     assert!(name_the_limit(&errors), "{errors}");
+}
+
+#[test]
+fn a_session_that_was_named_stays_open_where_its_parts_are_too_large_for_a_proxy() {
+    for (end, problem) in
+        [(End::Closed, "respondingTimeouts.readTimeout"), (End::Answered(413), "client_max_body_size")]
+    {
+        // 2.7 MiB get through.
+        let setup = Setup::new(4 * MIB, 9 * MIB / 20, end);
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let api = Api::new(&setup.line.url, &setup.key);
+        let start = json!({
+            "file_name": "named.bin", "format": "application/octet-stream", "size": 4 * MIB, "part_size": 4 * MIB,
+            "folder": "videos", "tags": ["raw"],
+        });
+        let session = runtime.block_on(api.start(&start, "named"))["session_id"].as_str().unwrap().to_owned();
+        let output = setup.run(&["f.bin"], &["--resume", &session, "--wait", "1s"]);
+        let errors = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert!(errors.contains(problem) && errors.contains("partway upload --resume"), "{errors}");
+        assert!(!errors.contains("starting again"), "{errors}");
+        let state = runtime.block_on(api.status(&session));
+        assert_eq!((&state["status"], &state["missing_parts"]), (&json!("uploading"), &json!([0])), "{state}");
+        let files =
+            partway().args(["files", "ls", "--json", "--url", &setup.line.url, "--key", &setup.key]).output().unwrap();
+        assert!(files.status.success() && files.stdout.is_empty(), "{}", text(&files.stdout));
+        let log = setup.server.log();
+        assert_eq!(log.matches("/api/v1/multipart/start\"").count(), 1, "another session was started: {log}");
+    }
 }
 
 /// A running Apache. Dropping it ends it.

@@ -67,6 +67,7 @@ pub struct Upload {
     digests: bool,
     slowest_rate: u64,
     session_id: Option<String>,
+    may_start_again: bool,
     sent_parts: HashMap<u32, SentPart>,
     idempotency_key: Option<String>,
     part_size: Option<u64>,
@@ -87,6 +88,7 @@ impl Upload {
             digests: true,
             slowest_rate: DEFAULT_SLOWEST_RATE,
             session_id: None,
+            may_start_again: false,
             sent_parts: HashMap::new(),
             idempotency_key: None,
             part_size: None,
@@ -157,10 +159,19 @@ impl Upload {
     }
 
     /// Resumes this session instead of starting one: only missing parts are sent. Name, folder, tags and metadata are those that the session
-    /// was started with.
+    /// was started with. Where its parts are too large for a proxy, the upload fails and the session stays open, unless
+    /// [`may_start_again`](Self::may_start_again) is set.
     #[must_use]
     pub fn resume(mut self, session_id: impl Into<String>) -> Self {
         self.session_id = Some(session_id.into());
+        self
+    }
+
+    /// Sets whether the session that is resumed may be aborted for a new one with smaller parts; off by default. The new one gets this
+    /// upload's name, folder, tags and metadata, so they must be those that the resumed session was started with.
+    #[must_use]
+    pub fn may_start_again(mut self, may_start_again: bool) -> Self {
+        self.may_start_again = may_start_again;
         self
     }
 
@@ -179,7 +190,7 @@ impl Upload {
     }
 
     /// Sets the size of the parts in bytes, for proxies that limit requests; by default the server chooses it. A session that is
-    /// resumed keeps its parts. Where parts do not pass a proxy for their size or duration, the upload starts again with smaller ones.
+    /// resumed keeps its parts. Where a proxy refuses parts for their size or duration, the upload starts again with smaller ones.
     #[must_use]
     pub fn part_size(mut self, bytes: u64) -> Self {
         self.part_size = Some(bytes);

@@ -145,9 +145,12 @@ impl<'t> Transfer<'t> {
         stream::iter(sends).buffer_unordered(self.upload.options.at_once()).try_collect().await
     }
 
-    /// The size of the parts to start again with after this error; `None` if no smaller parts may help, or too much has arrived to send it
-    /// again.
+    /// The size of the parts to start again with after this error; `None` if no smaller parts may help, too much has arrived to send it
+    /// again, or the session was started by others, who alone know where its file is to go.
     pub(super) fn smaller_part_size(&self, error: &Error) -> Option<u64> {
+        if self.upload.session_id.is_some() && !self.upload.may_start_again {
+            return None;
+        }
         let fitting_bytes = match error.at_its_address() {
             Error::TooLargeForProxy { .. } if self.session.parts_there() == 0 => u64::MAX,
             // Most of what was sent had passed the proxy by then.

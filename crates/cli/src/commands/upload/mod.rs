@@ -50,8 +50,8 @@ pub(crate) struct UploadArgs {
     random_prefix: bool,
     #[command(flatten)]
     transfer: TransferArgs,
-    /// Size of the parts, such as 1MiB or 5MiB, for a proxy that limits requests; the server chooses it by default. Where parts
-    /// do not pass a proxy for their size or duration, the upload starts again in smaller ones by itself.
+    /// Size of the parts, such as 1MiB or 5MiB, for a proxy that limits requests; the server chooses it by default. Where a proxy
+    /// refuses parts for their size or duration, the upload starts again in smaller ones by itself, but not with --resume.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     part_size: Option<u64>,
     /// Resume this session, which anyone may have started: only missing parts are sent. To resume an upload of your own, repeat
@@ -162,7 +162,8 @@ impl UploadArgs {
             upload = upload.part_size(part_size);
         }
         match self.resume.as_deref().or(remembered.and_then(Remembered::session_id)) {
-            Some(session_id) => upload.resume(session_id),
+            // The arguments do not say where the file of a session that was named is to go.
+            Some(session_id) => upload.resume(session_id).may_start_again(self.resume.is_none()),
             None => upload,
         }
     }

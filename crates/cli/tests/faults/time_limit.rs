@@ -229,7 +229,7 @@ fn where_a_proxy_ends_a_part_that_is_sent_alone_smaller_ones_are_sent() {
 #[test]
 fn where_not_even_the_smallest_part_passes_a_proxy_in_its_time_the_upload_ends_and_names_the_limit() {
     // 768 KiB get through.
-    let setup = Setup::new(2 * MIB, MIB / 8, End::Closed);
+    let setup = Setup::new(MIB, MIB / 8, End::Closed);
     let output = setup.upload("1MiB");
     let errors = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{errors}");

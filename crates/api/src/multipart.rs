@@ -19,7 +19,8 @@ pub struct StartRequest {
     /// MIME type, or a known file extension without the dot. `application/octet-stream` means that it is not known.
     #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::Format))]
     pub format: String,
-    /// Folder in the workspace; folders on the path are created when the upload completes.
+    /// Folder in the workspace; folders on the path are created when the upload completes. If the folder is renamed while the upload
+    /// is open, the file goes to its new path; if it is deleted, complete creates it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::FolderPath>))]
     pub folder: Option<String>,

@@ -27,7 +27,8 @@ pub(crate) struct UploadForm {
     /// Folder in the workspace; it is created if it is not there.
     #[schema(value_type = partway_api::schema::FolderPath, required = false)]
     folder: Option<String>,
-    /// Comma-separated: at most 50 tags of at most 128 characters.
+    /// At most 50 tags of at most 128 characters: comma-separated, or a JSON list of strings. The field may be repeated, and fields
+    /// named `tags[]`, `tags[0]`, `tags[1]` … have one tag each. All of them are taken.
     #[schema(value_type = partway_api::schema::TagList, required = false)]
     tags: Option<String>,
     /// The text of a JSON object of at most 16 KiB.

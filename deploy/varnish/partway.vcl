@@ -1,6 +1,9 @@
 # Partway behind Varnish 7: copy to /etc/varnish/default.vcl, or its parts into the one that is there; change the lines that
 # are marked. Then `varnishreload`. Varnish speaks no TLS: put hitch, HAProxy or nginx in front of it.
 #
+# Start varnishd with `-p backend_idle_timeout=30`. That is shorter than Partway's http.header_timeout_seconds (1m), as the
+# default of 60 s is not: a connection that Partway is about to close must not be used for another request.
+#
 # By default Partway's files say `Cache-Control: public, no-cache`, of which Varnish keeps nothing. With
 #   delivery.cache_control = "public, max-age=60"
 # it keeps those up to 10 MB for as long, and serves an old one for up to a minute after it was replaced.
@@ -21,8 +24,10 @@ backend partway {
 }
 
 sub vcl_recv {
-    # Metrics are for the machines that collect them. Under a path: `^/files/metrics`.
-    if (req.url ~ "^/metrics(\?|$)") {
+    # Metrics are for the machines that collect them. change: your path, if it is not /files. Both are refused, because Varnish
+    # passes every path on. A path may come after a scheme and a host, of which Varnish 7.1 removes only those with `http`,
+    # and before a fragment.
+    if (req.url ~ "^([A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)?/+(files/+)?metrics/*([?#]|$)") {
         return (synth(404));
     }
 

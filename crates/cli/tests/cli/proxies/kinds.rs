@@ -19,6 +19,8 @@ pub(super) struct Kind {
     pub stalls: Stalls,
     /// Whether it reads the rest of a body after the answer, for clients that read nothing before they have sent all.
     pub reads_to_the_end: bool,
+    /// Requests of which one at least has its whole refusal over HTTP/2.
+    pub http2_tries: usize,
 }
 
 /// The fate of a client that stalls in the middle of a body.
@@ -61,16 +63,29 @@ pub(super) enum PublicPath {
     Stripped,
 }
 
-pub(super) const NGINX: Kind =
-    Kind { name: "nginx", start: nginx, http2: Http2::OverTls, stalls: Stalls::EndedByPartway, reads_to_the_end: true };
-pub(super) const CADDY: Kind =
-    Kind { name: "Caddy", start: caddy, http2: Http2::OverTls, stalls: Stalls::Held, reads_to_the_end: false };
+pub(super) const NGINX: Kind = Kind {
+    name: "nginx",
+    start: nginx,
+    http2: Http2::OverTls,
+    stalls: Stalls::EndedByPartway,
+    reads_to_the_end: true,
+    http2_tries: 3,
+};
+pub(super) const CADDY: Kind = Kind {
+    name: "Caddy",
+    start: caddy,
+    http2: Http2::OverTls,
+    stalls: Stalls::Held,
+    reads_to_the_end: false,
+    http2_tries: 20,
+};
 pub(super) const HAPROXY: Kind = Kind {
     name: "HAProxy",
     start: haproxy,
     http2: Http2::OverTls,
     stalls: Stalls::EndedByPartway,
     reads_to_the_end: true,
+    http2_tries: 3,
 };
 pub(super) const APACHE: Kind = Kind {
     name: "Apache",
@@ -78,13 +93,18 @@ pub(super) const APACHE: Kind = Kind {
     http2: Http2::OverTls,
     stalls: Stalls::EndedByProxy(&[("Timeout 75", "Timeout 10")]),
     reads_to_the_end: true,
+    http2_tries: 3,
 };
+/// The same file without the settings that keep paths as they are.
+pub(super) const APACHE_THAT_REWRITES: Kind =
+    Kind { name: "Apache without nocanon", start: apache_that_rewrites, ..APACHE };
 pub(super) const VARNISH: Kind = Kind {
     name: "Varnish",
     start: varnish,
     http2: Http2::WithoutTls,
     stalls: Stalls::EndedByPartway,
     reads_to_the_end: true,
+    http2_tries: 3,
 };
 /// Caches as their manuals show them: with nothing but a backend, and keeping all they may.
 pub(super) const BARE_VARNISH: Kind = Kind {
@@ -93,6 +113,7 @@ pub(super) const BARE_VARNISH: Kind = Kind {
     http2: Http2::WithoutTls,
     stalls: Stalls::EndedByPartway,
     reads_to_the_end: true,
+    http2_tries: 3,
 };
 pub(super) const NGINX_CACHE: Kind = Kind {
     name: "nginx as a cache",
@@ -100,6 +121,7 @@ pub(super) const NGINX_CACHE: Kind = Kind {
     http2: Http2::WithoutTls,
     stalls: Stalls::EndedByPartway,
     reads_to_the_end: true,
+    http2_tries: 3,
 };
 
 /// The files of deploy/nginx, with the relevant settings of Debian's nginx.conf.
@@ -259,10 +281,24 @@ fn haproxy(front: &Front<'_>) -> Proxy {
 }
 
 fn apache(front: &Front<'_>) -> Proxy {
+    start_apache(front, &deployed("apache/partway.conf"))
+}
+
+fn apache_that_rewrites(front: &Front<'_>) -> Proxy {
+    let mut file = deployed("apache/partway.conf");
+    for (setting, instead) in
+        [(" nocanon connectiontimeout=", " connectiontimeout="), ("\n    AllowEncodedSlashes NoDecode\n", "\n")]
+    {
+        assert!(file.contains(setting), "{setting:?} is not in {file}");
+        file = file.replace(setting, instead);
+    }
+    start_apache(front, &file)
+}
+
+fn start_apache(front: &Front<'_>, file: &str) -> Proxy {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().display().to_string();
     let (cert, key) = (certificate("cert.pem"), certificate("key.pem"));
-    let file = deployed("apache/partway.conf");
     let pass = match front.path {
         PublicPath::None => format!("ProxyPass \"/\" \"http://{}/\"", front.server),
         PublicPath::Kept => format!("ProxyPass \"/files/\" \"http://{}/files/\"", front.server),
@@ -276,7 +312,7 @@ fn apache(front: &Front<'_>) -> Proxy {
             ("CustomLog /var/log/apache2/partway.log", &log),
             ("ProxyPass \"/\" \"http://127.0.0.1:8080/\"", &pass),
         ];
-        changed(&file, &all(&own, front))
+        changed(file, &all(&own, front))
     };
     let tls = format!(
         "<VirtualHost {}>\nSSLEngine on\nSSLCertificateFile {}\nSSLCertificateKeyFile {}\nProtocols h2 http/1.1",
@@ -321,6 +357,10 @@ fn start_varnish(front: &Front<'_>, vcl: &str) -> Proxy {
     let path = directory.path();
     let mut command = Command::new("varnishd");
     command.args(["-F", "-j", "none", "-a", front.address, "-s", "malloc,64m", "-p", "feature=+http2"]);
-    command.args(["-s", "Transient=malloc,64m", "-f"]).arg(path.join("varnish.vcl")).arg("-n").arg(path.join("work"));
+    command
+        .args(["-p", "backend_idle_timeout=30", "-s", "Transient=malloc,64m", "-f"])
+        .arg(path.join("varnish.vcl"))
+        .arg("-n")
+        .arg(path.join("work"));
     Proxy::start(command, directory, front.address)
 }

@@ -1,5 +1,7 @@
 //! Bodies and files that proxies limit, buffer or keep.
 
+use std::io::{Read, Write};
+
 use serde_json::Value;
 
 use super::kinds::{APACHE, CADDY, HAPROXY, Kind, NGINX, PublicPath, VARNISH};
@@ -42,6 +44,20 @@ fn varnish_keeps_no_large_file_in_its_memory_for_a_slow_client() {
     }
     let range = proxied.fetch(&record["url"], &["--range", "1-", "--limit-rate", "100M"]);
     assert!(range.status == 206 && range.body == data[1..], "{}", range.head);
+}
+
+/// Otherwise it sends a request over a connection that Partway is about to close.
+#[test]
+fn haproxy_keeps_no_idle_connection_to_partway_while_its_clients_keep_theirs() {
+    let proxied = Proxied::start_patient(HAPROXY);
+    let mut client = proxied.connect();
+    for _ in 0..2 {
+        write!(client, "GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", proxied.address).unwrap();
+        let mut answer = vec![0; 4096];
+        let read = client.read(&mut answer).unwrap();
+        assert!(text(&answer[..read]).starts_with("HTTP/1.1 200"), "{}", text(&answer[..read]));
+        proxied.until("the connection to Partway is closed", || proxied.tap().open() == 0);
+    }
 }
 
 #[test]

@@ -2,13 +2,15 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Connections that are taken at most.
 const MAX_CONNECTIONS: usize = 20_000;
 /// As many of the last bytes as are remembered.
 const LAST_BYTES: usize = 64;
+/// The end of a body in chunks, after another chunk.
+const LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
 
 pub(super) struct Tap {
     /// Where the proxy reaches the server.
@@ -19,8 +21,12 @@ pub(super) struct Tap {
 #[derive(Default)]
 struct Seen {
     passed: AtomicU64,
-    /// The end of the request that is passed on.
-    last: Mutex<Vec<u8>>,
+    /// Connections that the proxy has not closed.
+    open: AtomicUsize,
+    /// Connections that the server has closed after a last chunk.
+    closed: AtomicUsize,
+    /// Connections over which a last chunk has come.
+    ended: AtomicUsize,
     loses_answers: AtomicBool,
 }
 
@@ -46,9 +52,19 @@ impl Tap {
         self.seen.passed.load(Ordering::SeqCst)
     }
 
-    /// The end of what the proxy sent.
-    pub(super) fn last_bytes(&self) -> Vec<u8> {
-        self.seen.last.lock().unwrap().clone()
+    /// Connections that the proxy has open.
+    pub(super) fn open(&self) -> usize {
+        self.seen.open.load(Ordering::SeqCst)
+    }
+
+    /// Times that the proxy has sent a last chunk.
+    pub(super) fn ended(&self) -> usize {
+        self.seen.ended.load(Ordering::SeqCst)
+    }
+
+    /// Connections that the server has closed after a last chunk.
+    pub(super) fn closed(&self) -> usize {
+        self.seen.closed.load(Ordering::SeqCst)
     }
 
     /// Whether connections close where the server answers.
@@ -61,20 +77,28 @@ fn pass_on(proxy: TcpStream, server: TcpStream, seen: &Arc<Seen>) {
     let (mut answers, mut to_proxy) = (server.try_clone().unwrap(), proxy.try_clone().unwrap());
     let (mut requests, mut to_server) = (proxy, server);
     let (of_requests, of_answers) = (Arc::clone(seen), Arc::clone(seen));
+    seen.open.fetch_add(1, Ordering::SeqCst);
+    // The end of what came over this connection.
+    let last: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let last_of_requests = Arc::clone(&last);
     std::thread::spawn(move || {
         let mut buffer = vec![0; 65_536];
         while let Ok(read @ 1..) = requests.read(&mut buffer) {
             {
-                let mut last = of_requests.last.lock().unwrap();
+                let mut last = last_of_requests.lock().unwrap();
                 last.extend_from_slice(&buffer[..read]);
                 let more = last.len().saturating_sub(LAST_BYTES);
                 last.drain(..more);
+                if last.ends_with(LAST_CHUNK) {
+                    of_requests.ended.fetch_add(1, Ordering::SeqCst);
+                }
             }
             if to_server.write_all(&buffer[..read]).is_err() {
                 break;
             }
             of_requests.passed.fetch_add(read as u64, Ordering::SeqCst);
         }
+        of_requests.open.fetch_sub(1, Ordering::SeqCst);
         let _ = to_server.shutdown(Shutdown::Write);
     });
     std::thread::spawn(move || {
@@ -87,6 +111,9 @@ fn pass_on(proxy: TcpStream, server: TcpStream, seen: &Arc<Seen>) {
             if to_proxy.write_all(&buffer[..read]).is_err() {
                 break;
             }
+        }
+        if last.lock().unwrap().ends_with(LAST_CHUNK) {
+            of_answers.closed.fetch_add(1, Ordering::SeqCst);
         }
         let _ = to_proxy.shutdown(Shutdown::Write);
     });

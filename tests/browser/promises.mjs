@@ -301,8 +301,8 @@ export const promises = {
     { open, proxy, partway, mediumFile: file },
   ) {
     const example = await open();
-    proxy.limitTime(2000);
-    proxy.slow(4 * MB); // a part of 10 MiB takes 2.6 s, one of 5 MiB 1.3 s
+    proxy.limitTime(3000);
+    proxy.slow(2.7 * MB); // a part of 10 MiB takes 3.9 s, one of 5 MiB 1.9 s
     await example.begin(file.path);
     await isThere(example, file);
     assert.match(await example.page.locator('#note').textContent(), /proxy.*[Ss]maller/);
@@ -324,11 +324,11 @@ export const promises = {
 
   async 'a proxy that ends requests before even the smallest part has passed is named'({ open, proxy, tinyFile: file }) {
     const example = await open();
-    proxy.limitTime(2000);
-    proxy.slow(0.3 * MB);
+    proxy.limitTime(3000);
+    proxy.slow(0.2 * MB);
     await example.begin(file.path);
     await example.reaches('failed');
-    assert.match(await example.statusText(), /proxy.*a fixed time of [2-5] s or less.*readTimeout/);
+    assert.match(await example.statusText(), /proxy.*a fixed time of [3-8] s or less.*readTimeout/);
   },
 
   async 'a file that is changed in the middle is not sent on'({ open, proxy, partway, file }) {
@@ -362,8 +362,8 @@ export const promisesOfPlain = {
     { open, proxy, partway, mediumFile: file },
   ) {
     const example = await open();
-    proxy.limitTime(2000);
-    proxy.slow(7 * MB); // a part takes 1.5 s, two take 3 s
+    proxy.limitTime(3000);
+    proxy.slow(5 * MB); // a part takes 2.1 s, two take 4.2 s
     await example.begin(file.path);
     await isThere(example, file);
     assert.match(await example.page.locator('#note').textContent(), /proxy.*fewer/);
@@ -482,8 +482,8 @@ export const promisesOfUppy = {
     const example = await open();
     const other = `${file.path}.copy`;
     await copyFile(file.path, other);
-    proxy.limitTime(2000);
-    proxy.slow(7 * MB); // a part takes 1.5 s, two take 3 s
+    proxy.limitTime(3000);
+    proxy.slow(5 * MB); // a part takes 2.1 s, two take 4.2 s
     await example.begin([file.path, other]);
     await until('both are there', async () => (await example.page.locator('#results a').count()) === 2);
     assert.match(await example.page.locator('#note').textContent(), /proxy.*fewer/);

@@ -173,7 +173,7 @@ async fn readers_that_stall_or_crawl_are_ended_while_others_work_and_leave_nothi
     // One that is answered after the file was deleted would be no slow reader.
     until("answering", Duration::from_secs(60), || most_open(&server).1 >= readers).await;
     let deleted = format!("{} (deleted)", most_open(&server).0);
-    let pins = || open_paths(&server).iter().any(|path| *path == deleted);
+    let pins = || open_paths(&server).contains(&deleted);
     let crawl = std::thread::spawn(move || read_slowly(crawling));
     // They pin a file that is deleted for as long as they are there, and no longer.
     let file_no = record["file_no"].as_str().unwrap();

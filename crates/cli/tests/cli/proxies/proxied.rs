@@ -65,11 +65,6 @@ impl Proxied {
         Self::start_with(kind, PublicPath::None, &[], &[], true)
     }
 
-    /// With a tap, and a server that does not close idle connections by itself.
-    pub(super) fn start_patient(kind: Kind) -> Self {
-        Self::start_with(kind, PublicPath::None, &[], &[("PARTWAY_HTTP_HEADER_TIMEOUT_SECONDS", "600")], true)
-    }
-
     /// With limits for each address.
     pub(super) fn start_limited(kind: Kind, limits: &[(&str, &str)]) -> Self {
         Self::start_with(kind, PublicPath::None, &[], limits, false)

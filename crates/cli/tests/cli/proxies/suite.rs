@@ -247,8 +247,8 @@ fn downloads_are_those_that_were_asked_for(proxied: &Proxied, version: Version, 
         let same = proxied.ask(version, &[], version_url);
         assert!(same.status == 200 && same.body == data, "{}", same.head);
         assert!(same.header("cache-control").unwrap().contains("immutable"), "{}", same.head);
-        let (base, number) = version_url.rsplit_once("?v=").unwrap();
-        let other = proxied.ask(version, &[], &format!("{base}?v={}", "0".repeat(number.len())));
+        let (base, digits) = version_url.rsplit_once("?v=pw-").unwrap();
+        let other = proxied.ask(version, &[], &format!("{base}?v=pw-{}", "0".repeat(digits.len())));
         assert_eq!(other.status, 412, "{}", other.head);
     }
 }

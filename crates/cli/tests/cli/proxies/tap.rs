@@ -21,8 +21,8 @@ pub(super) struct Tap {
 #[derive(Default)]
 struct Seen {
     passed: AtomicU64,
-    /// Connections that the proxy has not closed.
-    open: AtomicUsize,
+    /// Connections that the proxy has opened.
+    opened: AtomicUsize,
     /// Connections that the server has closed after a last chunk.
     closed: AtomicUsize,
     /// Connections over which a last chunk has come.
@@ -52,9 +52,9 @@ impl Tap {
         self.seen.passed.load(Ordering::SeqCst)
     }
 
-    /// Connections that the proxy has open.
-    pub(super) fn open(&self) -> usize {
-        self.seen.open.load(Ordering::SeqCst)
+    /// Connections that the proxy has opened.
+    pub(super) fn opened(&self) -> usize {
+        self.seen.opened.load(Ordering::SeqCst)
     }
 
     /// Times that the proxy has sent a last chunk.
@@ -77,7 +77,7 @@ fn pass_on(proxy: TcpStream, server: TcpStream, seen: &Arc<Seen>) {
     let (mut answers, mut to_proxy) = (server.try_clone().unwrap(), proxy.try_clone().unwrap());
     let (mut requests, mut to_server) = (proxy, server);
     let (of_requests, of_answers) = (Arc::clone(seen), Arc::clone(seen));
-    seen.open.fetch_add(1, Ordering::SeqCst);
+    seen.opened.fetch_add(1, Ordering::SeqCst);
     // The end of what came over this connection.
     let last: Arc<Mutex<Vec<u8>>> = Arc::default();
     let last_of_requests = Arc::clone(&last);
@@ -98,7 +98,6 @@ fn pass_on(proxy: TcpStream, server: TcpStream, seen: &Arc<Seen>) {
             }
             of_requests.passed.fetch_add(read as u64, Ordering::SeqCst);
         }
-        of_requests.open.fetch_sub(1, Ordering::SeqCst);
         let _ = to_server.shutdown(Shutdown::Write);
     });
     std::thread::spawn(move || {

